@@ -1,0 +1,158 @@
+package provost
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// Deployment is a flow plus when, with what parameters, where and how it runs. It is declared in Go and never is JSON itself;
+// [DeploymentRecord] is what stores and clients see. Only Flow and Name are required.
+type Deployment struct {
+	// Flow is what runs: the *Flow that NewFlow, NewAction or NewJob made.
+	Flow AnyFlow
+
+	// Name is unique among the deployments of the flow. The handle "flow/deployment" is what people and clients use. It has
+	// at most 200 bytes and none of / % & < > or control characters.
+	Name string
+
+	// Entrypoint is the import path and name of the flow's function. It is derived; a value given here must equal it. For a
+	// closure any value is stored and none is checked.
+	Entrypoint string
+
+	// Path is the working directory of a run. It needs Isolation Subprocess or a work pool.
+	Path string
+
+	// Parameters are the defaults of every run. They lie over the defaults of the schema and under those of a schedule and of
+	// a single run, key by key at the top level. Go values are welcome: a time.Duration, a struct.
+	Parameters Params
+
+	// ParameterSchema is a JSON Schema (draft-07) for the parameters. Nil derives it from the flow's parameter type.
+	ParameterSchema json.RawMessage
+
+	// SkipParameterValidation accepts parameters that do not fit the schema. What does not decode still fails the run.
+	SkipParameterValidation bool
+
+	// Schedules say when runs happen by themselves. Two with the same timing need names: see [Schedule.Named].
+	Schedules []Schedule
+
+	// Paused declares that no schedule fires. An operator can override it; the override lapses when this value changes.
+	Paused bool
+
+	// Triggers are rules that start runs on events.
+	Triggers []json.RawMessage
+
+	// Version of the deployment. "" takes the flow's, else the revision of the build, else a hash of the executable.
+	Version string
+
+	// Description in Markdown. "" takes the flow's, else the doc comment of its function, found in [Flow.Source].
+	Description string
+
+	// Tags are inherited by every run.
+	Tags []string
+
+	// ConcurrencyLimit is how many runs may be under way at once. 0 is no limit.
+	ConcurrencyLimit int
+
+	// Overlap is what happens to a run that finds the limit full. The zero value lets it wait. Another value with
+	// ConcurrencyLimit 0 means a limit of 1.
+	Overlap Overlap
+
+	// LimitGroup names a limit that several deployments share. All of them declare the same ConcurrencyLimit.
+	LimitGroup string
+
+	// MaxWaiting is how many runs may wait for the limit; 0 is 1,000.
+	MaxWaiting int
+
+	// Priority lets runs that are due start before due runs of lower priority. Any int; 0 is the middle.
+	Priority int
+
+	// RunOnStart makes a run whenever the deployment comes to be served: at the start of Serve, unless another live runner
+	// serves it already.
+	RunOnStart bool
+
+	// Isolation overrides the runner's.
+	Isolation Isolation
+
+	// Env is set in the environment of a subprocess just before the flow begins.
+	Env map[string]string
+
+	// WorkPool, WorkQueue, JobVariables and PullSteps are for workers, which start runs on other infrastructure. Serve
+	// refuses a deployment that names a work pool.
+	WorkPool     string
+	WorkQueue    string
+	JobVariables Params
+	PullSteps    []json.RawMessage
+}
+
+// Overlap is what happens to a run that finds its deployment's concurrency limit full.
+type Overlap string
+
+// The overlap policies.
+const (
+	OverlapEnqueue       Overlap = ""               // it waits its turn, first come, first served
+	OverlapCancelNew     Overlap = "cancel_new"     // it is cancelled
+	OverlapCancelRunning Overlap = "cancel_running" // it replaces what runs and what waits
+)
+
+// Isolation is where a run executes.
+type Isolation string
+
+// The kinds of isolation.
+const (
+	IsolationDefault Isolation = ""           // a deployment's: as the runner says; a runner's: InProcess
+	InProcess        Isolation = "in_process" // a goroutine
+	Subprocess       Isolation = "subprocess" // a process of its own
+)
+
+const (
+	maxNameLength     = 200
+	defaultMaxWaiting = 1000
+)
+
+// Handle is "flow/deployment", as far as both are known.
+func (d *Deployment) Handle() string {
+	if nilFlow(d.Flow) {
+		return handle("", d.Name)
+	}
+	return handle(d.Flow.flowName(), d.Name)
+}
+
+// Validate reports everything that is wrong with the deployment, joined: each problem with its field, its value and what to
+// do.
+func (d *Deployment) Validate() error {
+	_, err := d.record()
+	return err
+}
+
+// problems collects what is wrong with one deployment.
+type problems struct {
+	subject string
+	errs    []error
+}
+
+func (p *problems) add(field, format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf("%s: %s: "+format, append([]any{p.subject, field}, args...)...))
+}
+
+func (p *problems) join() error { return errors.Join(p.errs...) }
+
+// checkName is the rule for names of flows and deployments: Prefect's, with a bound.
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("is empty; give it a name")
+	case len(name) > maxNameLength:
+		return fmt.Errorf("has %d bytes; shorten it to at most %d", len(name), maxNameLength)
+	case strings.TrimSpace(name) != name:
+		return fmt.Errorf("%q begins or ends with a space; remove it", name)
+	}
+	for _, r := range name {
+		if strings.ContainsRune("/%&<>", r) || unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return fmt.Errorf("%q contains %q; use letters, digits, - and _ instead", name, r)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package provost
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"reflect"
+	"time"
+)
+
+// Flow is a typed Go function under a name, with what is said of all its runs. P is its parameter type, a struct; R its result
+// type, anything that encodes to JSON. Make one with [NewFlow], [NewAction] or [NewJob], then set its fields. Serve copies it:
+// later changes have no effect on what is being served.
+type Flow[P, R any] struct {
+	// Name identifies the flow in the store, across builds. The rules are those of [Deployment.Name].
+	Name string
+
+	// Version and Description are the defaults of the flow's deployments.
+	Version     string
+	Description string
+
+	// Source is the Go source of the flow's function, usually an embed.FS. The function's doc comment in it is the default
+	// description.
+	Source fs.FS
+
+	// Retries is how many more attempts a failed run gets. A crash of the process does not count against it.
+	Retries int
+
+	// RetryDelay is the time between a failure and the next attempt. Backoff, if set, decides instead: attempt is the number of
+	// the attempt that failed, from 1. A negative delay counts as none.
+	RetryDelay time.Duration
+	Backoff    func(attempt int, err error) time.Duration
+
+	// Timeout bounds one attempt: the context of the function ends, and once it returns the run is Failed/TimedOut. 0 is none.
+	Timeout time.Duration
+
+	// AtMostOnce never enters the function twice for one run: that it begins is stored before it does, and a crash after that is
+	// final. It excludes Retries.
+	AtMostOnce bool
+
+	// Hooks are called after the terminal state is stored, with a context of their own that lasts a minute. Their errors and
+	// panics are logged and change nothing. OnFailure is also called for a crash that its own process sees.
+	OnCompletion   func(ctx context.Context, run *Run) error
+	OnFailure      func(ctx context.Context, run *Run) error
+	OnCancellation func(ctx context.Context, run *Run) error
+
+	call     func(context.Context, P) (R, error)
+	function any // as the user gave it: call may be a wrapper
+}
+
+// None is the parameter type of a flow that takes none, and the result type of one that gives none.
+type None struct{}
+
+// NewFlow makes a flow of a function that takes parameters and returns a result.
+func NewFlow[P, R any](name string, function func(ctx context.Context, params P) (R, error)) *Flow[P, R] {
+	return &Flow[P, R]{Name: name, call: function, function: function}
+}
+
+// NewAction makes a flow of a function that takes parameters and returns no result.
+func NewAction[P any](name string, function func(ctx context.Context, params P) error) *Flow[P, None] {
+	f := &Flow[P, None]{Name: name, function: function}
+	if function != nil {
+		f.call = func(ctx context.Context, p P) (None, error) { return None{}, function(ctx, p) }
+	}
+	return f
+}
+
+// NewJob makes a flow of a function that takes no parameters and returns no result.
+func NewJob(name string, function func(ctx context.Context) error) *Flow[None, None] {
+	f := &Flow[None, None]{Name: name, function: function}
+	if function != nil {
+		f.call = func(ctx context.Context, _ None) (None, error) { return None{}, function(ctx) }
+	}
+	return f
+}
+
+// Run calls the flow's function. Inside another run it is recorded as a child run, with the flow's Timeout and Retries, that
+// lives and dies with its parent; elsewhere it is a plain call, without defaults, retries or timeout.
+func (f *Flow[P, R]) Run(ctx context.Context, params P) (R, error) {
+	if f == nil || f.call == nil {
+		var none R
+		return none, errors.New("provost: Flow.Run: the flow has no function; make it with NewFlow, NewAction or NewJob")
+	}
+	if parent := executionFromContext(ctx); parent != nil {
+		return runChild(ctx, parent, f, params)
+	}
+	return f.call(ctx, params)
+}
+
+// Params turns a typed value into parameters. Zero-valued top-level fields are left out, so that lower layers show through; a
+// pointer field sends an explicit zero. A value that does not encode gives nil parameters and shows when it is used: see
+// Validate of the deployment.
+func (f *Flow[P, R]) Params(params P) Params {
+	encoded, err := encodeParams(params)
+	if err != nil {
+		return Params{"": err} // refused by name wherever parameters are taken
+	}
+	return encoded
+}
+
+// Decode turns parameters into the flow's type, with the defaults of its fields. The error is a *[ParamError].
+func (f *Flow[P, R]) Decode(params Params) (P, error) {
+	var p P
+	err := decodeParams(params, &p)
+	return p, err
+}
+
+// Result is what a run of this flow returned. A run that is not COMPLETED gives a *[RunError].
+func (f *Flow[P, R]) Result(run *Run) (R, error) {
+	var r R
+	switch {
+	case run == nil:
+		return r, errors.New("provost: Flow.Result: the run is nil")
+	case run.State.Type != StateCompleted:
+		return r, &RunError{ID: run.ID, State: run.State}
+	case len(run.Result) == 0:
+		if reflect.TypeFor[R]() == reflect.TypeFor[None]() {
+			return r, nil
+		}
+		return r, fmt.Errorf("provost: run %s has no stored result: %s", run.ID, run.State)
+	}
+	err := decodeResult(run.Result, &r)
+	return r, err
+}
+
+// AnyFlow is a *Flow of any types. Nothing else implements it.
+type AnyFlow interface {
+	flowName() string
+	erase() *flow
+}
+
+// flow is a Flow without its types: what the runner executes.
+type flow struct {
+	name, version, description string
+
+	source         fs.FS
+	retries        int
+	retryDelay     time.Duration
+	backoff        func(int, error) time.Duration
+	timeout        time.Duration
+	atMostOnce     bool
+	onCompletion   func(context.Context, *Run) error
+	onFailure      func(context.Context, *Run) error
+	onCancellation func(context.Context, *Run) error
+
+	function       any // nil if the flow has none
+	params, result reflect.Type
+	prepare        func(Params) (invocation, error)
+}
+
+// invocation is one call of a flow's function, its parameters decoded.
+type invocation interface {
+	call(ctx context.Context) error
+	result() (json.RawMessage, error)
+}
+
+func (f *Flow[P, R]) flowName() string {
+	if f == nil {
+		return ""
+	}
+	return f.Name
+}
+
+func (f *Flow[P, R]) erase() *flow {
+	c := *f
+	erased := &flow{
+		name: c.Name, version: c.Version, description: c.Description, source: c.Source,
+		retries: c.Retries, retryDelay: c.RetryDelay, backoff: c.Backoff, timeout: c.Timeout, atMostOnce: c.AtMostOnce,
+		onCompletion: c.OnCompletion, onFailure: c.OnFailure, onCancellation: c.OnCancellation,
+		params: reflect.TypeFor[P](), result: reflect.TypeFor[R](),
+	}
+	if c.call != nil {
+		erased.function = c.function
+		erased.prepare = func(params Params) (invocation, error) {
+			i := &typedInvocation[P, R]{function: c.call}
+			if err := decodeParams(params, &i.params); err != nil {
+				return nil, err
+			}
+			return i, nil
+		}
+	}
+	return erased
+}
+
+type typedInvocation[P, R any] struct {
+	function func(context.Context, P) (R, error)
+	params   P
+	returned R
+}
+
+func (i *typedInvocation[P, R]) call(ctx context.Context) (err error) {
+	i.returned, err = i.function(ctx, i.params)
+	return err
+}
+
+func (i *typedInvocation[P, R]) result() (json.RawMessage, error) {
+	if _, none := any(i.returned).(None); none {
+		return nil, nil
+	}
+	return encodeResult(i.returned)
+}
+
+// nilFlow reports whether there is no flow, be it behind a typed nil pointer.
+func nilFlow(f AnyFlow) bool {
+	return f == nil || reflect.ValueOf(f).IsNil()
+}
+
+// delay is the time between the failure of attempt and the next one.
+func (f *flow) delay(attempt int, err error) time.Duration {
+	if f.backoff != nil {
+		return max(0, f.backoff(attempt, err))
+	}
+	return max(0, f.retryDelay)
+}

@@ -1,0 +1,217 @@
+package provost
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Store keeps deployments, runs and runners, and decides everything that two processes could disagree on. Runners poll it;
+// [Client] reads and writes it.
+//
+// Rules for whoever implements one:
+//
+//   - Each method is atomic: it happens whole or not at all, and concurrent calls behave as if they came one after another.
+//   - Each method ends when ctx does. An error says nothing about whether the write happened, so every write can be repeated:
+//     the same call with the same IDs, keys and tokens is a success that changes nothing.
+//   - Time comes in as an argument. A store that several machines share may judge leases by its database's clock instead.
+//   - Values are copied on the way in and out; times are UTC in whole microseconds.
+//   - Errors wrap the sentinels of this package. A method lists those that callers branch on.
+//
+// An implementation must pass storetest.Run. Methods may be added before version 1.
+type Store interface {
+	DeploymentStore
+	RunnerStore
+	PlanStore
+	RunStore
+	LogStore
+}
+
+// DeploymentStore keeps what was declared and what operators did to it.
+type DeploymentStore interface {
+	// RegisterDeployments declares deployments and their flows, all or none. A declaration whose digest equals the stored
+	// one writes nothing (but a new Version, which is stamped without raising the generation). A different one replaces it:
+	// generation + 1, and the future, unstarted, auto-scheduled runs go in the same step. Schedules that keep their key keep
+	// their watermark and their pause; an operator's pause lapses where the declared value changes.
+	//
+	// ErrConflict: a LimitGroup gets another size than a deployment that another live runner serves declares.
+	RegisterDeployments(ctx context.Context, p RegisterDeploymentsParams) ([]Registration, error)
+
+	// GetDeployment reads one deployment by ID. ErrNotFound.
+	GetDeployment(ctx context.Context, id uuid.UUID) (*DeploymentRecord, error)
+
+	// ListDeployments lists deployments by handle.
+	ListDeployments(ctx context.Context, f DeploymentFilter) (Page[*DeploymentRecord], error)
+
+	// DeleteDeployment removes a deployment, its schedules and skips, and its unstarted runs, made by hand or not. What runs
+	// goes on; what is finished stays until retention takes it. ErrNotFound.
+	DeleteDeployment(ctx context.Context, id uuid.UUID) error
+
+	// SetPause sets or clears the operator's mark on a deployment or on one of its schedules. If that changes whether it is
+	// paused, the generation rises and the future, unstarted, auto-scheduled runs that are concerned go in the same step. It
+	// also clears the mark that PauseOnShutdown left. ErrNotFound.
+	SetPause(ctx context.Context, p SetPauseParams) (*DeploymentRecord, error)
+
+	// ListFlows lists flows by name.
+	ListFlows(ctx context.Context, f FlowFilter) (Page[*FlowRecord], error)
+}
+
+// RunnerStore keeps who serves what. A deployment is served while a runner that lists it has a lease that has not ended.
+type RunnerStore interface {
+	// RegisterRunner makes a runner known, with what it serves, and clears the shutdown mark of those deployments. It names
+	// the deployments that no other live runner serves. Their auto-scheduled runs whose instant lies after the time they
+	// were last served are held back from claims until PlanRuns has dealt with the gap.
+	//
+	// ErrNotFound: one of the deployments is not registered.
+	RegisterRunner(ctx context.Context, p RegisterRunnerParams) (unserved []uuid.UUID, err error)
+
+	// HeartbeatRunner says that a runner is alive at p.SeenAt and may be trusted until p.Until. One that comes after the
+	// previous Until opens a gap as RegisterRunner does. ErrNotFound: the runner must register again.
+	HeartbeatRunner(ctx context.Context, p HeartbeatParams) error
+
+	// RemoveRunner forgets a runner that leaves. Its leases stay until they end or their runs are settled. With p.Pause, the
+	// deployments that no other live runner serves get the shutdown mark. Removing an unknown runner is a success.
+	RemoveRunner(ctx context.Context, p RemoveRunnerParams) error
+
+	// ListRunners lists runners by the time they were last seen, newest first, those whose lease has ended included until a
+	// day later.
+	ListRunners(ctx context.Context) ([]RunnerRecord, error)
+}
+
+// PlanStore turns schedules into runs. The store keeps, for each schedule, how far it is decided (Watermark) and how far runs
+// are materialised (Planned); the arithmetic of schedules is the caller's.
+type PlanStore interface {
+	// DueSchedules names schedules that want planning at p.Now: those of served deployments whose PlanTime has come, those
+	// with a gap to deal with, and those that were paused, resumed or changed.
+	DueSchedules(ctx context.Context, p DueSchedulesParams) (DueSchedules, error)
+
+	// PlanRuns writes plans, each of them atomic and judged by itself: errs[i] is nil, or wraps ErrConflict if plan i rests on
+	// another generation or another Planned than the store has by now, or ErrNotFound. There is never a second run for a
+	// deployment, schedule key and instant.
+	PlanRuns(ctx context.Context, p PlanRunsParams) (errs []error, err error)
+
+	// ListSkips lists ranges of instants that became no run, newest first.
+	ListSkips(ctx context.Context, f SkipFilter) (Page[Skip], error)
+}
+
+// RunStore keeps runs and the leases on them.
+type RunStore interface {
+	// CreateRun makes one run by hand, or a child run under its parent's lease. With an IdempotencyKey that the deployment
+	// already has, it returns that first run. A run of a deployment with a concurrency limit queues for it at once.
+	//
+	// ErrNotFound: no such deployment. ErrConflict: p.Generation is not the deployment's. ErrQueueFull. ErrLeaseLost: the
+	// parent's.
+	CreateRun(ctx context.Context, p CreateRunParams) (*Run, error)
+
+	// BackfillRuns makes a run for each instant of a schedule that has none, in one step. A run that was skipped is reopened;
+	// an instant inside a skip range is taken out of it: p.Splits says what becomes of each range concerned. It returns the
+	// runs made or reopened. ErrNotFound. ErrConflict: a range of p.Splits is not there (any more), or the generation is not
+	// the deployment's.
+	BackfillRuns(ctx context.Context, p BackfillRunsParams) ([]*Run, error)
+
+	// ClaimRuns takes runs of deployments that the runner serves: due at p.Now, or within p.Ahead where no concurrency limit
+	// has to be granted. It raises the token of each, gives it a lease and makes it PENDING. Higher priority first, then
+	// earlier due time. A paused deployment keeps what is already due; future auto-scheduled runs of it do not exist.
+	// ErrNotFound: the runner must register again.
+	ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims, error)
+
+	// RenewLeases prolongs leases, and says which of them are lost and which runs somebody wants cancelled (child runs under
+	// these leases included).
+	RenewLeases(ctx context.Context, p RenewLeasesParams) (Renewal, error)
+
+	// SettleRuns records what became of claimed runs, each judged by itself: errs[i] is nil, or wraps ErrLeaseLost if update i
+	// carries another token than the run has, or ErrConflict if the state machine does not list the step, or ErrNotFound. A
+	// terminal state or SCHEDULED ends the lease, frees the slot and promotes the next in the limit's queue. Child runs that
+	// are not over when their parent's lease ends become CRASHED.
+	SettleRuns(ctx context.Context, p SettleRunsParams) (errs []error, err error)
+
+	// ReapLeases deals with leases that have ended. CANCELLING becomes CANCELLED. A run that had begun under AtMostOnce, or
+	// that has crashed MaxCrashes times, becomes CRASHED. Any other becomes SCHEDULED/AwaitingRetry, due at once, its crash
+	// counted and in the message.
+	ReapLeases(ctx context.Context, p ReapLeasesParams) (Reaped, error)
+
+	// CancelRun makes an unstarted run CANCELLED and a claimed one CANCELLING; one that is either already is returned as it
+	// is. ErrNotFound. ErrConflict: the run is over.
+	CancelRun(ctx context.Context, p CancelRunParams) (*Run, error)
+
+	// RetryRun reopens a FAILED, CRASHED or CANCELLED run: same ID, history kept, due at p.Now. ErrNotFound. ErrConflict: any
+	// other state, or a child run, or its deployment is gone.
+	RetryRun(ctx context.Context, p RetryRunParams) (*Run, error)
+
+	// GetRun reads one run. ErrNotFound.
+	GetRun(ctx context.Context, id uuid.UUID) (*Run, error)
+
+	// ListRuns lists runs. CountRuns counts what ListRuns would list without a limit.
+	ListRuns(ctx context.Context, f RunFilter) (Page[*Run], error)
+	CountRuns(ctx context.Context, f RunFilter) (int, error)
+
+	// DeleteRun removes a finished run and its log. Its instant stays decided. ErrNotFound. ErrConflict: the run is not over.
+	DeleteRun(ctx context.Context, id uuid.UUID) error
+
+	// PruneRuns removes finished runs that ended before p.Before, and those beyond the newest p.Keep (0: no such bound), at
+	// most p.Limit of them, oldest end first, and returns how many. Their instants stay decided.
+	PruneRuns(ctx context.Context, p PruneRunsParams) (int, error)
+}
+
+// LogStore keeps what runs log.
+type LogStore interface {
+	// AppendLogs adds lines to the logs of claimed runs, each judged by itself: errs[i] is nil or wraps ErrLeaseLost or
+	// ErrNotFound. A run keeps its first MaxRunLog bytes of text; what comes after is counted, not kept.
+	AppendLogs(ctx context.Context, p AppendLogsParams) (errs []error, err error)
+
+	// ListLogs reads a run's log in the order it was written. ErrNotFound.
+	ListLogs(ctx context.Context, f LogFilter) (Page[LogRecord], error)
+}
+
+// Bounds that every store keeps to.
+const (
+	MaxCrashes   = 3       // crashes after which a run is CRASHED for good
+	MaxRunLog    = 1 << 20 // bytes of log text that a run keeps
+	MaxPage      = 1000    // items on a page of any list; the default is 200
+	MaxBackfill  = 1000    // instants in one BackfillRuns
+	defaultPage  = 200
+	claimAhead   = time.Second // how early a run without a limit may be claimed
+	upcomingRuns = 3           // runs that are materialised ahead for each schedule
+)
+
+// Notifier is what a store offers that can tell of changes as they happen. A hint may be lost or come for nothing: the
+// receiver looks again, and polls besides. Only an [LocalStore]'s hints are reliable.
+type Notifier interface {
+	// Notify sends to ch, without ever blocking, whenever something of the topic may have changed, until stop is called. The
+	// channel should have room for one.
+	Notify(topic Topic, ch chan<- struct{}) (stop func())
+}
+
+// LocalStore marks a store that lives and dies with this process. Its hints are reliable and it is not polled.
+type LocalStore interface{ Local() bool }
+
+// Topic is what a hint is about: one run's state and log if Run is set, else the kind.
+type Topic struct {
+	Run  uuid.UUID
+	Kind TopicKind
+}
+
+// TopicKind is a kind of hint.
+type TopicKind uint8
+
+// What hints are about.
+const (
+	TopicWork   TopicKind = iota // a run may be claimable, or a schedule want planning
+	TopicCancel                  // a claimed run is to be cancelled
+)
+
+// storeAs finds an optional ability of a store, through any wrappers that have Unwrap() Store.
+func storeAs[T any](s Store) (ability T, ok bool) {
+	for s != nil {
+		if ability, ok = s.(T); ok {
+			return ability, true
+		}
+		wrapper, wraps := s.(interface{ Unwrap() Store })
+		if !wraps {
+			break
+		}
+		s = wrapper.Unwrap()
+	}
+	return ability, false
+}

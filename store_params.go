@@ -1,0 +1,382 @@
+package provost
+
+import (
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// RegisterDeploymentsParams is what [DeploymentStore].RegisterDeployments takes. Of each record only the declared part counts.
+type RegisterDeploymentsParams struct {
+	Now         time.Time
+	Runner      uuid.UUID // the runner that is about to serve them; Nil for Client.Deploy
+	Deployments []*DeploymentRecord
+}
+
+// Registration is what became of one declaration.
+type Registration struct {
+	ID         uuid.UUID
+	Generation int64
+	Change     Change
+	Previous   *DeploymentRecord // the declaration that was replaced, nil unless Change is Updated
+	ServedBy   []string          // names of the other live runners that serve it
+}
+
+// Change is what a registration did to the stored declaration.
+type Change string
+
+// The changes that a registration makes.
+const (
+	Unchanged Change = "unchanged"
+	Created   Change = "created"
+	Updated   Change = "updated"
+)
+
+// SetPauseParams is what [DeploymentStore].SetPause takes.
+type SetPauseParams struct {
+	Now          time.Time
+	DeploymentID uuid.UUID
+	Schedule     string // key; "" for the whole deployment
+	Operator     *bool  // nil clears the mark, so that the declared value counts
+}
+
+// RegisterRunnerParams is what [RunnerStore].RegisterRunner takes. Deployments replaces what the runner served before.
+type RegisterRunnerParams struct {
+	Now         time.Time
+	Runner      RunnerRecord
+	Deployments []uuid.UUID
+}
+
+// HeartbeatParams is what [RunnerStore].HeartbeatRunner takes. In an [LocalStore] SeenAt may lie ahead of Now: an idle
+// runner vouches for the time until its next wake-up, so that it need not beat in between.
+type HeartbeatParams struct {
+	Now    time.Time
+	Runner uuid.UUID
+	SeenAt time.Time
+	Until  time.Time
+}
+
+// RemoveRunnerParams is what [RunnerStore].RemoveRunner takes.
+type RemoveRunnerParams struct {
+	Now    time.Time
+	Runner uuid.UUID
+	Pause  bool
+}
+
+// RunnerRecord is a runner as the store knows it.
+type RunnerRecord struct {
+	ID          uuid.UUID `json:"id"`
+	Name        string    `json:"name"`
+	Version     string    `json:"version,omitempty"`
+	Started     time.Time `json:"started"`
+	SeenAt      time.Time `json:"seen_at"` // newest heartbeat
+	Until       time.Time `json:"until"`   // end of its lease
+	Deployments int       `json:"deployments"`
+}
+
+// DueSchedulesParams is what [PlanStore].DueSchedules takes.
+type DueSchedulesParams struct {
+	Now   time.Time
+	Limit int // 0: 1,000
+}
+
+// DueSchedules is what to plan, and when to ask again.
+type DueSchedules struct {
+	Items []PlanItem
+	Next  time.Time // earliest PlanTime of a served schedule that is not among Items; zero if there is none
+}
+
+// PlanItem is one schedule that wants planning, with all that the plan depends on.
+type PlanItem struct {
+	DeploymentID uuid.UUID
+	Generation   int64
+	Key          string
+	Schedule     Schedule
+	Planned      time.Time // runs are materialised up to this instant
+
+	// The deployment was served up to ServedUntil; with Gap, it was not between then and Now, and Unclaimed are the instants
+	// in that gap that have an unstarted run.
+	ServedUntil time.Time
+	Gap         bool
+	Unclaimed   []time.Time
+
+	// The deployment or the schedule is paused. PausedFrom and PausedUntil bound the pause whose instants are not recorded
+	// yet; while it lasts, PausedUntil is zero.
+	Paused      bool
+	PausedFrom  time.Time
+	PausedUntil time.Time
+}
+
+// PlanRunsParams is what [PlanStore].PlanRuns takes.
+type PlanRunsParams struct {
+	Now   time.Time
+	Plans []SchedulePlan
+}
+
+// SchedulePlan is the next stretch of one schedule. Instants ascend.
+type SchedulePlan struct {
+	DeploymentID uuid.UUID
+	Generation   int64
+	Key          string
+	From         time.Time // the Planned it continues from
+
+	Runs   []PlannedRun
+	Cancel []time.Time // instants whose unstarted run becomes CANCELLED/Skipped
+	Skips  []Skip      // ranges without a run; one that continues the schedule's newest range extends it
+	Reason SkipReason  // why the runs of Cancel are skipped
+
+	Planned  time.Time // how far the schedule is materialised now; not before From
+	PlanTime time.Time // when it wants planning again; zero for never
+}
+
+// PlannedRun is a run to be materialised. The store fills in the rest from the deployment: see [DeploymentRecord.Planned].
+type PlannedRun struct {
+	ID            uuid.UUID
+	ScheduledTime time.Time
+	DueTime       time.Time
+}
+
+// SkipReason is why instants became no run.
+type SkipReason string
+
+// Reasons for a skip.
+const (
+	SkipMissed SkipReason = "missed" // nobody served the deployment, and the catch-up policy did not want them
+	SkipPaused SkipReason = "paused"
+	SkipLimit  SkipReason = "limit" // too many runs were waiting for the concurrency limit
+)
+
+// Skip is a range of instants of one schedule that became no run.
+type Skip struct {
+	ID           uuid.UUID  `json:"id"`
+	DeploymentID uuid.UUID  `json:"deployment_id"`
+	Schedule     string     `json:"schedule"` // key
+	First        time.Time  `json:"first"`
+	Last         time.Time  `json:"last"`
+	Count        int        `json:"count"`
+	Reason       SkipReason `json:"reason"`
+}
+
+// CreateRunParams is what [RunStore].CreateRun takes.
+type CreateRunParams struct {
+	Now            time.Time
+	ID             uuid.UUID
+	Name           string
+	DeploymentID   uuid.UUID // Nil for a child run
+	Generation     int64     // of the deployment that Parameters were layered and checked against
+	Parameters     Params
+	Tags           []string
+	ScheduledTime  time.Time
+	DueTime        time.Time
+	IdempotencyKey string
+	Child          *ChildRun
+}
+
+// ChildRun is what is special to a run inside a run: it is RUNNING from the start, under its parent's lease.
+type ChildRun struct {
+	Parent  Lease
+	Flow    string
+	Version string
+}
+
+// BackfillRunsParams is what [RunStore].BackfillRuns takes: at most [MaxBackfill] runs.
+type BackfillRunsParams struct {
+	Now          time.Time
+	DeploymentID uuid.UUID
+	Generation   int64
+	Schedule     string // key
+	Runs         []PlannedRun
+	Splits       []SkipSplit
+}
+
+// SkipSplit replaces a skip range by what is left of it.
+type SkipSplit struct {
+	ID   uuid.UUID
+	Into []Skip
+}
+
+// ClaimRunsParams is what [RunStore].ClaimRuns takes.
+type ClaimRunsParams struct {
+	Now    time.Time
+	Runner uuid.UUID
+	Limit  int
+	Ahead  time.Duration // at most a second
+	TTL    time.Duration // of the leases
+}
+
+// Claims is what was claimed, and when to come again.
+type Claims struct {
+	Runs []Claim
+	Next time.Time // when the next run of this runner's deployments becomes claimable; zero if none is known
+}
+
+// Claim is a run that the caller now holds, with all that is needed to execute it.
+type Claim struct {
+	Lease
+	DeploymentID  uuid.UUID
+	Generation    int64
+	Name          string
+	Schedule      string
+	Parameters    Params
+	Tags          []string
+	ScheduledTime time.Time
+	DueTime       time.Time
+	Attempt       int // attempts that were made before
+}
+
+// Lease is a claim's proof: whoever writes to a run carries the token of its newest claim.
+type Lease struct {
+	RunID uuid.UUID
+	Token int64
+}
+
+// RenewLeasesParams is what [RunStore].RenewLeases takes.
+type RenewLeasesParams struct {
+	Now    time.Time
+	TTL    time.Duration
+	Leases []Lease
+}
+
+// Renewal is what a renewal found out.
+type Renewal struct {
+	Lost   []uuid.UUID // leases that belong to another claim or have ended: stop working on these runs
+	Cancel []uuid.UUID // runs in CANCELLING
+}
+
+// SettleRunsParams is what [RunStore].SettleRuns takes.
+type SettleRunsParams struct {
+	Now     time.Time
+	Updates []RunUpdate
+}
+
+// RunUpdate is what became of a claimed run, or of a child run (under its parent's token).
+type RunUpdate struct {
+	Lease
+	StartTime time.Time // when the attempt's function began: the run is or was RUNNING from then; zero if it has not begun
+	Attempt   int       // number of that attempt
+	Version   string    // of the code that made it
+
+	State   State           // a terminal state; SCHEDULED to give the run back; the zero State leaves it RUNNING
+	DueTime time.Time       // for SCHEDULED: when it is due again; zero keeps its due time
+	Result  json.RawMessage // for COMPLETED
+}
+
+// ReapLeasesParams is what [RunStore].ReapLeases takes.
+type ReapLeasesParams struct {
+	Now   time.Time
+	Limit int // 0: 1,000
+}
+
+// Reaped is what a reaping found.
+type Reaped struct {
+	Runs []*Run    // as they are after it
+	Next time.Time // when the next lease ends; zero if there is none
+}
+
+// CancelRunParams is what [RunStore].CancelRun takes.
+type CancelRunParams struct {
+	Now     time.Time
+	RunID   uuid.UUID
+	Message string
+}
+
+// RetryRunParams is what [RunStore].RetryRun takes.
+type RetryRunParams struct {
+	Now     time.Time
+	RunID   uuid.UUID
+	Message string
+}
+
+// PruneRunsParams is what [RunStore].PruneRuns takes.
+type PruneRunsParams struct {
+	Before time.Time
+	Keep   int
+	Limit  int // 0: 1,000
+}
+
+// AppendLogsParams is what [LogStore].AppendLogs takes.
+type AppendLogsParams struct {
+	Runs []RunLog
+}
+
+// RunLog is a stretch of one run's log, written under its lease (a child run's under its parent's token).
+type RunLog struct {
+	Lease
+	Lines   []LogRecord // RunID and Seq are the store's to fill in
+	Dropped int         // lines that were lost on the way
+}
+
+// LogRecord is one line of a run's log.
+type LogRecord struct {
+	RunID   uuid.UUID  `json:"run_id"`
+	Seq     int64      `json:"seq"` // 1 for the first line of the run
+	Time    time.Time  `json:"time"`
+	Level   slog.Level `json:"level"`
+	Message string     `json:"message"` // with the attributes, as slog's text form writes them
+}
+
+// Page is a stretch of a list.
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"` // cursor of the next page; "" on the last
+}
+
+// DeploymentFilter says which deployments to list. Zero fields do not restrict.
+type DeploymentFilter struct {
+	Flow   string // name of the flow
+	Tags   []string
+	Paused *bool
+	Limit  int // 0: 200; at most MaxPage
+	Cursor string
+}
+
+// FlowFilter says which flows to list.
+type FlowFilter struct {
+	Limit  int
+	Cursor string
+}
+
+// RunFilter says which runs to list. Zero fields do not restrict; a run must satisfy all the others.
+type RunFilter struct {
+	DeploymentID uuid.UUID
+	Flow         string
+	Schedule     string // key
+	ParentID     uuid.UUID
+	States       []StateType
+	StateName    string
+	Tags         []string  // all of them
+	After        time.Time // ScheduledTime at or after
+	Before       time.Time // ScheduledTime before
+	Sort         RunSort
+	Limit        int // 0: 200; at most MaxPage
+	Cursor       string
+}
+
+// RunSort is an order of runs.
+type RunSort string
+
+// The orders of runs. Runs with equal keys are ordered by ID, in the same direction.
+const (
+	NewestFirst RunSort = "" // by ID, that is by creation
+	OldestFirst RunSort = "oldest"
+	SoonestDue  RunSort = "due"   // by DueTime, earliest first
+	LatestEnded RunSort = "ended" // by EndTime, latest first; runs that are not over come first
+)
+
+// SkipFilter says which skips to list.
+type SkipFilter struct {
+	DeploymentID uuid.UUID
+	Schedule     string
+	Limit        int
+	Cursor       string
+}
+
+// LogFilter says which lines to read.
+type LogFilter struct {
+	RunID    uuid.UUID
+	After    int64        // Seq; 0 reads from the start
+	MinLevel slog.Leveler // nil: every level
+	Limit    int          // 0: 200; at most MaxPage
+}
