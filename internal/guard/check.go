@@ -360,28 +360,34 @@ func (n *node) loosened() *node {
 	return &loose
 }
 
-// defaults is the value that the schema gives where nothing is said.
-func (n *node) defaults(depth int) (any, bool) {
+// filler collects the values that a schema gives where nothing is said.
+type filler struct {
+	open  map[*node]bool // whose value is being collected; a schema inside itself gives nothing
+	steps int            // left, against definitions that multiply
+}
+
+func (f *filler) value(n *node) (any, bool) {
 	if n.isValue {
 		return clone(n.value), true
 	}
-	if depth > MaxDepth {
+	if f.steps--; f.steps < 0 || f.open[n] {
 		return nil, false
 	}
+	f.open[n] = true
+	defer delete(f.open, n)
 	if n.ref != nil {
-		return n.ref.defaults(depth + 1)
+		return f.value(n.ref)
 	}
 	m := map[string]any{}
 	for _, other := range n.allOf {
-		if v, ok := other.defaults(depth + 1); ok {
-			if inner, ok := v.(map[string]any); ok {
-				maps.Copy(m, inner)
-			}
+		v, _ := f.value(other)
+		if inner, ok := v.(map[string]any); ok {
+			maps.Copy(m, inner)
 		}
 	}
 	for _, name := range n.order {
 		child := n.properties[name]
-		v, ok := child.defaults(depth + 1)
+		v, ok := f.value(child)
 		// An object made of nothing but its properties' defaults may lack what it requires; then it stays away.
 		if ok && (child.isValue || child.fits(v)) {
 			m[name] = v

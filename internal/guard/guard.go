@@ -23,6 +23,7 @@ const (
 
 	maxApplied = 1_000   // schemas that may judge one and the same value through allOf, $ref and the like
 	maxPattern = 200_000 // weight of a schema's compiled regular expressions: instructions and their character ranges
+	maxFilled  = 10_000  // schemas looked at for defaults
 	maxWork    = 100_000 // steps the library may take over one value, some microseconds each
 )
 
@@ -47,6 +48,8 @@ type Schema struct {
 	// partial judges values that a later layer completes.
 	partial *Schema
 	library func() (judge, error)
+	// defaults is nil if there are none.
+	defaults map[string]any
 }
 
 // Compile reads a schema of JSON Schema draft-07 (or -04 and -06, where they agree with it). The error is a *Problem
@@ -71,6 +74,9 @@ func Compile(text []byte) (*Schema, error) {
 	}
 	if err := checkDefaults(nodes, direct); err != nil {
 		return nil, err
+	}
+	if v, ok := (&filler{open: map[*node]bool{}, steps: maxFilled}).value(root); ok {
+		s.defaults, _ = v.(map[string]any)
 	}
 	return s, nil
 }
@@ -101,11 +107,13 @@ func (s *Schema) Validate(v any) []*Problem {
 // ValidatePartial is Validate for the lower layers of a value: nothing is required of the top level.
 func (s *Schema) ValidatePartial(v any) []*Problem { return s.partial.Validate(v) }
 
-// Defaults returns the value that the schema gives to an object that says nothing, nil if it has no default.
+// Defaults returns the value that the schema gives to an object that says nothing, nil if it has no default. The caller
+// may change it.
 func (s *Schema) Defaults() map[string]any {
-	v, _ := s.root.defaults(0)
-	m, _ := v.(map[string]any)
-	return m
+	if s.defaults == nil {
+		return nil
+	}
+	return clone(s.defaults).(map[string]any)
 }
 
 // Empty says that every object that has no key fits, whatever else the schema asks for.

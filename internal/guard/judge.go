@@ -76,8 +76,20 @@ func (j judge) problems(root *node, v any) (problems []*Problem) {
 	if err != nil {
 		return nil
 	}
+	// That no alternative fits is worth saying only if none of them says why.
+	var vague []*Problem
 	for _, e := range result.Errors() {
-		if p := explain(root, v, e); p != nil {
+		p := explain(root, v, e)
+		switch {
+		case p == nil:
+		case e.Type() == "number_any_of" || e.Type() == "number_one_of":
+			vague = append(vague, p)
+		default:
+			problems = append(problems, p)
+		}
+	}
+	for _, p := range vague {
+		if !slices.ContainsFunc(problems, func(other *Problem) bool { return strings.HasPrefix(other.Path, p.Path) }) {
 			problems = append(problems, p)
 		}
 	}

@@ -83,6 +83,9 @@ func article(types []string) string {
 		}
 	}
 	slices.Sort(words)
+	if i := slices.Index(words, "null"); i >= 0 { // last
+		words = append(slices.Delete(words, i, i+1), "null")
+	}
 	return strings.Join(words, " or ")
 }
 
@@ -90,7 +93,7 @@ func article(types []string) string {
 func hint(expected []string, got any) string {
 	switch v := got.(type) {
 	case nil:
-		return "; leave it out to use the default"
+		return "; leave it out"
 	case string:
 		literal := strings.TrimSpace(v)
 		if slices.Contains(expected, "integer") || slices.Contains(expected, "number") {
@@ -205,7 +208,7 @@ func didYouMean(v any, allowed []string) string {
 
 // closest is the name within a third of the letters of what was written, "" if none is.
 func closest(s string, names []string) string {
-	best, least := "", max(1, min(len(s), 60)/3)+1
+	best, least := "", len(s)/3+1
 	for _, name := range names {
 		if len(name) > 100 || len(s) > 100 {
 			continue
