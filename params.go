@@ -18,41 +18,45 @@ import (
 // Encoded they may have 512 KiB, be nested 64 deep and hold numbers of 40 characters.
 type Params map[string]any
 
-// clone copies maps and slices at every level; nil stays nil.
+// clone copies maps and slices at every level that the limits allow; nil stays nil.
 func (p Params) clone() Params {
 	if p == nil {
 		return nil
 	}
-	return Params(cloneMap(p))
+	return cloneMap(p, 0)
 }
 
-func cloneMap(m map[string]any) map[string]any {
+func cloneMap(m map[string]any, depth int) map[string]any {
 	c := make(map[string]any, len(m))
 	for key, v := range m {
-		c[key] = cloneValue(v)
+		c[key] = cloneValue(v, depth+1)
 	}
 	return c
 }
 
-// cloneValue copies plain values; what a user put in as a Go value of another type is copied when it is normalized.
-func cloneValue(v any) any {
+// cloneValue stops at the depth at which normalizeParams refuses, because a map may contain itself. What a user put in as
+// a Go value of another type is copied when it is normalized.
+func cloneValue(v any, depth int) any {
+	if depth > guard.MaxDepth {
+		return v
+	}
 	switch v := v.(type) {
 	case map[string]any:
-		if v == nil {
-			return v
+		if v != nil {
+			return cloneMap(v, depth)
 		}
-		return cloneMap(v)
 	case Params:
-		return v.clone()
+		if v != nil {
+			return Params(cloneMap(v, depth))
+		}
 	case []any:
-		if v == nil {
-			return v
+		if v != nil {
+			c := make([]any, len(v))
+			for i := range v {
+				c[i] = cloneValue(v[i], depth+1)
+			}
+			return c
 		}
-		c := make([]any, len(v))
-		for i := range v {
-			c[i] = cloneValue(v[i])
-		}
-		return c
 	}
 	return v
 }
@@ -82,7 +86,7 @@ func normalizeParams(p Params) (Params, error) {
 	if len(p) == 0 {
 		return p, nil
 	}
-	if !isPlainMap(p) {
+	if !isPlainMap(p, 0) {
 		plain := make(Params, len(p))
 		for key, v := range p {
 			n, err := normalizeValue(v, 1)
@@ -99,28 +103,33 @@ func normalizeParams(p Params) (Params, error) {
 	return p, nil
 }
 
-// isPlain says that v is made of nothing but the types that JSON is read into.
-func isPlain(v any) bool {
+// isPlain says that v is made of nothing but the types that JSON is read into. What lies too deep for the limits is not
+// looked at.
+func isPlain(v any, depth int) bool {
 	switch v := v.(type) {
 	case nil, bool, string, json.Number:
 		return true
 	case []any:
-		for _, item := range v {
-			if !isPlain(item) {
-				return false
+		if depth < guard.MaxDepth {
+			for _, item := range v {
+				if !isPlain(item, depth+1) {
+					return false
+				}
 			}
 		}
 		return v != nil
 	case map[string]any:
-		return v != nil && isPlainMap(v)
+		return v != nil && isPlainMap(v, depth)
 	}
 	return false
 }
 
-func isPlainMap(m map[string]any) bool {
-	for _, v := range m {
-		if !isPlain(v) {
-			return false
+func isPlainMap(m map[string]any, depth int) bool {
+	if depth < guard.MaxDepth {
+		for _, v := range m {
+			if !isPlain(v, depth+1) {
+				return false
+			}
 		}
 	}
 	return true

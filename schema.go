@@ -255,10 +255,14 @@ func (w *schemaWriter) structSchema(c *codec) (members, error) {
 	return members{{"$ref", "#/definitions/" + name}}, nil
 }
 
-var notName = regexp.MustCompile(`[^A-Za-z0-9_]+`)
+var (
+	packagePath = regexp.MustCompile(`[^\[\],*]*[./]`) // inside the name of a generic type
+	notName     = regexp.MustCompile(`[^A-Za-z0-9_]+`)
+)
 
 // freeName is the type's name, made to fit a reference, with a number if another package's type has it.
 func (w *schemaWriter) freeName(name string) string {
+	name = packagePath.ReplaceAllString(name, "")
 	name = strings.Trim(notName.ReplaceAllString(name, "_"), "_")
 	taken := func(name string) bool {
 		for _, other := range w.names {

@@ -370,7 +370,7 @@ func (f *filler) value(n *node) (any, bool) {
 	if n.isValue {
 		return clone(n.value), true
 	}
-	if f.steps--; f.steps < 0 || f.open[n] {
+	if f.steps--; f.steps < 0 || f.open[n] || n.types&typeNull != 0 { // null says nothing as well
 		return nil, false
 	}
 	f.open[n] = true

@@ -186,20 +186,23 @@ func TestProblems(t *testing.T) {
 			"at": {"type": "string", "format": "date-time"},
 			"customer": {"properties": {"address": {"items": {"properties": {"zip": {"type": "string"}}}}}},
 			"size": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-			"even": {"multipleOf": 2}
+			"even": {"multipleOf": 2},
+			"nested": {"required": ["n"], "properties": {"n": {"type": "integer"}}}
 		}}`
 	tests := []struct{ value, want string }{
-		{`{}`, "region: is required and missing; add it"},
+		{`{}`, `region: is required and missing; add one of "europe", "america"`},
 		{`{"region":"eurape"}`, `region: expected one of "europe", "america"; got the text "eurape"; did you mean "europe"?`},
 		{`{"region":"europe","limit":"5"}`, `limit: expected a whole number, got the text "5"; write 5 without quotes`},
 		{`{"region":"europe","limit":11}`, "limit: expected at most 10, got the number 11"},
 		{`{"region":"europe","limit":0.5}`, "limit: expected a whole number, got the number 0.5"},
 		{`{"region":"europe","limt":5}`, "limt: is not a parameter here; did you mean limit?"},
-		{`{"region":"europe","a.b":5}`, `["a.b"]: is not a parameter here; known are at, customer, even, limit, name, region, size`},
+		{`{"region":"europe","a.b":5}`, `["a.b"]: is not a parameter here; known are at, customer, even, limit, name, nested, region, size`},
 		{`{"region":"europe","name":"ABCDEFG"}`, `name: expected at most 5 characters, got 7: the text "ABCDEFG"` + "\n" + `name: expected text that matches ^[a-z]+$, got the text "ABCDEFG"`},
 		{`{"region":"europe","at":"12:00:00"}`, `at: expected the format date-time, such as "2026-03-05T14:00:00+01:00"; got the text "12:00:00"`},
 		{`{"region":"europe","customer":{"address":[{},{},{"zip":3}]}}`, `customer.address[2].zip: expected text, got the number 3; write "3" in quotes`},
 		{`{"region":"europe","size":"x"}`, `size: expected a whole number, got the text "x"`},
+		{`{"region":"europe","nmae":"x"}`, "nmae: is not a parameter here; did you mean name?"},
+		{`{"region":"europe","nested":{}}`, "nested.n: is required and missing; add a whole number"},
 		{`{"region":"europe","even":3}`, "even: expected a multiple of 2, got the number 3"},
 		{`{"region":"europe","size":null,"limit":1e1,"name":"abc","at":"2026-03-05T14:00:00.5+01:00"}`, ""},
 	}

@@ -271,7 +271,7 @@ func explain(root *node, v any, e gojsonschema.ResultError) *Problem {
 		return &Problem{path, "nothing is allowed here; leave it out"}
 	case "required":
 		name := fmt.Sprint(details["property"])
-		return &Problem{at(name), "is required and missing; add it" + exampleOf(root.find(append(keys, name)))}
+		return &Problem{at(name), missing(root.find(append(keys, name)))}
 	case "additional_property_not_allowed":
 		name := fmt.Sprint(details["property"])
 		return &Problem{at(name), "is not a parameter here" + nearest(name, root.namesAt(keys))}

@@ -179,12 +179,20 @@ func allowedStrings(n *node) []string {
 	return list
 }
 
-// exampleOf tells what a missing value should be.
-func exampleOf(n *node) string {
-	if n == nil || n.types == 0 {
-		return ""
+// missing tells what a required value should be.
+func missing(n *node) string {
+	const what = "is required and missing; "
+	switch {
+	case n != nil && len(n.enum) > 1:
+		words := make([]string, len(n.enum))
+		for i, v := range n.enum {
+			words[i] = show(v)
+		}
+		return what + "add one of " + cut(strings.Join(words, ", "), 300)
+	case n != nil && n.types != 0:
+		return what + "add " + article(n.types.names())
 	}
-	return ", " + article(n.types.names())
+	return what + "add it"
 }
 
 // nearest tells what a wrong name may have meant, else which names there are.
@@ -220,22 +228,26 @@ func closest(s string, names []string) string {
 	return best
 }
 
-// distance is the number of letters to change, add or remove.
+// distance is the number of letters to change, add, remove or swap with their neighbour.
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	// Three rows of the table of distances between beginnings of a and b.
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
+			change := last[j]
 			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
+				change++
 			}
-			diagonal, row[j+1] = row[j+1], cost
+			row[j+1] = min(change, row[j]+1, last[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
+		before, last, row = last, row, before
 	}
-	return row[len(b)]
+	return last[len(b)]
 }
