@@ -1,0 +1,601 @@
+package provost
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/provost-go/provost/internal/guard"
+)
+
+// schemas keeps what schemaFor has made, by reflect.Type.
+var schemas sync.Map
+
+type madeSchema struct {
+	text json.RawMessage
+	err  error
+}
+
+// schemaFor writes the JSON Schema (draft-07) of the parameters P. The bytes are the same for the same type, with
+// properties in the order of the fields. The error is a *ParamError that names the field.
+//
+// A field is required only if tagged required:"true". No object takes keys that it does not list. The tags default, enum,
+// description, title, minimum, maximum, minLength, maxLength, pattern and format become the keywords of those names; an
+// enum's values are separated by commas, and on a slice it lists what its items may be.
+func schemaFor(t reflect.Type) (json.RawMessage, error) {
+	if made, ok := schemas.Load(t); ok {
+		return made.(madeSchema).text, made.(madeSchema).err
+	}
+	text, err := writeSchema(t)
+	made, _ := schemas.LoadOrStore(t, madeSchema{text, err})
+	return made.(madeSchema).text, made.(madeSchema).err
+}
+
+func writeSchema(t reflect.Type) (json.RawMessage, error) {
+	c := codecFor(t)
+	root := members{{"$schema", "http://json-schema.org/draft-07/schema#"}}
+	switch {
+	case c.shape == shapeMap && c.elem.shape == shapeAny && t.Key().Kind() == reflect.String:
+		root = append(root, member{"type", "object"})
+	case c.shape == shapeStruct:
+		if fault := c.fault(true); fault != nil {
+			return nil, fault
+		}
+		w := schemaWriter{root: c, names: map[*codec]string{}}
+		object, err := w.object(c)
+		if err != nil {
+			return nil, err
+		}
+		root = append(root, object...)
+		if root, err = w.definitions(root); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, &ParamError{Reason: fmt.Sprintf("%v cannot be the parameters of a flow; use a struct with a field for each, or Params", t)}
+	}
+	text, err := marshal(root)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := guard.Compile(text); err != nil {
+		return nil, fieldError(err)
+	}
+	return text, nil
+}
+
+// members are a JSON object that keeps its order.
+type members []member
+
+type member struct {
+	key   string
+	value any
+}
+
+func (m members) MarshalJSON() ([]byte, error) {
+	var text bytes.Buffer
+	text.WriteByte('{')
+	for i, each := range m {
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		key, _ := marshal(each.key)
+		value, err := marshal(each.value)
+		if err != nil {
+			return nil, err
+		}
+		text.Write(key)
+		text.WriteByte(':')
+		text.Write(value)
+	}
+	text.WriteByte('}')
+	return text.Bytes(), nil
+}
+
+// marshal is json.Marshal that leaves <, > and & alone.
+func marshal(v any) ([]byte, error) {
+	if m, ok := v.(members); ok {
+		return m.MarshalJSON() // json.Marshal would escape what it returns
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
+}
+
+// schemaWriter writes the schema of one P. Structs that contain themselves go to definitions, all others in place.
+type schemaWriter struct {
+	root  *codec
+	names map[*codec]string
+	queue []*codec
+}
+
+// definitions adds those that were referred to, in the order in which they were.
+func (w *schemaWriter) definitions(root members) (members, error) {
+	var definitions members
+	for i := 0; i < len(w.queue); i++ {
+		object, err := w.object(w.queue[i])
+		if err != nil {
+			return nil, err
+		}
+		definitions = append(definitions, member{w.names[w.queue[i]], object})
+	}
+	if definitions == nil {
+		return root, nil
+	}
+	return append(root, member{"definitions", definitions}), nil
+}
+
+func (w *schemaWriter) object(c *codec) (members, error) {
+	properties := members{}
+	var required []string
+	for i := range c.fields {
+		f := &c.fields[i]
+		property, err := w.field(f)
+		if err != nil {
+			return nil, under(guard.Join("", f.name), err)
+		}
+		properties = append(properties, member{f.name, property})
+		switch must := f.tag.Get("required"); must {
+		case "true":
+			required = append(required, f.name)
+		case "", "false":
+		default:
+			return nil, &ParamError{Path: guard.Join("", f.name), Reason: fmt.Sprintf("required %q: write true or false", must)}
+		}
+	}
+	object := members{{"type", "object"}, {"properties", properties}}
+	if required != nil {
+		object = append(object, member{"required", required})
+	}
+	return append(object, member{"additionalProperties", false}), nil
+}
+
+func (w *schemaWriter) field(f *field) (members, error) {
+	schema, err := w.schema(f.codec)
+	if err != nil {
+		return nil, err
+	}
+	if f.quoted {
+		schema = quotedSchema(f.codec)
+	}
+	if schema, err = w.rules(f, schema); err != nil {
+		return nil, err
+	}
+	for _, keyword := range []string{"title", "description"} {
+		if text, ok := f.tag.Lookup(keyword); ok {
+			schema = append(schema, member{keyword, text})
+		}
+	}
+	if f.hasDefault {
+		schema = append(schema, member{"default", f.value})
+	}
+	return schema, nil
+}
+
+// schema describes a type, without the tags of a field.
+func (w *schemaWriter) schema(c *codec) (members, error) {
+	switch c.shape {
+	case shapeBool:
+		return members{{"type", "boolean"}}, nil
+	case shapeInt, shapeUint:
+		return integerSchema(c.typ), nil
+	case shapeFloat:
+		format := "double"
+		if c.typ.Bits() == 32 {
+			format = "float"
+		}
+		return members{{"type", "number"}, {"format", format}}, nil
+	case shapeNumber:
+		return members{{"type", "number"}}, nil
+	case shapeString:
+		return members{{"type", "string"}}, nil
+	case shapeText:
+		if c.typ.PkgPath() == "github.com/google/uuid" && c.typ.Name() == "UUID" {
+			return members{{"type", "string"}, {"format", "uuid"}}, nil
+		}
+		return members{{"type", "string"}}, nil
+	case shapeTime:
+		return members{{"type", "string"}, {"format", "date-time"}}, nil
+	case shapeDuration:
+		return members{{"type", "string"}, {"format", "duration"}}, nil
+	case shapeBytes:
+		return members{{"type", "string"}, {"contentEncoding", "base64"}}, nil
+	case shapePointer:
+		schema, err := w.schema(c.elem)
+		return nullable(schema), err
+	case shapeSlice, shapeArray:
+		items, err := w.schema(c.elem)
+		schema := members{{"type", "array"}, {"items", items}}
+		if c.shape == shapeArray {
+			schema = append(schema, member{"minItems", c.typ.Len()}, member{"maxItems", c.typ.Len()})
+		}
+		return schema, inList(err)
+	case shapeMap:
+		if c.typ.Key().Kind() != reflect.String {
+			return nil, &ParamError{Reason: fmt.Sprintf("%v has keys that are not strings; use map[string]%v", c.typ, c.typ.Elem())}
+		}
+		values, err := w.schema(c.elem)
+		return members{{"type", "object"}, {"additionalProperties", values}}, err
+	case shapeStruct:
+		return w.structSchema(c)
+	}
+	return members{}, nil // any, json.RawMessage, a type with its own MarshalJSON
+}
+
+func inList(err error) error {
+	if err == nil {
+		return nil
+	}
+	return under("[]", err)
+}
+
+func (w *schemaWriter) structSchema(c *codec) (members, error) {
+	switch {
+	case c == w.root:
+		return members{{"$ref", "#"}}, nil
+	case !c.recursive():
+		return w.object(c)
+	}
+	name, ok := w.names[c]
+	if !ok {
+		name = w.freeName(c.typ.Name())
+		w.names[c] = name
+		w.queue = append(w.queue, c)
+	}
+	return members{{"$ref", "#/definitions/" + name}}, nil
+}
+
+var (
+	packagePath = regexp.MustCompile(`[^\[\],*]*[./]`) // inside the name of a generic type
+	notName     = regexp.MustCompile(`[^A-Za-z0-9_]+`)
+)
+
+// freeName is the type's name, made to fit a reference, with a number if another package's type has it.
+func (w *schemaWriter) freeName(name string) string {
+	name = packagePath.ReplaceAllString(name, "")
+	name = strings.Trim(notName.ReplaceAllString(name, "_"), "_")
+	taken := func(name string) bool {
+		for _, other := range w.names {
+			if other == name {
+				return true
+			}
+		}
+		return name == ""
+	}
+	free := name
+	for n := 2; taken(free); n++ {
+		free = name + "_" + strconv.Itoa(n)
+	}
+	return free
+}
+
+// recursive says that a struct contains itself somewhere.
+func (c *codec) recursive() bool {
+	seen := map[*codec]bool{}
+	var leads func(from *codec) bool
+	leads = func(from *codec) bool {
+		if from == c && len(seen) > 0 {
+			return true
+		}
+		if seen[from] {
+			return false
+		}
+		seen[from] = true
+		if from.elem != nil && leads(from.elem) {
+			return true
+		}
+		return slices.ContainsFunc(from.fields, func(f field) bool { return leads(f.codec) })
+	}
+	return leads(c)
+}
+
+// integerSchema bounds an integer by what its type can hold.
+func integerSchema(t reflect.Type) members {
+	schema := members{{"type", "integer"}}
+	bits := t.Bits()
+	switch signed := reflect.Zero(t).CanInt(); {
+	case signed && bits == 64:
+		return append(schema, member{"format", "int64"})
+	case signed:
+		return append(schema, member{"minimum", -1 << (bits - 1)}, member{"maximum", 1<<(bits-1) - 1})
+	case bits == 64:
+		return append(schema, member{"format", "uint64"}, member{"minimum", 0})
+	default:
+		return append(schema, member{"minimum", 0}, member{"maximum", 1<<bits - 1})
+	}
+}
+
+// quotedSchema is for the tag option ",string".
+func quotedSchema(c *codec) members {
+	schema := members{{"type", "string"}}
+	switch c.scalar() {
+	case shapeBool:
+		schema = append(schema, member{"enum", []any{"true", "false"}})
+	case shapeInt:
+		schema = append(schema, member{"pattern", "^-?(0|[1-9][0-9]{0,18})$"})
+	case shapeUint:
+		schema = append(schema, member{"pattern", "^(0|[1-9][0-9]{0,19})$"})
+	default:
+		schema = append(schema, member{"pattern", `^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$`})
+	}
+	if c.shape == shapePointer {
+		return nullable(schema)
+	}
+	return schema
+}
+
+// nullable lets null in, as the value of a nil pointer.
+func nullable(schema members) members {
+	for i, each := range schema {
+		switch each.key {
+		case "type":
+			if name, ok := each.value.(string); ok {
+				schema[i].value = []string{name, "null"}
+			}
+		case "enum":
+			schema[i].value = append(each.value.([]any), nil)
+		case "$ref":
+			return members{{"anyOf", []any{schema, members{{"type", "null"}}}}}
+		}
+	}
+	return schema
+}
+
+// rules adds the tags that decide about values.
+func (w *schemaWriter) rules(f *field, schema members) (members, error) {
+	if text, ok := f.tag.Lookup("enum"); ok {
+		var err error
+		if schema, err = addEnum(f, schema, text); err != nil {
+			return nil, err
+		}
+	}
+	for _, rule := range tagRules {
+		text, ok := f.tag.Lookup(rule.tag)
+		if !ok {
+			continue
+		}
+		if shape := f.codec.scalar(); !slices.Contains(rule.shapes, shape) || f.quoted {
+			return nil, &ParamError{Reason: fmt.Sprintf("%s %s: the tag is for %s, this is %v; drop it and check the value in the flow", rule.tag, quote(text), rule.about, f.codec.typ)}
+		}
+		value, fix := rule.read(text)
+		if fix != "" {
+			return nil, &ParamError{Reason: fmt.Sprintf("%s %s: %s", rule.tag, quote(text), fix)}
+		}
+		schema = schema.with(rule.tag, value)
+	}
+	return schema, nil
+}
+
+// with replaces a keyword or adds it.
+func (m members) with(key string, value any) members {
+	for i := range m {
+		if m[i].key == key {
+			m[i].value = value
+			return m
+		}
+	}
+	return append(m, member{key, value})
+}
+
+// tagRules are the tags that become a keyword of the same name.
+var tagRules = []struct {
+	tag    string
+	about  string
+	shapes []shape
+	read   func(text string) (value any, fix string)
+}{
+	{"minimum", "numbers", numberShapes, readNumberTag},
+	{"maximum", "numbers", numberShapes, readNumberTag},
+	{"minLength", "text", textShapes, readLengthTag},
+	{"maxLength", "text", textShapes, readLengthTag},
+	{"pattern", "text", textShapes, readPatternTag},
+	{"format", "text and numbers", append(textShapes, numberShapes...), func(text string) (any, string) { return text, "" }},
+}
+
+var (
+	numberShapes = []shape{shapeInt, shapeUint, shapeFloat, shapeNumber}
+	textShapes   = []shape{shapeString, shapeText}
+)
+
+func readNumberTag(text string) (any, string) {
+	if guard.CheckNumber(text) != "" {
+		return nil, "write a number"
+	}
+	return json.Number(text), ""
+}
+
+func readLengthTag(text string) (any, string) {
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return nil, "write a whole number from 0 up"
+	}
+	return n, ""
+}
+
+func readPatternTag(text string) (any, string) {
+	if _, err := regexp.Compile(text); err != nil {
+		return nil, fmt.Sprintf("%v; the syntax is RE2, which has no look-around and no back-references", err)
+	}
+	return text, ""
+}
+
+// addEnum lists the values of the tag as the field's type has them. Of a type that is text in JSON a value's own spelling
+// stands beside its canonical one, so that "1h" is taken as well as "1h0m0s".
+func addEnum(f *field, schema members, text string) (members, error) {
+	c := f.codec
+	isList := c.shape == shapeSlice || c.shape == shapeArray
+	if isList {
+		c = c.elem
+	}
+	var values []any
+	add := func(v any) {
+		if f.quoted {
+			v = fmt.Sprint(v)
+		}
+		if !slices.Contains(values, v) {
+			values = append(values, v)
+		}
+	}
+	switch c.scalar() {
+	case shapeBool, shapeInt, shapeUint, shapeFloat, shapeNumber, shapeString, shapeText, shapeTime, shapeDuration:
+	default:
+		return nil, &ParamError{Reason: fmt.Sprintf("enum %s: the tag is for text, numbers and lists of them, this is %v; drop it and check the value in the flow", quote(text), f.codec.typ)}
+	}
+	for each := range strings.SplitSeq(text, ",") {
+		each = strings.TrimSpace(each)
+		v, err := c.parseText(each)
+		if err != nil {
+			return nil, &ParamError{Reason: fmt.Sprintf("enum %s: %s", quote(text), reasonOf(err))}
+		}
+		if _, isText := v.(string); isText && v != each {
+			add(each)
+		}
+		add(v)
+	}
+	if c.shape == shapePointer {
+		values = append(values, nil)
+	}
+	if !isList {
+		return schema.with("enum", values), nil
+	}
+	for i := range schema {
+		if schema[i].key == "items" {
+			schema[i].value = schema[i].value.(members).with("enum", values)
+		}
+	}
+	return schema, nil
+}
+
+// fieldError turns a problem of the schema that schemaFor wrote into one of the field: from
+// "properties.opts.properties.n.default" to "opts.n", with the keyword before the reason.
+func fieldError(err error) error {
+	problem, ok := errors.AsType[*guard.Problem](err)
+	if !ok {
+		return &ParamError{Reason: err.Error()}
+	}
+	path, keyword := "", ""
+	for steps := strings.Split(problem.Path, "."); len(steps) > 0; steps = steps[1:] {
+		switch step := steps[0]; {
+		case (step == "properties" || step == "definitions") && len(steps) > 1:
+			steps = steps[1:]
+			path = guard.Prepend(path, steps[0])
+		case step == "items":
+			path += "[]"
+		case step == "additionalProperties":
+			path += "[key]"
+		default:
+			keyword = step + ": "
+		}
+	}
+	return &ParamError{Path: path, Reason: keyword + problem.Reason}
+}
+
+// validator holds parameters to a schema. It is safe for concurrent use.
+type validator struct {
+	schema *guard.Schema
+	// emptyFits says that no parameters at all are fine, which is then answered without work.
+	emptyFits bool
+}
+
+// validators keeps compiled schemas by their text.
+var validators validatorCache
+
+// compileSchema reads a schema, which may come from outside. The error is a *ParamError whose path leads into the schema.
+func compileSchema(raw json.RawMessage) (*validator, error) {
+	if v := validators.get(raw); v != nil {
+		return v, nil
+	}
+	schema, err := guard.Compile(raw)
+	if err != nil {
+		return nil, fromGuard(err)
+	}
+	v := &validator{schema: schema, emptyFits: schema.Empty()}
+	validators.put(raw, v)
+	return v, nil
+}
+
+// validate says what is wrong with complete parameters: *ParamErrors joined, sorted by path, at most 50.
+func (v *validator) validate(p Params) error {
+	if len(p) == 0 && v.emptyFits {
+		return nil
+	}
+	return v.run(p, v.schema.Validate)
+}
+
+// validatePartial is validate for defaults that a later layer completes: nothing is required at the top.
+func (v *validator) validatePartial(p Params) error {
+	if len(p) == 0 {
+		return nil
+	}
+	return v.run(p, v.schema.ValidatePartial)
+}
+
+func (v *validator) run(p Params, judge func(any) []*guard.Problem) error {
+	plain, err := normalizeParams(p)
+	if err != nil {
+		return err
+	}
+	if plain == nil {
+		plain = Params{}
+	}
+	problems := judge(map[string]any(plain))
+	if problems == nil {
+		return nil
+	}
+	errs := make([]error, len(problems))
+	for i, problem := range problems {
+		errs[i] = &ParamError{Path: problem.Path, Reason: problem.Reason}
+	}
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
+// defaults are what the schema itself gives to parameters that are absent, nested ones included; nil if nothing.
+func (v *validator) defaults() Params { return v.schema.Defaults() }
+
+// validatorCache is bounded by the text it holds; what makes room is any entry, since a process knows few schemas.
+type validatorCache struct {
+	mu    sync.RWMutex // guards the fields below
+	known map[string]*validator
+	bytes int
+}
+
+const maxCachedSchemas = 4 << 20 // bytes of schema text
+
+func (c *validatorCache) get(raw []byte) *validator {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.known[string(raw)]
+}
+
+func (c *validatorCache) put(raw []byte, v *validator) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known[string(raw)] != nil {
+		return
+	}
+	if c.known == nil {
+		c.known = map[string]*validator{}
+	}
+	for text := range c.known {
+		if c.bytes+len(raw) <= maxCachedSchemas {
+			break
+		}
+		delete(c.known, text)
+		c.bytes -= len(text)
+	}
+	c.known[string(raw)] = v
+	c.bytes += len(raw)
+}
