@@ -1,0 +1,159 @@
+package recur
+
+import "math/bits"
+
+// dayRule says which days of a month match. All of it is bits, so that a
+// month's matching days are one word and a search steps by months.
+type dayRule struct {
+	onDate    uint32 // bit d: day d of the month
+	nearDate  uint32 // bit d: the weekday nearest to day d ("15W")
+	lastDate  bool   // the last day of the month ("L")
+	either    bool   // one of date and weekday is enough
+	onWeekday uint8  // bit v: weekday v, Sunday is 0
+	lastOf    uint8  // bit v: the last weekday v of the month ("5L")
+	nthOf     uint64 // bit 7*(n-1)+v: the nth weekday v of the month ("5#2")
+}
+
+// matches reports whether a day, counted from 1970-01-01, matches.
+func (r *dayRule) matches(months uint16, day int64) bool {
+	year, month, date := civil(day)
+	return months>>month&1 != 0 && r.inMonth(day-int64(date-1), monthLength(year, month))>>date&1 != 0
+}
+
+// next returns the first matching day in [day, last].
+func (r *dayRule) next(months uint16, day, last int64) (int64, bool) {
+	year, month, date := civil(day)
+	first := day - int64(date-1)
+	for first <= last {
+		length := monthLength(year, month)
+		if months>>month&1 != 0 {
+			if rest := r.inMonth(first, length) >> date; rest != 0 {
+				found := first + int64(date-1+bits.TrailingZeros32(rest))
+				return found, found <= last
+			}
+		}
+		first += int64(length)
+		date = 1
+		if month++; month > 12 {
+			year, month = year+1, 1
+		}
+	}
+	return 0, false
+}
+
+// prev returns the last matching day in [first, day].
+func (r *dayRule) prev(months uint16, day, first int64) (int64, bool) {
+	year, month, date := civil(day)
+	begin := day - int64(date-1)
+	for begin+int64(date-1) >= first {
+		if months>>month&1 != 0 {
+			upTo := uint32(1)<<date | (uint32(1)<<date - 1)
+			if rest := r.inMonth(begin, monthLength(year, month)) & upTo; rest != 0 {
+				found := begin + int64(bits.Len32(rest)-2)
+				return found, found >= first
+			}
+		}
+		if month--; month < 1 {
+			year, month = year-1, 12
+		}
+		date = monthLength(year, month)
+		begin -= int64(date)
+	}
+	return 0, false
+}
+
+// inMonth returns the matching days of the month that begins on day first, bit
+// d for day d.
+func (r *dayRule) inMonth(first int64, length int) uint32 {
+	opening := weekday(first)
+	dates := r.dates(opening, length)
+	weekdays := r.weekdays(opening, length)
+	all := uint32(uint64(1)<<(length+1) - 2)
+	if r.either {
+		return (dates | weekdays) & all
+	}
+	return dates & weekdays & all
+}
+
+// dates returns the days that the day-of-month field names.
+func (r *dayRule) dates(opening, length int) uint32 {
+	dates := r.onDate
+	if r.lastDate {
+		dates |= 1 << length
+	}
+	for near := r.nearDate; near != 0; near &= near - 1 {
+		if date := bits.TrailingZeros32(near); date <= length {
+			dates |= 1 << nearestWeekday(date, opening, length)
+		}
+	}
+	return dates
+}
+
+// nearestWeekday returns the day from Monday to Friday nearest to a date
+// without leaving the month, as Quartz defines "15W".
+func nearestWeekday(date, opening, length int) int {
+	switch (opening + date - 1) % 7 {
+	case 6: // Saturday
+		if date == 1 {
+			return 3
+		}
+		return date - 1
+	case 0: // Sunday
+		if date == length {
+			return date - 2
+		}
+		return date + 1
+	}
+	return date
+}
+
+// weekdays returns the days that the day-of-week field names.
+func (r *dayRule) weekdays(opening, length int) uint32 {
+	days := everyWeek(r.onWeekday, opening)
+	if r.lastOf != 0 {
+		days |= everyWeek(r.lastOf, opening) &^ (1<<(length-6) - 1)
+	}
+	for n := 0; r.nthOf>>(7*n) != 0; n++ {
+		week := uint32(0x7f) << (7*n + 1)
+		days |= everyWeek(uint8(r.nthOf>>(7*n))&0x7f, opening) & week
+	}
+	return days
+}
+
+// everyWeek spreads a set of weekdays over a month that opens with the given
+// weekday.
+func everyWeek(set uint8, opening int) uint32 {
+	week := uint64(set)<<7 | uint64(set)
+	week = week >> opening & 0x7f
+	return uint32(week * (1<<1 | 1<<8 | 1<<15 | 1<<22 | 1<<29))
+}
+
+func weekday(day int64) int { return int(((day+4)%7 + 7) % 7) } // 1970-01-01 was a Thursday
+
+func monthLength(year int64, month int) int {
+	if month == 2 {
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	}
+	return 30 + (month+month>>3)&1
+}
+
+// civil returns the Gregorian date of a day counted from 1970-01-01 (Howard
+// Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days).
+func civil(day int64) (year int64, month, date int) {
+	day += 719468 // to 0000-03-01, so that the leap day ends a year
+	era := floorDiv(day, 146097)
+	ofEra := uint32(day - era*146097)
+	yearOfEra := (ofEra - ofEra/1460 + ofEra/36524 - ofEra/146096) / 365
+	ofYear := ofEra - (365*yearOfEra + yearOfEra/4 - yearOfEra/100)
+	shifted := (5*ofYear + 2) / 153
+	date = int(ofYear-(153*shifted+2)/5) + 1
+	month = int(shifted) + 3
+	year = int64(yearOfEra) + era*400
+	if month > 12 {
+		return year + 1, month - 12, date
+	}
+	return year, month, date
+}

@@ -1,0 +1,369 @@
+package recur
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/robfig/cron/v3"
+)
+
+// maxExpr is far above any sensible expression: a list of all 60 minutes has
+// 170 characters.
+const maxExpr = 512
+
+// nicknames are those of crontab(5), except @reboot.
+var nicknames = map[string]string{
+	"@yearly":   "0 0 1 1 *",
+	"@annually": "0 0 1 1 *",
+	"@monthly":  "0 0 1 * *",
+	"@weekly":   "0 0 * * 0",
+	"@daily":    "0 0 * * *",
+	"@midnight": "0 0 * * *",
+	"@hourly":   "0 * * * *",
+}
+
+// fieldParser turns the plain part of each field into bits. It sees canonical
+// text only: what robfig/cron accepts by accident (an empty field, *-5, +5) or
+// panics on (TZ=UTC) has been refused before.
+var fieldParser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+
+// parseCron reads an expression; it does not ask whether the result ever
+// fires.
+func parseCron(expr string, zone *Zone, dayAnd bool) (*Cron, error) {
+	fields, err := splitExpr(expr)
+	if err != nil {
+		return nil, err
+	}
+	var days dayRule
+	var canonical, plain [5]string
+	for i, text := range fields {
+		canonical[i], plain[i], err = fieldKinds[i].read(text, &days)
+		if err != nil {
+			return nil, fmt.Errorf("field %d (%s) is %s: %w", i+1, fieldKinds[i].name, quote(text), err)
+		}
+	}
+	parsed, err := fieldParser.Parse(strings.Join(plain[:], " "))
+	if err != nil {
+		return nil, fmt.Errorf("cron expression %s: %w", quote(expr), err)
+	}
+	spec := parsed.(*cron.SpecSchedule)
+	c := &Cron{
+		zone:     zone,
+		expr:     strings.Join(canonical[:], " "),
+		minutes:  spec.Minute & fieldKinds[0].all(),
+		hours:    uint32(spec.Hour & fieldKinds[1].all()),
+		months:   uint16(spec.Month & fieldKinds[3].all()),
+		days:     days,
+		everyish: starred(canonical[0]) || starred(canonical[1]),
+	}
+	if plain[2] != unused {
+		c.days.onDate = uint32(spec.Dom & fieldKinds[2].all())
+	}
+	if plain[4] != unused {
+		c.days.onWeekday = uint8(spec.Dow & fieldKinds[4].all())
+	}
+	c.days.either = !dayAnd && !starred(canonical[2]) && !starred(canonical[4])
+	return c, nil
+}
+
+// unused stands for a field that has special items only ("L"). It is a value
+// of every field, and one that canonical text never shows.
+const unused = "1-1"
+
+// starred is Vixie cron's test for "unrestricted": the field begins with *, so
+// */2 and *,5 count.
+func starred(field string) bool { return field[0] == '*' }
+
+// splitExpr returns the five fields of an expression or a nickname.
+func splitExpr(expr string) ([]string, error) {
+	if len(expr) > maxExpr {
+		return nil, fmt.Errorf("cron expression has %d characters: at most %d are read", len(expr), maxExpr)
+	}
+	fields := strings.Fields(expr)
+	if len(fields) == 0 {
+		return nil, errors.New("cron expression is empty: write five fields, such as \"0 2 * * *\" for every day at 02:00")
+	}
+	first := strings.ToLower(fields[0])
+	if strings.HasPrefix(first, "tz=") || strings.HasPrefix(first, "cron_tz=") {
+		return nil, fmt.Errorf("cron expression begins with the time zone %s: remove it here and set the schedule's time zone", quote(fields[0]))
+	}
+	if first[0] == '@' {
+		return splitNickname(expr, first, len(fields))
+	}
+	if len(fields) != 5 {
+		return nil, wrongCount(expr, len(fields))
+	}
+	return fields, nil
+}
+
+func splitNickname(expr, name string, words int) ([]string, error) {
+	switch name {
+	case "@every":
+		return nil, fmt.Errorf("cron expression %s counts from the start of a process: use an interval schedule, which has a fixed anchor", quote(expr))
+	case "@reboot":
+		return nil, fmt.Errorf("cron expression %s names no time: start a run by hand when the program starts", quote(expr))
+	}
+	fields, ok := nicknames[name]
+	if !ok || words > 1 {
+		return nil, fmt.Errorf("cron expression %s is not a known name: use @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, or five fields", quote(expr))
+	}
+	return strings.Fields(fields), nil
+}
+
+func wrongCount(expr string, count int) error {
+	const want = "minute, hour, day of month, month, day of week"
+	if count == 6 {
+		return fmt.Errorf("cron expression %s has 6 fields: write five (%s); there are no seconds, use an interval schedule for less than a minute", quote(expr), want)
+	}
+	return fmt.Errorf("cron expression %s has %d fields: write five (%s)", quote(expr), count, want)
+}
+
+func errNeverFires(c *Cron) error {
+	return fmt.Errorf("cron expression %s never fires: no date has that day of month, month and day of week; check fields 3 to 5", quote(c.expr))
+}
+
+// fieldKind describes one of the five fields.
+type fieldKind struct {
+	name    string // as in error messages
+	plural  string
+	lo, hi  int
+	names   []string // of the values from lo on
+	special func(k *fieldKind, item string, days *dayRule) (canonical string, ok bool, err error)
+}
+
+var fieldKinds = [5]fieldKind{
+	{name: "minute", plural: "minutes", lo: 0, hi: 59},
+	{name: "hour", plural: "hours", lo: 0, hi: 23},
+	{name: "day of month", plural: "days of the month", lo: 1, hi: 31, special: specialDate},
+	{name: "month", plural: "months", lo: 1, hi: 12,
+		names: []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}},
+	{name: "day of week", plural: "days of the week", lo: 0, hi: 6,
+		names: []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}, special: specialWeekday},
+}
+
+func (k *fieldKind) all() uint64 { return 1<<(k.hi+1) - 1<<k.lo }
+
+// read returns a field's canonical text and the text of its plain items for
+// the field parser; special items go into days.
+func (k *fieldKind) read(text string, days *dayRule) (canonical, plain string, err error) {
+	var shown, parsed []string
+	for item := range strings.SplitSeq(strings.ToLower(text), ",") {
+		if item == "" {
+			return "", "", errors.New("a list has an empty item: remove the extra comma")
+		}
+		if k.special != nil {
+			c, ok, err := k.special(k, item, days)
+			if err != nil {
+				return "", "", err
+			}
+			if ok {
+				shown = append(shown, c)
+				continue
+			}
+		}
+		c, p, err := k.readItem(item)
+		if err != nil {
+			return "", "", err
+		}
+		shown, parsed = append(shown, c), append(parsed, p)
+	}
+	if len(parsed) == 0 {
+		parsed = []string{unused}
+	}
+	return strings.Join(shown, ","), strings.Join(parsed, ","), nil
+}
+
+// readItem reads *, n, a-b and each with a /step.
+func (k *fieldKind) readItem(item string) (canonical, plain string, err error) {
+	span, stepText, stepped := strings.Cut(item, "/")
+	lo, hi, err := k.readSpan(span, stepped)
+	if err != nil {
+		return "", "", err
+	}
+	width := hi - lo
+	if width < 0 { // wraps: 22-2, fri-mon
+		width += k.hi - k.lo + 1
+	}
+	step := 1
+	if stepped {
+		if step, err = readStep(stepText, width); err != nil {
+			return "", "", err
+		}
+	}
+	return k.canonicalItem(span, lo, hi, step, stepped), k.plainItem(lo, width, step), nil
+}
+
+// readSpan returns the ends of an item without its step.
+func (k *fieldKind) readSpan(span string, stepped bool) (lo, hi int, err error) {
+	if span == "*" || span == "?" {
+		return k.lo, k.hi, nil
+	}
+	if strings.HasPrefix(span, "*") || strings.HasPrefix(span, "?") {
+		return 0, 0, fmt.Errorf("%s mixes * with other text: write * or a range such as %d-%d", quote(span), k.lo, k.hi)
+	}
+	from, to, ranged := strings.Cut(span, "-")
+	if lo, err = k.readValue(from); err != nil {
+		return 0, 0, err
+	}
+	switch {
+	case ranged:
+		if hi, err = k.readValue(to); err != nil {
+			return 0, 0, err
+		}
+	case stepped: // n/step is n-max/step, as in robfig/cron and Quartz
+		lo, hi = k.sunday(lo), k.hi
+		return lo, hi, nil
+	default:
+		hi = lo
+	}
+	if k.isWeek() && lo == 0 && hi == 7 {
+		return 0, 6, nil
+	}
+	return k.sunday(lo), k.sunday(hi), nil
+}
+
+func (k *fieldKind) isWeek() bool { return k.hi == 6 }
+
+// sunday maps 7 to 0 in the day-of-week field, as crontab(5) has both.
+func (k *fieldKind) sunday(value int) int {
+	if k.isWeek() && value == 7 {
+		return 0
+	}
+	return value
+}
+
+// readValue reads a number or a name.
+func (k *fieldKind) readValue(text string) (int, error) {
+	for i, name := range k.names {
+		if text == name {
+			return k.lo + i, nil
+		}
+	}
+	if text == "" {
+		return 0, fmt.Errorf("a number is missing: %s", k.bounds())
+	}
+	for _, r := range text {
+		if r < '0' || r > '9' {
+			return 0, fmt.Errorf("%s is not a number: %s", quote(text), k.bounds())
+		}
+	}
+	value, err := strconv.Atoi(text)
+	if k.isWeek() && value == 7 {
+		return 7, nil
+	}
+	if err != nil || value < k.lo || value > k.hi {
+		return 0, errors.New(k.bounds())
+	}
+	return value, nil
+}
+
+// bounds says which values a field takes.
+func (k *fieldKind) bounds() string {
+	switch {
+	case k.isWeek():
+		return "days of the week go from 0 (Sunday) to 7 (Sunday again), or sun to sat"
+	case k.names != nil:
+		return fmt.Sprintf("%s go from %d to %d, or %s to %s", k.plural, k.lo, k.hi, k.names[0], k.names[len(k.names)-1])
+	}
+	return fmt.Sprintf("%s go from %d to %d", k.plural, k.lo, k.hi)
+}
+
+// readStep reads a step and refuses one that leaves a single value: */60 in
+// the minute field says "every hour" to its author and "minute 0" to cron.
+func readStep(text string, width int) (int, error) {
+	step, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || step == 0 {
+		return 0, fmt.Errorf("the step %s is not a positive number: write one, such as /2", quote(text))
+	}
+	if step > 1 && int(step) > width {
+		return 0, fmt.Errorf("the step %d is beyond the range, so only its first value would match: write that value alone, or a step up to %d", step, max(width, 1))
+	}
+	return int(step), nil
+}
+
+// canonicalItem writes an item in numbers.
+func (k *fieldKind) canonicalItem(span string, lo, hi, step int, stepped bool) string {
+	text := strconv.Itoa(lo)
+	switch {
+	case span == "*" || span == "?":
+		text = "*"
+	case hi != lo || stepped:
+		text += "-" + strconv.Itoa(hi)
+	}
+	if step > 1 {
+		text += "/" + strconv.Itoa(step)
+	}
+	return text
+}
+
+// plainItem writes an item without a wrap: as values, which the field parser
+// reads without any rule of its own.
+func (k *fieldKind) plainItem(lo, width, step int) string {
+	values := make([]string, 0, width/step+1)
+	for i := 0; i <= width; i += step {
+		values = append(values, strconv.Itoa(k.lo+(lo-k.lo+i)%(k.hi-k.lo+1)))
+	}
+	return strings.Join(values, ",")
+}
+
+// specialDate reads L and 15W.
+func specialDate(k *fieldKind, item string, days *dayRule) (string, bool, error) {
+	if item == "l" {
+		days.lastDate = true
+		return "L", true, nil
+	}
+	number, ok := strings.CutSuffix(item, "w")
+	if !ok {
+		return "", false, nil
+	}
+	date, err := k.readValue(number)
+	if err != nil {
+		return "", false, fmt.Errorf("%w; W follows one day, as in 15W, the weekday nearest to the 15th", err)
+	}
+	days.nearDate |= 1 << date
+	return strconv.Itoa(date) + "W", true, nil
+}
+
+// specialWeekday reads 5L, L5 and 5#2, with names too.
+func specialWeekday(k *fieldKind, item string, days *dayRule) (string, bool, error) {
+	if text, nth, ok := strings.Cut(item, "#"); ok {
+		day, err := k.readValue(text)
+		if err != nil {
+			return "", false, err
+		}
+		if len(nth) != 1 || nth[0] < '1' || nth[0] > '5' {
+			return "", false, fmt.Errorf("the number %s after # is not 1 to 5: write 5#2 for the second Friday", quote(nth))
+		}
+		day = k.sunday(day)
+		days.nthOf |= 1 << (7*int(nth[0]-'1') + day)
+		return strconv.Itoa(day) + "#" + nth, true, nil
+	}
+	text, ok := strings.CutSuffix(item, "l")
+	if !ok {
+		text, ok = strings.CutPrefix(item, "l")
+	}
+	if !ok {
+		return "", false, nil
+	}
+	if text == "" {
+		return "", false, errors.New("L needs a day here: write 5L for the last Friday, or L in field 3 for the last day of the month")
+	}
+	day, err := k.readValue(text)
+	if err != nil {
+		return "", false, err
+	}
+	day = k.sunday(day)
+	days.lastOf |= 1 << day
+	return strconv.Itoa(day) + "L", true, nil
+}
+
+// quote shows a user's text on one line, cut where it gets long.
+func quote(text string) string {
+	const most = 60
+	if len(text) > most {
+		return strconv.Quote(text[:most]) + "..."
+	}
+	return strconv.Quote(text)
+}

@@ -1,0 +1,119 @@
+package recur
+
+import (
+	"fmt"
+	"time"
+)
+
+// Interval is a fixed distance from an anchor. Tick k depends on the anchor
+// and k only, so it is the same whoever computes it and whenever.
+//
+// Under 24 hours, tick k is anchor + k·d of elapsed time. From 24 hours on,
+// k·d is split into whole days, which are added on the zone's calendar, and a
+// rest, which is added as elapsed time: "every 24 hours at 02:00" stays at
+// 02:00 when the clocks change.
+type Interval struct {
+	zone   *Zone
+	step   int64 // microseconds
+	anchor int64 // microseconds since 1970
+	wall   int64 // what the zone's clock shows at the anchor, in microseconds
+}
+
+const (
+	microsPerSecond = 1_000_000
+	microsPerDay    = secondsPerDay * microsPerSecond
+)
+
+// NewInterval returns the schedule that fires every d. A zero anchor is Monday
+// 2001-01-01 00:00 in the zone, so that ticks are aligned to the clock.
+func NewInterval(d time.Duration, anchor time.Time, zone *Zone) (*Interval, error) {
+	if d < time.Millisecond {
+		return nil, fmt.Errorf("interval is %v: the shortest is 1ms", d)
+	}
+	if d%time.Microsecond != 0 {
+		return nil, fmt.Errorf("interval is %v: instants are kept in whole microseconds, round it to %v", d, d.Round(time.Microsecond))
+	}
+	i := &Interval{zone: zone, step: d.Microseconds()}
+	if anchor.IsZero() {
+		i.anchor = zone.resolve(defaultAnchor) * microsPerSecond
+	} else if s := anchor.Unix(); s < firstInstant || s > lastInstant {
+		return nil, fmt.Errorf("anchor is %v: it must lie in the years 1 to 9999", anchor)
+	} else {
+		i.anchor = anchor.UnixMicro()
+	}
+	i.wall = i.anchor + zone.offset(zone.periodOf(floorDiv(i.anchor, microsPerSecond)))*microsPerSecond
+	return i, nil
+}
+
+const defaultAnchor = 978307200 // 2001-01-01T00:00:00
+
+// Every is the distance between ticks.
+func (i *Interval) Every() time.Duration { return time.Duration(i.step) * time.Microsecond }
+
+// Next returns the first instant strictly after the given one, false past the
+// year 9999.
+func (i *Interval) Next(after time.Time) (time.Time, bool) {
+	if after.Unix() > lastInstant {
+		return time.Time{}, false
+	}
+	from := max(floorMicro(after), firstInstant*microsPerSecond-1)
+	k := floorDiv(from-i.anchor-i.slack(), i.step)
+	for i.tick(k) <= from {
+		k++
+	}
+	return instantOf(i.tick(k))
+}
+
+// Prev returns the last instant strictly before the given one, false before
+// the year 1.
+func (i *Interval) Prev(before time.Time) (time.Time, bool) {
+	if before.Unix() < firstInstant {
+		return time.Time{}, false
+	}
+	until := min(ceilMicro(before), (lastInstant+1)*microsPerSecond)
+	k := ceilDiv(until-i.anchor+i.slack(), i.step)
+	for i.tick(k) >= until {
+		k--
+	}
+	return instantOf(i.tick(k))
+}
+
+// slack bounds how far tick k lies from anchor + k·d: by the difference of two
+// offsets. No tick is later, or earlier, than that.
+func (i *Interval) slack() int64 {
+	if i.step < microsPerDay {
+		return 0
+	}
+	return 2 * maxOffset * microsPerSecond
+}
+
+// tick returns tick k. It never decreases with k; ticks that a jump of the
+// clock brings together are one instant.
+func (i *Interval) tick(k int64) int64 {
+	distance := k * i.step
+	if i.step < microsPerDay || k == 0 {
+		return i.anchor + distance
+	}
+	days := floorDiv(distance, microsPerDay)
+	wall := i.wall + days*microsPerDay
+	second := floorDiv(wall, microsPerSecond)
+	return i.zone.resolve(second)*microsPerSecond + wall - second*microsPerSecond + distance - days*microsPerDay
+}
+
+// Expr is the distance as time.ParseDuration reads it.
+func (i *Interval) Expr() string { return i.Every().String() }
+
+// Describe says in English when the schedule fires, without the zone.
+func (i *Interval) Describe() string { return "every " + i.Every().String() }
+
+func floorMicro(t time.Time) int64 { return t.Unix()*microsPerSecond + int64(t.Nanosecond())/1000 }
+
+func ceilMicro(t time.Time) int64 { return t.Unix()*microsPerSecond + (int64(t.Nanosecond())+999)/1000 }
+
+func instantOf(micro int64) (time.Time, bool) {
+	second := floorDiv(micro, microsPerSecond)
+	if second < firstInstant || second > lastInstant {
+		return time.Time{}, false
+	}
+	return time.UnixMicro(micro).UTC(), true
+}
