@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -156,3 +157,6 @@ func checkName(name string) error {
 	}
 	return nil
 }
+
+// indexed names an element of a field.
+func indexed(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }

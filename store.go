@@ -60,8 +60,8 @@ type DeploymentStore interface {
 // RunnerStore keeps who serves what. A deployment is served while a runner that lists it has a lease that has not ended.
 type RunnerStore interface {
 	// RegisterRunner makes a runner known, with what it serves, and clears the shutdown mark of those deployments. It names
-	// the deployments that no other live runner serves. Their auto-scheduled runs whose instant lies after the time they
-	// were last served are held back from claims until PlanRuns has dealt with the gap.
+	// the deployments that no other live runner serves. If those have schedules and were last served before p.Now, there is
+	// a gap: their runs are held back from claims until PlanRuns has dealt with it for each schedule.
 	//
 	// ErrNotFound: one of the deployments is not registered.
 	RegisterRunner(ctx context.Context, p RegisterRunnerParams) (unserved []uuid.UUID, err error)
@@ -110,8 +110,8 @@ type RunStore interface {
 	// the deployment's.
 	BackfillRuns(ctx context.Context, p BackfillRunsParams) ([]*Run, error)
 
-	// ClaimRuns takes runs of deployments that the runner serves: due at p.Now, or within p.Ahead where no concurrency limit
-	// has to be granted. It raises the token of each, gives it a lease and makes it PENDING. Higher priority first, then
+	// ClaimRuns takes runs of deployments that the runner serves: due at p.Now, or within ClaimAhead where no concurrency
+	// limit has to be granted. It raises the token of each, gives it a lease and makes it PENDING. Higher priority first, then
 	// earlier due time. A paused deployment keeps what is already due; future auto-scheduled runs of it do not exist.
 	// ErrNotFound: the runner must register again.
 	ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims, error)
@@ -120,7 +120,7 @@ type RunStore interface {
 	// these leases included).
 	RenewLeases(ctx context.Context, p RenewLeasesParams) (Renewal, error)
 
-	// SettleRuns records what became of claimed runs, each judged by itself: errs[i] is nil, or wraps ErrLeaseLost if update i
+	// SettleRuns records what became of claimed runs, each judged by itself: errs is nil if all went well; errs[i] wraps ErrLeaseLost if update i
 	// carries another token than the run has, or ErrConflict if the state machine does not list the step, or ErrNotFound. A
 	// terminal state or SCHEDULED ends the lease, frees the slot and promotes the next in the limit's queue. Child runs that
 	// are not over when their parent's lease ends become CRASHED.
@@ -156,23 +156,24 @@ type RunStore interface {
 
 // LogStore keeps what runs log.
 type LogStore interface {
-	// AppendLogs adds lines to the logs of claimed runs, each judged by itself: errs[i] is nil or wraps ErrLeaseLost or
-	// ErrNotFound. A run keeps its first MaxRunLog bytes of text; what comes after is counted, not kept.
+	// AppendLogs adds lines to the logs of claimed runs, each judged by itself: errs is nil if all went well; errs[i] wraps
+	// ErrLeaseLost or ErrNotFound. A run keeps its first MaxRunLog bytes of text; from the first line on that is lost or does not
+	// fit, lines are counted, not kept.
 	AppendLogs(ctx context.Context, p AppendLogsParams) (errs []error, err error)
 
 	// ListLogs reads a run's log in the order it was written. ErrNotFound.
-	ListLogs(ctx context.Context, f LogFilter) (Page[LogRecord], error)
+	ListLogs(ctx context.Context, f LogFilter) (LogPage, error)
 }
 
 // Bounds that every store keeps to.
 const (
-	MaxCrashes   = 3       // crashes after which a run is CRASHED for good
-	MaxRunLog    = 1 << 20 // bytes of log text that a run keeps
-	MaxPage      = 1000    // items on a page of any list; the default is 200
-	MaxBackfill  = 1000    // instants in one BackfillRuns
-	defaultPage  = 200
-	claimAhead   = time.Second // how early a run without a limit may be claimed
-	upcomingRuns = 3           // runs that are materialised ahead for each schedule
+	MaxCrashes  = 3                      // crashes after which a run is CRASHED for good
+	MaxRunLog   = 1 << 20                // bytes of log text that a run keeps
+	MaxPage     = 1000                   // items on a page of any list; the default is 200
+	MaxBackfill = 1000                   // instants in one BackfillRuns
+	ClaimAhead  = 500 * time.Millisecond // how early a run without a limit may be claimed; from then on it is committed
+
+	defaultPage = 200
 )
 
 // Notifier is what a store offers that can tell of changes as they happen. A hint may be lost or come for nothing: the

@@ -202,7 +202,6 @@ type ClaimRunsParams struct {
 	Now    time.Time
 	Runner uuid.UUID
 	Limit  int
-	Ahead  time.Duration // at most a second
 	TTL    time.Duration // of the leases
 }
 
@@ -317,10 +316,11 @@ type LogRecord struct {
 	Message string     `json:"message"` // with the attributes, as slog's text form writes them
 }
 
-// Page is a stretch of a list.
-type Page[T any] struct {
-	Items []T    `json:"items"`
-	Next  string `json:"next,omitempty"` // cursor of the next page; "" on the last
+// LogPage is a stretch of a run's log.
+type LogPage struct {
+	Lines   []LogRecord
+	More    bool // there are lines after the last one
+	Dropped int  // lines of the run that are not kept
 }
 
 // DeploymentFilter says which deployments to list. Zero fields do not restrict.

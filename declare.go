@@ -1,0 +1,219 @@
+package provost
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+)
+
+// record turns the declaration into what stores see, and finds everything that is wrong with it.
+func (d *Deployment) record() (*DeploymentRecord, error) {
+	if d == nil {
+		return nil, errors.New("deployment: is nil; give a *Deployment")
+	}
+	p := &problems{subject: "deployment " + d.Handle()}
+	if nilFlow(d.Flow) {
+		p.add("Flow", "is nil; make one with NewFlow, NewAction or NewJob")
+		if err := checkName(d.Name); err != nil {
+			p.add("Name", "%w", err)
+		}
+		return nil, p.join()
+	}
+	f := d.Flow.erase()
+	f.check(p)
+	r := &DeploymentRecord{
+		Flow: f.name, Name: d.Name, FlowID: flowID(f.name), ID: deploymentID(f.name, d.Name),
+		Path: d.Path, SkipParameterValidation: d.SkipParameterValidation, Version: firstOf(d.Version, f.version),
+		Tags: slices.Clone(d.Tags), ConcurrencyLimit: d.ConcurrencyLimit, Overlap: d.Overlap, LimitGroup: d.LimitGroup,
+		MaxWaiting: d.MaxWaiting, Priority: d.Priority, RunOnStart: d.RunOnStart, AtMostOnce: f.atMostOnce,
+		Isolation: d.Isolation, Env: maps.Clone(d.Env), WorkPool: d.WorkPool, WorkQueue: d.WorkQueue,
+		Triggers: cloneRaw(d.Triggers), PullSteps: cloneRaw(d.PullSteps), Pause: Pause{Declared: d.Paused},
+	}
+	if r.Version == "" {
+		r.Version = buildVersion()
+	}
+	if err := checkName(d.Name); err != nil {
+		p.add("Name", "%w", err)
+	}
+	d.declareEntrypoint(p, f, r)
+	d.declareParameters(p, f, r)
+	d.declareSchedules(p, r)
+	d.declareLimits(p, r)
+	d.declareInfrastructure(p, r)
+	if err := p.join(); err != nil {
+		return nil, err
+	}
+	r.Digest = r.digest()
+	return r, nil
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func (f *flow) check(p *problems) {
+	if err := checkName(f.name); err != nil {
+		p.add("Flow.Name", "%w", err)
+	}
+	if f.function == nil {
+		p.add("Flow", "has no function; make the flow with NewFlow, NewAction or NewJob")
+	}
+	if err := checkResultType(f.result); err != nil {
+		p.add("Flow", "result type %s: %w", f.result, err)
+	}
+	switch {
+	case f.retries < 0:
+		p.add("Flow.Retries", "is %d; give 0 or more", f.retries)
+	case f.retries > 0 && f.atMostOnce:
+		p.add("Flow.Retries", "is %d with AtMostOnce, which never enters the function twice; remove one of them", f.retries)
+	}
+	if f.retryDelay < 0 {
+		p.add("Flow.RetryDelay", "is %v; give 0 or more", f.retryDelay)
+	}
+	if f.timeout < 0 {
+		p.add("Flow.Timeout", "is %v; give 0 (none) or more", f.timeout)
+	}
+}
+
+func (d *Deployment) declareEntrypoint(p *problems, f *flow, r *DeploymentRecord) {
+	r.Entrypoint = d.Entrypoint
+	if f.function == nil {
+		return
+	}
+	derived, closure := entrypoint(f.function)
+	switch {
+	case d.Entrypoint == "":
+		r.Entrypoint = derived
+	case !closure && d.Entrypoint != derived:
+		p.add("Entrypoint", "%q is not the function of flow %q, which is %q; remove it", d.Entrypoint, f.name, derived)
+	}
+	r.Description = firstOf(d.Description, f.description)
+	if r.Description == "" && f.source != nil && !closure {
+		r.Description = docComment(f.source, derived)
+	}
+}
+
+func (d *Deployment) declareParameters(p *problems, f *flow, r *DeploymentRecord) {
+	derived, err := schemaFor(f.params)
+	if err != nil {
+		p.add("Flow", "parameter type %s: %w", f.params, err)
+	}
+	r.ParameterSchema = derived
+	if d.ParameterSchema != nil {
+		r.ParameterSchema = slices.Clone(d.ParameterSchema)
+	}
+	parameters, err := normalizeParams(d.Parameters)
+	if err != nil {
+		p.add("Parameters", "%w", err)
+		return
+	}
+	r.Parameters = parameters
+	if r.ParameterSchema == nil {
+		return
+	}
+	schema, err := compileSchema(r.ParameterSchema)
+	if err != nil {
+		p.add("ParameterSchema", "%w", err)
+		return
+	}
+	if !d.SkipParameterValidation {
+		if err := schema.validatePartial(parameters); err != nil {
+			p.add("Parameters", "%w", err)
+		}
+	}
+	r.Parameters = mergeParams(schema.defaults(), parameters)
+	for i, s := range d.Schedules {
+		d.checkScheduleParameters(p, i, s, schema, r.Parameters)
+	}
+}
+
+func (d *Deployment) checkScheduleParameters(p *problems, i int, s Schedule, schema *validator, base Params) {
+	own := s.parameters()
+	if len(own) == 0 || d.SkipParameterValidation {
+		return
+	}
+	if err := schema.validatePartial(mergeParams(base, own)); err != nil {
+		p.add(indexed("Schedules", i), "parameters: %w", err)
+	}
+}
+
+func (d *Deployment) declareSchedules(p *problems, r *DeploymentRecord) {
+	keys := make(map[string]int, len(d.Schedules))
+	for i, s := range d.Schedules {
+		if err := s.Err(); err != nil {
+			p.add(indexed("Schedules", i), "%w", err)
+			continue
+		}
+		key := s.Key()
+		if first, twice := keys[key]; twice {
+			p.add(indexed("Schedules", i), "has the same key %q as Schedules[%d] (%s); give one of them a name of its own with Named", key, first, s)
+			continue
+		}
+		keys[key] = i
+		r.Schedules = append(r.Schedules, ScheduleRecord{Key: key, Schedule: s, Pause: Pause{Declared: s.spec.paused}})
+	}
+}
+
+func (d *Deployment) declareLimits(p *problems, r *DeploymentRecord) {
+	if d.ConcurrencyLimit < 0 {
+		p.add("ConcurrencyLimit", "is %d; give 0 (none) or more", d.ConcurrencyLimit)
+	}
+	if d.MaxWaiting < 0 {
+		p.add("MaxWaiting", "is %d; give 0 (1,000) or more", d.MaxWaiting)
+	}
+	switch d.Overlap {
+	case OverlapEnqueue:
+	case OverlapCancelNew, OverlapCancelRunning:
+		if r.ConcurrencyLimit == 0 {
+			r.ConcurrencyLimit = 1
+		}
+	default:
+		p.add("Overlap", "is %q; use OverlapEnqueue, OverlapCancelNew or OverlapCancelRunning", d.Overlap)
+	}
+	if d.LimitGroup != "" {
+		if err := checkName(d.LimitGroup); err != nil {
+			p.add("LimitGroup", "%w", err)
+		}
+		if r.ConcurrencyLimit == 0 {
+			p.add("LimitGroup", "is %q without a size; set ConcurrencyLimit", d.LimitGroup)
+		}
+	}
+	if r.ConcurrencyLimit > 0 && r.MaxWaiting == 0 {
+		r.MaxWaiting = defaultMaxWaiting
+	}
+}
+
+func (d *Deployment) declareInfrastructure(p *problems, r *DeploymentRecord) {
+	switch d.Isolation {
+	case IsolationDefault, InProcess, Subprocess:
+	default:
+		p.add("Isolation", "is %q; use IsolationDefault, InProcess or Subprocess", d.Isolation)
+	}
+	for i, trigger := range d.Triggers {
+		if !json.Valid(trigger) {
+			p.add(indexed("Triggers", i), "is not JSON; mend it")
+		}
+	}
+	for i, step := range d.PullSteps {
+		if !json.Valid(step) {
+			p.add(indexed("PullSteps", i), "is not JSON; mend it")
+		}
+	}
+	if d.WorkQueue != "" && d.WorkPool == "" {
+		p.add("WorkQueue", "is %q without a work pool; set WorkPool", d.WorkQueue)
+	}
+	if d.Path != "" && d.WorkPool == "" && d.Isolation == InProcess {
+		p.add("Path", "is %q, but a goroutine has no working directory of its own; use Subprocess or a work pool, or remove it", d.Path)
+	}
+	variables, err := normalizeParams(d.JobVariables)
+	if err != nil {
+		p.add("JobVariables", "%w", err)
+	}
+	r.JobVariables = variables
+}

@@ -1,0 +1,176 @@
+// Package sorted keeps values in order in a list of short blocks: what a B-tree does, with one level, for indexes of up to some
+// millions of values whose newest members mostly come last.
+package sorted
+
+import (
+	"iter"
+	"slices"
+	"sort"
+)
+
+// blockSize is the most values in a block: shifting that many pointers costs about as much as finding the block.
+const blockSize = 256
+
+// Index is a set of values in the order of a comparison. Make one with New; it is not safe for concurrent use.
+type Index[T any] struct {
+	compare func(a, b T) int
+	blocks  [][]T // none is empty
+	size    int
+}
+
+// New makes an empty index. Two values are one to it if compare gives 0.
+func New[T any](compare func(a, b T) int) Index[T] { return Index[T]{compare: compare} }
+
+// Len is the number of values.
+func (x *Index[T]) Len() int { return x.size }
+
+// Min is the first value, false if there is none.
+func (x *Index[T]) Min() (first T, ok bool) {
+	if x.size == 0 {
+		return first, false
+	}
+	return x.blocks[0][0], true
+}
+
+// Insert adds v, unless an equal value is there.
+func (x *Index[T]) Insert(v T) bool {
+	if len(x.blocks) == 0 {
+		x.blocks = append(x.blocks, []T{v})
+		x.size++
+		return true
+	}
+	b := min(x.block(v), len(x.blocks)-1)
+	block := x.blocks[b]
+	if i := len(block); b == len(x.blocks)-1 && x.compare(block[i-1], v) < 0 {
+		x.append(v)
+		return true
+	}
+	i, found := slices.BinarySearchFunc(block, v, x.compare)
+	if found {
+		return false
+	}
+	if len(block) == blockSize {
+		x.split(b)
+		return x.Insert(v)
+	}
+	x.blocks[b] = slices.Insert(block, i, v)
+	x.size++
+	return true
+}
+
+// append adds the new greatest value. A full last block stays full, so that ascending insertion wastes nothing.
+func (x *Index[T]) append(v T) {
+	last := len(x.blocks) - 1
+	if len(x.blocks[last]) == blockSize {
+		x.blocks = append(x.blocks, append(make([]T, 0, blockSize), v))
+	} else {
+		x.blocks[last] = append(x.blocks[last], v)
+	}
+	x.size++
+}
+
+func (x *Index[T]) split(b int) {
+	block := x.blocks[b]
+	half := slices.Clone(block[blockSize/2:])
+	clear(block[blockSize/2:])
+	x.blocks[b] = block[:blockSize/2]
+	x.blocks = slices.Insert(x.blocks, b+1, half)
+}
+
+// Delete removes the value equal to v, false if there is none.
+func (x *Index[T]) Delete(v T) bool {
+	b := x.block(v)
+	if b == len(x.blocks) {
+		return false
+	}
+	block := x.blocks[b]
+	i, found := slices.BinarySearchFunc(block, v, x.compare)
+	if !found {
+		return false
+	}
+	x.size--
+	var none T
+	switch {
+	case len(block) == 1:
+		block[0] = none
+		x.blocks = slices.Delete(x.blocks, b, b+1)
+	case i == 0: // the common case of a queue: nothing moves
+		block[0] = none
+		x.blocks[b] = block[1:]
+	default:
+		x.blocks[b] = slices.Delete(block, i, i+1)
+	}
+	return true
+}
+
+// block is the first block whose last value is not before v, len(blocks) if there is none.
+func (x *Index[T]) block(v T) int {
+	low, high := 0, len(x.blocks)
+	for low < high {
+		middle := int(uint(low+high) >> 1)
+		if block := x.blocks[middle]; x.compare(block[len(block)-1], v) < 0 {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low
+}
+
+// Ascend yields the values in order. The index must not change meanwhile.
+func (x *Index[T]) Ascend() iter.Seq[T] {
+	return func(yield func(T) bool) { x.ascend(0, 0, yield) }
+}
+
+// AscendFrom yields, in order, the values from the first one for which reached is true; it must be true for all that follow.
+func (x *Index[T]) AscendFrom(reached func(T) bool) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		b, i := x.find(reached)
+		x.ascend(b, i, yield)
+	}
+}
+
+// DescendBefore yields, in reverse order, the values before the first one for which reached is true.
+func (x *Index[T]) DescendBefore(reached func(T) bool) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		b, i := x.find(reached)
+		if b < len(x.blocks) {
+			if !descend(x.blocks[b][:i], yield) {
+				return
+			}
+		}
+		for b--; b >= 0; b-- {
+			if !descend(x.blocks[b], yield) {
+				return
+			}
+		}
+	}
+}
+
+func descend[T any](block []T, yield func(T) bool) bool {
+	for _, v := range slices.Backward(block) {
+		if !yield(v) {
+			return false
+		}
+	}
+	return true
+}
+
+func (x *Index[T]) ascend(b, i int, yield func(T) bool) {
+	for ; b < len(x.blocks); b++ {
+		for _, v := range x.blocks[b][i:] {
+			if !yield(v) {
+				return
+			}
+		}
+		i = 0
+	}
+}
+
+func (x *Index[T]) find(reached func(T) bool) (b, i int) {
+	b = sort.Search(len(x.blocks), func(b int) bool { return reached(x.blocks[b][len(x.blocks[b])-1]) })
+	if b < len(x.blocks) {
+		i = sort.Search(len(x.blocks[b]), func(i int) bool { return reached(x.blocks[b][i]) })
+	}
+	return b, i
+}

@@ -1,0 +1,202 @@
+package provost
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost/internal/sorted"
+)
+
+// MemoryStore keeps everything in the memory of this process. It is the default of [Runner], the store for unit tests, and the
+// reference for every other store. It makes no goroutine and no timer.
+//
+// Nothing survives the process. Finished runs are kept until there are more than Keep of them, their logs as long as all logs
+// together take less than 64 MiB.
+type MemoryStore struct {
+	// Keep is how many finished runs are kept: 0 for 10,000, -1 for all. Set it before the store is used.
+	Keep int
+
+	// mu guards all that follows. Under it nothing blocks: no channel, no callback, no call out of the store. Hints are
+	// collected under it and sent after it.
+	mu sync.Mutex
+
+	flows       map[uuid.UUID]*FlowRecord
+	deployments map[uuid.UUID]*memoryDeployment
+	handles     sorted.Index[*memoryDeployment] // by handle
+	runners     map[uuid.UUID]*memoryRunner
+	lanes       map[string]*lane
+	limits      map[string]*memoryLimit
+	plans       sorted.Index[*memorySchedule] // schedules of served deployments, by planTime
+
+	runs     map[uuid.UUID]*memoryRun
+	all      sorted.Index[*memoryRun]                // by ID, as the next three
+	states   map[StateType]*sorted.Index[*memoryRun] // by state
+	tags     map[string]*sorted.Index[*memoryRun]    // by tag
+	children map[uuid.UUID]*sorted.Index[*memoryRun] // by parent
+	leases   sorted.Index[*memoryRun]                // claimed runs, by end of lease
+	ended    sorted.Index[*memoryRun]                // finished runs, by end
+	keys     map[idempotencyKey]*memoryRun
+	skips    sorted.Index[*memorySkip] // by ID
+	logSize  int                       // bytes of log text of all runs
+
+	subscribers map[Topic][]chan<- struct{} // the slices are replaced, never changed
+	hints       []chan<- struct{}           // to be sent after mu is released
+	hintWork    bool
+	hintCancel  bool
+}
+
+type idempotencyKey struct {
+	deployment uuid.UUID
+	key        string
+}
+
+const (
+	defaultKeep = 10_000
+	maxLogTotal = 64 << 20
+)
+
+var (
+	_ Store      = (*MemoryStore)(nil)
+	_ Notifier   = (*MemoryStore)(nil)
+	_ LocalStore = (*MemoryStore)(nil)
+)
+
+// NewMemoryStore makes an empty store.
+func NewMemoryStore() *MemoryStore {
+	return &MemoryStore{
+		flows:       make(map[uuid.UUID]*FlowRecord),
+		deployments: make(map[uuid.UUID]*memoryDeployment),
+		handles:     sorted.New(compareHandles),
+		runners:     make(map[uuid.UUID]*memoryRunner),
+		lanes:       make(map[string]*lane),
+		limits:      make(map[string]*memoryLimit),
+		plans:       sorted.New(comparePlanTimes),
+		runs:        make(map[uuid.UUID]*memoryRun),
+		all:         sorted.New(compareRunIDs),
+		states:      make(map[StateType]*sorted.Index[*memoryRun]),
+		tags:        make(map[string]*sorted.Index[*memoryRun]),
+		children:    make(map[uuid.UUID]*sorted.Index[*memoryRun]),
+		leases:      sorted.New(compareLeases),
+		ended:       sorted.New(compareEnds),
+		keys:        make(map[idempotencyKey]*memoryRun),
+		skips:       sorted.New(func(a, b *memorySkip) int { return compareIDs(a.ID, b.ID) }),
+		subscribers: make(map[Topic][]chan<- struct{}),
+	}
+}
+
+// Local marks the store as one of this process.
+func (m *MemoryStore) Local() bool { return true }
+
+// lock begins an operation; unlock ends it and sends its hints.
+func (m *MemoryStore) lock(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	m.mu.Lock()
+	return nil
+}
+
+func (m *MemoryStore) unlock() {
+	var work, cancel []chan<- struct{}
+	if m.hintWork {
+		work = m.subscribers[Topic{Kind: TopicWork}]
+	}
+	if m.hintCancel {
+		cancel = m.subscribers[Topic{Kind: TopicCancel}]
+	}
+	runs := m.hints
+	m.hintWork, m.hintCancel, m.hints = false, false, nil
+	m.mu.Unlock()
+	sendHints(work)
+	sendHints(cancel)
+	sendHints(runs)
+}
+
+func sendHints(to []chan<- struct{}) {
+	for _, ch := range to {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Notify implements [Notifier].
+func (m *MemoryStore) Notify(topic Topic, ch chan<- struct{}) (stop func()) {
+	m.mu.Lock()
+	m.subscribers[topic] = append(slices.Clip(m.subscribers[topic]), ch)
+	m.mu.Unlock()
+	return sync.OnceFunc(func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		rest := slices.DeleteFunc(slices.Clone(m.subscribers[topic]), func(other chan<- struct{}) bool { return other == ch })
+		if len(rest) == 0 {
+			delete(m.subscribers, topic)
+		} else {
+			m.subscribers[topic] = rest
+		}
+	})
+}
+
+// hintRun notes that a run changed.
+func (m *MemoryStore) hintRun(id uuid.UUID) {
+	if subscribers := m.subscribers[Topic{Run: id}]; len(subscribers) > 0 {
+		m.hints = append(m.hints, subscribers...)
+	}
+}
+
+// micros is a time as the indexes hold it: never is the zero time, which sorts after every other.
+type micros int64
+
+const never micros = math.MaxInt64
+
+func toMicros(t time.Time) micros {
+	if t.IsZero() {
+		return never
+	}
+	return micros(t.UnixMicro())
+}
+
+func (m micros) time() time.Time {
+	if m == never {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(m)).UTC()
+}
+
+// earlier is the earlier of two times of which either may be zero, for none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
+
+// at is where an index by ID is kept, made when it is first needed.
+func at[K comparable](indexes map[K]*sorted.Index[*memoryRun], key K) *sorted.Index[*memoryRun] {
+	index := indexes[key]
+	if index == nil {
+		made := sorted.New(compareRunIDs)
+		index = &made
+		indexes[key] = index
+	}
+	return index
+}
+
+// removeFrom takes a run out of an index by ID, and the index out of its map once it is empty.
+func removeFrom[K comparable](indexes map[K]*sorted.Index[*memoryRun], key K, r *memoryRun) {
+	if index := indexes[key]; index != nil {
+		index.Delete(r)
+		if index.Len() == 0 {
+			delete(indexes, key)
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package provost
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+)
+
+// ClaimRuns implements [RunStore].
+func (m *MemoryStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims, error) {
+	if err := m.lock(ctx); err != nil {
+		return Claims{}, err
+	}
+	defer m.unlock()
+	now := toMicros(p.Now)
+	runner := m.runners[p.Runner]
+	if runner == nil || !runner.liveAt(now) {
+		return Claims{}, runnerUnknown(p.Runner)
+	}
+	var claims Claims
+	lease := toMicros(p.Now.Add(p.TTL))
+	for _, l := range runner.lanes {
+		for len(l.heads) > 0 {
+			first := l.heads[0].head()
+			if first == never {
+				break
+			}
+			if first > now || len(claims.Runs) == p.Limit {
+				claims.Next = earlier(claims.Next, max(first, now).time())
+				break
+			}
+			r, _ := l.heads[0].queue.Min()
+			if claim, ok := m.claim(r, runner, now, lease); ok {
+				if claims.Runs == nil {
+					claims.Runs = make([]Claim, 0, min(p.Limit, r.deployment.queue.Len()+len(l.heads)))
+				}
+				claims.Runs = append(claims.Runs, claim)
+			}
+		}
+	}
+	return claims, nil
+}
+
+// claim takes the head of a queue, false if it has to wait for its limit or may not even do that.
+func (m *MemoryStore) claim(r *memoryRun, runner *memoryRunner, now, lease micros) (Claim, bool) {
+	admitted, full := m.admit(r, now)
+	if full {
+		m.dequeue(r)
+		m.finish(r, namedState(StateCancelled, NameSkipped, now.time(), string(SkipLimit)))
+		return Claim{}, false
+	}
+	if !admitted {
+		return Claim{}, false
+	}
+	m.dequeue(r)
+	m.advance(r, newState(StatePending, now.time(), ""))
+	r.token++
+	r.lease = lease
+	r.runner = runner.record.Name
+	m.leases.Insert(r)
+	c := Claim{
+		Lease: Lease{RunID: r.id, Token: r.token}, DeploymentID: r.deployment.record.ID,
+		Generation: r.deployment.record.Generation, Name: r.displayName(), Parameters: r.params.clone(), Tags: r.tags,
+		ScheduledTime: r.scheduled.time(), DueTime: r.due.time(), Attempt: r.attempt,
+	}
+	if s := r.schedule; s != nil {
+		c.Schedule = s.key
+		s.watermark = max(s.watermark, min(r.scheduled, s.planned))
+	}
+	return c, true
+}
+
+// RenewLeases implements [RunStore].
+func (m *MemoryStore) RenewLeases(ctx context.Context, p RenewLeasesParams) (Renewal, error) {
+	if err := m.lock(ctx); err != nil {
+		return Renewal{}, err
+	}
+	defer m.unlock()
+	var renewal Renewal
+	now, until := toMicros(p.Now), toMicros(p.Now.Add(p.TTL))
+	for _, l := range p.Leases {
+		r := m.runs[l.RunID]
+		if r == nil || !r.claimed() || r.token != l.Token || r.lease < now {
+			renewal.Lost = append(renewal.Lost, l.RunID)
+			continue
+		}
+		m.leases.Delete(r)
+		r.lease = until
+		m.leases.Insert(r)
+		m.listCancelling(r, &renewal)
+	}
+	return renewal, nil
+}
+
+func (m *MemoryStore) listCancelling(r *memoryRun, renewal *Renewal) {
+	if r.state().Type == StateCancelling {
+		renewal.Cancel = append(renewal.Cancel, r.id)
+	}
+	if inside := m.children[r.id]; inside != nil {
+		for child := range inside.Ascend() {
+			m.listCancelling(child, renewal)
+		}
+	}
+}
+
+// SettleRuns implements [RunStore].
+func (m *MemoryStore) SettleRuns(ctx context.Context, p SettleRunsParams) ([]error, error) {
+	if err := m.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer m.unlock()
+	var errs []error
+	for i := range p.Updates {
+		if err := m.settle(&p.Updates[i], p.Now); err != nil {
+			if errs == nil {
+				errs = make([]error, len(p.Updates))
+			}
+			errs[i] = err
+		}
+	}
+	return errs, nil
+}
+
+func (m *MemoryStore) settle(u *RunUpdate, now time.Time) error {
+	r, err := m.leased(u.Lease)
+	if err != nil {
+		if m.settledBefore(u) {
+			return nil
+		}
+		return err
+	}
+	if r.state().Terminal() {
+		if m.settledBefore(u) {
+			return nil
+		}
+		return fmt.Errorf("%w: run %s is over: %s", ErrConflict, r.id, r.state())
+	}
+	if err := m.recordStart(r, u); err != nil {
+		return err
+	}
+	switch {
+	case u.State.Type == "":
+		return nil
+	case u.State.Type == StateScheduled:
+		return m.giveBack(r, u, now)
+	}
+	if err := m.tryAdvance(r, u.State); err != nil {
+		return err
+	}
+	r.result = bytes.Clone(u.Result)
+	if u.State.Terminal() {
+		m.finished(r)
+	}
+	return nil
+}
+
+// settledBefore reports whether the update repeats one that was accepted.
+func (m *MemoryStore) settledBefore(u *RunUpdate) bool {
+	r := m.runs[u.RunID]
+	if r == nil || u.State.Type == "" || r.holder().token != u.Token {
+		return false
+	}
+	last := r.state()
+	return last.Type == u.State.Type && last.Message == u.State.Message && !r.claimed()
+}
+
+// recordStart notes that an attempt began.
+func (m *MemoryStore) recordStart(r *memoryRun, u *RunUpdate) error {
+	pending := r.state().Type == StatePending
+	if u.StartTime.IsZero() || (r.attempt == u.Attempt && !pending) {
+		return nil
+	}
+	if pending {
+		if err := m.tryAdvance(r, newState(StateRunning, u.StartTime, "")); err != nil {
+			return err
+		}
+	}
+	r.attempt, r.version, r.start = u.Attempt, u.Version, toMicros(u.StartTime)
+	return nil
+}
+
+// giveBack makes a claimed run wait for another claim.
+func (m *MemoryStore) giveBack(r *memoryRun, u *RunUpdate, now time.Time) error {
+	if r.parent != nil {
+		return fmt.Errorf("%w: child run %s cannot be given back", ErrConflict, r.id)
+	}
+	if r.state().Type == StateCancelling {
+		m.finish(r, newState(StateCancelled, u.State.Timestamp, u.State.Message))
+		return nil
+	}
+	if err := m.tryAdvance(r, u.State); err != nil {
+		return err
+	}
+	m.endLease(r)
+	due := r.due
+	if !u.DueTime.IsZero() {
+		due = toMicros(u.DueTime)
+	}
+	m.wait(r, due, toMicros(now))
+	return nil
+}
+
+// wait queues an unclaimed run for its due time, unless its deployment is gone.
+func (m *MemoryStore) wait(r *memoryRun, due, now micros) {
+	if r.deployment.deleted {
+		m.finish(r, newState(StateCancelled, now.time(), "its deployment was deleted"))
+		return
+	}
+	r.setDue(due)
+	m.enqueue(r)
+}
+
+// ReapLeases implements [RunStore].
+func (m *MemoryStore) ReapLeases(ctx context.Context, p ReapLeasesParams) (Reaped, error) {
+	if err := m.lock(ctx); err != nil {
+		return Reaped{}, err
+	}
+	defer m.unlock()
+	var reaped Reaped
+	now, limit := toMicros(p.Now), cmp.Or(p.Limit, MaxPage)
+	for len(reaped.Runs) < limit {
+		r, ok := m.leases.Min()
+		if !ok {
+			break
+		}
+		if r.lease >= now {
+			reaped.Next = r.lease.time()
+			break
+		}
+		m.reap(r, now)
+		reaped.Runs = append(reaped.Runs, r.view())
+	}
+	return reaped, nil
+}
+
+func (m *MemoryStore) reap(r *memoryRun, now micros) {
+	r.crashes++
+	begun := r.state().Type == StateRunning
+	message := fmt.Sprintf("crash %d: the lease of runner %q ended", r.crashes, r.runner)
+	switch {
+	case r.state().Type == StateCancelling:
+		m.finish(r, newState(StateCancelled, now.time(), message))
+	case r.crashes >= MaxCrashes, begun && r.deployment.record.AtMostOnce:
+		m.finish(r, newState(StateCrashed, now.time(), message))
+	default:
+		m.advance(r, namedState(StateScheduled, NameAwaitingRetry, now.time(), message))
+		m.endLease(r)
+		m.wait(r, now, now)
+	}
+}

@@ -1,0 +1,99 @@
+package provost
+
+import (
+	"context"
+	"slices"
+)
+
+// memoryLog is what a run logged.
+type memoryLog struct {
+	lines   []LogRecord
+	size    int
+	dropped int
+}
+
+// AppendLogs implements [LogStore].
+func (m *MemoryStore) AppendLogs(ctx context.Context, p AppendLogsParams) ([]error, error) {
+	if err := m.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer m.unlock()
+	var errs []error
+	for i, log := range p.Runs {
+		r, err := m.leased(log.Lease)
+		if err != nil {
+			if errs == nil {
+				errs = make([]error, len(p.Runs))
+			}
+			errs[i] = err
+			continue
+		}
+		m.appendLog(r, log)
+		m.hintRun(r.id)
+	}
+	m.shedLogs()
+	return errs, nil
+}
+
+func (m *MemoryStore) appendLog(r *memoryRun, log RunLog) {
+	if r.logs == nil {
+		r.logs = &memoryLog{}
+	}
+	l := r.logs
+	l.dropped += log.Dropped
+	for _, line := range log.Lines {
+		if l.dropped > 0 || l.size+len(line.Message) > MaxRunLog {
+			l.dropped++
+			continue
+		}
+		line.RunID, line.Seq = r.id, int64(len(l.lines)+1)
+		l.lines = append(l.lines, line)
+		l.size += len(line.Message)
+		m.logSize += len(line.Message)
+	}
+}
+
+// shedLogs drops the logs of the runs that ended first while all logs together are too large.
+func (m *MemoryStore) shedLogs() {
+	if m.logSize <= maxLogTotal {
+		return
+	}
+	for r := range m.ended.Ascend() {
+		if m.dropLog(r); m.logSize <= maxLogTotal {
+			return
+		}
+	}
+}
+
+func (m *MemoryStore) dropLog(r *memoryRun) {
+	if r.logs != nil {
+		m.logSize -= r.logs.size
+		r.logs = nil
+	}
+}
+
+// ListLogs implements [LogStore].
+func (m *MemoryStore) ListLogs(ctx context.Context, f LogFilter) (LogPage, error) {
+	if err := m.lock(ctx); err != nil {
+		return LogPage{}, err
+	}
+	defer m.unlock()
+	r, err := m.run(f.RunID)
+	if err != nil || r.logs == nil {
+		return LogPage{}, err
+	}
+	limit := pageSize(f.Limit)
+	first, _ := slices.BinarySearchFunc(r.logs.lines, f.After+1, func(line LogRecord, seq int64) int { return int(line.Seq - seq) })
+	page := LogPage{Dropped: r.logs.dropped}
+	for _, line := range r.logs.lines[min(first, len(r.logs.lines)):] {
+		if f.MinLevel != nil && line.Level < f.MinLevel.Level() {
+			continue
+		}
+		if len(page.Lines) == limit {
+			page.More = true
+			break
+		}
+		page.Lines = append(page.Lines, line)
+	}
+	return page, nil
+}

@@ -1,0 +1,305 @@
+package provost
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost/internal/sorted"
+)
+
+// memorySchedule is a schedule of a deployment with the state of its planning.
+type memorySchedule struct {
+	deployment *memoryDeployment
+	key        string
+	schedule   Schedule
+	pause      Pause
+	parameters Params // of its runs, shared by all that are planned under one declaration
+
+	watermark micros // every instant up to here is decided
+	planned   micros // runs are materialised up to here
+	planTime  micros // when it wants planning; never while nobody serves it or nothing is to come
+	runs      sorted.Index[*memoryRun]
+
+	gap         bool // unserved from servedUntil to the time it is planned
+	servedUntil micros
+	pausedFrom  micros // bounds of the pause that is not recorded yet; never for none
+	pausedUntil micros // never while it lasts
+	lastSkip    *memorySkip
+	retiredAt   micros // when it was declared no more; never if it is declared
+	inPlans     bool
+}
+
+func newMemorySchedule(d *memoryDeployment, declared ScheduleRecord, now micros) *memorySchedule {
+	s := &memorySchedule{
+		deployment: d, key: declared.Key,
+		watermark: now, planned: now, planTime: now,
+		runs:       sorted.New(compareInstants),
+		pausedFrom: never, pausedUntil: never, retiredAt: never,
+	}
+	s.declare(declared)
+	s.pause = Pause{Declared: declared.Pause.Declared}
+	s.notePause(false, now)
+	return s
+}
+
+func (s *memorySchedule) declare(declared ScheduleRecord) {
+	s.schedule = declared.Schedule
+	s.parameters = mergeParams(s.deployment.record.Parameters, declared.Schedule.parameters())
+}
+
+// revive takes up a new declaration of a schedule that is known. One that was retired starts now, but not before its watermark.
+func (s *memorySchedule) revive(declared ScheduleRecord, now micros) {
+	s.declare(declared)
+	s.pause = s.pause.redeclare(declared.Pause.Declared)
+	if s.retiredAt != never {
+		s.retiredAt = never
+		s.planned = max(s.planned, now)
+		s.watermark = max(s.watermark, s.planned)
+		s.pausedFrom, s.pausedUntil = never, never
+		s.notePause(false, now)
+	}
+}
+
+func (s *memorySchedule) paused() bool {
+	return s.deployment.pause.Effective() || s.pause.Effective()
+}
+
+// notePause notes that a pause began or ended now, if one did.
+func (s *memorySchedule) notePause(before bool, now micros) {
+	switch after := s.paused(); {
+	case after == before:
+	case after:
+		s.pausedFrom, s.pausedUntil = min(s.pausedFrom, now), never
+	default:
+		s.pausedUntil = now
+	}
+}
+
+func (s *memorySchedule) view() ScheduleRecord {
+	pause := s.pause
+	pause.Operator = clonePointer(s.pause.Operator)
+	return ScheduleRecord{
+		Key: s.key, Schedule: s.schedule, Pause: pause,
+		Watermark: s.watermark.time(), Planned: s.planned.time(),
+	}
+}
+
+func comparePlanTimes(a, b *memorySchedule) int {
+	if c := cmp.Compare(a.planTime, b.planTime); c != 0 {
+		return c
+	}
+	if c := compareIDs(a.deployment.record.ID, b.deployment.record.ID); c != 0 {
+		return c
+	}
+	return strings.Compare(a.key, b.key)
+}
+
+// setPlanTime moves a schedule among those to plan, where only served ones stand.
+func (m *MemoryStore) setPlanTime(s *memorySchedule, at micros) {
+	if s.inPlans {
+		m.plans.Delete(s)
+	}
+	s.planTime = at
+	s.inPlans = at != never && len(s.deployment.servers) > 0 && s.retiredAt == never && !s.deployment.deleted
+	if s.inPlans {
+		m.plans.Insert(s)
+	}
+}
+
+// reset removes the schedule's future, unstarted runs, so that they can be planned anew.
+func (m *MemoryStore) reset(s *memorySchedule, now micros) {
+	var future []*memoryRun
+	for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled > now }) {
+		if r.auto && r.attempt == 0 && r.crashes == 0 && r.state().Type == StateScheduled {
+			future = append(future, r)
+		}
+	}
+	for _, r := range future {
+		m.remove(r)
+	}
+	s.planned = max(s.watermark, min(s.planned, now))
+	s.watermark = s.planned
+}
+
+// DueSchedules implements [PlanStore].
+func (m *MemoryStore) DueSchedules(ctx context.Context, p DueSchedulesParams) (DueSchedules, error) {
+	if err := m.lock(ctx); err != nil {
+		return DueSchedules{}, err
+	}
+	defer m.unlock()
+	now, limit := toMicros(p.Now), cmp.Or(p.Limit, MaxPage)
+	var due DueSchedules
+	for s := range m.plans.Ascend() {
+		if s.planTime > now || len(due.Items) == limit {
+			due.Next = s.planTime.time()
+			break
+		}
+		if len(s.deployment.liveServers(now, uuid.Nil)) > 0 {
+			due.Items = append(due.Items, s.item())
+		}
+	}
+	return due, nil
+}
+
+func (s *memorySchedule) item() PlanItem {
+	item := PlanItem{
+		DeploymentID: s.deployment.record.ID, Generation: s.deployment.record.Generation, Key: s.key, Schedule: s.schedule,
+		Planned: s.planned.time(), Gap: s.gap, Paused: s.paused(),
+		PausedFrom: s.pausedFrom.time(), PausedUntil: s.pausedUntil.time(),
+	}
+	if s.gap {
+		item.ServedUntil = s.servedUntil.time()
+		for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled > s.servedUntil }) {
+			if r.unclaimed() {
+				item.Unclaimed = append(item.Unclaimed, r.scheduled.time())
+			}
+		}
+	}
+	return item
+}
+
+// PlanRuns implements [PlanStore].
+func (m *MemoryStore) PlanRuns(ctx context.Context, p PlanRunsParams) ([]error, error) {
+	if err := m.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer m.unlock()
+	errs := make([]error, len(p.Plans))
+	born := []State{newState(StateScheduled, p.Now, "")} // the history of every planned run, until it gets one of its own
+	for i := range p.Plans {
+		errs[i] = m.plan(&p.Plans[i], toMicros(p.Now), born)
+	}
+	return errs, nil
+}
+
+func (m *MemoryStore) plan(p *SchedulePlan, now micros, born []State) error {
+	d, err := m.deployment(p.DeploymentID)
+	if err != nil {
+		return err
+	}
+	s := d.schedule(p.Key)
+	switch {
+	case s == nil:
+		return fmt.Errorf("schedule %q of deployment %s: %w", p.Key, d.record.Handle(), ErrNotFound)
+	case d.record.Generation != p.Generation:
+		return fmt.Errorf("%w: plan of %s rests on generation %d, the store has %d", ErrConflict, d.record.Handle(), p.Generation, d.record.Generation)
+	case s.planned != toMicros(p.From):
+		return fmt.Errorf("%w: plan of %s continues from %s, the store has %s", ErrConflict, d.record.Handle(), p.From, s.planned.time())
+	}
+	for _, at := range p.Cancel {
+		m.skipRun(s, toMicros(at), now, p.Reason)
+	}
+	for _, skip := range p.Skips {
+		m.addSkip(s, skip)
+	}
+	for _, planned := range p.Runs {
+		m.planRun(s, planned, born)
+	}
+	s.planned = max(s.planned, toMicros(p.Planned))
+	s.notePlanned()
+	m.setPlanTime(s, toMicros(p.PlanTime))
+	if d.gap && !slices.ContainsFunc(d.schedules, func(s *memorySchedule) bool { return s.gap }) {
+		d.gap = false
+		m.relane(d)
+		m.hintWork = true
+	}
+	return nil
+}
+
+// notePlanned forgets the gap and the pause that the plan has dealt with.
+func (s *memorySchedule) notePlanned() {
+	s.gap = false
+	switch {
+	case s.pausedFrom == never:
+	case s.pausedUntil == never: // it goes on
+		s.pausedFrom = max(s.pausedFrom, s.planned)
+	default:
+		s.pausedFrom, s.pausedUntil = never, never
+	}
+}
+
+func (m *MemoryStore) planRun(s *memorySchedule, planned PlannedRun, born []State) *memoryRun {
+	d := s.deployment
+	r := &memoryRun{
+		id: planned.ID, deployment: d, flow: m.flows[d.record.FlowID], schedule: s,
+		params: s.parameters, tags: d.record.Tags, history: born[:1:1],
+		scheduled: toMicros(planned.ScheduledTime), start: never, end: never, lease: never, auto: true,
+	}
+	r.setDue(toMicros(planned.DueTime))
+	if !s.runs.Insert(r) {
+		return nil // the instant has its run
+	}
+	m.add(r)
+	m.enqueue(r)
+	return r
+}
+
+// skipRun makes the unclaimed run of an instant CANCELLED/Skipped.
+func (m *MemoryStore) skipRun(s *memorySchedule, at, now micros, reason SkipReason) {
+	for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled >= at }) {
+		if r.scheduled == at && r.unclaimed() {
+			m.unpark(r)
+			m.finish(r, namedState(StateCancelled, NameSkipped, now.time(), string(reason)))
+		}
+		return
+	}
+}
+
+// memorySkip is a skip range of a schedule.
+type memorySkip struct{ Skip }
+
+// addSkip records a range. One that begins where the schedule's newest range ended extends it.
+func (m *MemoryStore) addSkip(s *memorySchedule, skip Skip) {
+	if last := s.lastSkip; last != nil && last.Reason == skip.Reason && toMicros(last.Last) == s.planned {
+		last.Last, last.Count = skip.Last, last.Count+skip.Count
+	} else {
+		s.lastSkip = &memorySkip{skip}
+		m.skips.Insert(s.lastSkip)
+	}
+	s.planned = max(s.planned, toMicros(skip.Last))
+	s.watermark = max(s.watermark, toMicros(skip.Last))
+}
+
+func (m *MemoryStore) dropSkips(deployment uuid.UUID) {
+	var gone []*memorySkip
+	for skip := range m.skips.Ascend() {
+		if skip.DeploymentID == deployment {
+			gone = append(gone, skip)
+		}
+	}
+	for _, skip := range gone {
+		m.skips.Delete(skip)
+	}
+}
+
+// ListSkips implements [PlanStore].
+func (m *MemoryStore) ListSkips(ctx context.Context, f SkipFilter) (Page[Skip], error) {
+	cursor, err := parseCursor(f.Cursor)
+	if err != nil {
+		return Page[Skip]{}, err
+	}
+	if err := m.lock(ctx); err != nil {
+		return Page[Skip]{}, err
+	}
+	defer m.unlock()
+	limit := pageSize(f.Limit)
+	var page Page[Skip]
+	for skip := range m.skips.DescendBefore(func(s *memorySkip) bool {
+		return f.Cursor != "" && compareIDs(s.ID, cursor.id) >= 0
+	}) {
+		if (f.DeploymentID != uuid.Nil && skip.DeploymentID != f.DeploymentID) || (f.Schedule != "" && skip.Schedule != f.Schedule) {
+			continue
+		}
+		if len(page.Items) == limit {
+			page.Next = pageCursor{id: page.Items[limit-1].ID}.String()
+			break
+		}
+		page.Items = append(page.Items, skip.Skip)
+	}
+	return page, nil
+}

@@ -1,0 +1,262 @@
+package provost
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost/internal/sorted"
+)
+
+// memoryRun is a run as the store holds it: shared parts shared, times as numbers. view makes a Run of it.
+type memoryRun struct {
+	id         uuid.UUID
+	deployment *memoryDeployment // nil for a child run
+	flow       *FlowRecord
+	schedule   *memorySchedule // nil for a run made by hand
+	name       string          // "": derived from the ID
+	params     Params          // never changed
+	tags       []string        // never changed
+	history    []State
+	version    string
+	runner     string
+	key        string // idempotency key
+	parent     *memoryRun
+	result     json.RawMessage
+	logs       *memoryLog
+
+	scheduled, due   micros
+	claimable        micros // when a claim may take it
+	start, end       micros
+	lease            micros // end of the lease; never when it is not claimed
+	token            int64
+	turn             int64 // in the limit's queue
+	attempt, crashes int
+
+	auto   bool
+	parked bool // in the limit's queue
+	slot   bool // holds a slot of the limit
+}
+
+func compareRunIDs(a, b *memoryRun) int { return compareIDs(a.id, b.id) }
+
+func compareClaims(a, b *memoryRun) int {
+	return cmp.Or(cmp.Compare(a.claimable, b.claimable), cmp.Compare(a.due, b.due), compareRunIDs(a, b))
+}
+
+func compareInstants(a, b *memoryRun) int { return cmp.Compare(a.scheduled, b.scheduled) }
+
+func compareLeases(a, b *memoryRun) int {
+	return cmp.Or(cmp.Compare(a.lease, b.lease), compareRunIDs(a, b))
+}
+
+func compareEnds(a, b *memoryRun) int {
+	return cmp.Or(cmp.Compare(a.end, b.end), compareRunIDs(a, b))
+}
+
+func (r *memoryRun) state() State    { return r.history[len(r.history)-1] }
+func (r *memoryRun) begun() bool     { return r.attempt > 0 || r.crashes > 0 }
+func (r *memoryRun) claimed() bool   { return r.lease != never }
+func (r *memoryRun) unclaimed() bool { return !r.begun() && r.state().Type == StateScheduled }
+
+// setDue sets when the run is due, and so when it is claimable: at once if it holds a slot, at its due time if it needs one.
+func (r *memoryRun) setDue(due micros) {
+	r.due = due
+	if r.claimable = due; r.deployment.limit == nil {
+		r.claimable -= micros(ClaimAhead / time.Microsecond)
+	}
+}
+
+// view is a copy of the run.
+func (r *memoryRun) view() *Run {
+	v := &Run{
+		ID: r.id, Name: r.displayName(), Flow: r.flow.Name, FlowID: r.flow.ID,
+		State: r.state(), History: slices.Clone(r.history), Parameters: r.params.clone(), Tags: slices.Clone(r.tags),
+		Version: r.version, ScheduledTime: r.scheduled.time(), DueTime: r.due.time(), StartTime: r.start.time(),
+		EndTime: r.end.time(), Attempt: r.attempt, Crashes: r.crashes, Runner: r.runner, AutoScheduled: r.auto,
+		IdempotencyKey: r.key, Result: bytes.Clone(r.result),
+	}
+	if d := r.deployment; d != nil {
+		v.Deployment, v.DeploymentID = d.record.Name, d.record.ID
+	}
+	if r.schedule != nil {
+		v.Schedule = r.schedule.key
+	}
+	if r.parent != nil {
+		v.ParentID = r.parent.id
+	}
+	if r.parked {
+		v.WaitReason = WaitLimit
+	}
+	return v
+}
+
+func (r *memoryRun) displayName() string {
+	if r.name != "" {
+		return r.name
+	}
+	return runName(r.id)
+}
+
+// add puts a new run into every index but the queues.
+func (m *MemoryStore) add(r *memoryRun) {
+	m.runs[r.id] = r
+	m.all.Insert(r)
+	m.inState(r.state().Type).Insert(r)
+	for _, tag := range r.tags {
+		at(m.tags, tag).Insert(r)
+	}
+	if r.deployment != nil {
+		r.deployment.runs.Insert(r)
+	}
+	if r.parent != nil {
+		at(m.children, r.parent.id).Insert(r)
+	}
+}
+
+// inState is the index of the runs in a state; there are few states, so it stays when it is empty.
+func (m *MemoryStore) inState(t StateType) *sorted.Index[*memoryRun] { return at(m.states, t) }
+
+// remove takes a run out of every index.
+func (m *MemoryStore) remove(r *memoryRun) {
+	if r.deployment != nil {
+		if r.state().Type == StateScheduled {
+			m.unpark(r)
+		}
+		m.free(r)
+		r.deployment.runs.Delete(r)
+		if r.key != "" {
+			delete(m.keys, idempotencyKey{r.deployment.record.ID, r.key})
+		}
+	}
+	if r.schedule != nil {
+		r.schedule.runs.Delete(r)
+	}
+	delete(m.runs, r.id)
+	m.all.Delete(r)
+	m.ended.Delete(r)
+	m.inState(r.state().Type).Delete(r)
+	for _, tag := range r.tags {
+		removeFrom(m.tags, tag, r)
+	}
+	if r.parent != nil {
+		removeFrom(m.children, r.parent.id, r)
+	}
+	m.dropLog(r)
+	m.hintRun(r.id)
+}
+
+// advance appends a state that the machine is known to list, and keeps the index by state.
+func (m *MemoryStore) advance(r *memoryRun, next State) {
+	if err := m.tryAdvance(r, next); err != nil {
+		panic(fmt.Sprintf("provost: memory store: %v", err)) // a caller has to check first
+	}
+}
+
+// tryAdvance appends a state if the machine lists the step.
+func (m *MemoryStore) tryAdvance(r *memoryRun, next State) error {
+	before := r.state().Type
+	history, err := AppendState(r.history, next)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", r.id, err)
+	}
+	r.history = history
+	if before != next.Type {
+		m.inState(before).Delete(r)
+		m.inState(next.Type).Insert(r)
+	}
+	m.hintRun(r.id)
+	return nil
+}
+
+// finish makes a run terminal and lets retention take what there is too much of.
+func (m *MemoryStore) finish(r *memoryRun, final State) {
+	m.advance(r, final)
+	m.finished(r)
+}
+
+func (m *MemoryStore) finished(r *memoryRun) {
+	r.end = toMicros(r.state().Timestamp)
+	m.endLease(r)
+	m.ended.Insert(r)
+	keep := cmp.Or(m.Keep, defaultKeep)
+	for keep > 0 && m.ended.Len() > keep {
+		oldest, _ := m.ended.Min()
+		m.forget(oldest)
+	}
+}
+
+// forget removes a finished run and the runs inside it; its instant stays decided.
+func (m *MemoryStore) forget(r *memoryRun) {
+	if s := r.schedule; s != nil {
+		s.watermark = max(s.watermark, min(r.scheduled, s.planned))
+	}
+	if inside := m.children[r.id]; inside != nil {
+		for _, child := range slices.Collect(inside.Ascend()) {
+			m.remove(child)
+		}
+	}
+	m.remove(r)
+}
+
+// endLease ends a claim: the slot goes on to the next, and runs inside the run end with it.
+func (m *MemoryStore) endLease(r *memoryRun) {
+	if r.claimed() {
+		m.leases.Delete(r)
+		r.lease = never
+	}
+	if r.deployment != nil {
+		m.free(r)
+	}
+	inside := m.children[r.id]
+	if inside == nil {
+		return
+	}
+	for _, child := range slices.Collect(inside.Ascend()) {
+		if !child.state().Terminal() {
+			m.finish(child, childEnd(child.state().Type, r.state().Timestamp))
+		}
+	}
+}
+
+// childEnd is what becomes of a child run whose parent's lease ends.
+func childEnd(state StateType, at time.Time) State {
+	if state == StateCancelling {
+		return newState(StateCancelled, at, "its parent run ended")
+	}
+	return newState(StateCrashed, at, "its parent run ended before it did")
+}
+
+// run finds a run.
+func (m *MemoryStore) run(id uuid.UUID) (*memoryRun, error) {
+	r := m.runs[id]
+	if r == nil {
+		return nil, fmt.Errorf("run %s: %w", id, ErrNotFound)
+	}
+	return r, nil
+}
+
+// holder is the run whose lease covers r: its own, or its parent's, or theirs.
+func (r *memoryRun) holder() *memoryRun {
+	for r.parent != nil {
+		r = r.parent
+	}
+	return r
+}
+
+// leased finds a claimed run, or a child of one, by its lease.
+func (m *MemoryStore) leased(l Lease) (*memoryRun, error) {
+	r, err := m.run(l.RunID)
+	if err != nil {
+		return nil, err
+	}
+	if holder := r.holder(); !holder.claimed() || holder.token != l.Token {
+		return nil, fmt.Errorf("run %s, token %d: %w", l.RunID, l.Token, ErrLeaseLost)
+	}
+	return r, nil
+}

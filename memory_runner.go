@@ -1,0 +1,327 @@
+package provost
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// memoryRunner is a runner with what it serves.
+type memoryRunner struct {
+	record      RunnerRecord
+	deployments map[*memoryDeployment]struct{}
+	lanes       []*lane // those that it claims from, highest priority first
+}
+
+func (r *memoryRunner) liveAt(now micros) bool { return toMicros(r.record.Until) >= now }
+
+// lane is a claim queue of deployments: of one priority, and served by one set of runners, so that no claim meets a run that it
+// may not take. The heap is ordered by the time at which the first of each deployment's runs becomes claimable.
+type lane struct {
+	key      string
+	priority int
+	runners  []*memoryRunner
+	heads    laneHeap
+}
+
+type laneHeap []*memoryDeployment
+
+func (h laneHeap) Len() int           { return len(h) }
+func (h laneHeap) Less(i, j int) bool { return h[i].head() < h[j].head() }
+func (h laneHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].laneIndex, h[j].laneIndex = i, j
+}
+
+func (h *laneHeap) Push(x any) {
+	d := x.(*memoryDeployment)
+	d.laneIndex = len(*h)
+	*h = append(*h, d)
+}
+
+func (h *laneHeap) Pop() any {
+	last := len(*h) - 1
+	d := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return d
+}
+
+// head is when the deployment's next run becomes claimable.
+func (d *memoryDeployment) head() micros {
+	if first, ok := d.queue.Min(); ok && !d.gap {
+		return first.claimable
+	}
+	return never
+}
+
+// enqueue and dequeue keep the lane in step with the deployment's queue.
+func (m *MemoryStore) enqueue(r *memoryRun) {
+	d := r.deployment
+	d.queue.Insert(r)
+	if first, _ := d.queue.Min(); first == r && d.lane != nil {
+		heap.Fix(&d.lane.heads, d.laneIndex)
+	}
+	m.hintWork = true
+}
+
+func (m *MemoryStore) dequeue(r *memoryRun) {
+	d := r.deployment
+	first, _ := d.queue.Min()
+	if d.queue.Delete(r) && first == r && d.lane != nil {
+		heap.Fix(&d.lane.heads, d.laneIndex)
+	}
+}
+
+// relane moves a deployment to the lane of those that serve it now.
+func (m *MemoryStore) relane(d *memoryDeployment) {
+	key := laneKey(d)
+	if d.lane != nil {
+		if d.lane.key == key {
+			heap.Fix(&d.lane.heads, d.laneIndex)
+			return
+		}
+		m.leaveLane(d)
+	}
+	if len(d.servers) == 0 || d.deleted {
+		return
+	}
+	l := m.lanes[key]
+	if l == nil {
+		l = &lane{key: key, priority: d.record.Priority, runners: slices.Clone(d.servers)}
+		m.lanes[key] = l
+		for _, r := range l.runners {
+			at, _ := slices.BinarySearchFunc(r.lanes, l, func(a, b *lane) int { return cmp.Compare(b.priority, a.priority) })
+			r.lanes = slices.Insert(r.lanes, at, l)
+		}
+	}
+	d.lane = l
+	heap.Push(&l.heads, d)
+}
+
+func (m *MemoryStore) leaveLane(d *memoryDeployment) {
+	l := d.lane
+	heap.Remove(&l.heads, d.laneIndex)
+	d.lane = nil
+	if len(l.heads) > 0 {
+		return
+	}
+	delete(m.lanes, l.key)
+	for _, r := range l.runners {
+		r.lanes = slices.DeleteFunc(r.lanes, func(other *lane) bool { return other == l })
+	}
+}
+
+func laneKey(d *memoryDeployment) string {
+	var b strings.Builder
+	b.WriteString(strconv.Itoa(d.record.Priority))
+	for _, r := range d.servers {
+		b.Write(r.record.ID[:])
+	}
+	return b.String()
+}
+
+// liveServers are the runners but the given one whose lease on the deployment has not ended.
+func (d *memoryDeployment) liveServers(now micros, but uuid.UUID) []*memoryRunner {
+	var live []*memoryRunner
+	for _, r := range d.servers {
+		if r.record.ID != but && r.liveAt(now) {
+			live = append(live, r)
+		}
+	}
+	return live
+}
+
+func names(runners []*memoryRunner) []string {
+	var list []string
+	for _, r := range runners {
+		list = append(list, r.record.Name)
+	}
+	return list
+}
+
+// RegisterRunner implements [RunnerStore].
+func (m *MemoryStore) RegisterRunner(ctx context.Context, p RegisterRunnerParams) ([]uuid.UUID, error) {
+	if err := m.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer m.unlock()
+	served := make([]*memoryDeployment, len(p.Deployments))
+	for i, id := range p.Deployments {
+		d, err := m.deployment(id)
+		if err != nil {
+			return nil, err
+		}
+		served[i] = d
+	}
+	now := toMicros(p.Now)
+	r := m.runners[p.Runner.ID]
+	if r == nil {
+		r = &memoryRunner{record: p.Runner, deployments: make(map[*memoryDeployment]struct{}, len(served))}
+		m.runners[p.Runner.ID] = r
+	}
+	var unserved []uuid.UUID
+	for _, d := range served {
+		if len(d.liveServers(now, uuid.Nil)) == 0 {
+			unserved = append(unserved, d.record.ID)
+			m.openGap(d, now)
+		}
+		m.changePause(d, now, func() { d.pause.Shutdown = false })
+	}
+	m.stopServing(r, served)
+	for _, d := range served {
+		m.startServing(r, d)
+	}
+	r.record = p.Runner
+	r.record.Deployments = len(served)
+	m.dropOldRunners(now)
+	m.hintWork = true
+	return unserved, nil
+}
+
+func (m *MemoryStore) startServing(r *memoryRunner, d *memoryDeployment) {
+	if _, already := r.deployments[d]; already {
+		m.relane(d)
+		return
+	}
+	r.deployments[d] = struct{}{}
+	d.servers = append(d.servers, r)
+	slices.SortFunc(d.servers, func(a, b *memoryRunner) int { return compareIDs(a.record.ID, b.record.ID) })
+	m.relane(d)
+	for _, s := range d.schedules {
+		m.setPlanTime(s, s.planTime) // among the plans, now that it is served
+	}
+}
+
+// stopServing ends the runner's service of every deployment but those of keep.
+func (m *MemoryStore) stopServing(r *memoryRunner, keep []*memoryDeployment) {
+	if len(r.deployments) == 0 {
+		return
+	}
+	kept := make(map[*memoryDeployment]bool, len(keep))
+	for _, d := range keep {
+		kept[d] = true
+	}
+	for d := range r.deployments {
+		if kept[d] {
+			continue
+		}
+		delete(r.deployments, d)
+		d.noteServed(toMicros(r.record.SeenAt))
+		d.servers = slices.DeleteFunc(d.servers, func(other *memoryRunner) bool { return other == r })
+		m.relane(d)
+		for _, s := range d.schedules {
+			m.setPlanTime(s, s.planTime)
+		}
+	}
+}
+
+// openGap marks that nobody served the deployment from its last heartbeat until now.
+func (m *MemoryStore) openGap(d *memoryDeployment, now micros) {
+	for _, r := range d.servers {
+		d.noteServed(toMicros(r.record.SeenAt))
+	}
+	if now <= d.lastServed || len(d.schedules) == 0 {
+		return
+	}
+	for _, s := range d.schedules {
+		if !s.gap {
+			s.gap, s.servedUntil = true, d.lastServed
+		}
+		m.setPlanTime(s, now)
+	}
+	d.gap = true
+	m.relane(d)
+}
+
+func (d *memoryDeployment) noteServed(at micros) {
+	if at != never && at > d.lastServed {
+		d.lastServed = at
+	}
+}
+
+// HeartbeatRunner implements [RunnerStore].
+func (m *MemoryStore) HeartbeatRunner(ctx context.Context, p HeartbeatParams) error {
+	if err := m.lock(ctx); err != nil {
+		return err
+	}
+	defer m.unlock()
+	r := m.runners[p.Runner]
+	if r == nil {
+		return runnerUnknown(p.Runner)
+	}
+	if now := toMicros(p.Now); !r.liveAt(now) {
+		for d := range r.deployments {
+			if len(d.liveServers(now, uuid.Nil)) == 0 {
+				m.openGap(d, now)
+			}
+		}
+		m.hintWork = true
+	}
+	r.record.SeenAt, r.record.Until = p.SeenAt, p.Until
+	return nil
+}
+
+func runnerUnknown(id uuid.UUID) error { return fmt.Errorf("runner %s: %w", id, ErrNotFound) }
+
+// RemoveRunner implements [RunnerStore].
+func (m *MemoryStore) RemoveRunner(ctx context.Context, p RemoveRunnerParams) error {
+	if err := m.lock(ctx); err != nil {
+		return err
+	}
+	defer m.unlock()
+	r := m.runners[p.Runner]
+	if r == nil {
+		return nil
+	}
+	now := toMicros(p.Now)
+	if r.record.SeenAt = earlier(r.record.SeenAt, p.Now); r.liveAt(now) {
+		r.record.SeenAt = p.Now
+	}
+	left := make([]*memoryDeployment, 0, len(r.deployments))
+	for d := range r.deployments {
+		left = append(left, d)
+	}
+	m.stopServing(r, nil)
+	delete(m.runners, p.Runner)
+	for _, d := range left {
+		if p.Pause && len(d.liveServers(now, uuid.Nil)) == 0 {
+			m.changePause(d, now, func() { d.pause.Shutdown = true })
+		}
+	}
+	m.hintWork = true
+	return nil
+}
+
+// ListRunners implements [RunnerStore].
+func (m *MemoryStore) ListRunners(ctx context.Context) ([]RunnerRecord, error) {
+	if err := m.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer m.unlock()
+	records := make([]RunnerRecord, 0, len(m.runners))
+	for _, r := range m.runners {
+		records = append(records, r.record)
+	}
+	slices.SortFunc(records, func(a, b RunnerRecord) int {
+		return cmp.Or(b.SeenAt.Compare(a.SeenAt), compareIDs(a.ID, b.ID))
+	})
+	return records, nil
+}
+
+// dropOldRunners forgets runners whose lease ended more than a day ago.
+func (m *MemoryStore) dropOldRunners(now micros) {
+	for id, r := range m.runners {
+		if toMicros(r.record.Until) < now-micros(24*time.Hour/time.Microsecond) {
+			m.stopServing(r, nil)
+			delete(m.runners, id)
+		}
+	}
+}

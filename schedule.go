@@ -1,0 +1,537 @@
+package provost
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost/internal/recur"
+)
+
+// Schedule says when a deployment runs. It is a small immutable value: [Cron], [Every], [RRule] and [At] make one, its methods
+// return a refined copy. The set of its instants is fixed by its definition alone: it does not depend on where one starts to
+// look, nor on the clock. Instants are UTC in whole microseconds. A mistake shows in Err, and in [Deployment.Validate].
+type Schedule struct{ spec *scheduleSpec }
+
+// scheduleSpec is never changed once a Schedule holds it.
+type scheduleSpec struct {
+	kind     scheduleKind
+	dayAnd   bool
+	paused   bool
+	catchUp  CatchUpPolicy
+	expr     string        // cron expression or recurrence rule, as given
+	interval time.Duration // Every
+	anchor   time.Time     // Every; zero: the default
+	at       time.Time     // At
+	zone     string        // as given; "" is UTC
+	window   time.Duration // CatchUpWindow; 0: none
+	jitter   time.Duration
+	slug     string
+	extra    *scheduleExtra // what few schedules have
+	timing   timing         // computed; nil if err
+	err      error
+}
+
+type scheduleExtra struct {
+	from, until time.Time
+	except      []string // dates, sorted
+	exceptOn    []Schedule
+	parameters  Params
+}
+
+type scheduleKind uint8
+
+const (
+	cronSchedule scheduleKind = iota + 1
+	intervalSchedule
+	rruleSchedule
+	atSchedule
+)
+
+// timing is a recurrence without bounds and exceptions.
+type timing interface {
+	Next(after time.Time) (time.Time, bool)
+	Prev(before time.Time) (time.Time, bool)
+	Describe() string
+}
+
+// CatchUpPolicy says what becomes of the instants that pass while no runner serves the deployment.
+type CatchUpPolicy string
+
+// The catch-up policies.
+const (
+	CatchUpLatest CatchUpPolicy = ""     // the newest runs, however old unless CatchUpWindow bounds it; the rest are skips
+	CatchUpAll    CatchUpPolicy = "all"  // the newest 100 within 24 hours (or CatchUpWindow) run, oldest first
+	CatchUpNone   CatchUpPolicy = "none" // nothing runs, but the newest if it is at most a minute old
+)
+
+// Cron is a schedule in the five fields of cron (minute, hour, day of month, month, day of week) or a name such as @daily. Where
+// both day fields are restricted, a day that matches either one counts (Vixie cron; see DayAnd). Beyond cron it knows L (last
+// day of the month), 5L (last Friday), 5#2 (second Friday) and 15W (weekday nearest the 15th).
+//
+// Daylight saving follows the rule of ISC cron. If the hour or the minute field begins with *, the schedule fires whenever the
+// local clock matches. Otherwise it fires exactly once for each matching local date and time: a time that the clock skips is
+// moved forward by the gap (02:30 becomes 03:30), a time that comes twice fires the first time only.
+func Cron(expr string) Schedule { return newSchedule(scheduleSpec{kind: cronSchedule, expr: expr}) }
+
+// Every is a schedule at a fixed interval of at least a millisecond. Its ticks are counted from the anchor: Monday 2001-01-01
+// 00:00 in the schedule's zone, unless Anchor says otherwise, so that Every(time.Hour) fires on the hour whenever the program
+// started. From 24 hours on, whole days are days of the calendar, so that a daily tick keeps its local time all year.
+func Every(d time.Duration) Schedule {
+	return newSchedule(scheduleSpec{kind: intervalSchedule, interval: d})
+}
+
+// RRule is a schedule by a recurrence rule of RFC 5545. It is not supported yet: Err says so.
+func RRule(rule string) Schedule { return newSchedule(scheduleSpec{kind: rruleSchedule, expr: rule}) }
+
+// At is a schedule that fires once.
+func At(t time.Time) Schedule { return newSchedule(scheduleSpec{kind: atSchedule, at: instant(t)}) }
+
+// In sets the time zone, an IANA name such as "Europe/Berlin". The default is UTC; "Local" is refused, because a schedule must
+// mean the same on every machine.
+func (s Schedule) In(zone string) Schedule {
+	return s.with(func(c *scheduleSpec) { c.zone = zone })
+}
+
+// Anchor sets the phase of Every: t is one of its ticks. Ticks extend before it too; see From for a beginning.
+func (s Schedule) Anchor(t time.Time) Schedule {
+	return s.with(func(c *scheduleSpec) { c.anchor = instant(t) })
+}
+
+// From drops every instant before t.
+func (s Schedule) From(t time.Time) Schedule {
+	return s.withExtra(func(e *scheduleExtra) { e.from = instant(t) })
+}
+
+// Until drops every instant after t.
+func (s Schedule) Until(t time.Time) Schedule {
+	return s.withExtra(func(e *scheduleExtra) { e.until = instant(t) })
+}
+
+// Except drops every instant whose local date, in the schedule's zone, is one of the dates, each written 2026-12-25.
+func (s Schedule) Except(dates ...string) Schedule {
+	return s.withExtra(func(e *scheduleExtra) {
+		e.except = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(e.except), dates...))))
+	})
+}
+
+// ExceptOn drops every instant whose local date is one on which the other schedule has an instant, each in its own zone.
+func (s Schedule) ExceptOn(other Schedule) Schedule {
+	return s.withExtra(func(e *scheduleExtra) { e.exceptOn = append(slices.Clone(e.exceptOn), other) })
+}
+
+// Jitter spreads starts over at most d after each instant, never past the next one. The shift is a hash of deployment, schedule
+// and instant: the same in every process.
+func (s Schedule) Jitter(d time.Duration) Schedule {
+	return s.with(func(c *scheduleSpec) { c.jitter = d })
+}
+
+// CatchUp sets what becomes of the instants that pass while no runner serves the deployment.
+func (s Schedule) CatchUp(policy CatchUpPolicy) Schedule {
+	return s.with(func(c *scheduleSpec) { c.catchUp = policy })
+}
+
+// CatchUpWindow bounds the age of what is caught up. 0 is the policy's own bound.
+func (s Schedule) CatchUpWindow(d time.Duration) Schedule {
+	return s.with(func(c *scheduleSpec) { c.window = d })
+}
+
+// WithParameters gives the runs of this schedule parameters that lie over the deployment's.
+func (s Schedule) WithParameters(p Params) Schedule {
+	p = p.clone()
+	return s.withExtra(func(e *scheduleExtra) { e.parameters = p })
+}
+
+// Named gives the schedule a key of its own: lower-case letters, digits and hyphens. Without one the key is a hash of the
+// timing, so that another timing is another schedule; a named one keeps its history and its pause when its timing changes.
+func (s Schedule) Named(slug string) Schedule {
+	return s.with(func(c *scheduleSpec) { c.slug = slug })
+}
+
+// Paused declares the schedule paused. An operator can override it.
+func (s Schedule) Paused() Schedule {
+	return s.with(func(c *scheduleSpec) { c.paused = true })
+}
+
+// DayAnd makes a cron schedule fire on days that match both day fields.
+func (s Schedule) DayAnd() Schedule {
+	return s.with(func(c *scheduleSpec) { c.dayAnd = true })
+}
+
+// Err says what is wrong with the schedule and how to mend it, nil if nothing is.
+func (s Schedule) Err() error {
+	if s.spec == nil {
+		return errors.New("schedule: empty: make it with Cron, Every, RRule or At")
+	}
+	return s.spec.err
+}
+
+// Next is the first instant after t, false if there is none or the schedule is wrong.
+func (s Schedule) Next(t time.Time) (time.Time, bool) {
+	if s.Err() != nil {
+		return time.Time{}, false
+	}
+	x := s.spec.extra
+	if x == nil {
+		return s.spec.timing.Next(t)
+	}
+	if !x.from.IsZero() && t.Before(x.from) {
+		t = x.from.Add(-time.Nanosecond)
+	}
+	for range maxExceptions {
+		next, ok := s.spec.timing.Next(t)
+		if !ok || (!x.until.IsZero() && next.After(x.until)) {
+			return time.Time{}, false
+		}
+		if !s.excepted(next) {
+			return next, true
+		}
+		t = next
+	}
+	return time.Time{}, false
+}
+
+// Prev is the last instant before t, false if there is none or the schedule is wrong.
+func (s Schedule) Prev(t time.Time) (time.Time, bool) {
+	if s.Err() != nil {
+		return time.Time{}, false
+	}
+	x := s.spec.extra
+	if x == nil {
+		return s.spec.timing.Prev(t)
+	}
+	if !x.until.IsZero() && t.After(x.until) {
+		t = x.until.Add(time.Nanosecond)
+	}
+	for range maxExceptions {
+		prev, ok := s.spec.timing.Prev(t)
+		if !ok || (!x.from.IsZero() && prev.Before(x.from)) {
+			return time.Time{}, false
+		}
+		if !s.excepted(prev) {
+			return prev, true
+		}
+		t = prev
+	}
+	return time.Time{}, false
+}
+
+// maxExceptions bounds how many dropped instants in a row a search passes: more than a day of milliseconds is not worth the
+// wait.
+const maxExceptions = 100_000
+
+func (s Schedule) excepted(t time.Time) bool {
+	x := s.spec.extra
+	if len(x.except) == 0 && len(x.exceptOn) == 0 {
+		return false
+	}
+	local := t.In(s.location())
+	if len(x.except) > 0 {
+		if _, found := slices.BinarySearch(x.except, local.Format(time.DateOnly)); found {
+			return true
+		}
+	}
+	for _, other := range x.exceptOn {
+		year, month, day := local.Date()
+		start := time.Date(year, month, day, 0, 0, 0, 0, other.location()).Add(-time.Nanosecond)
+		if next, ok := other.Next(start); ok {
+			theirs := next.In(other.location())
+			if y, m, d := theirs.Date(); y == year && m == month && d == day {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Upcoming is the first n instants after t, fewer if there are no more.
+func (s Schedule) Upcoming(t time.Time, n int) []time.Time {
+	var instants []time.Time
+	for next := range s.All(t) {
+		if len(instants) >= n {
+			break
+		}
+		instants = append(instants, next)
+	}
+	return instants
+}
+
+// maxBetween bounds what Between returns.
+const maxBetween = 1_000_000
+
+// Between is the instants after from, up to and including to: at most the first million.
+func (s Schedule) Between(from, to time.Time) []time.Time {
+	var instants []time.Time
+	for next := range s.All(from) {
+		if next.After(to) || len(instants) >= maxBetween {
+			break
+		}
+		instants = append(instants, next)
+	}
+	return instants
+}
+
+// All yields the instants after t, in order, without end if the schedule has none.
+func (s Schedule) All(t time.Time) iter.Seq[time.Time] {
+	return func(yield func(time.Time) bool) {
+		for {
+			next, ok := s.Next(t)
+			if !ok || !yield(next) {
+				return
+			}
+			t = next
+		}
+	}
+}
+
+// Key identifies the schedule within its deployment: its slug, else a hash of its timing alone.
+func (s Schedule) Key() string {
+	if s.spec == nil {
+		return ""
+	}
+	if s.spec.slug != "" {
+		return s.spec.slug
+	}
+	timing := *s.spec
+	timing.paused, timing.catchUp, timing.window, timing.jitter = false, "", 0, 0
+	if x := timing.extra; x != nil {
+		bare := *x
+		bare.parameters = nil
+		timing.extra = &bare
+	}
+	text, err := Schedule{&timing}.MarshalJSON()
+	if err != nil {
+		text = []byte(timing.expr) // a faulty schedule never gets as far as a store
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6])
+}
+
+// String is the schedule in plain English: "every weekday at 02:00, Europe/Berlin".
+func (s Schedule) String() string {
+	if err := s.Err(); err != nil {
+		return "no schedule (" + err.Error() + ")"
+	}
+	if s.spec.kind == atSchedule {
+		return "once at " + s.spec.at.In(s.location()).Format("2006-01-02 15:04:05 MST")
+	}
+	var b strings.Builder
+	b.WriteString(s.spec.timing.Describe())
+	if s.spec.kind != intervalSchedule || s.spec.interval >= 24*time.Hour {
+		fmt.Fprintf(&b, ", %s", s.location())
+	}
+	if x := s.spec.extra; x != nil {
+		s.describeBounds(&b, x)
+	}
+	return b.String()
+}
+
+func (s Schedule) describeBounds(b *strings.Builder, x *scheduleExtra) {
+	if !x.from.IsZero() {
+		fmt.Fprintf(b, ", from %s", x.from.In(s.location()).Format("2006-01-02 15:04"))
+	}
+	if !x.until.IsZero() {
+		fmt.Fprintf(b, ", until %s", x.until.In(s.location()).Format("2006-01-02 15:04"))
+	}
+	switch n := len(x.except); {
+	case n == 0:
+	case n <= 3:
+		fmt.Fprintf(b, ", except on %s", strings.Join(x.except, ", "))
+	default:
+		fmt.Fprintf(b, ", except on %d dates", n)
+	}
+	for _, other := range x.exceptOn {
+		fmt.Fprintf(b, ", except on days of: %s", other)
+	}
+}
+
+func (s Schedule) location() *time.Location {
+	if s.spec == nil || s.spec.zone == "" {
+		return time.UTC
+	}
+	zone, err := recur.LoadZone(s.spec.zone)
+	if err != nil {
+		return time.UTC
+	}
+	return zone.Location()
+}
+
+func newSchedule(spec scheduleSpec) Schedule {
+	spec.timing, spec.err = spec.compile()
+	return Schedule{&spec}
+}
+
+func (s Schedule) with(refine func(*scheduleSpec)) Schedule {
+	var c scheduleSpec
+	if s.spec != nil {
+		c = *s.spec
+	}
+	refine(&c)
+	return newSchedule(c)
+}
+
+func (s Schedule) withExtra(refine func(*scheduleExtra)) Schedule {
+	return s.with(func(c *scheduleSpec) {
+		var x scheduleExtra
+		if c.extra != nil {
+			x = *c.extra
+		}
+		refine(&x)
+		c.extra = &x
+	})
+}
+
+// compile makes the timing and finds everything that is wrong with the schedule.
+func (c *scheduleSpec) compile() (timing, error) {
+	zone, err := recur.LoadZone(c.zone)
+	if err != nil {
+		return nil, fmt.Errorf("schedule: %w", err)
+	}
+	t, err := c.recurrence(zone)
+	if err != nil {
+		return nil, fmt.Errorf("schedule: %w", err)
+	}
+	if err := c.checkRefinements(); err != nil {
+		return nil, fmt.Errorf("schedule: %w", err)
+	}
+	return t, nil
+}
+
+func (c *scheduleSpec) recurrence(zone *recur.Zone) (timing, error) {
+	switch c.kind {
+	case cronSchedule:
+		return recur.NewCron(c.expr, zone, c.dayAnd)
+	case intervalSchedule:
+		return recur.NewInterval(c.interval, c.anchor, zone)
+	case rruleSchedule:
+		return nil, fmt.Errorf("recurrence rules are not supported yet (%q): use Cron or Every: %w", c.expr, errors.ErrUnsupported)
+	case atSchedule:
+		if c.at.IsZero() {
+			return nil, errors.New("At has the zero time: give it the time to fire")
+		}
+		return once(c.at), nil
+	default:
+		return nil, errors.New("empty: make it with Cron, Every, RRule or At")
+	}
+}
+
+func (c *scheduleSpec) checkRefinements() error {
+	switch {
+	case c.dayAnd && c.kind != cronSchedule:
+		return errors.New("DayAnd is for Cron only: remove it")
+	case !c.anchor.IsZero() && c.kind != intervalSchedule:
+		return errors.New("Anchor is for Every only: use From to set a beginning")
+	case c.jitter < 0:
+		return fmt.Errorf("jitter %v is negative: give 0 or more", c.jitter)
+	case c.window < 0:
+		return fmt.Errorf("catch-up window %v is negative: give 0 (the policy's own) or more", c.window)
+	case c.catchUp != CatchUpLatest && c.catchUp != CatchUpAll && c.catchUp != CatchUpNone:
+		return fmt.Errorf("catch-up policy %q is unknown: use CatchUpLatest, CatchUpAll or CatchUpNone", c.catchUp)
+	case len(c.expr) > maxExpression:
+		return fmt.Errorf("expression has %d bytes: shorten it to at most %d", len(c.expr), maxExpression)
+	}
+	if err := checkSlug(c.slug); err != nil {
+		return err
+	}
+	if c.extra != nil {
+		return c.extra.check()
+	}
+	return nil
+}
+
+const (
+	maxExpression = 1 << 10
+	maxExcept     = 10_000
+)
+
+func checkSlug(slug string) error {
+	if len(slug) > 64 {
+		return fmt.Errorf("name %q has %d bytes: shorten it to at most 64", slug, len(slug))
+	}
+	for _, r := range slug {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' {
+			return fmt.Errorf("name %q contains %q: use lower-case letters, digits and hyphens", slug, r)
+		}
+	}
+	return nil
+}
+
+func (x *scheduleExtra) check() error {
+	if !x.from.IsZero() && !x.until.IsZero() && x.until.Before(x.from) {
+		return fmt.Errorf("Until %s lies before From %s: swap them", x.until.Format(time.RFC3339), x.from.Format(time.RFC3339))
+	}
+	if len(x.except) > maxExcept {
+		return fmt.Errorf("%d exception dates: give at most %d, or use ExceptOn", len(x.except), maxExcept)
+	}
+	for _, date := range x.except {
+		if _, err := time.Parse(time.DateOnly, date); err != nil {
+			return fmt.Errorf("exception date %q: write it as 2026-12-25", date)
+		}
+	}
+	for _, other := range x.exceptOn {
+		if err := other.Err(); err != nil {
+			return fmt.Errorf("ExceptOn: %w", err)
+		}
+	}
+	if _, err := normalizeParams(x.parameters); err != nil {
+		return fmt.Errorf("WithParameters: %w", err)
+	}
+	return nil
+}
+
+// once is the timing of At.
+type once time.Time
+
+func (o once) Next(after time.Time) (time.Time, bool) {
+	return time.Time(o), time.Time(o).After(after)
+}
+
+func (o once) Prev(before time.Time) (time.Time, bool) {
+	return time.Time(o), time.Time(o).Before(before)
+}
+
+func (o once) Describe() string { return "once at " + time.Time(o).Format(time.RFC3339) }
+
+// parameters are those of WithParameters, normalised; nil if there are none.
+func (s Schedule) parameters() Params {
+	if s.spec == nil || s.spec.extra == nil {
+		return nil
+	}
+	p, err := normalizeParams(s.spec.extra.parameters)
+	if err != nil {
+		return nil // Err has said so
+	}
+	return p
+}
+
+// due is when the run of an instant is due: the instant plus its jitter, which ends before the next instant.
+func (s Schedule) due(deployment uuid.UUID, key string, at time.Time) time.Time {
+	limit := s.spec.jitter
+	if limit == 0 {
+		return at
+	}
+	if next, ok := s.Next(at); ok {
+		limit = min(limit, next.Sub(at)-time.Microsecond)
+	}
+	steps := uint64(limit / time.Microsecond)
+	if limit <= 0 || steps == 0 {
+		return at
+	}
+	h := sha256.New()
+	h.Write(deployment[:])
+	h.Write([]byte(key))
+	var nominal [8]byte
+	binary.BigEndian.PutUint64(nominal[:], uint64(at.UnixMicro()))
+	h.Write(nominal[:])
+	var sum [sha256.Size]byte
+	draw := binary.BigEndian.Uint64(h.Sum(sum[:0]))
+	return at.Add(time.Duration(draw%(steps+1)) * time.Microsecond)
+}
