@@ -42,7 +42,7 @@ func (m *MemoryStore) appendLog(r *memoryRun, log RunLog) {
 	l := r.logs
 	l.dropped += log.Dropped
 	for _, line := range log.Lines {
-		if l.dropped > 0 || l.size+len(line.Message) > MaxRunLog {
+		if l.size+len(line.Message) > MaxRunLog {
 			l.dropped++
 			continue
 		}

@@ -157,8 +157,8 @@ type RunStore interface {
 // LogStore keeps what runs log.
 type LogStore interface {
 	// AppendLogs adds lines to the logs of claimed runs, each judged by itself: errs is nil if all went well; errs[i] wraps
-	// ErrLeaseLost or ErrNotFound. A run keeps its first MaxRunLog bytes of text; from the first line on that is lost or does not
-	// fit, lines are counted, not kept.
+	// ErrLeaseLost or ErrNotFound. A run keeps MaxRunLog bytes of text; lines that do not fit are
+	// counted, not kept.
 	AppendLogs(ctx context.Context, p AppendLogsParams) (errs []error, err error)
 
 	// ListLogs reads a run's log in the order it was written. ErrNotFound.
