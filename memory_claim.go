@@ -63,7 +63,7 @@ func (m *MemoryStore) claim(r *memoryRun, runner *memoryRunner, now, lease micro
 	c := Claim{
 		Lease: Lease{RunID: r.id, Token: r.token}, DeploymentID: r.deployment.record.ID,
 		Generation: r.deployment.record.Generation, Name: r.displayName(), Parameters: r.params.clone(), Tags: r.tags,
-		ScheduledTime: r.scheduled.time(), DueTime: r.due.time(), Attempt: r.attempt,
+		ScheduledTime: r.scheduled.time(), DueTime: r.due.time(), Attempt: r.attempt, Crashes: r.crashes,
 	}
 	if s := r.schedule; s != nil {
 		c.Schedule = s.key
@@ -194,6 +194,7 @@ func (m *MemoryStore) giveBack(r *memoryRun, u *RunUpdate, now time.Time) error 
 		return err
 	}
 	m.endLease(r)
+	r.attempt = u.Attempt
 	due := r.due
 	if !u.DueTime.IsZero() {
 		due = toMicros(u.DueTime)

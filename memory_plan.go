@@ -195,7 +195,7 @@ func (m *MemoryStore) plan(p *SchedulePlan, now micros, born []State) error {
 		m.skipRun(s, toMicros(at), now, p.Reason)
 	}
 	for _, skip := range p.Skips {
-		m.addSkip(s, skip)
+		m.addSkip(s, skip, len(p.Runs) == 0 || p.Runs[0].ScheduledTime.After(skip.First))
 	}
 	for _, planned := range p.Runs {
 		m.planRun(s, planned, born)
@@ -253,9 +253,10 @@ func (m *MemoryStore) skipRun(s *memorySchedule, at, now micros, reason SkipReas
 // memorySkip is a skip range of a schedule.
 type memorySkip struct{ Skip }
 
-// addSkip records a range. One that begins where the schedule's newest range ended extends it.
-func (m *MemoryStore) addSkip(s *memorySchedule, skip Skip) {
-	if last := s.lastSkip; last != nil && last.Reason == skip.Reason && toMicros(last.Last) == s.planned {
+// addSkip records a range. One that begins where the schedule's newest range ended, with no run of the same plan in between,
+// extends it.
+func (m *MemoryStore) addSkip(s *memorySchedule, skip Skip, adjoins bool) {
+	if last := s.lastSkip; last != nil && adjoins && last.Reason == skip.Reason && toMicros(last.Last) == s.planned {
 		last.Last, last.Count = skip.Last, last.Count+skip.Count
 	} else {
 		s.lastSkip = &memorySkip{skip}

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -408,7 +409,7 @@ func (c *scheduleSpec) compile() (timing, error) {
 func (c *scheduleSpec) recurrence(zone *recur.Zone) (timing, error) {
 	switch c.kind {
 	case cronSchedule:
-		return recur.NewCron(c.expr, zone, c.dayAnd)
+		return sharedCron(c.expr, zone, c.dayAnd)
 	case intervalSchedule:
 		return recur.NewInterval(c.interval, c.anchor, zone)
 	case rruleSchedule:
@@ -421,6 +422,39 @@ func (c *scheduleSpec) recurrence(zone *recur.Zone) (timing, error) {
 	default:
 		return nil, errors.New("empty: make it with Cron, Every, RRule or At")
 	}
+}
+
+// sharedCron parses an expression once: schedules are refined step by step, and thousands share a few expressions. The cache is
+// emptied when it is full.
+func sharedCron(expr string, zone *recur.Zone, dayAnd bool) (timing, error) {
+	key := cronKey{expr, zone, dayAnd}
+	crons.Lock()
+	defer crons.Unlock()
+	if c := crons.parsed[key]; c != nil {
+		return c, nil
+	}
+	c, err := recur.NewCron(expr, zone, dayAnd)
+	if err != nil {
+		return nil, err
+	}
+	if crons.parsed == nil || len(crons.parsed) >= maxSharedCrons {
+		crons.parsed = make(map[cronKey]*recur.Cron)
+	}
+	crons.parsed[key] = c
+	return c, nil
+}
+
+const maxSharedCrons = 1000
+
+var crons struct {
+	sync.Mutex
+	parsed map[cronKey]*recur.Cron
+}
+
+type cronKey struct {
+	expr   string
+	zone   *recur.Zone
+	dayAnd bool
 }
 
 func (c *scheduleSpec) checkRefinements() error {
@@ -534,4 +568,9 @@ func (s Schedule) due(deployment uuid.UUID, key string, at time.Time) time.Time 
 	var sum [sha256.Size]byte
 	draw := binary.BigEndian.Uint64(h.Sum(sum[:0]))
 	return at.Add(time.Duration(draw%(steps+1)) * time.Microsecond)
+}
+
+// catchUpPolicy is what CatchUp and CatchUpWindow set.
+func (s Schedule) catchUpPolicy() (policy CatchUpPolicy, window time.Duration) {
+	return s.spec.catchUp, s.spec.window
 }

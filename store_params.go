@@ -223,6 +223,7 @@ type Claim struct {
 	ScheduledTime time.Time
 	DueTime       time.Time
 	Attempt       int // attempts that were made before
+	Crashes       int // those of them that ended with their process
 }
 
 // Lease is a claim's proof: whoever writes to a run carries the token of its newest claim.
@@ -254,7 +255,7 @@ type SettleRunsParams struct {
 type RunUpdate struct {
 	Lease
 	StartTime time.Time // when the attempt's function began: the run is or was RUNNING from then; zero if it has not begun
-	Attempt   int       // number of that attempt
+	Attempt   int       // number of that attempt; for SCHEDULED: how many attempts the run keeps
 	Version   string    // of the code that made it
 
 	State   State           // a terminal state; SCHEDULED to give the run back; the zero State leaves it RUNNING

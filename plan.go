@@ -1,0 +1,221 @@
+package provost
+
+import (
+	"time"
+)
+
+// Bounds on planning. Three runs per schedule are visible ahead, and whatever is due within planAhead, so that schedules of
+// milliseconds keep up; a plan makes at most maxPlanned runs.
+const (
+	upcomingRuns = 3
+	planAhead    = 2 * time.Second
+	maxPlanned   = 1000
+
+	catchUpAllRuns   = 100
+	catchUpAllWindow = 24 * time.Hour
+	catchUpNoneGrace = time.Minute
+	pausedPlanEvery  = time.Minute // how often the skips of a pause are recorded
+	maxCounted       = 1_000_000   // instants of a skip range that are counted; a longer range is cut
+)
+
+// makePlan is the next stretch of a schedule: a pure function of what the store knows of it and of now. Instants up to the last
+// time the deployment was served become runs, later ones are dealt with by the catch-up policy, those inside a pause become
+// skips, and the next few are materialised ahead.
+func makePlan(item PlanItem, now time.Time) SchedulePlan {
+	b := planBuilder{
+		item: item, now: now,
+		plan: SchedulePlan{
+			DeploymentID: item.DeploymentID, Generation: item.Generation, Key: item.Key,
+			From: item.Planned, Planned: item.Planned, Reason: SkipMissed,
+		},
+	}
+	servedUntil := now
+	if item.Gap {
+		servedUntil = item.ServedUntil
+	}
+	handled := servedUntil
+	if !item.PausedFrom.IsZero() {
+		b.run(earliestOf(servedUntil, item.PausedFrom))
+		b.catchUp(servedUntil, item.PausedFrom)
+		if item.Paused {
+			b.skip(now, SkipPaused)
+			b.plan.PlanTime = b.pausedPlanTime()
+			return b.plan
+		}
+		b.skip(item.PausedUntil, SkipPaused)
+		handled = latestOf(servedUntil, item.PausedUntil)
+	}
+	b.run(servedUntil)
+	b.catchUp(handled, now)
+	b.ahead()
+	return b.plan
+}
+
+func earliestOf(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latestOf(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+type planBuilder struct {
+	item PlanItem
+	now  time.Time
+	plan SchedulePlan
+}
+
+// run makes a run of each instant that is left up to the given time.
+func (b *planBuilder) run(until time.Time) {
+	for len(b.plan.Runs) < maxPlanned {
+		next, ok := b.item.Schedule.Next(b.plan.Planned)
+		if !ok || next.After(until) {
+			return
+		}
+		b.add(next)
+	}
+}
+
+func (b *planBuilder) add(at time.Time) {
+	b.plan.Runs = append(b.plan.Runs, PlannedRun{
+		ID: newID(b.now), ScheduledTime: at,
+		DueTime: b.item.Schedule.due(b.item.DeploymentID, b.item.Key, at),
+	})
+	b.plan.Planned = at
+}
+
+// catchUp deals with the instants between two times that passed while nobody served the deployment: those that are left, and
+// those that are materialised in the gap and unclaimed.
+func (b *planBuilder) catchUp(from, until time.Time) {
+	if !b.item.Gap || !until.After(from) || b.full() {
+		return
+	}
+	missed := func(t time.Time) bool { return t.After(from) && !t.After(until) }
+	wanted := b.wanted(until)
+	for _, at := range b.item.Unclaimed {
+		if missed(at) && at.Before(wanted) {
+			b.plan.Cancel = append(b.plan.Cancel, at)
+		}
+	}
+	b.skip(wanted.Add(-time.Microsecond), SkipMissed)
+	b.run(until)
+}
+
+// wanted is the first missed instant that the policy wants to run; those before it are skipped.
+func (b *planBuilder) wanted(until time.Time) time.Time {
+	policy, window := b.item.Schedule.catchUpPolicy()
+	schedule := b.item.Schedule
+	newest, ok := schedule.Prev(until.Add(time.Microsecond))
+	after := until.Add(time.Microsecond)
+	if !ok {
+		return after
+	}
+	switch policy {
+	case CatchUpNone:
+		if b.now.Sub(newest) <= catchUpNoneGrace {
+			return newest
+		}
+		return after
+	case CatchUpAll:
+		if window == 0 {
+			window = catchUpAllWindow
+		}
+		first := newest
+		for range catchUpAllRuns - 1 {
+			previous, ok := schedule.Prev(first)
+			if !ok || b.now.Sub(previous) > window || !previous.After(b.item.ServedUntil) {
+				break
+			}
+			first = previous
+		}
+		if b.now.Sub(first) > window {
+			return after
+		}
+		return first
+	default:
+		if window > 0 && b.now.Sub(newest) > window {
+			return after
+		}
+		return newest
+	}
+}
+
+// skip records the instants that are left up to the given time as one range.
+func (b *planBuilder) skip(until time.Time, reason SkipReason) {
+	if b.full() {
+		return
+	}
+	first, ok := b.item.Schedule.Next(b.plan.Planned)
+	if !ok || first.After(until) {
+		return
+	}
+	last, count := b.countUntil(first, until)
+	b.plan.Skips = append(b.plan.Skips, Skip{
+		ID: newID(b.now), DeploymentID: b.item.DeploymentID, Schedule: b.item.Key,
+		First: first, Last: last, Count: count, Reason: reason,
+	})
+	b.plan.Planned = last
+}
+
+// countUntil counts instants from first on. Past maxCounted it ends the range, and the next plan goes on from there.
+func (b *planBuilder) countUntil(first, until time.Time) (last time.Time, count int) {
+	last, count = first, 1
+	for count < maxCounted {
+		next, ok := b.item.Schedule.Next(last)
+		if !ok || next.After(until) {
+			break
+		}
+		last = next
+		count++
+	}
+	return last, count
+}
+
+// full reports that this plan has made as many runs as a plan may. What is left is dealt with by the next one.
+func (b *planBuilder) full() bool { return len(b.plan.Runs) >= maxPlanned }
+
+// ahead materialises the next runs, and says when to plan again: when the first of them is due, or as soon as less than
+// planAhead is covered.
+func (b *planBuilder) ahead() {
+	var upcoming []time.Time
+	at := b.plan.Planned
+	if !at.After(b.now) {
+		at = b.now
+	} else {
+		upcoming = b.item.Schedule.Between(b.now, at)
+	}
+	for !b.full() {
+		next, ok := b.item.Schedule.Next(at)
+		if !ok || (len(upcoming) >= upcomingRuns && next.Sub(b.now) > planAhead) {
+			break
+		}
+		upcoming = append(upcoming, next)
+		b.add(next)
+		at = next
+	}
+	switch n := len(upcoming); {
+	case b.full():
+		b.plan.PlanTime = b.now
+	case n < upcomingRuns: // the schedule ends
+		b.plan.PlanTime = time.Time{}
+	default:
+		b.plan.PlanTime = earliestOf(upcoming[n-upcomingRuns], upcoming[n-1].Add(-planAhead/2))
+	}
+}
+
+func (b *planBuilder) pausedPlanTime() time.Time {
+	next, ok := b.item.Schedule.Next(b.now)
+	if !ok {
+		return time.Time{}
+	}
+	if soonest := b.now.Add(pausedPlanEvery); next.Before(soonest) {
+		return soonest
+	}
+	return next
+}
