@@ -2,6 +2,7 @@ package recur
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -103,8 +104,35 @@ func (i *Interval) tick(k int64) int64 {
 // Expr is the distance as time.ParseDuration reads it.
 func (i *Interval) Expr() string { return i.Every().String() }
 
-// Describe says in English when the schedule fires, without the zone.
-func (i *Interval) Describe() string { return "every " + i.Every().String() }
+// Describe says in English when the schedule fires, without the zone: "every 90 minutes", "every 2 days at 02:00".
+func (i *Interval) Describe() string {
+	if i.step%microsPerDay == 0 {
+		return i.dayWords(i.step / microsPerDay)
+	}
+	units := [...]struct {
+		name   string
+		length int64
+	}{
+		{"hour", 3600 * microsPerSecond}, {"minute", 60 * microsPerSecond}, {"second", microsPerSecond}, {"millisecond", 1000},
+		{"microsecond", 1},
+	}
+	for _, unit := range units {
+		if i.step%unit.length == 0 && i.step < 100*unit.length {
+			return everyN(int(i.step/unit.length), unit.name)
+		}
+	}
+	return "every " + i.Every().String()
+}
+
+func (i *Interval) dayWords(days int64) string {
+	day := floorDiv(i.wall, microsPerDay)
+	at := " at " + time.UnixMicro(i.wall).UTC().Format("15:04:05.999999")
+	at = strings.TrimSuffix(at, ":00")
+	if days%7 != 0 {
+		return everyN(int(days), "day") + at
+	}
+	return everyN(int(days/7), "week") + " on " + weekdayNames[weekday(day)] + at
+}
 
 func floorMicro(t time.Time) int64 { return t.Unix()*microsPerSecond + int64(t.Nanosecond())/1000 }
 
