@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Describe says in English when the schedule fires, without the zone: "every weekday at 02:00", "every 15 minutes". What
-// has no short name is listed: "every hour at minutes 0, 7, 14 and 21".
+// Describe says in English when the schedule fires, without the zone: "every weekday at 02:00", "every 15 minutes".
+// What has no short name is listed: "every hour at minutes 0, 7, 14 and 21".
 func (c *Cron) Describe() string {
 	clock, repeats := c.clockWords()
 	if c.everyDay() {
@@ -75,8 +75,8 @@ func (c *Cron) everyDay() bool {
 	return c.months == allMonths && c.days.anyDate() && c.days.anyWeekday()
 }
 
-// anyDate and anyWeekday say that a field restricts nothing. Where either field is enough, one that takes every day makes
-// the other pointless.
+// anyDate and anyWeekday say that a field restricts nothing. Where either field is enough, one that takes every day
+// makes the other pointless.
 func (r *dayRule) anyDate() bool {
 	return r.onDate == allDates || r.either && r.onWeekday == allWeekdays
 }
@@ -207,8 +207,8 @@ func (s bitSet) members() (members []int) {
 	return members
 }
 
-// evenStep returns n if the set is 0, n, 2n and so on, and n divides the size, so that "every n" is the truth across the
-// end of the hour or day too; 0 otherwise.
+// evenStep returns n if the set is 0, n, 2n and so on, and n divides the size, so that "every n" is the truth across
+// the end of the hour or day too; 0 otherwise.
 func (s bitSet) evenStep(size int) int {
 	count := s.count()
 	if count < 2 || size%count != 0 {

@@ -35,8 +35,8 @@ func TestZoneTable(t *testing.T) {
 	}
 }
 
-// TestZonePeriodsAreLongerThanShifts holds what nextInPeriod rests on: the times that a change repeats or jumps over are
-// over before the next change.
+// TestZonePeriodsAreLongerThanShifts holds what nextInPeriod rests on: the times that a change repeats or jumps over
+// are over before the next change.
 func TestZonePeriodsAreLongerThanShifts(t *testing.T) {
 	for name := range zoneNames() {
 		zone := mustZone(t, name)
