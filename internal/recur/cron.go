@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Cron is a parsed five-field expression in a zone. It is immutable, and two
-// Crons of the same text, zone and day rule are equal by ==.
+// Cron is a parsed five-field expression in a zone. It is immutable, and two Crons of the same text, zone and day rule
+// are equal by ==.
 type Cron struct {
 	zone     *Zone
 	expr     string
@@ -17,9 +17,8 @@ type Cron struct {
 	everyish bool // the minute or hour field begins with *: follows elapsed time
 }
 
-// NewCron parses a five-field expression or a name such as @daily. Day of
-// month and day of week are both required to match if dayAnd is set or one of
-// the two begins with *; otherwise either is enough (crontab(5)).
+// NewCron parses a five-field expression or a name such as @daily. Day of month and day of week are both required to
+// match if dayAnd is set or one of the two begins with *; otherwise either is enough (crontab(5)).
 func NewCron(expr string, zone *Zone, dayAnd bool) (*Cron, error) {
 	c, err := parseCron(expr, zone, dayAnd)
 	if err != nil {
@@ -31,16 +30,14 @@ func NewCron(expr string, zone *Zone, dayAnd bool) (*Cron, error) {
 	return c, nil
 }
 
-// neverFrom is where NewCron looks for a first instant: 2000-01-01, the start
-// of a calendar cycle, so that a search that ends in vain has seen every date.
+// neverFrom is where NewCron looks for a first instant: 2000-01-01, the start of a calendar cycle, so that a search
+// that ends in vain has seen every date.
 const neverFrom = 946684800
 
-// Expr is the canonical text: fields in numbers, single spaces. It parses back
-// to an equal Cron.
+// Expr is the canonical text: fields in numbers, single spaces. It parses back to an equal Cron.
 func (c *Cron) Expr() string { return c.expr }
 
-// Next returns the first instant strictly after the given one, false if there
-// is none within 400 years.
+// Next returns the first instant strictly after the given one, false if there is none within 400 years.
 func (c *Cron) Next(after time.Time) (time.Time, bool) {
 	if after.Unix() >= lastInstant {
 		return time.Time{}, false
@@ -57,8 +54,7 @@ func (c *Cron) Next(after time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// nextInPeriod returns the first instant in [from, end), end if there is none.
-// The whole range lies in period i.
+// nextInPeriod returns the first instant in [from, end), end if there is none. The whole range lies in period i.
 func (c *Cron) nextInPeriod(i int, from, end int64) int64 {
 	offset := c.zone.offset(i)
 	if c.everyish || i < 0 {
@@ -77,8 +73,8 @@ func (c *Cron) nextInPeriod(i int, from, end int64) int64 {
 	return c.nextOnClock(offset, from, end)
 }
 
-// nextOnClock returns the first instant in [from, end) at which a clock with
-// that offset shows a matching time, end if there is none.
+// nextOnClock returns the first instant in [from, end) at which a clock with that offset shows a matching time, end if
+// there is none.
 func (c *Cron) nextOnClock(offset, from, end int64) int64 {
 	if from >= end {
 		return end
@@ -126,8 +122,7 @@ func (c *Cron) nextInDay(minute int) (int, bool) {
 	return (hour+1+bits.TrailingZeros32(rest))*60 + bits.TrailingZeros64(c.minutes), true
 }
 
-// Prev returns the last instant strictly before the given one, false if there
-// is none within 400 years.
+// Prev returns the last instant strictly before the given one, false if there is none within 400 years.
 func (c *Cron) Prev(before time.Time) (time.Time, bool) {
 	until := min(before.Unix(), lastInstant) // the first second that is too late
 	if before.Nanosecond() > 0 || before.Unix() > lastInstant {
@@ -144,8 +139,7 @@ func (c *Cron) Prev(before time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// prevInPeriod mirrors nextInPeriod: the last instant in [from, end), or
-// from-1.
+// prevInPeriod mirrors nextInPeriod: the last instant in [from, end), or from-1.
 func (c *Cron) prevInPeriod(i int, from, end int64) int64 {
 	offset := c.zone.offset(i)
 	if c.everyish || i < 0 {

@@ -2,8 +2,8 @@ package recur
 
 import "math/bits"
 
-// dayRule says which days of a month match. All of it is bits, so that a
-// month's matching days are one word and a search steps by months.
+// dayRule says which days of a month match. All of it is bits, so that a month's matching days are one word and a
+// search steps by months.
 type dayRule struct {
 	onDate    uint32 // bit d: day d of the month
 	nearDate  uint32 // bit d: the weekday nearest to day d ("15W")
@@ -62,8 +62,7 @@ func (r *dayRule) prev(months uint16, day, first int64) (int64, bool) {
 	return 0, false
 }
 
-// inMonth returns the matching days of the month that begins on day first, bit
-// d for day d.
+// inMonth returns the matching days of the month that begins on day first, bit d for day d.
 func (r *dayRule) inMonth(first int64, length int) uint32 {
 	opening := weekday(first)
 	dates := r.dates(opening, length)
@@ -89,8 +88,8 @@ func (r *dayRule) dates(opening, length int) uint32 {
 	return dates
 }
 
-// nearestWeekday returns the day from Monday to Friday nearest to a date
-// without leaving the month, as Quartz defines "15W".
+// nearestWeekday returns the day from Monday to Friday nearest to a date without leaving the month, as Quartz defines
+// "15W".
 func nearestWeekday(date, opening, length int) int {
 	switch (opening + date - 1) % 7 {
 	case 6: // Saturday
@@ -120,8 +119,7 @@ func (r *dayRule) weekdays(opening, length int) uint32 {
 	return days
 }
 
-// everyWeek spreads a set of weekdays over a month that opens with the given
-// weekday.
+// everyWeek spreads a set of weekdays over a month that opens with the given weekday.
 func everyWeek(set uint8, opening int) uint32 {
 	week := uint64(set)<<7 | uint64(set)
 	week = week >> opening & 0x7f
@@ -140,8 +138,8 @@ func monthLength(year int64, month int) int {
 	return 30 + (month+month>>3)&1
 }
 
-// civil returns the Gregorian date of a day counted from 1970-01-01 (Howard
-// Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days).
+// civil returns the Gregorian date of a day counted from 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date
+// Algorithms", civil_from_days).
 func civil(day int64) (year int64, month, date int) {
 	day += 719468 // to 0000-03-01, so that the leap day ends a year
 	era := floorDiv(day, 146097)

@@ -9,8 +9,7 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// maxExpr is far above any sensible expression: a list of all 60 minutes has
-// 170 characters.
+// maxExpr is far above any sensible expression: a list of all 60 minutes has 170 characters.
 const maxExpr = 512
 
 // nicknames are those of crontab(5), except @reboot.
@@ -24,13 +23,11 @@ var nicknames = map[string]string{
 	"@hourly":   "0 * * * *",
 }
 
-// fieldParser turns the plain part of each field into bits. It sees canonical
-// text only: what robfig/cron accepts by accident (an empty field, *-5, +5) or
-// panics on (TZ=UTC) has been refused before.
+// fieldParser turns the plain part of each field into bits. It sees canonical text only: what robfig/cron accepts by
+// accident (an empty field, *-5, +5) or panics on (TZ=UTC) has been refused before.
 var fieldParser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
 
-// parseCron reads an expression; it does not ask whether the result ever
-// fires.
+// parseCron reads an expression; it does not ask whether the result ever fires.
 func parseCron(expr string, zone *Zone, dayAnd bool) (*Cron, error) {
 	fields, err := splitExpr(expr)
 	if err != nil {
@@ -68,12 +65,11 @@ func parseCron(expr string, zone *Zone, dayAnd bool) (*Cron, error) {
 	return c, nil
 }
 
-// unused stands for a field that has special items only ("L"). It is a value
-// of every field, and one that canonical text never shows.
+// unused stands for a field that has special items only ("L"). It is a value of every field, and one that canonical
+// text never shows.
 const unused = "1-1"
 
-// starred is Vixie cron's test for "unrestricted": the field begins with *, so
-// */2 and *,5 count.
+// starred is Vixie cron's test for "unrestricted": the field begins with *, so */2 and *,5 count.
 func starred(field string) bool { return field[0] == '*' }
 
 // splitExpr returns the five fields of an expression or a nickname.
@@ -145,8 +141,8 @@ var fieldKinds = [5]fieldKind{
 
 func (k *fieldKind) all() uint64 { return 1<<(k.hi+1) - 1<<k.lo }
 
-// read returns a field's canonical text and the text of its plain items for
-// the field parser; special items go into days.
+// read returns a field's canonical text and the text of its plain items for the field parser; special items go into
+// days.
 func (k *fieldKind) read(text string, days *dayRule) (canonical, plain string, err error) {
 	var shown, parsed []string
 	for item := range strings.SplitSeq(strings.ToLower(text), ",") {
@@ -270,8 +266,8 @@ func (k *fieldKind) bounds() string {
 	return fmt.Sprintf("%s go from %d to %d", k.plural, k.lo, k.hi)
 }
 
-// readStep reads a step and refuses one that leaves a single value: */60 in
-// the minute field says "every hour" to its author and "minute 0" to cron.
+// readStep reads a step and refuses one that leaves a single value: */60 in the minute field says "every hour" to its
+// author and "minute 0" to cron.
 func readStep(text string, width int) (int, error) {
 	step, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || step == 0 {
@@ -298,8 +294,7 @@ func (k *fieldKind) canonicalItem(span string, lo, hi, step int, stepped bool) s
 	return text
 }
 
-// plainItem writes an item without a wrap: as values, which the field parser
-// reads without any rule of its own.
+// plainItem writes an item without a wrap: as values, which the field parser reads without any rule of its own.
 func (k *fieldKind) plainItem(lo, width, step int) string {
 	values := make([]string, 0, width/step+1)
 	for i := 0; i <= width; i += step {

@@ -1,11 +1,9 @@
-// Package recur says what a schedule's timing means: pure functions from a
-// time to the next or the previous instant. It knows no store, no clock and no
-// run; two processes that hold the same text compute the same instants.
+// Package recur says what a schedule's timing means: pure functions from a time to the next or the previous instant. It
+// knows no store, no clock and no run; two processes that hold the same text compute the same instants.
 //
-// [Cron] is a five-field expression, [Interval] a fixed distance from an
-// anchor, and both read the clock of a [Zone]. What they share is one rule for
-// daylight saving, taken from ISC cron (cron(8), "Daylight Saving Time and
-// other time changes") and made exact:
+// [Cron] is a five-field expression, [Interval] a fixed distance from an anchor, and both read the clock of a [Zone].
+// What they share is one rule for daylight saving, taken from ISC cron (cron(8), "Daylight Saving Time and other time
+// changes") and made exact:
 //
 //   - A schedule that names a local time fires exactly once for each date and
 //     time it names. A time that a zone's clock jumps over is shifted forward
@@ -15,6 +13,5 @@
 //     matching time, on both passes, and not at all for a time that the clock
 //     never shows.
 //
-// Instants are UTC, lie in the years 1 to 9999, and form a set that does not
-// depend on where a search begins.
+// Instants are UTC, lie in the years 1 to 9999, and form a set that does not depend on where a search begins.
 package recur

@@ -2,16 +2,16 @@ package recur
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
-// Interval is a fixed distance from an anchor. Tick k depends on the anchor
-// and k only, so it is the same whoever computes it and whenever.
+// Interval is a fixed distance from an anchor. Tick k depends on the anchor and k only, so it is the same whoever
+// computes it and whenever.
 //
-// Under 24 hours, tick k is anchor + k·d of elapsed time. From 24 hours on,
-// k·d is split into whole days, which are added on the zone's calendar, and a
-// rest, which is added as elapsed time: "every 24 hours at 02:00" stays at
-// 02:00 when the clocks change.
+// Under 24 hours, tick k is anchor + k·d of elapsed time. From 24 hours on, k·d is split into whole days, which are
+// added on the zone's calendar, and a rest, which is added as elapsed time: "every 24 hours at 02:00" stays at 02:00
+// when the clocks change.
 type Interval struct {
 	zone   *Zone
 	step   int64 // microseconds
@@ -24,8 +24,8 @@ const (
 	microsPerDay    = secondsPerDay * microsPerSecond
 )
 
-// NewInterval returns the schedule that fires every d. A zero anchor is Monday
-// 2001-01-01 00:00 in the zone, so that ticks are aligned to the clock.
+// NewInterval returns the schedule that fires every d. A zero anchor is Monday 2001-01-01 00:00 in the zone, so that
+// ticks are aligned to the clock.
 func NewInterval(d time.Duration, anchor time.Time, zone *Zone) (*Interval, error) {
 	if d < time.Millisecond {
 		return nil, fmt.Errorf("interval is %v: the shortest is 1ms", d)
@@ -50,8 +50,7 @@ const defaultAnchor = 978307200 // 2001-01-01T00:00:00
 // Every is the distance between ticks.
 func (i *Interval) Every() time.Duration { return time.Duration(i.step) * time.Microsecond }
 
-// Next returns the first instant strictly after the given one, false past the
-// year 9999.
+// Next returns the first instant strictly after the given one, false past the year 9999.
 func (i *Interval) Next(after time.Time) (time.Time, bool) {
 	if after.Unix() > lastInstant {
 		return time.Time{}, false
@@ -64,8 +63,7 @@ func (i *Interval) Next(after time.Time) (time.Time, bool) {
 	return instantOf(i.tick(k))
 }
 
-// Prev returns the last instant strictly before the given one, false before
-// the year 1.
+// Prev returns the last instant strictly before the given one, false before the year 1.
 func (i *Interval) Prev(before time.Time) (time.Time, bool) {
 	if before.Unix() < firstInstant {
 		return time.Time{}, false
@@ -78,8 +76,8 @@ func (i *Interval) Prev(before time.Time) (time.Time, bool) {
 	return instantOf(i.tick(k))
 }
 
-// slack bounds how far tick k lies from anchor + k·d: by the difference of two
-// offsets. No tick is later, or earlier, than that.
+// slack bounds how far tick k lies from anchor + k·d: by the difference of two offsets. No tick is later, or earlier,
+// than that.
 func (i *Interval) slack() int64 {
 	if i.step < microsPerDay {
 		return 0
@@ -87,8 +85,7 @@ func (i *Interval) slack() int64 {
 	return 2 * maxOffset * microsPerSecond
 }
 
-// tick returns tick k. It never decreases with k; ticks that a jump of the
-// clock brings together are one instant.
+// tick returns tick k. It never decreases with k; ticks that a jump of the clock brings together are one instant.
 func (i *Interval) tick(k int64) int64 {
 	distance := k * i.step
 	if i.step < microsPerDay || k == 0 {
@@ -103,8 +100,35 @@ func (i *Interval) tick(k int64) int64 {
 // Expr is the distance as time.ParseDuration reads it.
 func (i *Interval) Expr() string { return i.Every().String() }
 
-// Describe says in English when the schedule fires, without the zone.
-func (i *Interval) Describe() string { return "every " + i.Every().String() }
+// Describe says in English when the schedule fires, without the zone: "every 90 minutes", "every 2 days at 02:00".
+func (i *Interval) Describe() string {
+	if i.step%microsPerDay == 0 {
+		return i.dayWords(i.step / microsPerDay)
+	}
+	units := [...]struct {
+		name   string
+		length int64
+	}{
+		{"hour", 3600 * microsPerSecond}, {"minute", 60 * microsPerSecond}, {"second", microsPerSecond}, {"millisecond", 1000},
+		{"microsecond", 1},
+	}
+	for _, unit := range units {
+		if i.step%unit.length == 0 && i.step < 100*unit.length {
+			return everyN(int(i.step/unit.length), unit.name)
+		}
+	}
+	return "every " + i.Every().String()
+}
+
+func (i *Interval) dayWords(days int64) string {
+	day := floorDiv(i.wall, microsPerDay)
+	at := " at " + time.UnixMicro(i.wall).UTC().Format("15:04:05.999999")
+	at = strings.TrimSuffix(at, ":00")
+	if days%7 != 0 {
+		return everyN(int(days), "day") + at
+	}
+	return everyN(int(days/7), "week") + " on " + weekdayNames[weekday(day)] + at
+}
 
 func floorMicro(t time.Time) int64 { return t.Unix()*microsPerSecond + int64(t.Nanosecond())/1000 }
 

@@ -13,9 +13,8 @@ import (
 	"time"
 )
 
-// The oracle knows nothing of offset tables, periods or bits. It reads the
-// clock of time.Time at every minute (every second, where an offset is not of
-// whole minutes) and applies the rules as they are worded.
+// The oracle knows nothing of offset tables, periods or bits. It reads the clock of time.Time at every minute (every
+// second, where an offset is not of whole minutes) and applies the rules as they are worded.
 
 // sweepExprs are the expressions that the oracle compares.
 var sweepExprs = []string{
@@ -27,16 +26,16 @@ var sweepExprs = []string{
 	"0 0 1W,15W,31W * *", "30 1 */2 * 5", "0-59 * 30 12 *",
 }
 
-// sampleZones have every kind of change: an hour, half an hour, at midnight, at
-// 00:01, a whole day, odd seconds, twice a year around Ramadan.
+// sampleZones have every kind of change: an hour, half an hour, at midnight, at 00:01, a whole day, odd seconds, twice
+// a year around Ramadan.
 var sampleZones = []string{
 	"UTC", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Africa/Cairo", "Pacific/Apia",
 	"America/Havana", "America/Santiago", "America/St_Johns", "Africa/Casablanca", "Asia/Manila", "Antarctica/Troll",
 	"America/Juneau", "Pacific/Kwajalein", "Asia/Gaza", "Africa/Monrovia", "Europe/Amsterdam", "Asia/Pyongyang",
 }
 
-// TestOracle compares windows around every change of the sample. With
-// RECUR_SWEEP=1 it takes every zone, otherwise some of each.
+// TestOracle compares windows around every change of the sample. With RECUR_SWEEP=1 it takes every zone, otherwise some
+// of each.
 func TestOracle(t *testing.T) {
 	names, stride := sampleZones, 7 // odd, so that both spring and autumn come up
 	switch {
@@ -69,8 +68,7 @@ func TestOracle(t *testing.T) {
 	t.Logf("%d instants compared in %d zones with %d expressions", compared.Load(), len(names), len(sweepExprs))
 }
 
-// distinctZones are the zones of the list without those that share another's
-// offsets.
+// distinctZones are the zones of the list without those that share another's offsets.
 func distinctZones(t *testing.T) (names []string) {
 	seen := map[string]bool{}
 	for name := range zoneNames() {
@@ -86,8 +84,7 @@ func distinctZones(t *testing.T) (names []string) {
 	return names
 }
 
-// sweepUntil is 2038-01-19: later changes follow the same yearly rules, and
-// TestZoneTable compares their offsets.
+// sweepUntil is 2038-01-19: later changes follow the same yearly rules, and TestZoneTable compares their offsets.
 const sweepUntil = 1 << 31
 
 const (

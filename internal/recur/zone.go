@@ -7,13 +7,12 @@ import (
 	"time"
 )
 
-// Zone is a time zone with its offset changes. It is immutable and shared:
-// every [LoadZone] of one name returns the same Zone.
+// Zone is a time zone with its offset changes. It is immutable and shared: every [LoadZone] of one name returns the
+// same Zone.
 //
-// It keeps its own table because the standard library has no call that tells
-// what surrounds an offset change: time.Date guesses inside a gap or an
-// overlap, and Time.ZoneBounds may return an end before the time it was asked
-// about (see offsetChanges).
+// It keeps its own table because the standard library has no call that tells what surrounds an offset change: time.Date
+// guesses inside a gap or an overlap, and Time.ZoneBounds may return an end before the time it was asked about (see
+// offsetChanges).
 type Zone struct {
 	name    string
 	loc     *time.Location
@@ -22,17 +21,15 @@ type Zone struct {
 	cycle   int      // index of the first change in the repeating part
 }
 
-// change is one offset change: from the instant at on, the clock runs offset
-// seconds ahead of UTC.
+// change is one offset change: from the instant at on, the clock runs offset seconds ahead of UTC.
 type change struct {
 	at     int64
 	offset int32
 }
 
-// From 2100 on every zone of tzdata follows a yearly rule (the last listed
-// exceptions are Morocco's, to 2087), and a yearly rule repeats exactly with
-// the Gregorian calendar: 400 years are 146097 days, a whole number of weeks.
-// So a table to 2500 answers for every later year.
+// From 2100 on every zone of tzdata follows a yearly rule (the last listed exceptions are Morocco's, to 2087), and a
+// yearly rule repeats exactly with the Gregorian calendar: 400 years are 146097 days, a whole number of weeks. So a
+// table to 2500 answers for every later year.
 const (
 	secondsPerDay   = 24 * 60 * 60
 	calendarCycle   = 146097 * secondsPerDay
@@ -44,12 +41,11 @@ const (
 	beforeAnyChange = math.MinInt64
 )
 
-// zones caches by name. Only names that loaded are kept, so callers cannot
-// grow it beyond tzdata's own list.
+// zones caches by name. Only names that loaded are kept, so callers cannot grow it beyond tzdata's own list.
 var zones sync.Map // string -> *Zone
 
-// LoadZone returns the IANA zone of that name; "" is UTC. "Local" is refused,
-// because a schedule must mean the same on every machine that plans it.
+// LoadZone returns the IANA zone of that name; "" is UTC. "Local" is refused, because a schedule must mean the same on
+// every machine that plans it.
 func LoadZone(name string) (*Zone, error) {
 	if name == "" {
 		name = "UTC"
@@ -80,10 +76,9 @@ func newZone(name string, loc *time.Location) *Zone {
 
 // offsetChanges lists the changes of a zone up to cycleEnd.
 //
-// ZoneBounds ends a zone's last period of a year 365 days after its start. In
-// a leap year that is 31 December 00:00 UTC, so on that day the end is not
-// after the time asked about; the walk then goes on by a day. Bounds that
-// change nothing but the abbreviation are left out.
+// ZoneBounds ends a zone's last period of a year 365 days after its start. In a leap year that is 31 December 00:00
+// UTC, so on that day the end is not after the time asked about; the walk then goes on by a day. Bounds that change
+// nothing but the abbreviation are left out.
 func offsetChanges(loc *time.Location) (initial int32, changes []change) {
 	at := time.Unix(firstInstant, 0).In(loc)
 	initial = offsetOf(at)
@@ -112,9 +107,8 @@ func offsetOf(t time.Time) int32 {
 	return int32(offset)
 }
 
-// A period is the time between two changes; period i begins with change i, and
-// period -1 is what precedes the first. Periods past the end of the table are
-// those of the cycle, moved by whole cycles.
+// A period is the time between two changes; period i begins with change i, and period -1 is what precedes the first.
+// Periods past the end of the table are those of the cycle, moved by whole cycles.
 
 // periodOf returns the period that the instant falls in.
 func (z *Zone) periodOf(instant int64) int {
@@ -156,8 +150,8 @@ func (z *Zone) offset(i int) int64 {
 	return int64(z.changes[index].offset)
 }
 
-// inTable maps a period onto the table and says by how many seconds it was
-// moved. The index is len(changes) if the zone has no such period.
+// inTable maps a period onto the table and says by how many seconds it was moved. The index is len(changes) if the zone
+// has no such period.
 func (z *Zone) inTable(i int) (index int, shift int64) {
 	length := len(z.changes) - z.cycle
 	if i < len(z.changes) || length == 0 {
@@ -166,12 +160,9 @@ func (z *Zone) inTable(i int) (index int, shift int64) {
 	return z.cycle + (i-z.cycle)%length, int64((i-z.cycle)/length) * calendarCycle
 }
 
-// resolve returns the instant at which a schedule that names the local time
-// wall fires: the first instant at which the clock shows it, or, if the clock
-// jumps over it, the time shifted forward by the jump. Both are the time read
-// with the offset in force before the change, which is RFC 5545's rule too
-// (section 3.3.5, "local time ... that does not occur" and "occurs more than
-// once").
+// resolve returns the instant at which a schedule that names the local time wall fires: the first instant at which the
+// clock shows it, or, if the clock jumps over it, the time shifted forward by the jump. Either way the time is read with
+// the offset in force before the change, as RFC 5545 has it (section 3.3.5, form 3).
 func (z *Zone) resolve(wall int64) int64 {
 	for i := z.periodOf(wall - maxOffset); ; i++ {
 		instant, change := wall-z.offset(i), z.begins(i+1)

@@ -41,9 +41,8 @@ func unknownZone(name string) error {
 	return fmt.Errorf("time zone %s is unknown: did you mean %s?", quote(name), strings.Join(near, ", "))
 }
 
-// nearestNames returns up to three zone names that name may have been meant
-// for, the nearest first. A name is compared with both the whole ("Europe/
-// Berlin") and its last part ("Berlin").
+// nearestNames returns up to three zone names that name may have been meant for, the nearest first. A name is compared
+// with both the whole ("Europe/Berlin") and its last part ("Berlin").
 func nearestNames(name string) []string {
 	type candidate struct {
 		name     string
