@@ -444,7 +444,7 @@ func sharedCron(expr string, zone *recur.Zone, dayAnd bool) (timing, error) {
 	return c, nil
 }
 
-const maxSharedCrons = 1000
+const maxSharedCrons = 4096
 
 var crons struct {
 	sync.Mutex
