@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,6 +34,8 @@ type server struct {
 	wake       chan struct{} // for the feeder: work, or a free slot
 	wakeKeeper chan struct{} // a cancellation is asked for, or there are leases to renew
 	settler    *settler
+
+	launching atomic.Int64 // launched runs that have not got as far as their first line
 
 	running sync.WaitGroup // executions, and batches that wait for their instant
 	hooks   sync.WaitGroup
