@@ -23,7 +23,8 @@ func TestDependencies(t *testing.T) {
 		module + "/internal",
 		module + "/storetest", // what the tests of the memory store use; std and the root only
 	}
-	list, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-test", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
+	const outside = "{{if not .Standard}}{{.ImportPath}}{{end}}"
+	list, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-test", "-f", outside, ".").Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {

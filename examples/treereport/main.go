@@ -37,7 +37,7 @@ func (r *reporter) report(ctx context.Context, p ReportParams) (Report, error) {
 	info, _ := provost.RunFromContext(ctx)
 	report, err := walk(ctx, os.DirFS(p.Root), p.Extensions, p.Largest)
 	if err != nil {
-		return Report{}, err
+		return Report{}, fmt.Errorf("walk %s: %w", p.Root, err)
 	}
 	report.Root = p.Root
 	text, err := json.MarshalIndent(report, "", "\t")
@@ -70,6 +70,9 @@ func run(ctx context.Context, root, out string, serve bool) (err error) {
 		if root, err = goSource(ctx); err != nil {
 			return err
 		}
+	}
+	if _, err := os.Stat(root); err != nil {
+		return err // now, not after the retries of a run
 	}
 	if out == "" {
 		if out, err = os.MkdirTemp("", "treereport-"); err != nil {
