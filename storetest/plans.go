@@ -15,7 +15,7 @@ var planCases = []testCase{
 			d := f.deploy("a", func(r *provost.DeploymentRecord) {
 				r.Tags = []string{"red"}
 				r.Parameters = provost.Params{"a": "deployment", "b": "deployment"}
-				r.Schedules = []provost.ScheduleRecord{{Key: "hourly", Schedule: everyHour.Params(provost.Params{"b": "schedule"})}}
+				r.Schedules = []provost.ScheduleRecord{{Key: "hourly", Schedule: everyHour.WithParameters(provost.Params{"b": "schedule"})}}
 			})
 			f.serve(f.base, d)
 			p := f.nextPlan(d)
