@@ -43,13 +43,13 @@ func (f *fixture) walk(filter provost.RunFilter, between func()) []uuid.UUID {
 	return nil
 }
 
-// inOrder makes runs whose IDs ascend, each with a due time of its own.
-func (f *fixture) inOrder(d *provost.DeploymentRecord, due ...time.Duration) []uuid.UUID {
+// inOrder makes runs whose IDs ascend, due so many seconds after the base time.
+func (f *fixture) inOrder(d *provost.DeploymentRecord, due ...int) []uuid.UUID {
 	f.Helper()
 	var list []uuid.UUID
-	for i, offset := range due {
+	for i, seconds := range due {
 		p := byHand(f.at(time.Duration(i)*time.Second), d)
-		p.DueTime = f.at(offset)
+		p.DueTime = f.at(time.Duration(seconds) * time.Second)
 		list = append(list, f.create(p).ID)
 	}
 	return list
@@ -66,7 +66,9 @@ var listCases = []testCase{
 		"Filters", "ListRuns lists the runs that satisfy every field of the filter, and CountRuns counts them",
 		func(f *fixture) {
 			a := f.deploy("a", withSchedule, func(r *provost.DeploymentRecord) { r.Tags = []string{"red"} })
-			b := f.deploy("b", func(r *provost.DeploymentRecord) { r.Flow, r.FlowID = "other", uuid.NewSHA1(uuid.NameSpaceOID, []byte("other")) })
+			b := f.deploy("b", func(r *provost.DeploymentRecord) {
+				r.Flow, r.FlowID = "other", uuid.NewSHA1(uuid.NameSpaceOID, []byte("other"))
+			})
 			r := f.serve(f.base, b)
 			f.serve(f.base, a)
 			f.plan(f.base, a, f.at(2*time.Hour))
@@ -135,7 +137,7 @@ var listCases = []testCase{
 	{
 		"SoonestDue", "SoonestDue orders by DueTime, equal ones by ID",
 		func(f *fixture) {
-			made := f.inOrder(f.deploy("a"), time.Hour, time.Minute, time.Hour, time.Second)
+			made := f.inOrder(f.deploy("a"), 9, 5, 9, 1)
 			expectSame(f, "soonest due", f.listed(provost.RunFilter{Sort: provost.SoonestDue}), made[3], made[1], made[0], made[2])
 		},
 	},
@@ -143,7 +145,7 @@ var listCases = []testCase{
 		"LatestEnded", "LatestEnded orders by EndTime, latest first; runs that are not over come first, equal ones by descending ID",
 		func(f *fixture) {
 			d := f.deploy("a")
-			made := f.inOrder(d, time.Second, time.Second, time.Second, time.Second)
+			made := f.inOrder(d, 1, 1, 1, 1)
 			f.cancel(f.at(2*time.Hour), made[0])
 			f.cancel(f.at(time.Hour), made[2])
 			want := []uuid.UUID{made[3], made[1], made[0], made[2]}
