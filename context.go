@@ -57,7 +57,7 @@ func Logger(ctx context.Context) *slog.Logger {
 // ClientFromContext is a client for the store that keeps the run that ctx belongs to, false outside of runs.
 func ClientFromContext(ctx context.Context) (*Client, bool) {
 	if x := executionFromContext(ctx); x != nil {
-		return x.runner.client, true
+		return x.server.client, true
 	}
 	return nil, false
 }

@@ -1,8 +1,9 @@
 package provost
 
 import (
-	"bytes"
+	"cmp"
 	"context"
+	"encoding/binary"
 	"math"
 	"slices"
 	"sync"
@@ -178,7 +179,14 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
+// compareIDs is bytes.Compare in two steps: it is what indexes do most.
+func compareIDs(a, b uuid.UUID) int {
+	x, y := binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(b[:8])
+	if x == y {
+		x, y = binary.BigEndian.Uint64(a[8:]), binary.BigEndian.Uint64(b[8:])
+	}
+	return cmp.Compare(x, y)
+}
 
 // at is where an index by ID is kept, made when it is first needed.
 func at[K comparable](indexes map[K]*sorted.Index[*memoryRun], key K) *sorted.Index[*memoryRun] {

@@ -137,16 +137,21 @@ func (m *MemoryStore) settle(u *RunUpdate, now time.Time) error {
 		}
 		return fmt.Errorf("%w: run %s is over: %s", ErrConflict, r.id, r.state())
 	}
-	if err := m.recordStart(r, u); err != nil {
+	before := r.state().Type
+	if err := r.recordStart(u); err != nil {
 		return err
 	}
-	switch {
-	case u.State.Type == "":
+	switch u.State.Type {
+	case "":
+		m.restate(r, before)
 		return nil
-	case u.State.Type == StateScheduled:
+	case StateScheduled:
+		m.restate(r, before)
 		return m.giveBack(r, u, now)
 	}
-	if err := m.tryAdvance(r, u.State); err != nil {
+	err = r.appendState(u.State)
+	m.restate(r, before)
+	if err != nil {
 		return err
 	}
 	r.result = bytes.Clone(u.Result)
@@ -167,13 +172,13 @@ func (m *MemoryStore) settledBefore(u *RunUpdate) bool {
 }
 
 // recordStart notes that an attempt began.
-func (m *MemoryStore) recordStart(r *memoryRun, u *RunUpdate) error {
+func (r *memoryRun) recordStart(u *RunUpdate) error {
 	pending := r.state().Type == StatePending
 	if u.StartTime.IsZero() || (r.attempt == u.Attempt && !pending) {
 		return nil
 	}
 	if pending {
-		if err := m.tryAdvance(r, newState(StateRunning, u.StartTime, "")); err != nil {
+		if err := r.appendState(newState(StateRunning, u.StartTime, "")); err != nil {
 			return err
 		}
 	}

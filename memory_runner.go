@@ -153,13 +153,11 @@ func (m *MemoryStore) RegisterRunner(ctx context.Context, p RegisterRunnerParams
 		return nil, err
 	}
 	defer m.unlock()
-	served := make([]*memoryDeployment, len(p.Deployments))
-	for i, id := range p.Deployments {
-		d, err := m.deployment(id)
-		if err != nil {
-			return nil, err
+	served := make([]*memoryDeployment, 0, len(p.Deployments))
+	for _, id := range p.Deployments {
+		if d := m.deployments[id]; d != nil {
+			served = append(served, d)
 		}
-		served[i] = d
 	}
 	now := toMicros(p.Now)
 	r := m.runners[p.Runner.ID]

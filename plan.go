@@ -10,6 +10,7 @@ const (
 	upcomingRuns = 3
 	planAhead    = 2 * time.Second
 	maxPlanned   = 1000
+	maxPlanDelay = 250 * time.Millisecond
 
 	catchUpAllRuns   = 100
 	catchUpAllWindow = 24 * time.Hour
@@ -180,8 +181,8 @@ func (b *planBuilder) countUntil(first, until time.Time) (last time.Time, count 
 // full reports that this plan has made as many runs as a plan may. What is left is dealt with by the next one.
 func (b *planBuilder) full() bool { return len(b.plan.Runs) >= maxPlanned }
 
-// ahead materialises the next runs, and says when to plan again: when the first of them is due, or as soon as less than
-// planAhead is covered.
+// ahead materialises the next runs, and says when to plan again: soon after the first of them is due, so that planning does not
+// compete with its start, or as soon as little more than a second is covered.
 func (b *planBuilder) ahead() {
 	var upcoming []time.Time
 	at := b.plan.Planned
@@ -205,7 +206,8 @@ func (b *planBuilder) ahead() {
 	case n < upcomingRuns: // the schedule ends
 		b.plan.PlanTime = time.Time{}
 	default:
-		b.plan.PlanTime = earliestOf(upcoming[n-upcomingRuns], upcoming[n-1].Add(-planAhead/2))
+		first, second := upcoming[n-upcomingRuns], upcoming[n-upcomingRuns+1]
+		b.plan.PlanTime = earliestOf(first.Add(min(maxPlanDelay, second.Sub(first)/4)), upcoming[n-1].Add(-planAhead/2))
 	}
 }
 

@@ -62,8 +62,7 @@ type RunnerStore interface {
 	// RegisterRunner makes a runner known, with what it serves, and clears the shutdown mark of those deployments. It names
 	// the deployments that no other live runner serves. If those have schedules and were last served before p.Now, there is
 	// a gap: their runs are held back from claims until PlanRuns has dealt with it for each schedule.
-	//
-	// ErrNotFound: one of the deployments is not registered.
+	// Deployments that are not (or no longer) in the store are passed over.
 	RegisterRunner(ctx context.Context, p RegisterRunnerParams) (unserved []uuid.UUID, err error)
 
 	// HeartbeatRunner says that a runner is alive at p.SeenAt and may be trusted until p.Until. One that comes after the

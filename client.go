@@ -1,0 +1,451 @@
+package provost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Client is what an operator or another service does with a store: declare deployments, start and stop runs, look. It needs
+// neither the flows nor a runner. It is safe for concurrent use and holds nothing that must be closed.
+type Client struct {
+	store  Store
+	direct bool
+
+	// mu guards known: deployments as last read, by handle. A write that rests on a stale one is refused by the store and made
+	// again.
+	mu    sync.RWMutex
+	known map[string]*knownDeployment
+}
+
+// knownDeployment is what RunDeployment needs of a deployment.
+type knownDeployment struct {
+	record *DeploymentRecord
+	schema *validator // nil: parameters are not validated
+}
+
+const (
+	maxKnown  = 1000 // deployments that a client remembers
+	minPoll   = 20 * time.Millisecond
+	maxPoll   = time.Second
+	maxTagged = 100 // tags of a run
+)
+
+// NewClient makes a client of a store.
+func NewClient(store Store) *Client {
+	_, direct := store.(*MemoryStore)
+	return &Client{store: store, direct: direct, known: make(map[string]*knownDeployment)}
+}
+
+func (c *Client) call(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.direct {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, storeTimeout)
+}
+
+// Deploy declares a deployment without serving it, and gives what the store has then. Its runs wait until a runner serves it.
+func (c *Client) Deploy(ctx context.Context, d *Deployment) (*DeploymentRecord, error) {
+	record, err := d.record()
+	if err != nil {
+		return nil, err
+	}
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	_, err = c.store.RegisterDeployments(callCtx, RegisterDeploymentsParams{
+		Now: instant(time.Now()), Deployments: []*DeploymentRecord{record},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("provost: deploy %s: %w", record.Handle(), err)
+	}
+	return c.store.GetDeployment(callCtx, record.ID)
+}
+
+// RunOptions refine a run made by hand. The zero value, and nil, make a run that is due now.
+type RunOptions struct {
+	// Parameters lie over those of the deployment, key by key at the top level. Flow.Params makes them from a typed value.
+	Parameters Params
+
+	// ScheduledTime is when the run is due. The zero time is now.
+	ScheduledTime time.Time
+
+	// Tags are added to the deployment's.
+	Tags []string
+
+	// Name is for people; "" chooses one.
+	Name string
+
+	// IdempotencyKey makes a second call with the same key return the first run, whatever its parameters, for as long as that run
+	// is kept.
+	IdempotencyKey string
+}
+
+// RunDeployment makes a run of the deployment "flow/deployment" by hand. It works for paused deployments too. Parameters that do
+// not fit the deployment's schema are refused with a *[ParamError]; a full queue of its concurrency limit with [ErrQueueFull].
+func (c *Client) RunDeployment(ctx context.Context, handle string, options *RunOptions) (*Run, error) {
+	if options == nil {
+		options = &RunOptions{}
+	}
+	if len(options.Tags) > maxTagged {
+		return nil, fmt.Errorf("provost: run %s: %d tags; give at most %d", handle, len(options.Tags), maxTagged)
+	}
+	run, err := c.tryRun(ctx, handle, options)
+	for attempt := 0; attempt < 5 && err != nil && (errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound)) && c.forget(handle); attempt++ {
+		run, err = c.tryRun(ctx, handle, options)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("provost: run %s: %w", handle, err)
+	}
+	return run, nil
+}
+
+func (c *Client) tryRun(ctx context.Context, handle string, options *RunOptions) (*Run, error) {
+	d, err := c.deployment(ctx, handle)
+	if err != nil {
+		return nil, err
+	}
+	own, err := normalizeParams(options.Parameters)
+	if err != nil {
+		return nil, err
+	}
+	parameters := mergeParams(d.record.Parameters, own)
+	if d.schema != nil {
+		if err := d.schema.validate(parameters); err != nil {
+			return nil, err
+		}
+	}
+	now := instant(time.Now())
+	due := now
+	if !options.ScheduledTime.IsZero() {
+		due = instant(options.ScheduledTime)
+	}
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	return c.store.CreateRun(callCtx, CreateRunParams{
+		Now: now, ID: newID(now), Name: options.Name, DeploymentID: d.record.ID, Generation: d.record.Generation,
+		Parameters: parameters, Tags: options.Tags, ScheduledTime: due, DueTime: due, IdempotencyKey: options.IdempotencyKey,
+	})
+}
+
+// deployment is what is known of a deployment, read if need be.
+func (c *Client) deployment(ctx context.Context, handle string) (*knownDeployment, error) {
+	c.mu.RLock()
+	d := c.known[handle]
+	c.mu.RUnlock()
+	if d != nil {
+		return d, nil
+	}
+	record, err := c.read(ctx, handle)
+	if err != nil {
+		return nil, err
+	}
+	d = &knownDeployment{record: record}
+	if !record.SkipParameterValidation && record.ParameterSchema != nil {
+		if d.schema, err = compileSchema(record.ParameterSchema); err != nil {
+			return nil, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.known) >= maxKnown {
+		clear(c.known)
+	}
+	c.known[handle] = d
+	return d, nil
+}
+
+// forget drops what is known of a deployment, false if nothing was.
+func (c *Client) forget(handle string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, was := c.known[handle]
+	delete(c.known, handle)
+	return was
+}
+
+func (c *Client) read(ctx context.Context, handle string) (*DeploymentRecord, error) {
+	id, err := parseHandle(handle)
+	if err != nil {
+		return nil, err
+	}
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	record, err := c.store.GetDeployment(callCtx, id)
+	if errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("deployment %q: %w; serve it, or declare it with Deploy", handle, ErrNotFound)
+	}
+	return record, err
+}
+
+// parseHandle takes "flow/deployment".
+func parseHandle(handle string) (uuid.UUID, error) {
+	flow, name, ok := strings.Cut(handle, "/")
+	if !ok || flow == "" || name == "" {
+		return uuid.Nil, fmt.Errorf("handle %q: write it as flow/deployment", handle)
+	}
+	return deploymentID(flow, name), nil
+}
+
+// Wait waits until a run is over and returns it, with a nil error whatever its state. It ends early with ctx.
+func (c *Client) Wait(ctx context.Context, id uuid.UUID) (*Run, error) {
+	for _, err := range c.watch(ctx, id) {
+		if err != nil {
+			return nil, fmt.Errorf("provost: wait for run %s: %w", id, err)
+		}
+		run, err := c.get(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("provost: wait for run %s: %w", id, err)
+		}
+		if run.State.Terminal() {
+			return run, nil
+		}
+	}
+	return nil, fmt.Errorf("provost: wait for run %s: %w", id, context.Cause(ctx))
+}
+
+// watch yields whenever there may be news of a run, at once for the first time, until ctx ends. A store without reliable hints is
+// polled, ever more slowly.
+func (c *Client) watch(ctx context.Context, id uuid.UUID) iter.Seq2[struct{}, error] {
+	return func(yield func(struct{}, error) bool) {
+		hint := make(chan struct{}, 1)
+		if notifier, ok := storeAs[Notifier](c.store); ok {
+			defer notifier.Notify(Topic{Run: id}, hint)()
+		}
+		local, ok := storeAs[LocalStore](c.store)
+		polls := !ok || !local.Local()
+		poll := minPoll
+		timer := time.NewTimer(poll)
+		defer timer.Stop()
+		for {
+			if !yield(struct{}{}, nil) {
+				return
+			}
+			if polls {
+				timer.Reset(poll)
+				poll = min(maxPoll, poll*2)
+			} else {
+				timer.Stop()
+			}
+			select {
+			case <-ctx.Done():
+				yield(struct{}{}, context.Cause(ctx))
+				return
+			case <-hint:
+			case <-timer.C:
+			}
+		}
+	}
+}
+
+// CancelRun cancels a run. One that has not begun is Cancelled when this returns; a running one is Cancelling: its context ends
+// with a cause, and it is Cancelled once its function returns an error. [ErrConflict] if it is over already.
+func (c *Client) CancelRun(ctx context.Context, id uuid.UUID) (*Run, error) {
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	return c.store.CancelRun(callCtx, CancelRunParams{Now: instant(time.Now()), RunID: id, Message: "cancelled by a client"})
+}
+
+// RetryRun runs a failed, crashed or cancelled run again: same ID, next attempt, history kept. [ErrConflict] in any other state.
+func (c *Client) RetryRun(ctx context.Context, id uuid.UUID) (*Run, error) {
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	return c.store.RetryRun(callCtx, RetryRunParams{Now: instant(time.Now()), RunID: id, Message: "retried by a client"})
+}
+
+// GetRun reads a run. A due run that has not started says why in WaitReason.
+func (c *Client) GetRun(ctx context.Context, id uuid.UUID) (*Run, error) {
+	run, err := c.get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	if run.State.Type == StateScheduled && run.WaitReason == "" && !run.DueTime.After(now) {
+		run.WaitReason = c.waitReason(ctx, run, now)
+	}
+	return run, nil
+}
+
+func (c *Client) get(ctx context.Context, id uuid.UUID) (*Run, error) {
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	return c.store.GetRun(callCtx, id)
+}
+
+// lateAfter is how long after its due time a run is late.
+const lateAfter = 5 * time.Second
+
+func (c *Client) waitReason(ctx context.Context, run *Run, now time.Time) string {
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	record, err := c.store.GetDeployment(callCtx, run.DeploymentID)
+	switch {
+	case err != nil:
+		return ""
+	case len(record.ServedBy) == 0:
+		return WaitUnserved
+	case now.Sub(run.DueTime) > lateAfter:
+		return WaitLate
+	}
+	return ""
+}
+
+// ListRuns lists runs, newest first unless the filter sorts otherwise.
+func (c *Client) ListRuns(ctx context.Context, filter RunFilter) (Page[*Run], error) {
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	return c.store.ListRuns(callCtx, filter)
+}
+
+// CountRuns counts the runs that ListRuns would list on all its pages.
+func (c *Client) CountRuns(ctx context.Context, filter RunFilter) (int, error) {
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	return c.store.CountRuns(callCtx, filter)
+}
+
+// DeleteRun removes a run that is over, and its log. Its instant is not run again.
+func (c *Client) DeleteRun(ctx context.Context, id uuid.UUID) error {
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	return c.store.DeleteRun(callCtx, id)
+}
+
+// GetDeployment reads the deployment "flow/deployment".
+func (c *Client) GetDeployment(ctx context.Context, handle string) (*DeploymentRecord, error) {
+	return c.read(ctx, handle)
+}
+
+// ListDeployments lists deployments by handle.
+func (c *Client) ListDeployments(ctx context.Context, filter DeploymentFilter) (Page[*DeploymentRecord], error) {
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	return c.store.ListDeployments(callCtx, filter)
+}
+
+// DeleteDeployment removes a deployment and its unstarted runs. A process that serves it goes on without work for it; the next
+// Serve declares it anew.
+func (c *Client) DeleteDeployment(ctx context.Context, handle string) error {
+	id, err := parseHandle(handle)
+	if err != nil {
+		return err
+	}
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	return c.store.DeleteDeployment(callCtx, id)
+}
+
+// ListFlows lists flows by name.
+func (c *Client) ListFlows(ctx context.Context, filter FlowFilter) (Page[*FlowRecord], error) {
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	return c.store.ListFlows(callCtx, filter)
+}
+
+// PauseDeployment stops every schedule of a deployment, whatever it declares. Its future scheduled runs are removed; what is due
+// already, and runs made by hand, still run. The instants of the pause are skipped, not caught up.
+func (c *Client) PauseDeployment(ctx context.Context, handle string) error {
+	return c.setPause(ctx, handle, "", true)
+}
+
+// ResumeDeployment ends a pause, be it an operator's, declared or from a shutdown.
+func (c *Client) ResumeDeployment(ctx context.Context, handle string) error {
+	return c.setPause(ctx, handle, "", false)
+}
+
+// PauseSchedule stops one schedule, named by its key.
+func (c *Client) PauseSchedule(ctx context.Context, handle, key string) error {
+	return c.setPause(ctx, handle, key, true)
+}
+
+// ResumeSchedule ends the pause of one schedule.
+func (c *Client) ResumeSchedule(ctx context.Context, handle, key string) error {
+	return c.setPause(ctx, handle, key, false)
+}
+
+func (c *Client) setPause(ctx context.Context, handle, key string, paused bool) error {
+	id, err := parseHandle(handle)
+	if err != nil {
+		return err
+	}
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	_, err = c.store.SetPause(callCtx, SetPauseParams{
+		Now: instant(time.Now()), DeploymentID: id, Schedule: key, Operator: &paused,
+	})
+	if err != nil {
+		return fmt.Errorf("provost: pause or resume %s: %w", handle, err)
+	}
+	return nil
+}
+
+// ListSkips lists the ranges of instants that became no run, newest first, of one deployment or, with "", of all.
+func (c *Client) ListSkips(ctx context.Context, handle string, filter SkipFilter) (Page[Skip], error) {
+	if handle != "" {
+		id, err := parseHandle(handle)
+		if err != nil {
+			return Page[Skip]{}, err
+		}
+		filter.DeploymentID = id
+	}
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	return c.store.ListSkips(callCtx, filter)
+}
+
+// Logs reads the stored log of a run, line by line. With follow it goes on until the run is over.
+func (c *Client) Logs(ctx context.Context, id uuid.UUID, follow bool) iter.Seq2[LogRecord, error] {
+	return func(yield func(LogRecord, error) bool) {
+		var last int64
+		for _, err := range c.watch(ctx, id) {
+			if err != nil {
+				yield(LogRecord{}, err)
+				return
+			}
+			run, err := c.get(ctx, id)
+			if err != nil {
+				yield(LogRecord{}, err)
+				return
+			}
+			over := run.State.Terminal()
+			for line, err := range c.logsAfter(ctx, id, last) {
+				if !yield(line, err) || err != nil {
+					return
+				}
+				last = line.Seq
+			}
+			if over || !follow {
+				return
+			}
+		}
+	}
+}
+
+// logsAfter reads what a run has logged so far, after a line.
+func (c *Client) logsAfter(ctx context.Context, id uuid.UUID, last int64) iter.Seq2[LogRecord, error] {
+	return func(yield func(LogRecord, error) bool) {
+		for {
+			callCtx, cancel := c.call(ctx)
+			page, err := c.store.ListLogs(callCtx, LogFilter{RunID: id, After: last, Limit: MaxPage})
+			cancel()
+			if err != nil {
+				yield(LogRecord{}, err)
+				return
+			}
+			for _, line := range page.Lines {
+				if !yield(line, nil) {
+					return
+				}
+				last = line.Seq
+			}
+			if !page.More {
+				return
+			}
+		}
+	}
+}

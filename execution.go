@@ -1,0 +1,355 @@
+package provost
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// execution is one attempt of a run in this process, and the context that its flow sees.
+type execution struct {
+	context.Context // ends with the attempt's cancellation; values are those of Serve's context
+
+	server *server
+	served *served
+	claim  Claim
+	child  *childInfo // nil for a run that was claimed
+
+	invocation invocation
+	refused    error // why the parameters do not fit; the run fails with it
+	cancel     context.CancelCauseFunc
+
+	attempt int
+	index   int         // in server.inFlight
+	begun   time.Time   // first line of the function
+	trusted time.Time   // when the lease was last known to be held; has a monotonic reading
+	started atomic.Bool // begun is set
+	ended   atomic.Bool // what became of the attempt is known
+
+	logOnce sync.Once
+	log     *runLog
+}
+
+// What ends the context of a flow before the flow does. The cause of its context is one of these or ErrLeaseLost.
+var (
+	errCancelled = errors.New("provost: the run was cancelled")
+	errShutdown  = errors.New("provost: the runner is shutting down")
+	errTimedOut  = errors.New("provost: the run timed out")
+)
+
+// maxMessage bounds the message of a state.
+const maxMessage = 16 << 10
+
+// Value finds the execution itself, beside what Serve's context has.
+func (x *execution) Value(key any) any {
+	if key == executionKey {
+		return x
+	}
+	return x.Context.Value(key)
+}
+
+func (x *execution) info() RunInfo {
+	i := RunInfo{
+		ID: x.claim.RunID, Name: x.claim.Name, Flow: x.served.flow.name, Deployment: x.served.name, Schedule: x.claim.Schedule,
+		Version: x.served.version, Tags: append([]string(nil), x.claim.Tags...), Parameters: x.claim.Parameters.clone(),
+		ScheduledTime: x.claim.ScheduledTime, Attempt: x.attempt,
+	}
+	if x.child != nil {
+		i.Flow, i.Deployment, i.ParentID = x.child.flow, "", x.child.parent.claim.RunID
+	}
+	return i
+}
+
+func (x *execution) logger() *slog.Logger { return x.runLog().logger }
+
+func (x *execution) runLog() *runLog {
+	x.logOnce.Do(func() { x.log = newRunLog(x) })
+	return x.log
+}
+
+// newExecution readies a claimed run, so that nothing is left to do at its instant but to call the function.
+func (s *server) newExecution(c Claim, sd *served, now time.Time) *execution {
+	x := &execution{server: s, served: sd, claim: c, attempt: c.Attempt + 1, trusted: now}
+	x.Context, x.cancel = context.WithCancelCause(s.flowContext)
+	if sd.schema != nil {
+		if err := sd.schema.validate(c.Parameters); err != nil {
+			x.refused = err
+			return x
+		}
+	}
+	x.invocation, x.refused = sd.flow.prepare(c.Parameters)
+	return x
+}
+
+// run executes the attempt. The function may return, panic or end its goroutine; whatever it does, the run is settled.
+func (x *execution) run() {
+	defer x.server.running.Done()
+	x.server.launching.Add(-1)
+	switch {
+	case x.refused != nil:
+		now := time.Now()
+		failed := newState(StateFailed, instant(now), bounded("parameters do not fit: "+x.refused.Error()))
+		x.server.settle(x, now, RunUpdate{State: failed})
+		return
+	case x.Err() != nil:
+		x.handBack()
+		return
+	}
+	x.begun = time.Now()
+	if x.served.once && !x.server.storeStart(x) {
+		x.handBack()
+		return
+	}
+	x.started.Store(true)
+	x.server.noteStart(x)
+	returned := false
+	var err error
+	defer func() {
+		if !returned {
+			err = abnormalEnd(recover())
+		}
+		x.conclude(err)
+	}()
+	err = x.call()
+	returned = true
+}
+
+func (x *execution) call() error {
+	timeout := x.served.flow.timeout
+	if timeout <= 0 {
+		return x.invocation.call(x)
+	}
+	ctx, stop := context.WithTimeoutCause(x, timeout, errTimedOut)
+	defer stop()
+	err := x.invocation.call(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), errTimedOut) {
+		return &timeoutError{timeout: timeout, err: err}
+	}
+	return err
+}
+
+// timeoutError is what a function returned after its time was up.
+type timeoutError struct {
+	timeout time.Duration
+	err     error
+}
+
+func (e *timeoutError) Error() string {
+	return fmt.Sprintf("ran longer than %v and returned: %v", e.timeout, e.err)
+}
+func (e *timeoutError) Unwrap() error { return e.err }
+
+// abnormalEnd is the error of a function that did not return: it panicked with v, or called runtime.Goexit.
+func abnormalEnd(v any) error {
+	if v == nil {
+		return fmt.Errorf("runtime.Goexit was called\n\n%s", debug.Stack())
+	}
+	return fmt.Errorf("panic: %v\n\n%s", v, debug.Stack())
+}
+
+// conclude turns what the function did into what becomes of the run.
+func (x *execution) conclude(err error) {
+	end := time.Now()
+	state, result := x.verdict(end, err)
+	update := RunUpdate{
+		StartTime: instant(x.begun), Attempt: x.attempt, Version: x.served.version, State: state, Result: result,
+	}
+	switch {
+	case state.Type == StateScheduled: // handed back: the attempt does not count
+		update.StartTime, update.Attempt = time.Time{}, x.claim.Attempt
+	case state.Type == StateFailed && err != nil && x.attempt-x.claim.Crashes <= x.served.flow.retries:
+		update.State = namedState(StateScheduled, NameAwaitingRetry, state.Timestamp, state.Message)
+		update.DueTime = instant(end.Add(x.retryDelay(err)))
+	}
+	x.server.settle(x, end, update)
+}
+
+// retryDelay asks the flow; a Backoff that panics gives its fixed delay.
+func (x *execution) retryDelay(err error) (delay time.Duration) {
+	defer func() {
+		if v := recover(); v != nil {
+			x.server.log.Error("Backoff panicked; using RetryDelay", "flow", x.served.flow.name, "panic", v)
+			delay = max(0, x.served.flow.retryDelay)
+		}
+	}()
+	return x.served.flow.delay(x.attempt, err)
+}
+
+// verdict is the state that a return value means. What returns no error is Completed, even if somebody wanted to stop it.
+func (x *execution) verdict(end time.Time, err error) (State, json.RawMessage) {
+	at := instant(end)
+	if err == nil {
+		return x.completed(at)
+	}
+	message := bounded(err.Error())
+	var late *timeoutError
+	switch cause := context.Cause(x); {
+	case errors.As(err, &late):
+		return namedState(StateFailed, NameTimedOut, at, message), nil
+	case errors.Is(cause, errCancelled):
+		return newState(StateCancelled, at, message), nil
+	case errors.Is(cause, errShutdown):
+		return newState(StateScheduled, at, "handed back: the runner is shutting down"), nil
+	default:
+		return newState(StateFailed, at, message), nil
+	}
+}
+
+// maxResult bounds a stored result.
+const maxResult = 1 << 20
+
+// completed encodes the result. One that does not encode fails the run, one that is too large is left out.
+func (x *execution) completed(at time.Time) (State, json.RawMessage) {
+	result, err := x.invocation.result()
+	switch {
+	case err != nil:
+		return newState(StateFailed, at, bounded("result does not encode: "+err.Error())), nil
+	case len(result) > maxResult:
+		return newState(StateCompleted, at, fmt.Sprintf("result of %d bytes not stored: more than %d", len(result), maxResult)), nil
+	default:
+		return newState(StateCompleted, at, ""), result
+	}
+}
+
+// handBack gives a run that has not begun to whoever claims it next.
+func (x *execution) handBack() {
+	now := time.Now()
+	state := newState(StateScheduled, instant(now), "handed back before it began")
+	if errors.Is(context.Cause(x), errCancelled) {
+		state = newState(StateCancelled, instant(now), "cancelled before it began")
+	}
+	x.server.settle(x, now, RunUpdate{Attempt: x.claim.Attempt, State: state})
+}
+
+// bounded cuts a message to what a state may hold, at the end of a character.
+func bounded(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	cut := maxMessage
+	for cut > 0 && message[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return message[:cut] + "..."
+}
+
+// childInfo is what an execution has of its own when it is a run inside a run.
+type childInfo struct {
+	parent *execution
+	flow   string
+}
+
+// runChild runs a flow inside another run: recorded, with the flow's Timeout and Retries, in the caller's goroutine. Where the
+// store refuses, the flow does not run.
+func runChild[P, R any](ctx context.Context, parent *execution, f *Flow[P, R], params P) (R, error) {
+	var none R
+	erased := f.erase()
+	recorded, err := encodeParams(params)
+	if err != nil {
+		return none, fmt.Errorf("child run of flow %q: %w", f.Name, err)
+	}
+	i := &typedInvocation[P, R]{function: f.call, params: params}
+	x, err := parent.newChild(ctx, erased, recorded, i)
+	if err != nil {
+		return none, fmt.Errorf("child run of flow %q: %w", f.Name, err)
+	}
+	defer x.cancel(nil)
+	for {
+		err := x.attemptChild()
+		if err == nil || x.attempt > erased.retries || ctx.Err() != nil || context.Cause(x) != nil {
+			return i.returned, x.settleChild(err)
+		}
+		if !sleep(x, x.retryDelay(err)) {
+			return i.returned, x.settleChild(err)
+		}
+		x.attempt++
+	}
+}
+
+func (x *execution) newChild(ctx context.Context, f *flow, params Params, call invocation) (*execution, error) {
+	now := time.Now()
+	child := &execution{
+		server: x.server, invocation: call, attempt: 1,
+		served: &served{name: f.name, version: firstOf(f.version, x.served.version), flow: f},
+		child:  &childInfo{parent: x, flow: f.name},
+	}
+	id := newID(now)
+	child.claim = Claim{
+		Lease: Lease{RunID: id, Token: x.claim.Token}, Name: runName(id), Parameters: params, Tags: x.claim.Tags,
+		ScheduledTime: instant(now), DueTime: instant(now),
+	}
+	callCtx, cancel := x.server.storeCall(ctx)
+	defer cancel()
+	_, err := x.server.store.CreateRun(callCtx, CreateRunParams{
+		Now: instant(now), ID: id, Name: child.claim.Name, Parameters: params, Tags: x.claim.Tags,
+		ScheduledTime: instant(now), DueTime: instant(now),
+		Child: &ChildRun{Parent: x.claim.Lease, Flow: f.name, Version: child.served.version},
+	})
+	if err != nil {
+		return nil, err
+	}
+	child.Context, child.cancel = context.WithCancelCause(ctx)
+	x.server.addChild(child)
+	return child, nil
+}
+
+// attemptChild calls the function. A panic goes on to the parent, once the child is settled.
+func (x *execution) attemptChild() error {
+	returned := false
+	defer func() {
+		if !returned {
+			x.settleChild(fmt.Errorf("panicked or called runtime.Goexit\n\n%s", debug.Stack()))
+		}
+	}()
+	x.begun = time.Now()
+	err := x.call()
+	returned = true
+	return err
+}
+
+// settleChild records the child's end and gives the error that its caller gets: the flow's own, else the store's.
+func (x *execution) settleChild(err error) error {
+	x.server.removeChild(x)
+	end := time.Now()
+	state, result := x.verdict(end, err)
+	if state.Type == StateScheduled { // a child is not handed back: its parent is, and makes new children
+		state = newState(StateCancelled, instant(end), "the runner is shutting down")
+	}
+	x.server.flushLogs(x)
+	ctx, cancel := x.server.storeCall(context.WithoutCancel(x.child.parent))
+	defer cancel()
+	errs, storeErr := x.server.store.SettleRuns(ctx, SettleRunsParams{Now: instant(end), Updates: []RunUpdate{{
+		Lease: x.claim.Lease, StartTime: instant(x.begun), Attempt: x.attempt, Version: x.served.version, State: state, Result: result,
+	}}})
+	if err != nil {
+		return err
+	}
+	if storeErr == nil && len(errs) > 0 {
+		storeErr = errs[0]
+	}
+	if storeErr != nil {
+		return fmt.Errorf("child run %s: %w", x.claim.RunID, storeErr)
+	}
+	if state.Type != StateCompleted {
+		return &RunError{ID: x.claim.RunID, State: state}
+	}
+	return nil
+}
+
+// sleep waits, false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,138 @@
+package provost
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+)
+
+// Bounds on the lines of a run that wait to be written: a flow that logs faster than the store writes loses lines, not memory.
+const (
+	maxPendingLines = 2000
+	maxPendingLog   = 256 << 10
+	maxLogLine      = 32 << 10
+)
+
+// runLog is what a run has logged and the store has not got yet.
+type runLog struct {
+	x      *execution
+	logger *slog.Logger
+
+	// mu guards what follows, and the text handlers that share buffer. Nothing blocks under it.
+	mu      sync.Mutex
+	buffer  bytes.Buffer
+	lines   []LogRecord
+	size    int
+	dropped int
+	noted   bool // the settler knows that there is something to write
+}
+
+func newRunLog(x *execution) *runLog {
+	l := &runLog{x: x}
+	info := x.info()
+	outer := x.server.log.Handler().WithAttrs([]slog.Attr{slog.String("run", info.Name), slog.String("id", info.ID.String())})
+	l.logger = slog.New(&runHandler{log: l, outer: outer, text: slog.NewTextHandler(&l.buffer, &slog.HandlerOptions{Level: allLevels})})
+	return l
+}
+
+const allLevels = slog.Level(-1 << 20)
+
+// runHandler gives each record to the runner's handler and, as text, to the run's log.
+type runHandler struct {
+	log   *runLog
+	outer slog.Handler
+	text  slog.Handler
+}
+
+// Enabled is true for all levels: the stored log takes what the runner's handler would drop.
+func (h *runHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *runHandler) Handle(ctx context.Context, r slog.Record) error {
+	h.log.add(ctx, h.text, r)
+	if !h.outer.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return h.outer.Handle(ctx, r)
+}
+
+func (h *runHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &runHandler{log: h.log, outer: h.outer.WithAttrs(attrs), text: h.text.WithAttrs(attrs)}
+}
+
+func (h *runHandler) WithGroup(name string) slog.Handler {
+	return &runHandler{log: h.log, outer: h.outer.WithGroup(name), text: h.text.WithGroup(name)}
+}
+
+// What slog's text form puts before the attributes of a record without time and message.
+const textPrefix = `level=INFO msg=""`
+
+// add keeps a record until the settler writes it.
+func (l *runLog) add(ctx context.Context, text slog.Handler, r slog.Record) {
+	if l.keep(ctx, text, r) {
+		l.x.server.settler.noteLog(l)
+	}
+}
+
+// keep is add under the lock; it reports whether the settler has to be told.
+func (l *runLog) keep(ctx context.Context, text slog.Handler, r slog.Record) (tell bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	tell, l.noted = !l.noted, true
+	if len(l.lines) >= maxPendingLines || l.size >= maxPendingLog {
+		l.dropped++
+		return tell
+	}
+	message, err := l.format(ctx, text, r)
+	if err != nil { // a value that panics in its own String or MarshalText
+		l.dropped++
+		return tell
+	}
+	l.lines = append(l.lines, LogRecord{Time: instant(r.Time), Level: r.Level, Message: message})
+	l.size += len(message)
+	return tell
+}
+
+// format is the message with its attributes. The caller holds mu.
+func (l *runLog) format(ctx context.Context, text slog.Handler, r slog.Record) (string, error) {
+	bare := slog.Record{} // level and message stand in fields of their own
+	r.Attrs(func(a slog.Attr) bool {
+		bare.AddAttrs(a)
+		return true
+	})
+	l.buffer.Reset()
+	if err := text.Handle(ctx, bare); err != nil {
+		return "", err
+	}
+	message := r.Message
+	if attrs := bytes.TrimSpace(bytes.TrimPrefix(l.buffer.Bytes(), []byte(textPrefix))); len(attrs) > 0 {
+		message += " " + string(attrs)
+	}
+	if len(message) > maxLogLine {
+		message = strings.ToValidUTF8(message[:maxLogLine], "")
+	}
+	return message, nil
+}
+
+// take gives away what is pending.
+func (l *runLog) take() RunLog {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	log := RunLog{Lease: l.x.claim.Lease, Lines: l.lines, Dropped: l.dropped}
+	l.lines, l.size, l.dropped, l.noted = nil, 0, 0, false
+	return log
+}
+
+// putBack returns what the store would not take. What has come since goes behind it. The caller tells the settler.
+func (l *runLog) putBack(log RunLog) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(log.Lines, l.lines...)
+	l.dropped += log.Dropped
+	l.size = 0
+	for _, line := range l.lines {
+		l.size += len(line.Message)
+	}
+	l.noted = true
+}

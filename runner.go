@@ -1,0 +1,259 @@
+package provost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Runner serves deployments: it plans their schedules, claims their runs and executes them. The zero value is ready to use. Fields
+// are read when Serve begins; later changes have no effect.
+type Runner struct {
+	// Store keeps deployments and runs. Nil is a new [MemoryStore].
+	Store Store
+
+	// Name is for people: it stands in runs and logs. "" is host name and process ID.
+	Name string
+
+	// Limit is how many runs are under way at once: 0 is 100, -1 no limit.
+	Limit int
+
+	// PollInterval is how often a store outside of this process is asked for work. 0 is one second.
+	PollInterval time.Duration
+
+	// Isolation is where runs execute, unless their deployment says otherwise. The default is InProcess.
+	Isolation Isolation
+
+	// LeaseTTL is how long this runner may be silent before others take its runs over. Leases are renewed three times in it. 0 is
+	// 30 seconds; the least is a second.
+	LeaseTTL time.Duration
+
+	// ShutdownTimeout is how long runs may go on after the end of Serve's context before theirs ends too: 0 is 25 seconds, -1 no
+	// bound. Runs that end because of that are handed back, without using up an attempt.
+	ShutdownTimeout time.Duration
+
+	// PauseOnShutdown pauses each deployment when its last live runner leaves. The next Serve resumes it.
+	PauseOnShutdown bool
+
+	// Prune deletes, when Serve begins, the deployments of the served flows that are not among those it is given and that no
+	// other live runner serves.
+	Prune bool
+
+	// Logger gets what happens to runs and what goes wrong. Nil is slog.Default.
+	Logger *slog.Logger
+
+	once  sync.Once
+	mu    sync.Mutex
+	ready chan struct{} // made by whoever needs it first
+}
+
+const (
+	defaultLimit           = 100
+	defaultPollInterval    = time.Second
+	defaultLeaseTTL        = 30 * time.Second
+	leaseMargin            = 5 * time.Second // a lease is distrusted this long before its end, at most a quarter of it
+	defaultShutdownTimeout = 25 * time.Second
+	deafTimeout            = 5 * time.Second // what a flow gets to return once its context has ended
+	storeTimeout           = 10 * time.Second
+	minLeaseTTL            = time.Second
+)
+
+// Serve is (&Runner{}).Serve: it runs the deployments from a new memory store.
+func Serve(ctx context.Context, deployments ...*Deployment) error {
+	return (&Runner{}).Serve(ctx, deployments...)
+}
+
+// Serve registers the deployments and runs them until ctx ends. Then it claims no more, lets what runs finish within
+// ShutdownTimeout and returns nil; [ErrDrainTimeout] if a flow ignored the end of its context. It returns an error at once if
+// there is no deployment, if one is invalid, or if it can't register them. It handles no signals and opens no port. A Runner
+// serves once.
+//
+// Runner, deployments and flows are copied on entry.
+func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
+	first := false
+	r.once.Do(func() { first = true })
+	if !first {
+		return errors.New("provost: Serve was called before on this Runner; use a new one")
+	}
+	s, err := newServer(r, deployments)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("provost: Serve: the context has ended before anything was served: %w", context.Cause(ctx))
+	}
+	return s.serve(ctx, r.readyChannel())
+}
+
+// Ready is closed once the deployments are registered and their first runs are planned.
+func (r *Runner) Ready() <-chan struct{} { return r.readyChannel() }
+
+func (r *Runner) readyChannel() chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ready == nil {
+		r.ready = make(chan struct{})
+	}
+	return r.ready
+}
+
+// settings is a runner's configuration with its defaults filled in.
+type settings struct {
+	name            string
+	limit           int
+	pollInterval    time.Duration
+	leaseTTL        time.Duration
+	shutdownTimeout time.Duration
+	pauseOnShutdown bool
+	prune           bool
+}
+
+func (r *Runner) settings() (settings, error) {
+	p := &problems{subject: "runner"}
+	c := settings{
+		name: r.Name, limit: r.Limit, pollInterval: r.PollInterval, leaseTTL: r.LeaseTTL,
+		shutdownTimeout: r.ShutdownTimeout, pauseOnShutdown: r.PauseOnShutdown, prune: r.Prune,
+	}
+	if c.name == "" {
+		c.name = defaultRunnerName()
+	}
+	switch {
+	case c.limit == 0:
+		c.limit = defaultLimit
+	case c.limit == -1:
+		c.limit = unlimited
+	case c.limit < 0:
+		p.add("Limit", "is %d; give 0 (100), -1 (no limit) or more", c.limit)
+	}
+	if c.pollInterval == 0 {
+		c.pollInterval = defaultPollInterval
+	}
+	if c.pollInterval < time.Millisecond {
+		p.add("PollInterval", "is %v; give 0 (1s) or at least 1ms", c.pollInterval)
+	}
+	if c.leaseTTL == 0 {
+		c.leaseTTL = defaultLeaseTTL
+	}
+	if c.leaseTTL < minLeaseTTL {
+		p.add("LeaseTTL", "is %v; give 0 (30s) or at least 1s", c.leaseTTL)
+	}
+	switch {
+	case c.shutdownTimeout == 0:
+		c.shutdownTimeout = defaultShutdownTimeout
+	case c.shutdownTimeout < -1:
+		p.add("ShutdownTimeout", "is %v; give 0 (25s), -1 (no bound) or more", c.shutdownTimeout)
+	}
+	switch r.Isolation {
+	case IsolationDefault, InProcess:
+	case Subprocess:
+		p.add("Isolation", "is Subprocess, which this version does not serve yet; use InProcess")
+	default:
+		p.add("Isolation", "is %q; use InProcess", r.Isolation)
+	}
+	return c, p.join()
+}
+
+const unlimited = int(^uint(0) >> 1)
+
+func defaultRunnerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "runner"
+	}
+	return fmt.Sprintf("%s-%d", host, os.Getpid())
+}
+
+// served is a deployment as a runner executes it.
+type served struct {
+	record  *DeploymentRecord // dropped after registration
+	id      [16]byte
+	name    string
+	version string
+	flow    *flow
+	schema  *validator // nil: parameters are not validated
+	onStart bool
+	once    bool // AtMostOnce
+}
+
+// prepare copies what is to be served, and refuses what can't be.
+func prepare(deployments []*Deployment) ([]*served, error) {
+	if len(deployments) == 0 {
+		return nil, errors.New("provost: Serve: no deployments; give at least one")
+	}
+	var errs []error
+	list := make([]*served, 0, len(deployments))
+	handles := make(map[string]bool, len(deployments))
+	for i, d := range deployments {
+		sd, err := prepareOne(d)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("deployments[%d]: %w", i, err))
+			continue
+		}
+		if h := sd.record.Handle(); handles[h] {
+			errs = append(errs, fmt.Errorf("deployments[%d]: deployment %s: Name: is given twice; give each deployment of flow %q a name of its own", i, h, sd.flow.name))
+		} else {
+			handles[h] = true
+		}
+		list = append(list, sd)
+	}
+	return list, errors.Join(errs...)
+}
+
+func prepareOne(d *Deployment) (*served, error) {
+	record, err := d.record()
+	if err != nil {
+		return nil, err
+	}
+	if err := refusal(record); err != nil {
+		return nil, err
+	}
+	sd := &served{
+		record: record, id: record.ID, name: record.Name, version: record.Version, flow: d.Flow.erase(),
+		onStart: record.RunOnStart, once: record.AtMostOnce,
+	}
+	if !record.SkipParameterValidation {
+		if sd.schema, err = compileSchema(record.ParameterSchema); err != nil {
+			return nil, err
+		}
+	}
+	return sd, nil
+}
+
+// refusal says why Serve does not execute a deployment that is valid in itself.
+func refusal(r *DeploymentRecord) error {
+	p := &problems{subject: "deployment " + r.Handle()}
+	if r.WorkPool != "" {
+		p.add("WorkPool", "is %q: its runs are for the workers of that pool; declare it with Client.Deploy, or remove WorkPool to serve it here", r.WorkPool)
+	}
+	if r.Isolation == Subprocess {
+		p.add("Isolation", "is Subprocess, which this version does not serve yet; use InProcess")
+	}
+	if r.Path != "" && r.WorkPool == "" {
+		p.add("Path", "is %q: a working directory of its own needs Subprocess, which this version does not serve yet; remove it", r.Path)
+	}
+	if len(r.Env) > 0 && r.WorkPool == "" {
+		p.add("Env", "is set: an environment of its own needs Subprocess, which this version does not serve yet; remove it")
+	}
+	if len(r.Triggers) > 0 {
+		p.add("Triggers", "are set, but this version does not act on them yet; remove them")
+	}
+	if r.Overlap != OverlapEnqueue {
+		p.add("Overlap", "is %q, but this version serves OverlapEnqueue only; remove it", r.Overlap)
+	}
+	return p.join()
+}
+
+// flowNames are the names of the flows that are served, each once.
+func flowNames(list []*served) []string {
+	var all []string
+	for _, sd := range list {
+		all = append(all, sd.flow.name)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
