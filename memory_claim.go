@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -62,7 +63,7 @@ func (m *MemoryStore) claim(r *memoryRun, runner *memoryRunner, now, lease micro
 	m.leases.Insert(r)
 	c := Claim{
 		Lease: Lease{RunID: r.id, Token: r.token}, DeploymentID: r.deployment.record.ID,
-		Generation: r.deployment.record.Generation, Name: r.displayName(), Parameters: r.params.clone(), Tags: r.tags,
+		Generation: r.deployment.record.Generation, Name: r.displayName(), Parameters: r.params.clone(), Tags: slices.Clone(r.tags),
 		ScheduledTime: r.scheduled.time(), DueTime: r.due.time(), Attempt: r.attempt, Crashes: r.crashes,
 	}
 	if s := r.schedule; s != nil {
@@ -208,10 +209,12 @@ func (m *MemoryStore) giveBack(r *memoryRun, u *RunUpdate, now time.Time) error 
 	return nil
 }
 
+const deploymentDeleted = "its deployment was deleted" // why a run that had begun is CANCELLED
+
 // wait queues an unclaimed run for its due time, unless its deployment is gone.
 func (m *MemoryStore) wait(r *memoryRun, due, now micros) {
 	if r.deployment.deleted {
-		m.finish(r, newState(StateCancelled, now.time(), "its deployment was deleted"))
+		m.finish(r, newState(StateCancelled, now.time(), deploymentDeleted))
 		return
 	}
 	r.setDue(due)

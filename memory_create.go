@@ -89,7 +89,7 @@ func (m *MemoryStore) createChild(p CreateRunParams) (*Run, error) {
 	}
 	id := flowID(p.Child.Flow)
 	if m.flows[id] == nil {
-		m.flows[id] = &FlowRecord{ID: id, Name: p.Child.Flow, Created: p.Now}
+		m.flows[id] = &FlowRecord{ID: id, Name: p.Child.Flow, Created: instant(p.Now)}
 	}
 	r := &memoryRun{
 		id: p.ID, name: p.Name, flow: m.flows[id], parent: parent, params: p.Parameters.clone(), tags: slices.Clone(p.Tags),
@@ -173,7 +173,7 @@ func (m *MemoryStore) splitSkips(s *memorySchedule, splits []SkipSplit) error {
 			s.lastSkip = nil
 		}
 		for _, rest := range split.Into {
-			m.skips.Insert(&memorySkip{rest})
+			m.skips.Insert(newMemorySkip(rest))
 		}
 	}
 	return nil

@@ -135,13 +135,14 @@ func (m *MemoryStore) DueSchedules(ctx context.Context, p DueSchedulesParams) (D
 	now, limit := toMicros(p.Now), cmp.Or(p.Limit, MaxPage)
 	var due DueSchedules
 	for s := range m.plans.Ascend() {
+		if !s.deployment.servedAt(now) {
+			continue
+		}
 		if s.planTime > now || len(due.Items) == limit {
 			due.Next = s.planTime.time()
 			break
 		}
-		if len(s.deployment.liveServers(now, uuid.Nil)) > 0 {
-			due.Items = append(due.Items, s.item())
-		}
+		due.Items = append(due.Items, s.item())
 	}
 	return due, nil
 }
@@ -253,13 +254,18 @@ func (m *MemoryStore) skipRun(s *memorySchedule, at, now micros, reason SkipReas
 // memorySkip is a skip range of a schedule.
 type memorySkip struct{ Skip }
 
+func newMemorySkip(skip Skip) *memorySkip {
+	skip.First, skip.Last = instant(skip.First), instant(skip.Last)
+	return &memorySkip{skip}
+}
+
 // addSkip records a range. One that begins where the schedule's newest range ended, with no run of the same plan in between,
 // extends it.
 func (m *MemoryStore) addSkip(s *memorySchedule, skip Skip, adjoins bool) {
 	if last := s.lastSkip; last != nil && adjoins && last.Reason == skip.Reason && toMicros(last.Last) == s.planned {
-		last.Last, last.Count = skip.Last, last.Count+skip.Count
+		last.Last, last.Count = instant(skip.Last), last.Count+skip.Count
 	} else {
-		s.lastSkip = &memorySkip{skip}
+		s.lastSkip = newMemorySkip(skip)
 		m.skips.Insert(s.lastSkip)
 	}
 	s.planned = max(s.planned, toMicros(skip.Last))

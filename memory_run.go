@@ -223,7 +223,7 @@ func (m *MemoryStore) forget(r *memoryRun) {
 	}
 	if inside := m.children[r.id]; inside != nil {
 		for _, child := range slices.Collect(inside.Ascend()) {
-			m.remove(child)
+			m.forget(child)
 		}
 	}
 	m.remove(r)

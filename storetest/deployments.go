@@ -240,12 +240,12 @@ var deploymentCases = []testCase{
 			waiting := f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
 			f.begin(f.base, c.Lease, 1)
-			f.settle(f.base, givenBack(c.Lease, f.base))
+			f.settle(f.base, awaitingRetry(c.Lease, f.base))
 			running := f.createNow(f.base, d)
 			second := f.claim(f.base, r, 10)
 			for _, c := range second { // both, in whichever order
 				if c.RunID == waiting.ID {
-					f.settle(f.base, givenBack(c.Lease, f.base))
+					f.settle(f.base, awaitingRetry(c.Lease, f.base))
 				}
 			}
 			f.must(f.store.DeleteDeployment(f.ctx, d.ID))
@@ -297,7 +297,7 @@ var pauseCases = []testCase{
 			f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
 			daily := f.nextPlan(d)
-			daily.Key, daily.Planned = "daily", f.at(24*time.Hour)
+			daily.Key, daily.From, daily.Planned = "daily", f.base, f.at(24*time.Hour)
 			daily.Runs = []provost.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(24 * time.Hour), DueTime: f.at(24 * time.Hour)}}
 			f.write(f.base, daily)
 			got := f.pause(f.base, d, "hourly", yes())

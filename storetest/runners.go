@@ -31,15 +31,17 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"UnknownDeployment", "RegisterRunner with a deployment that is not registered is ErrNotFound and registers nothing",
+		"UnknownDeployment", "RegisterRunner passes over deployments that are not in the store",
 		func(f *fixture) {
 			d := f.deploy("a")
-			f.expectUnchanged("a refused runner", func() {
-				_, err := f.store.RegisterRunner(f.ctx, provost.RegisterRunnerParams{
-					Now: f.base, Runner: f.runner("r", f.base, f.at(forever)), Deployments: []uuid.UUID{d.ID, uuid.New()},
-				})
-				f.wantErr("RegisterRunner", err, provost.ErrNotFound)
+			r := f.runner("r", f.base, f.at(forever))
+			unserved, err := f.store.RegisterRunner(f.ctx, provost.RegisterRunnerParams{
+				Now: f.base, Runner: r, Deployments: []uuid.UUID{uuid.New(), d.ID},
 			})
+			f.must(err)
+			expectSame(f, "unserved", unserved, d.ID)
+			f.createNow(f.base, d)
+			expect(f, "claims", len(f.claim(f.base, r, 10)), 1)
 		},
 	},
 	{

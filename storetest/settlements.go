@@ -55,7 +55,7 @@ var settleCases = []testCase{
 		},
 	},
 	{
-		"GiveBack", "SCHEDULED ends the claim: the run is claimed again when it is due, its attempt as it was",
+		"GiveBack", "SCHEDULED ends the claim: the run is claimed again when it is due, with as many attempts as the update says",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -63,7 +63,7 @@ var settleCases = []testCase{
 			c := f.claimOne(f.base, r, longTTL)
 			f.begin(f.base, c.Lease, 1)
 			u := givenBack(c.Lease, f.at(time.Second))
-			u.State.Name, u.DueTime = provost.NameAwaitingRetry, f.at(time.Hour)
+			u.State.Name, u.DueTime, u.Attempt = provost.NameAwaitingRetry, f.at(time.Hour), 1
 			f.settle(f.at(time.Second), u)
 			f.expectState(c.RunID, provost.StateScheduled, provost.NameAwaitingRetry)
 			run := f.run(c.RunID)

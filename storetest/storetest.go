@@ -217,8 +217,20 @@ func (f *fixture) expectUnchanged(what string, operation func()) {
 	before := f.dump()
 	operation()
 	if after := f.dump(); after != before {
-		f.Errorf("%s changed the store\n got: %s\nwant: %s", what, after, before)
+		got, want := difference(after, before)
+		f.Errorf("%s changed the store, first here:\n got: %s\nwant: %s", what, got, want)
 	}
+}
+
+// difference is a little of two texts from where they differ on.
+func difference(a, b string) (string, string) {
+	const shown = 300
+	same := 0
+	for same < min(len(a), len(b)) && a[same] == b[same] {
+		same++
+	}
+	from := max(0, same-shown/2)
+	return a[from:min(len(a), same+shown/2)], b[from:min(len(b), same+shown/2)]
 }
 
 // dump is all that can be read from the store, as text.
@@ -554,9 +566,16 @@ func ended(lease provost.Lease, at time.Time, state provost.StateType) provost.R
 	return u
 }
 
-// givenBack is the update of a run that another claim is to take.
+// givenBack is the update of a run that another claim is to take, none of whose attempts counts.
 func givenBack(lease provost.Lease, at time.Time) provost.RunUpdate {
 	return provost.RunUpdate{Lease: lease, State: provost.State{Type: provost.StateScheduled, Timestamp: at, Message: "handed back"}}
+}
+
+// awaitingRetry is the update of a run whose first attempt failed and that is to have another.
+func awaitingRetry(lease provost.Lease, at time.Time) provost.RunUpdate {
+	u := givenBack(lease, at)
+	u.State.Name, u.Attempt = provost.NameAwaitingRetry, 1
+	return u
 }
 
 // finished is a run of a deployment that ended in a state.
