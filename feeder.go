@@ -325,14 +325,6 @@ func (s *server) fire(b *batch) {
 	}
 }
 
-func (s *server) launch(executions []*execution) {
-	s.settler.expect(executions)
-	s.launching.Add(int64(len(executions)))
-	for _, x := range executions {
-		go x.run()
-	}
-}
-
 // handBackBatch gives up runs that wait for their instant.
 func (s *server) handBackBatch(b *batch) {
 	s.mu.Lock()

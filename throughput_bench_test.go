@@ -30,14 +30,18 @@ func BenchmarkRunDeployment(b *testing.B) {
 	})
 }
 
-// countdown tells when a number of runs have executed.
+// countdown tells when a number of runs have executed, and keeps callers at most maxAhead runs ahead of the flow.
 type countdown struct {
 	left atomic.Int64
+	sent atomic.Int64
+	n    int64
 	done chan struct{}
 }
 
+const maxAhead = 10_000
+
 func newCountdown(n int) *countdown {
-	c := &countdown{done: make(chan struct{})}
+	c := &countdown{n: int64(n), done: make(chan struct{})}
 	c.left.Store(int64(n))
 	return c
 }
@@ -45,6 +49,12 @@ func newCountdown(n int) *countdown {
 func (c *countdown) count() {
 	if c.left.Add(-1) == 0 {
 		close(c.done)
+	}
+}
+
+func (c *countdown) send() {
+	for sent := c.sent.Add(1); sent-(c.n-c.left.Load()) > maxAhead; {
+		runtime.Gosched()
 	}
 }
 
@@ -64,6 +74,7 @@ func benchmarkRuns(b *testing.B, flow provost.AnyFlow, options *provost.RunOptio
 	for i := range n {
 		callers.Go(func() {
 			for range (b.N + i) / n {
+				c.send()
 				if _, err := client.RunDeployment(ctx, "noop/bench", options); err != nil {
 					b.Error(err)
 					return
