@@ -23,7 +23,8 @@ type memoryRunner struct {
 func (r *memoryRunner) liveAt(now micros) bool { return toMicros(r.record.Until) >= now }
 
 // lane is a claim queue of deployments: of one priority, and served by one set of runners, so that no claim meets a run that it
-// may not take. The heap is ordered by the time at which the first of each deployment's runs becomes claimable.
+// may not take. All of them have a limit, or none has, so that the heap, which is ordered by the time at which the first of each
+// deployment's runs becomes claimable, has them in the order in which they are due.
 type lane struct {
 	key      string
 	priority int
@@ -122,6 +123,7 @@ func (m *MemoryStore) leaveLane(d *memoryDeployment) {
 func laneKey(d *memoryDeployment) string {
 	var b strings.Builder
 	b.WriteString(strconv.Itoa(d.record.Priority))
+	b.WriteString(strconv.FormatBool(d.limit != nil))
 	for _, r := range d.servers {
 		b.Write(r.record.ID[:])
 	}
