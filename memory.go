@@ -30,6 +30,7 @@ type MemoryStore struct {
 	flows       map[uuid.UUID]*FlowRecord
 	deployments map[uuid.UUID]*memoryDeployment
 	handles     sorted.Index[*memoryDeployment] // by handle
+	bereaved    map[uuid.UUID]struct{}          // deployments that were deleted: their index by deployment may lack old runs
 	runners     map[uuid.UUID]*memoryRunner
 	lanes       map[string]*lane
 	limits      map[string]*memoryLimit
@@ -74,6 +75,7 @@ func NewMemoryStore() *MemoryStore {
 		flows:       make(map[uuid.UUID]*FlowRecord),
 		deployments: make(map[uuid.UUID]*memoryDeployment),
 		handles:     sorted.New(compareHandles),
+		bereaved:    make(map[uuid.UUID]struct{}),
 		runners:     make(map[uuid.UUID]*memoryRunner),
 		lanes:       make(map[string]*lane),
 		limits:      make(map[string]*memoryLimit),

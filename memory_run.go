@@ -38,6 +38,8 @@ type memoryRun struct {
 	turn             int64 // in the limit's queue
 	attempt, crashes int
 
+	settled StateType // what the update asked for that ended the newest claim; "" if none did
+
 	auto   bool
 	parked bool // in the limit's queue
 	slot   bool // holds a slot of the limit
@@ -219,11 +221,11 @@ func (m *MemoryStore) finished(r *memoryRun) {
 // forget removes a finished run and the runs inside it; its instant stays decided.
 func (m *MemoryStore) forget(r *memoryRun) {
 	if s := r.schedule; s != nil {
-		s.watermark = max(s.watermark, min(r.scheduled, s.planned))
+		s.bury(r)
 	}
 	if inside := m.children[r.id]; inside != nil {
 		for _, child := range slices.Collect(inside.Ascend()) {
-			m.remove(child)
+			m.forget(child)
 		}
 	}
 	m.remove(r)
