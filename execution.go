@@ -313,8 +313,13 @@ func (x *execution) newChild(ctx context.Context, f *flow, params Params, call i
 func (x *execution) attemptChild() error {
 	returned := false
 	defer func() {
-		if !returned {
-			x.settleChild(fmt.Errorf("panicked or called runtime.Goexit\n\n%s", debug.Stack()))
+		if returned {
+			return
+		}
+		v := recover()
+		x.settleChild(abnormalEnd(v))
+		if v != nil {
+			panic(v)
 		}
 	}()
 	x.begun = time.Now()
