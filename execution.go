@@ -194,6 +194,8 @@ func (x *execution) verdict(end time.Time, err error) (State, json.RawMessage) {
 		return namedState(StateFailed, NameTimedOut, at, message), nil
 	case errors.Is(cause, errCancelled):
 		return newState(StateCancelled, at, message), nil
+	case errors.Is(cause, errShutdown) && x.served.once:
+		return newState(StateCrashed, at, "the runner is shutting down, and the flow runs at most once: "+message), nil
 	case errors.Is(cause, errShutdown):
 		return newState(StateScheduled, at, "handed back: the runner is shutting down"), nil
 	default:
