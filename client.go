@@ -245,7 +245,8 @@ func (c *Client) watch(ctx context.Context, id uuid.UUID) iter.Seq2[struct{}, er
 }
 
 // CancelRun cancels a run. One that has not begun is Cancelled when this returns; a running one is Cancelling: its context ends
-// with a cause, and it is Cancelled once its function returns an error. [ErrConflict] if it is over already.
+// with a cause, and it is Cancelled once its function returns an error. One
+// that is Cancelled already is returned as it is; [ErrConflict] if it has ended in another way.
 func (c *Client) CancelRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()

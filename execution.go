@@ -90,6 +90,7 @@ func (s *server) newExecution(c Claim, sd *served, now time.Time) *execution {
 // run executes the attempt. The function may return, panic or end its goroutine; whatever it does, the run is settled.
 func (x *execution) run() {
 	defer x.server.running.Done()
+	x.server.launching.Add(-1)
 	switch {
 	case x.refused != nil:
 		now := time.Now()

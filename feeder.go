@@ -3,6 +3,7 @@ package provost
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -116,8 +117,11 @@ func (s *server) vouch(ctx context.Context, alive time.Time) error {
 	err := s.store.HeartbeatRunner(callCtx, HeartbeatParams{
 		Now: now, Runner: s.id, SeenAt: instant(alive), Until: instant(alive).Add(s.leaseTTL),
 	})
+	if err == nil {
+		return nil
+	}
 	if !errors.Is(err, ErrNotFound) {
-		return err
+		return fmt.Errorf("heartbeat: %w", err)
 	}
 	ids := make([]uuid.UUID, 0, len(s.deployments))
 	for id := range s.deployments {
@@ -138,7 +142,7 @@ func (s *server) reap(ctx context.Context) (next time.Time, err error) {
 	defer cancel()
 	reaped, err := s.store.ReapLeases(callCtx, ReapLeasesParams{Now: instant(now)})
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, fmt.Errorf("reap leases: %w", err)
 	}
 	for _, run := range reaped.Runs {
 		s.log.Warn("run lost its runner", "run", run.Name, "id", run.ID, "deployment", handle(run.Flow, run.Deployment),
@@ -165,8 +169,11 @@ func (s *server) planOnce(ctx context.Context, now time.Time) (next time.Time, m
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
 	due, err := s.store.DueSchedules(callCtx, DueSchedulesParams{Now: now, Limit: MaxPage})
-	if err != nil || len(due.Items) == 0 {
-		return due.Next, false, err
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("find due schedules: %w", err)
+	}
+	if len(due.Items) == 0 {
+		return due.Next, false, nil
 	}
 	plans := make([]SchedulePlan, len(due.Items))
 	for i, item := range due.Items {
@@ -174,7 +181,7 @@ func (s *server) planOnce(ctx context.Context, now time.Time) (next time.Time, m
 	}
 	errs, err := s.store.PlanRuns(callCtx, PlanRunsParams{Now: now, Plans: plans})
 	if err != nil {
-		return time.Time{}, false, err
+		return time.Time{}, false, fmt.Errorf("plan runs: %w", err)
 	}
 	for i, err := range errs {
 		s.reportPlan(&plans[i], err)
@@ -214,10 +221,10 @@ func (s *server) claim(ctx context.Context) (next time.Time, err error) {
 		claims, err := s.store.ClaimRuns(callCtx, ClaimRunsParams{Now: instant(now), Runner: s.id, Limit: limit, TTL: s.leaseTTL})
 		cancel()
 		if err != nil {
-			if errors.Is(err, ErrNotFound) {
-				err = errors.Join(s.vouch(ctx, now), nil)
+			if errors.Is(err, ErrNotFound) { // the store has forgotten this runner, or its lease has ended
+				return instant(now), s.vouch(ctx, now)
 			}
-			return instant(now), err
+			return time.Time{}, fmt.Errorf("claim runs: %w", err)
 		}
 		s.take(claims.Runs, now)
 		if len(claims.Runs) < limit {
@@ -315,13 +322,6 @@ func (s *server) fire(b *batch) {
 	s.mu.Unlock()
 	if waits {
 		s.launch(b.executions)
-	}
-}
-
-func (s *server) launch(executions []*execution) {
-	s.settler.expect(executions)
-	for _, x := range executions {
-		go x.run()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -21,26 +22,44 @@ func (m *MemoryStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims,
 	}
 	var claims Claims
 	lease := toMicros(p.Now.Add(p.TTL))
-	for _, l := range runner.lanes {
-		for len(l.heads) > 0 {
-			first := l.heads[0].head()
-			if first == never {
+	for lanes := runner.lanes; len(lanes) > 0; {
+		equal := 1
+		for equal < len(lanes) && lanes[equal].priority == lanes[0].priority {
+			equal++
+		}
+		for len(claims.Runs) < p.Limit {
+			r := soonest(lanes[:equal], now)
+			if r == nil {
 				break
 			}
-			if first > now || len(claims.Runs) == p.Limit {
-				claims.Next = earlier(claims.Next, max(first, now).time())
-				break
-			}
-			r, _ := l.heads[0].queue.Min()
 			if claim, ok := m.claim(r, runner, now, lease); ok {
 				if claims.Runs == nil {
-					claims.Runs = make([]Claim, 0, min(p.Limit, r.deployment.queue.Len()+len(l.heads)))
+					claims.Runs = make([]Claim, 0, min(p.Limit, r.deployment.queue.Len()+len(lanes[0].heads)))
 				}
 				claims.Runs = append(claims.Runs, claim)
 			}
 		}
+		lanes = lanes[equal:]
+	}
+	for _, l := range runner.lanes {
+		if first := l.heads[0].head(); first != never {
+			claims.Next = earlier(claims.Next, max(first, now).time())
+		}
 	}
 	return claims, nil
+}
+
+// soonest is the run that is due first among the claimable heads of lanes, nil if there is none.
+func soonest(lanes []*lane, now micros) *memoryRun {
+	var first *memoryRun
+	for _, l := range lanes {
+		if d := l.heads[0]; d.head() <= now {
+			if r, _ := d.queue.Min(); first == nil || r.due < first.due {
+				first = r
+			}
+		}
+	}
+	return first
 }
 
 // claim takes the head of a queue, false if it has to wait for its limit or may not even do that.
@@ -57,17 +76,17 @@ func (m *MemoryStore) claim(r *memoryRun, runner *memoryRunner, now, lease micro
 	m.dequeue(r)
 	m.advance(r, newState(StatePending, now.time(), ""))
 	r.token++
-	r.lease = lease
+	r.lease, r.settled = lease, ""
 	r.runner = runner.record.Name
 	m.leases.Insert(r)
 	c := Claim{
 		Lease: Lease{RunID: r.id, Token: r.token}, DeploymentID: r.deployment.record.ID,
-		Generation: r.deployment.record.Generation, Name: r.displayName(), Parameters: r.params.clone(), Tags: r.tags,
+		Generation: r.deployment.record.Generation, Name: r.displayName(), Parameters: r.params.clone(), Tags: slices.Clone(r.tags),
 		ScheduledTime: r.scheduled.time(), DueTime: r.due.time(), Attempt: r.attempt, Crashes: r.crashes,
 	}
 	if s := r.schedule; s != nil {
 		c.Schedule = s.key
-		s.watermark = max(s.watermark, min(r.scheduled, s.planned))
+		s.decideRun(r, r.due)
 	}
 	return c, true
 }
@@ -124,29 +143,34 @@ func (m *MemoryStore) SettleRuns(ctx context.Context, p SettleRunsParams) ([]err
 }
 
 func (m *MemoryStore) settle(u *RunUpdate, now time.Time) error {
+	if m.settledBefore(u) {
+		return nil
+	}
 	r, err := m.leased(u.Lease)
 	if err != nil {
-		if m.settledBefore(u) {
-			return nil
-		}
 		return err
 	}
-	if r.state().Terminal() {
-		if m.settledBefore(u) {
-			return nil
-		}
-		return fmt.Errorf("%w: run %s is over: %s", ErrConflict, r.id, r.state())
-	}
-	if err := m.recordStart(r, u); err != nil {
+	if err := r.checkUpdate(u); err != nil {
 		return err
 	}
-	switch {
-	case u.State.Type == "":
+	before := r.state().Type
+	if err := r.recordStart(u); err != nil {
+		return err
+	}
+	if u.State.Terminal() || u.State.Type == StateScheduled {
+		r.settled = u.State.Type
+	}
+	switch u.State.Type {
+	case "":
+		m.restate(r, before)
 		return nil
-	case u.State.Type == StateScheduled:
+	case StateScheduled:
+		m.restate(r, before)
 		return m.giveBack(r, u, now)
 	}
-	if err := m.tryAdvance(r, u.State); err != nil {
+	err = r.appendState(u.State)
+	m.restate(r, before)
+	if err != nil {
 		return err
 	}
 	r.result = bytes.Clone(u.Result)
@@ -159,21 +183,36 @@ func (m *MemoryStore) settle(u *RunUpdate, now time.Time) error {
 // settledBefore reports whether the update repeats one that was accepted.
 func (m *MemoryStore) settledBefore(u *RunUpdate) bool {
 	r := m.runs[u.RunID]
-	if r == nil || u.State.Type == "" || r.holder().token != u.Token {
-		return false
+	return r != nil && u.State.Type != "" && r.settled == u.State.Type && r.holder().token == u.Token
+}
+
+// checkUpdate refuses an update as a whole, before any of it is written.
+func (r *memoryRun) checkUpdate(u *RunUpdate) error {
+	state, next := r.state().Type, u.State.Type
+	if state == StatePending && !u.StartTime.IsZero() {
+		state = StateRunning
 	}
-	last := r.state()
-	return last.Type == u.State.Type && last.Message == u.State.Message && !r.claimed()
+	switch {
+	case state.Terminal():
+		return fmt.Errorf("%w: run %s is over: %s", ErrConflict, r.id, r.state())
+	case next == StateScheduled && r.parent != nil:
+		return fmt.Errorf("%w: child run %s cannot be given back", ErrConflict, r.id)
+	case next == "", next == StateScheduled && state == StateCancelling:
+		return nil
+	case !state.CanBecome(next):
+		return fmt.Errorf("%w: run %s in state %s cannot become %s", ErrConflict, r.id, state, next)
+	}
+	return nil
 }
 
 // recordStart notes that an attempt began.
-func (m *MemoryStore) recordStart(r *memoryRun, u *RunUpdate) error {
+func (r *memoryRun) recordStart(u *RunUpdate) error {
 	pending := r.state().Type == StatePending
 	if u.StartTime.IsZero() || (r.attempt == u.Attempt && !pending) {
 		return nil
 	}
 	if pending {
-		if err := m.tryAdvance(r, newState(StateRunning, u.StartTime, "")); err != nil {
+		if err := r.appendState(newState(StateRunning, u.StartTime, "")); err != nil {
 			return err
 		}
 	}
@@ -183,9 +222,6 @@ func (m *MemoryStore) recordStart(r *memoryRun, u *RunUpdate) error {
 
 // giveBack makes a claimed run wait for another claim.
 func (m *MemoryStore) giveBack(r *memoryRun, u *RunUpdate, now time.Time) error {
-	if r.parent != nil {
-		return fmt.Errorf("%w: child run %s cannot be given back", ErrConflict, r.id)
-	}
 	if r.state().Type == StateCancelling {
 		m.finish(r, newState(StateCancelled, u.State.Timestamp, u.State.Message))
 		return nil
@@ -203,10 +239,12 @@ func (m *MemoryStore) giveBack(r *memoryRun, u *RunUpdate, now time.Time) error 
 	return nil
 }
 
+const deploymentDeleted = "its deployment was deleted" // why a run that had begun is CANCELLED
+
 // wait queues an unclaimed run for its due time, unless its deployment is gone.
 func (m *MemoryStore) wait(r *memoryRun, due, now micros) {
 	if r.deployment.deleted {
-		m.finish(r, newState(StateCancelled, now.time(), "its deployment was deleted"))
+		m.finish(r, newState(StateCancelled, now.time(), deploymentDeleted))
 		return
 	}
 	r.setDue(due)
@@ -223,15 +261,14 @@ func (m *MemoryStore) ReapLeases(ctx context.Context, p ReapLeasesParams) (Reape
 	now, limit := toMicros(p.Now), cmp.Or(p.Limit, MaxPage)
 	for len(reaped.Runs) < limit {
 		r, ok := m.leases.Min()
-		if !ok {
-			break
-		}
-		if r.lease >= now {
-			reaped.Next = r.lease.time()
+		if !ok || r.lease >= now {
 			break
 		}
 		m.reap(r, now)
 		reaped.Runs = append(reaped.Runs, r.view())
+	}
+	if r, ok := m.leases.Min(); ok {
+		reaped.Next = r.lease.time()
 	}
 	return reaped, nil
 }

@@ -89,7 +89,7 @@ func (m *MemoryStore) createChild(p CreateRunParams) (*Run, error) {
 	}
 	id := flowID(p.Child.Flow)
 	if m.flows[id] == nil {
-		m.flows[id] = &FlowRecord{ID: id, Name: p.Child.Flow, Created: p.Now}
+		m.flows[id] = &FlowRecord{ID: id, Name: p.Child.Flow, Created: instant(p.Now)}
 	}
 	r := &memoryRun{
 		id: p.ID, name: p.Name, flow: m.flows[id], parent: parent, params: p.Parameters.clone(), tags: slices.Clone(p.Tags),
@@ -122,7 +122,7 @@ func (m *MemoryStore) BackfillRuns(ctx context.Context, p BackfillRunsParams) ([
 	if err := d.checkGeneration(p.Generation); err != nil {
 		return nil, err
 	}
-	if err := m.splitSkips(s, p.Splits); err != nil {
+	if err := m.splitSkips(s, p.Splits); err != nil && s.wants(p.Runs) {
 		return nil, err
 	}
 	var made []*Run
@@ -134,19 +134,41 @@ func (m *MemoryStore) BackfillRuns(ctx context.Context, p BackfillRunsParams) ([
 	return made, nil
 }
 
-// backfill makes or reopens the run of an instant, nil if it has one.
-func (m *MemoryStore) backfill(s *memorySchedule, planned PlannedRun, now micros) *memoryRun {
-	at := toMicros(planned.ScheduledTime)
+// wants reports whether some instant still needs a run. If none does, the call is repeated: its ranges are split already.
+func (s *memorySchedule) wants(runs []PlannedRun) bool {
+	return len(runs) == 0 || slices.ContainsFunc(runs, func(planned PlannedRun) bool {
+		r := s.runOf(toMicros(planned.ScheduledTime))
+		return r == nil || r.skipped()
+	})
+}
+
+// runOf is the run of an instant, nil if it has none.
+func (s *memorySchedule) runOf(at micros) *memoryRun {
 	for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled >= at }) {
-		if r.scheduled != at {
-			break
+		if r.scheduled == at {
+			return r
 		}
-		if last := r.state(); last.Type != StateCancelled || last.Name != NameSkipped {
-			return nil
-		}
+		break
+	}
+	return nil
+}
+
+func (r *memoryRun) skipped() bool {
+	return r.state().Type == StateCancelled && r.state().Name == NameSkipped
+}
+
+// backfill makes or reopens the run of an instant, nil if it has one that another call made.
+func (m *MemoryStore) backfill(s *memorySchedule, planned PlannedRun, now micros) *memoryRun {
+	switch r := s.runOf(toMicros(planned.ScheduledTime)); {
+	case r == nil:
+	case r.skipped():
 		m.reopen(r, now, "backfill")
 		r.auto = false
 		return r
+	case r.id == planned.ID:
+		return r // the call is repeated
+	default:
+		return nil
 	}
 	r := m.planRun(s, planned, []State{newState(StateScheduled, now.time(), "backfill")})
 	r.auto = false
@@ -173,7 +195,7 @@ func (m *MemoryStore) splitSkips(s *memorySchedule, splits []SkipSplit) error {
 			s.lastSkip = nil
 		}
 		for _, rest := range split.Into {
-			m.skips.Insert(&memorySkip{rest})
+			m.skips.Insert(newMemorySkip(rest))
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package provost
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -90,23 +91,24 @@ func groupConflict(r, other *DeploymentRecord) error {
 
 func (m *MemoryStore) register(p RegisterDeploymentsParams, declared *DeploymentRecord) Registration {
 	d := m.deployments[declared.ID]
-	switch {
-	case d == nil:
+	if d == nil {
 		d = m.create(p, declared)
 		return Registration{ID: declared.ID, Generation: d.record.Generation, Change: Created}
+	}
+	servedBy := names(d.liveServers(toMicros(p.Now), p.Runner))
+	switch {
 	case d.record.Digest != declared.Digest:
 		previous := m.view(d)
 		m.replace(p, d, declared)
 		return Registration{
-			ID: declared.ID, Generation: d.record.Generation, Change: Updated, Previous: previous,
-			ServedBy: names(d.liveServers(toMicros(p.Now), p.Runner)),
+			ID: declared.ID, Generation: d.record.Generation, Change: Updated, Previous: previous, ServedBy: servedBy,
 		}
 	case d.record.Version != declared.Version:
 		stamped := *d.record
-		stamped.Version, stamped.Updated = declared.Version, p.Now
+		stamped.Version, stamped.Updated = declared.Version, instant(p.Now)
 		d.record = &stamped
 	}
-	return Registration{ID: declared.ID, Generation: d.record.Generation, Change: Unchanged}
+	return Registration{ID: declared.ID, Generation: d.record.Generation, Change: Unchanged, ServedBy: servedBy}
 }
 
 func (m *MemoryStore) create(p RegisterDeploymentsParams, declared *DeploymentRecord) *memoryDeployment {
@@ -116,7 +118,8 @@ func (m *MemoryStore) create(p RegisterDeploymentsParams, declared *DeploymentRe
 		lastServed: toMicros(p.Now),
 	}
 	d.record = bare(declared)
-	d.record.Generation, d.record.Created, d.record.Updated = 1, p.Now, p.Now
+	now := instant(p.Now)
+	d.record.Generation, d.record.Created, d.record.Updated = 1, now, now
 	d.pause = Pause{Declared: declared.Pause.Declared}
 	for _, s := range declared.Schedules {
 		d.schedules = append(d.schedules, newMemorySchedule(d, s, toMicros(p.Now)))
@@ -124,7 +127,7 @@ func (m *MemoryStore) create(p RegisterDeploymentsParams, declared *DeploymentRe
 	m.deployments[declared.ID] = d
 	m.handles.Insert(d)
 	if m.flows[declared.FlowID] == nil {
-		m.flows[declared.FlowID] = &FlowRecord{ID: declared.FlowID, Name: declared.Flow, Created: p.Now}
+		m.flows[declared.FlowID] = &FlowRecord{ID: declared.FlowID, Name: declared.Flow, Created: now}
 	}
 	m.setLimit(d)
 	return d
@@ -145,7 +148,7 @@ func (m *MemoryStore) replace(p RegisterDeploymentsParams, d *memoryDeployment, 
 	}
 	before := d.effectivePauses()
 	record := bare(declared)
-	record.Generation, record.Created, record.Updated = d.record.Generation+1, d.record.Created, p.Now
+	record.Generation, record.Created, record.Updated = d.record.Generation+1, d.record.Created, instant(p.Now)
 	d.record = record
 	d.pause = d.pause.redeclare(declared.Pause.Declared)
 	m.replaceSchedules(d, declared.Schedules, now)
@@ -193,7 +196,7 @@ func (d *memoryDeployment) retire(gone map[string]*memorySchedule, now micros) {
 		s.gap = false
 		d.retired = append(d.retired, s)
 	}
-	slices.SortFunc(d.retired, func(a, b *memorySchedule) int { return int(b.retiredAt - a.retiredAt) })
+	slices.SortFunc(d.retired, func(a, b *memorySchedule) int { return cmp.Compare(b.retiredAt, a.retiredAt) })
 	d.retired = d.retired[:min(len(d.retired), maxRetired)]
 }
 
@@ -246,8 +249,14 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, id uuid.UUID) error 
 			unstarted = append(unstarted, r)
 		}
 	}
+	d.deleted = true
 	for _, r := range unstarted {
-		m.remove(r)
+		if r.begun() {
+			m.unpark(r)
+			m.finish(r, newState(StateCancelled, r.state().Timestamp, deploymentDeleted))
+		} else {
+			m.remove(r)
+		}
 	}
 	for _, s := range d.schedules {
 		m.setPlanTime(s, never)
@@ -256,11 +265,14 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, id uuid.UUID) error 
 	for _, r := range d.servers {
 		delete(r.deployments, d)
 	}
-	d.servers, d.deleted = nil, true
+	d.servers = nil
 	m.relane(d)
 	m.leaveLimit(d)
 	delete(m.deployments, id)
 	m.handles.Delete(d)
+	if d.runs.Len() > 0 {
+		m.bereaved[id] = struct{}{}
+	}
 	return nil
 }
 

@@ -46,7 +46,7 @@ func (m *MemoryStore) appendLog(r *memoryRun, log RunLog) {
 			l.dropped++
 			continue
 		}
-		line.RunID, line.Seq = r.id, int64(len(l.lines)+1)
+		line.RunID, line.Seq, line.Time = r.id, int64(len(l.lines)+1), instant(line.Time)
 		l.lines = append(l.lines, line)
 		l.size += len(line.Message)
 		m.logSize += len(line.Message)

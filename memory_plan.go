@@ -20,9 +20,10 @@ type memorySchedule struct {
 	pause      Pause
 	parameters Params // of its runs, shared by all that are planned under one declaration
 
-	watermark micros // every instant up to here is decided
-	planned   micros // runs are materialised up to here
-	planTime  micros // when it wants planning; never while nobody serves it or nothing is to come
+	watermark micros              // every instant up to here is decided
+	gone      map[micros]struct{} // instants after it whose run is deleted: they stay decided
+	planned   micros              // runs are materialised up to here
+	planTime  micros              // when it wants planning; never while nobody serves it or nothing is to come
 	runs      sorted.Index[*memoryRun]
 
 	gap         bool // unserved from servedUntil to the time it is planned
@@ -59,7 +60,7 @@ func (s *memorySchedule) revive(declared ScheduleRecord, now micros) {
 	if s.retiredAt != never {
 		s.retiredAt = never
 		s.planned = max(s.planned, now)
-		s.watermark = max(s.watermark, s.planned)
+		s.decide(s.planned)
 		s.pausedFrom, s.pausedUntil = never, never
 		s.notePause(false, now)
 	}
@@ -114,7 +115,8 @@ func (m *MemoryStore) setPlanTime(s *memorySchedule, at micros) {
 // reset removes the schedule's future, unstarted runs, so that they can be planned anew.
 func (m *MemoryStore) reset(s *memorySchedule, now micros) {
 	var future []*memoryRun
-	for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled > now }) {
+	from := max(now, s.watermark) // a clock that is behind must not take what would not be planned again
+	for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled > from }) {
 		if r.auto && r.attempt == 0 && r.crashes == 0 && r.state().Type == StateScheduled {
 			future = append(future, r)
 		}
@@ -123,7 +125,36 @@ func (m *MemoryStore) reset(s *memorySchedule, now micros) {
 		m.remove(r)
 	}
 	s.planned = max(s.watermark, min(s.planned, now))
-	s.watermark = s.planned
+	s.decide(s.planned)
+}
+
+// decide raises the watermark.
+func (s *memorySchedule) decide(until micros) {
+	if until <= s.watermark {
+		return
+	}
+	s.watermark = until
+	for at := range s.gone {
+		if at <= until {
+			delete(s.gone, at)
+		}
+	}
+}
+
+// decideRun notes that a run's instant is decided. The watermark stays behind the time at which that came to be: instants
+// before a run that was retried or cancelled ahead of its time may yet have to be planned anew.
+func (s *memorySchedule) decideRun(r *memoryRun, at micros) {
+	s.decide(min(r.scheduled, s.planned, at))
+}
+
+// bury keeps the instant of a run that is about to be deleted decided.
+func (s *memorySchedule) bury(r *memoryRun) {
+	if s.decideRun(r, r.end); r.scheduled > s.watermark {
+		if s.gone == nil {
+			s.gone = make(map[micros]struct{})
+		}
+		s.gone[r.scheduled] = struct{}{}
+	}
 }
 
 // DueSchedules implements [PlanStore].
@@ -135,13 +166,14 @@ func (m *MemoryStore) DueSchedules(ctx context.Context, p DueSchedulesParams) (D
 	now, limit := toMicros(p.Now), cmp.Or(p.Limit, MaxPage)
 	var due DueSchedules
 	for s := range m.plans.Ascend() {
+		if !s.deployment.servedAt(now) {
+			continue
+		}
 		if s.planTime > now || len(due.Items) == limit {
 			due.Next = s.planTime.time()
 			break
 		}
-		if len(s.deployment.liveServers(now, uuid.Nil)) > 0 {
-			due.Items = append(due.Items, s.item())
-		}
+		due.Items = append(due.Items, s.item())
 	}
 	return due, nil
 }
@@ -198,7 +230,9 @@ func (m *MemoryStore) plan(p *SchedulePlan, now micros, born []State) error {
 		m.addSkip(s, skip, len(p.Runs) == 0 || p.Runs[0].ScheduledTime.After(skip.First))
 	}
 	for _, planned := range p.Runs {
-		m.planRun(s, planned, born)
+		if _, gone := s.gone[toMicros(planned.ScheduledTime)]; !gone {
+			m.planRun(s, planned, born)
+		}
 	}
 	s.planned = max(s.planned, toMicros(p.Planned))
 	if !p.Partial {
@@ -243,29 +277,31 @@ func (m *MemoryStore) planRun(s *memorySchedule, planned PlannedRun, born []Stat
 
 // skipRun makes the unclaimed run of an instant CANCELLED/Skipped.
 func (m *MemoryStore) skipRun(s *memorySchedule, at, now micros, reason SkipReason) {
-	for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled >= at }) {
-		if r.scheduled == at && r.unclaimed() {
-			m.unpark(r)
-			m.finish(r, namedState(StateCancelled, NameSkipped, now.time(), string(reason)))
-		}
-		return
+	if r := s.runOf(at); r != nil && r.unclaimed() {
+		m.unpark(r)
+		m.finish(r, namedState(StateCancelled, NameSkipped, now.time(), string(reason)))
 	}
 }
 
 // memorySkip is a skip range of a schedule.
 type memorySkip struct{ Skip }
 
+func newMemorySkip(skip Skip) *memorySkip {
+	skip.First, skip.Last = instant(skip.First), instant(skip.Last)
+	return &memorySkip{skip}
+}
+
 // addSkip records a range. One that begins where the schedule's newest range ended, with no run of the same plan in between,
 // extends it.
 func (m *MemoryStore) addSkip(s *memorySchedule, skip Skip, adjoins bool) {
 	if last := s.lastSkip; last != nil && adjoins && last.Reason == skip.Reason && toMicros(last.Last) == s.planned {
-		last.Last, last.Count = skip.Last, last.Count+skip.Count
+		last.Last, last.Count = instant(skip.Last), last.Count+skip.Count
 	} else {
-		s.lastSkip = &memorySkip{skip}
+		s.lastSkip = newMemorySkip(skip)
 		m.skips.Insert(s.lastSkip)
 	}
 	s.planned = max(s.planned, toMicros(skip.Last))
-	s.watermark = max(s.watermark, toMicros(skip.Last))
+	s.decide(toMicros(skip.Last))
 }
 
 func (m *MemoryStore) dropSkips(deployment uuid.UUID) {

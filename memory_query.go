@@ -106,9 +106,13 @@ func (m *MemoryStore) narrowest(f RunFilter) *sorted.Index[*memoryRun] {
 		}
 	}
 	if f.DeploymentID != uuid.Nil {
-		if d := m.deployments[f.DeploymentID]; d != nil {
-			consider(&d.runs)
-		} // the finished runs of a deleted one are among all
+		if _, deleted := m.bereaved[f.DeploymentID]; !deleted { // what outlives a deleted one is among all
+			if d := m.deployments[f.DeploymentID]; d != nil {
+				consider(&d.runs)
+			} else {
+				consider(nil)
+			}
+		}
 	}
 	if f.ParentID != uuid.Nil {
 		consider(m.children[f.ParentID])
@@ -205,6 +209,10 @@ func hasAll(tags, wanted []string) bool {
 
 // ListDeployments implements [DeploymentStore].
 func (m *MemoryStore) ListDeployments(ctx context.Context, f DeploymentFilter) (Page[*DeploymentRecord], error) {
+	flow, name, ok := strings.Cut(f.Cursor, "/")
+	if !ok && f.Cursor != "" {
+		return Page[*DeploymentRecord]{}, errBadCursor(f.Cursor)
+	}
 	if err := m.lock(ctx); err != nil {
 		return Page[*DeploymentRecord]{}, err
 	}
@@ -212,7 +220,6 @@ func (m *MemoryStore) ListDeployments(ctx context.Context, f DeploymentFilter) (
 	limit := pageSize(f.Limit)
 	var page Page[*DeploymentRecord]
 	var last string
-	flow, name, _ := strings.Cut(f.Cursor, "/")
 	for d := range m.handles.AscendFrom(func(d *memoryDeployment) bool {
 		return f.Cursor == "" || cmp.Or(strings.Compare(d.record.Flow, flow), strings.Compare(d.record.Name, name)) > 0
 	}) {

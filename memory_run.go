@@ -38,6 +38,8 @@ type memoryRun struct {
 	turn             int64 // in the limit's queue
 	attempt, crashes int
 
+	settled StateType // what the update asked for that ended the newest claim; "" if none did
+
 	auto   bool
 	parked bool // in the limit's queue
 	slot   bool // holds a slot of the limit
@@ -46,17 +48,29 @@ type memoryRun struct {
 func compareRunIDs(a, b *memoryRun) int { return compareIDs(a.id, b.id) }
 
 func compareClaims(a, b *memoryRun) int {
-	return cmp.Or(cmp.Compare(a.claimable, b.claimable), cmp.Compare(a.due, b.due), compareRunIDs(a, b))
+	if c := cmp.Compare(a.claimable, b.claimable); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.due, b.due); c != 0 {
+		return c
+	}
+	return compareRunIDs(a, b)
 }
 
 func compareInstants(a, b *memoryRun) int { return cmp.Compare(a.scheduled, b.scheduled) }
 
 func compareLeases(a, b *memoryRun) int {
-	return cmp.Or(cmp.Compare(a.lease, b.lease), compareRunIDs(a, b))
+	if c := cmp.Compare(a.lease, b.lease); c != 0 {
+		return c
+	}
+	return compareRunIDs(a, b)
 }
 
 func compareEnds(a, b *memoryRun) int {
-	return cmp.Or(cmp.Compare(a.end, b.end), compareRunIDs(a, b))
+	if c := cmp.Compare(a.end, b.end); c != 0 {
+		return c
+	}
+	return compareRunIDs(a, b)
 }
 
 func (r *memoryRun) state() State    { return r.history[len(r.history)-1] }
@@ -161,17 +175,30 @@ func (m *MemoryStore) advance(r *memoryRun, next State) {
 // tryAdvance appends a state if the machine lists the step.
 func (m *MemoryStore) tryAdvance(r *memoryRun, next State) error {
 	before := r.state().Type
+	if err := r.appendState(next); err != nil {
+		return err
+	}
+	m.restate(r, before)
+	return nil
+}
+
+// appendState appends a state and leaves the index by state to restate.
+func (r *memoryRun) appendState(next State) error {
 	history, err := AppendState(r.history, next)
 	if err != nil {
 		return fmt.Errorf("run %s: %w", r.id, err)
 	}
 	r.history = history
-	if before != next.Type {
+	return nil
+}
+
+// restate moves a run to where its state belongs.
+func (m *MemoryStore) restate(r *memoryRun, before StateType) {
+	if after := r.state().Type; after != before {
 		m.inState(before).Delete(r)
-		m.inState(next.Type).Insert(r)
+		m.inState(after).Insert(r)
 	}
 	m.hintRun(r.id)
-	return nil
 }
 
 // finish makes a run terminal and lets retention take what there is too much of.
@@ -194,11 +221,11 @@ func (m *MemoryStore) finished(r *memoryRun) {
 // forget removes a finished run and the runs inside it; its instant stays decided.
 func (m *MemoryStore) forget(r *memoryRun) {
 	if s := r.schedule; s != nil {
-		s.watermark = max(s.watermark, min(r.scheduled, s.planned))
+		s.bury(r)
 	}
 	if inside := m.children[r.id]; inside != nil {
 		for _, child := range slices.Collect(inside.Ascend()) {
-			m.remove(child)
+			m.forget(child)
 		}
 	}
 	m.remove(r)

@@ -23,7 +23,8 @@ type memoryRunner struct {
 func (r *memoryRunner) liveAt(now micros) bool { return toMicros(r.record.Until) >= now }
 
 // lane is a claim queue of deployments: of one priority, and served by one set of runners, so that no claim meets a run that it
-// may not take. The heap is ordered by the time at which the first of each deployment's runs becomes claimable.
+// may not take. All of them have a limit, or none has, so that the heap, which is ordered by the time at which the first of each
+// deployment's runs becomes claimable, has them in the order in which they are due.
 type lane struct {
 	key      string
 	priority int
@@ -122,6 +123,7 @@ func (m *MemoryStore) leaveLane(d *memoryDeployment) {
 func laneKey(d *memoryDeployment) string {
 	var b strings.Builder
 	b.WriteString(strconv.Itoa(d.record.Priority))
+	b.WriteString(strconv.FormatBool(d.limit != nil))
 	for _, r := range d.servers {
 		b.Write(r.record.ID[:])
 	}
@@ -137,6 +139,11 @@ func (d *memoryDeployment) liveServers(now micros, but uuid.UUID) []*memoryRunne
 		}
 	}
 	return live
+}
+
+// servedAt reports whether some runner's lease on the deployment has not ended.
+func (d *memoryDeployment) servedAt(now micros) bool {
+	return slices.ContainsFunc(d.servers, func(r *memoryRunner) bool { return r.liveAt(now) })
 }
 
 func names(runners []*memoryRunner) []string {
@@ -160,15 +167,20 @@ func (m *MemoryStore) RegisterRunner(ctx context.Context, p RegisterRunnerParams
 		}
 	}
 	now := toMicros(p.Now)
+	record := p.Runner
+	record.Started, record.SeenAt, record.Until = instant(record.Started), instant(record.SeenAt), instant(record.Until)
+	record.Deployments = len(served)
 	r := m.runners[p.Runner.ID]
 	if r == nil {
-		r = &memoryRunner{record: p.Runner, deployments: make(map[*memoryDeployment]struct{}, len(served))}
+		r = &memoryRunner{record: record, deployments: make(map[*memoryDeployment]struct{}, len(served))}
 		m.runners[p.Runner.ID] = r
 	}
 	var unserved []uuid.UUID
 	for _, d := range served {
-		if len(d.liveServers(now, uuid.Nil)) == 0 {
+		if len(d.liveServers(now, p.Runner.ID)) == 0 {
 			unserved = append(unserved, d.record.ID)
+		}
+		if !d.servedAt(now) {
 			m.openGap(d, now)
 		}
 		m.changePause(d, now, func() { d.pause.Shutdown = false })
@@ -177,8 +189,7 @@ func (m *MemoryStore) RegisterRunner(ctx context.Context, p RegisterRunnerParams
 	for _, d := range served {
 		m.startServing(r, d)
 	}
-	r.record = p.Runner
-	r.record.Deployments = len(served)
+	r.record = record
 	m.dropOldRunners(now)
 	m.hintWork = true
 	return unserved, nil
@@ -257,13 +268,13 @@ func (m *MemoryStore) HeartbeatRunner(ctx context.Context, p HeartbeatParams) er
 	}
 	if now := toMicros(p.Now); !r.liveAt(now) {
 		for d := range r.deployments {
-			if len(d.liveServers(now, uuid.Nil)) == 0 {
+			if !d.servedAt(now) {
 				m.openGap(d, now)
 			}
 		}
 		m.hintWork = true
 	}
-	r.record.SeenAt, r.record.Until = p.SeenAt, p.Until
+	r.record.SeenAt, r.record.Until = instant(p.SeenAt), instant(p.Until)
 	return nil
 }
 
@@ -280,8 +291,8 @@ func (m *MemoryStore) RemoveRunner(ctx context.Context, p RemoveRunnerParams) er
 		return nil
 	}
 	now := toMicros(p.Now)
-	if r.record.SeenAt = earlier(r.record.SeenAt, p.Now); r.liveAt(now) {
-		r.record.SeenAt = p.Now
+	if r.record.SeenAt = earlier(r.record.SeenAt, now.time()); r.liveAt(now) {
+		r.record.SeenAt = now.time()
 	}
 	left := make([]*memoryDeployment, 0, len(r.deployments))
 	for d := range r.deployments {
@@ -290,7 +301,7 @@ func (m *MemoryStore) RemoveRunner(ctx context.Context, p RemoveRunnerParams) er
 	m.stopServing(r, nil)
 	delete(m.runners, p.Runner)
 	for _, d := range left {
-		if p.Pause && len(d.liveServers(now, uuid.Nil)) == 0 {
+		if p.Pause && !d.servedAt(now) {
 			m.changePause(d, now, func() { d.pause.Shutdown = true })
 		}
 	}

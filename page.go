@@ -40,7 +40,11 @@ func parseCursor(text string) (pageCursor, error) {
 			return pageCursor{k, u}, nil
 		}
 	}
-	return pageCursor{}, fmt.Errorf("provost: cursor %q is not one that a page gave; pass Page.Next as it came", text)
+	return pageCursor{}, errBadCursor(text)
+}
+
+func errBadCursor(text string) error {
+	return fmt.Errorf("provost: cursor %q is not one that a page gave; pass Page.Next as it came", text)
 }
 
 func errBadSort(s RunSort) error {

@@ -196,33 +196,29 @@ func (b *planBuilder) countUntil(first, until time.Time) (last time.Time, count 
 // full reports that this plan has made as many runs as a plan may. What is left is dealt with by the next one.
 func (b *planBuilder) full() bool { return len(b.plan.Runs) >= maxPlanned }
 
-// ahead materialises the next runs, and says when to plan again: when the first of them is due, or as soon as less than
-// planAhead is covered.
+// ahead materialises the next runs: so many that upcomingRuns of them are left when those that may be claimed by now are. It says
+// when to plan again: when the next one may be claimed, half a second before it starts and so out of its way, or as soon as
+// little more than a second is covered.
 func (b *planBuilder) ahead() {
-	var upcoming []time.Time
-	at := b.plan.Planned
-	if !at.After(b.now) {
-		at = b.now
-	} else {
-		upcoming = b.item.Schedule.Between(b.now, at)
-	}
+	claimable := b.now.Add(ClaimAhead)
+	at := latestOf(b.plan.Planned, b.now)
+	upcoming := b.item.Schedule.Between(claimable, at)
 	for !b.full() {
 		next, ok := b.item.Schedule.Next(at)
-		if !ok || (len(upcoming) >= upcomingRuns && next.Sub(b.now) > planAhead) {
-			break
+		if !ok {
+			return // the schedule ends
 		}
-		upcoming = append(upcoming, next)
+		if n := len(upcoming); n >= upcomingRuns && next.Sub(b.now) > planAhead {
+			b.plan.PlanTime = earliestOf(upcoming[n-upcomingRuns].Add(-ClaimAhead), next.Add(-planAhead/2))
+			return
+		}
+		if next.After(claimable) {
+			upcoming = append(upcoming, next)
+		}
 		b.add(next)
 		at = next
 	}
-	switch n := len(upcoming); {
-	case b.full():
-		b.plan.PlanTime = b.now
-	case n < upcomingRuns: // the schedule ends
-		b.plan.PlanTime = time.Time{}
-	default:
-		b.plan.PlanTime = earliestOf(upcoming[n-upcomingRuns], upcoming[n-1].Add(-planAhead/2))
-	}
+	b.plan.PlanTime = b.now
 }
 
 func (b *planBuilder) pausedPlanTime() time.Time {

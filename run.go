@@ -139,19 +139,19 @@ func (s State) String() string {
 
 // newState is a state under its type's own name.
 func newState(t StateType, at time.Time, message string) State {
-	return State{Type: t, Name: stateNames[t], Message: message, Timestamp: at}
+	return State{Type: t, Name: stateNames[t], Message: message, Timestamp: instant(at)}
 }
 
 // namedState is a state under a name of the Name constants.
 func namedState(t StateType, name string, at time.Time, message string) State {
-	return State{Type: t, Name: name, Message: message, Timestamp: at}
+	return State{Type: t, Name: name, Message: message, Timestamp: instant(at)}
 }
 
 // maxHistory bounds a run's history. Past it the oldest states but the first make way.
 const maxHistory = 100
 
 // AppendState is how every store extends a run's history: it returns the history with next at its end, or an error that
-// wraps [ErrConflict] if the state machine does not list that step. A timestamp that is not after its predecessor's is moved
+// wraps [ErrConflict] if the state machine does not list that step. Timestamps are cut to whole microseconds. One that is not after its predecessor's is moved
 // one microsecond past it, so that histories are strictly ordered whatever the clocks of two runners say.
 func AppendState(history []State, next State) ([]State, error) {
 	var last State
@@ -164,7 +164,7 @@ func AppendState(history []State, next State) ([]State, error) {
 	if next.Name == "" {
 		next.Name = stateNames[next.Type]
 	}
-	if !next.Timestamp.After(last.Timestamp) {
+	if next.Timestamp = instant(next.Timestamp); !next.Timestamp.After(last.Timestamp) {
 		next.Timestamp = last.Timestamp.Add(time.Microsecond)
 	}
 	if len(history) >= maxHistory {

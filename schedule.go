@@ -62,6 +62,7 @@ type timing interface {
 	Next(after time.Time) (time.Time, bool)
 	Prev(before time.Time) (time.Time, bool)
 	Describe() string
+	Expr() string
 }
 
 // CatchUpPolicy says what becomes of the instants that pass while no runner serves the deployment.
@@ -303,6 +304,9 @@ func (s Schedule) Key() string {
 	}
 	timing := *s.spec
 	timing.paused, timing.catchUp, timing.window, timing.jitter = false, "", 0, 0
+	if timing.kind == cronSchedule && timing.err == nil {
+		timing.expr = timing.timing.Expr() // @daily and 0 0 * * * are one timing
+	}
 	if x := timing.extra; x != nil {
 		bare := *x
 		bare.parameters = nil
@@ -314,6 +318,15 @@ func (s Schedule) Key() string {
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:6])
+}
+
+// Expr is the canonical expression of the timing alone: the five fields of a cron schedule in numbers, the interval as
+// time.Duration writes it, the rule, or the instant. It is "" for a faulty schedule.
+func (s Schedule) Expr() string {
+	if s.Err() != nil {
+		return ""
+	}
+	return s.spec.timing.Expr()
 }
 
 // String is the schedule in plain English: "every weekday at 02:00, Europe/Berlin".
@@ -444,7 +457,7 @@ func sharedCron(expr string, zone *recur.Zone, dayAnd bool) (timing, error) {
 	return c, nil
 }
 
-const maxSharedCrons = 1000
+const maxSharedCrons = 4096
 
 var crons struct {
 	sync.Mutex
@@ -531,6 +544,8 @@ func (o once) Next(after time.Time) (time.Time, bool) {
 func (o once) Prev(before time.Time) (time.Time, bool) {
 	return time.Time(o), time.Time(o).Before(before)
 }
+
+func (o once) Expr() string { return time.Time(o).Format(time.RFC3339Nano) }
 
 func (o once) Describe() string { return "once at " + time.Time(o).Format(time.RFC3339) }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,7 +35,10 @@ type server struct {
 	wakeKeeper chan struct{} // a cancellation is asked for, or there are leases to renew
 	settler    *settler
 
-	running sync.WaitGroup // executions, and batches that wait for their instant
+	crew      crew
+	launching atomic.Int64 // launched runs that have not got as far as their first line
+
+	running sync.WaitGroup // executions, those that wait for their instant too, and the crew's goroutines
 	hooks   sync.WaitGroup
 
 	// mu guards what follows; nothing blocks under it.

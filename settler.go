@@ -121,7 +121,7 @@ func (s *server) settleLoop(ctx context.Context) {
 		if !closing {
 			select {
 			case <-s.settler.wake:
-				runtime.Gosched() // let what is under way end, so that the batch is a larger one
+				s.yieldToStarts()
 			case <-s.settler.closed:
 				closing = true
 			}
@@ -141,6 +141,18 @@ func (s *server) settleLoop(ctx context.Context) {
 		}
 		sleep(ctx, min(maxBackoff, minBackoff<<min(failures-1, 10)))
 		signal(s.settler.wake)
+	}
+}
+
+// maxYield bounds how long the settler stands back from a burst of starts.
+const maxYield = 20 * time.Millisecond
+
+// yieldToStarts lets launched runs begin before the ends of others are written, so that a burst of starts is not late for them;
+// and it lets short runs end, so that the batch is a larger one.
+func (s *server) yieldToStarts() {
+	runtime.Gosched()
+	for began := time.Now(); s.launching.Load() > 0 && time.Since(began) < maxYield; {
+		runtime.Gosched()
 	}
 }
 

@@ -120,9 +120,13 @@ func (s *Schema) Defaults() map[string]any {
 func (s *Schema) Empty() bool { return s.root.fits(map[string]any{}) }
 
 func sorted(problems []*Problem) []*Problem {
+	sortProblems(problems)
+	problems = slices.CompactFunc(problems, func(a, b *Problem) bool { return *a == *b })
+	return problems[:min(len(problems), MaxProblems)]
+}
+
+func sortProblems(problems []*Problem) {
 	slices.SortFunc(problems, func(a, b *Problem) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Reason, b.Reason))
 	})
-	problems = slices.CompactFunc(problems, func(a, b *Problem) bool { return *a == *b })
-	return problems[:min(len(problems), MaxProblems)]
 }

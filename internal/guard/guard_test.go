@@ -147,6 +147,7 @@ func TestValidateBoundsHostileValues(t *testing.T) {
 		{"large", `{"type":"integer"}`, strings.Repeat("x", MaxValue), "the limit is 524288"},
 		{"too many items", `{"maxItems":2,"items":{"type":"string"}}`, ones, "at most 2 items, got 200000"},
 		{"many wrong items", `{"items":{"type":"string"}}`, ones, "takes more than"},
+		{"many items that fit no alternative", `{"items":{"oneOf":[{"type":"string"},{"type":"null"}]}}`, ones[:24_000], "expected text"},
 		{"multiplying recursion", `{"properties":{"a":{"allOf":[{"$ref":"#"},{"$ref":"#"}]}},"minProperties":1}`, deep, "takes more than"},
 		{"patterns compiled for each key", `{"patternProperties":{"\\pL{100}":{}},"minProperties":1}`, keys(40_000), "takes more than"},
 		{"slow pattern", `{"pattern":"^(.?){900}$"}`, strings.Repeat("x", 500_000), "takes more than"},
@@ -186,7 +187,7 @@ func TestProblems(t *testing.T) {
 			"at": {"type": "string", "format": "date-time"},
 			"customer": {"properties": {"address": {"items": {"properties": {"zip": {"type": "string"}}}}}},
 			"size": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-			"even": {"multipleOf": 2},
+			"even": {"multipleOf": 2}, "one": {"oneOf": [{"type": "integer"}, {"type": "number"}]},
 			"nested": {"required": ["n"], "properties": {"n": {"type": "integer"}}}
 		}}`
 	tests := []struct{ value, want string }{
@@ -196,11 +197,12 @@ func TestProblems(t *testing.T) {
 		{`{"region":"europe","limit":11}`, "limit: expected at most 10, got the number 11"},
 		{`{"region":"europe","limit":0.5}`, "limit: expected a whole number, got the number 0.5"},
 		{`{"region":"europe","limt":5}`, "limt: is not a parameter here; did you mean limit?"},
-		{`{"region":"europe","a.b":5}`, `["a.b"]: is not a parameter here; known are at, customer, even, limit, name, nested, region, size`},
+		{`{"region":"europe","a.b":5}`, `["a.b"]: is not a parameter here; known are at, customer, even, limit, name, nested, one, region, size`},
 		{`{"region":"europe","name":"ABCDEFG"}`, `name: expected at most 5 characters, got 7: the text "ABCDEFG"` + "\n" + `name: expected text that matches ^[a-z]+$, got the text "ABCDEFG"`},
 		{`{"region":"europe","at":"12:00:00"}`, `at: expected the format date-time, such as "2026-03-05T14:00:00+01:00"; got the text "12:00:00"`},
 		{`{"region":"europe","customer":{"address":[{},{},{"zip":3}]}}`, `customer.address[2].zip: expected text, got the number 3; write "3" in quotes`},
 		{`{"region":"europe","size":"x"}`, `size: expected a whole number, got the text "x"`},
+		{`{"region":"europe","one":3}`, "one: must fit exactly one of the allowed forms, got the number 3"},
 		{`{"region":"europe","nmae":"x"}`, "nmae: is not a parameter here; did you mean name?"},
 		{`{"region":"europe","nested":{}}`, "nested.n: is required and missing; add a whole number"},
 		{`{"region":"europe","even":3}`, "even: expected a multiple of 2, got the number 3"},

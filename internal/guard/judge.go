@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -88,15 +89,24 @@ func (j judge) problems(root *node, v any) (problems []*Problem) {
 			problems = append(problems, p)
 		}
 	}
-	for _, p := range vague {
-		if !slices.ContainsFunc(problems, func(other *Problem) bool { return strings.HasPrefix(other.Path, p.Path) }) {
-			problems = append(problems, p)
-		}
-	}
+	sortProblems(problems)
+	vague = slices.DeleteFunc(vague, func(p *Problem) bool { return anyAt(problems, p.Path) })
+	problems = append(problems, vague...)
 	if problems == nil && !result.Valid() {
 		problems = []*Problem{{Reason: "does not fit the schema"}}
 	}
 	return problems
+}
+
+// anyAt says that one of the problems, which are sorted, lies at a path or below it.
+func anyAt(problems []*Problem, path string) bool {
+	for _, below := range []string{path, path + ".", path + "["} {
+		i, _ := slices.BinarySearchFunc(problems, below, func(p *Problem, path string) int { return cmp.Compare(p.Path, path) })
+		if i < len(problems) && (problems[i].Path == path || below != path && strings.HasPrefix(problems[i].Path, below)) {
+			return true
+		}
+	}
+	return path == "" && len(problems) > 0
 }
 
 func recoverTo(err *error) {

@@ -39,12 +39,12 @@ func (x *Index[T]) Insert(v T) bool {
 		x.size++
 		return true
 	}
-	b := min(x.block(v), len(x.blocks)-1)
-	block := x.blocks[b]
-	if i := len(block); b == len(x.blocks)-1 && x.compare(block[i-1], v) < 0 {
+	if last := x.blocks[len(x.blocks)-1]; x.compare(last[len(last)-1], v) < 0 { // the common case of what is new
 		x.append(v)
 		return true
 	}
+	b := x.block(v)
+	block := x.blocks[b]
 	i, found := slices.BinarySearchFunc(block, v, x.compare)
 	if found {
 		return false
@@ -79,28 +79,38 @@ func (x *Index[T]) split(b int) {
 
 // Delete removes the value equal to v, false if there is none.
 func (x *Index[T]) Delete(v T) bool {
+	if len(x.blocks) == 0 {
+		return false
+	}
+	if x.compare(x.blocks[0][0], v) == 0 { // the common case of a queue
+		x.deleteAt(0, 0)
+		return true
+	}
 	b := x.block(v)
 	if b == len(x.blocks) {
 		return false
 	}
-	block := x.blocks[b]
-	i, found := slices.BinarySearchFunc(block, v, x.compare)
-	if !found {
-		return false
+	i, found := slices.BinarySearchFunc(x.blocks[b], v, x.compare)
+	if found {
+		x.deleteAt(b, i)
 	}
+	return found
+}
+
+func (x *Index[T]) deleteAt(b, i int) {
 	x.size--
+	block := x.blocks[b]
 	var none T
 	switch {
 	case len(block) == 1:
 		block[0] = none
 		x.blocks = slices.Delete(x.blocks, b, b+1)
-	case i == 0: // the common case of a queue: nothing moves
+	case i == 0: // nothing moves
 		block[0] = none
 		x.blocks[b] = block[1:]
 	default:
 		x.blocks[b] = slices.Delete(block, i, i+1)
 	}
-	return true
 }
 
 // block is the first block whose last value is not before v, len(blocks) if there is none.

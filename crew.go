@@ -1,0 +1,85 @@
+package provost
+
+import (
+	"runtime"
+	"sync"
+)
+
+// crew is the goroutines that execute runs. One that is done with a run takes the next that is ready, with its stack as grown as
+// it is, instead of leaving it to a new goroutine; and before it enters a run it sees to it that another goroutine is on its way
+// for the rest, since a run may block for ever. Short runs so share a few goroutines, long ones have one each.
+type crew struct {
+	// mu guards what follows; nothing blocks under it.
+	mu    sync.Mutex
+	ready []*execution // from next on
+	next  int
+	onWay int // goroutines that were started and have not looked for a run yet
+}
+
+// maxOnWay bounds how many goroutines are started ahead of need.
+var maxOnWay = runtime.GOMAXPROCS(0)
+
+// launch executes runs, as soon as there are processors for them.
+func (s *server) launch(executions []*execution) {
+	s.settler.expect(executions)
+	s.launching.Add(int64(len(executions)))
+	c := &s.crew
+	c.mu.Lock()
+	c.ready = append(c.ready, executions...)
+	start := min(len(executions), maxOnWay-c.onWay)
+	c.onWay += start
+	c.mu.Unlock()
+	for range start {
+		s.startWorker()
+	}
+}
+
+func (s *server) startWorker() {
+	s.running.Add(1)
+	go s.work()
+}
+
+// work executes what is ready until nothing is. A flow that ends its goroutine (runtime.Goexit) is replaced.
+func (s *server) work() {
+	defer s.running.Done()
+	finished := false
+	defer func() {
+		if !finished {
+			s.crew.mu.Lock()
+			s.crew.onWay++
+			s.crew.mu.Unlock()
+			s.startWorker()
+		}
+	}()
+	for arriving := true; ; arriving = false {
+		x, more := s.crew.take(arriving)
+		if x == nil {
+			finished = true
+			return
+		}
+		if more {
+			s.startWorker()
+		}
+		x.run()
+	}
+}
+
+// take gives the next run, nil if none is ready; more says that the caller has to start another goroutine.
+func (c *crew) take(arriving bool) (x *execution, more bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if arriving {
+		c.onWay--
+	}
+	if c.next == len(c.ready) {
+		c.ready, c.next = c.ready[:0], 0
+		return nil, false
+	}
+	x = c.ready[c.next]
+	c.ready[c.next] = nil
+	c.next++
+	if more = c.next < len(c.ready) && c.onWay < maxOnWay; more {
+		c.onWay++
+	}
+	return x, more
+}

@@ -1,0 +1,67 @@
+//go:build unix
+
+package provost_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/provost-go/provost"
+)
+
+// BenchmarkIdle registers 100,000 nightly deployments and then leaves them alone: time until Ready, bytes per deployment in
+// runner and store together, CPU while nothing is due. Run it with -benchtime 1x.
+func BenchmarkIdle(b *testing.B) {
+	const n = 100_000
+	for b.Loop() {
+		noop := provost.NewJob("noop", func(context.Context) error { return nil })
+		deployments := make([]*provost.Deployment, n)
+		for i := range deployments {
+			deployments[i] = &provost.Deployment{
+				Flow: noop, Name: fmt.Sprintf("d%06d", i),
+				Schedules: []provost.Schedule{provost.Cron(fmt.Sprintf("%d %d * * *", i%60, i/60%24)).In("Europe/Berlin")},
+			}
+		}
+		before := heapInUse()
+		ctx, stop := context.WithCancel(context.Background())
+		runner := &provost.Runner{Store: provost.NewMemoryStore(), Logger: slog.New(slog.DiscardHandler)}
+		served := make(chan error, 1)
+		began := time.Now()
+		go func() { served <- runner.Serve(ctx, deployments...) }()
+		<-runner.Ready()
+		b.ReportMetric(time.Since(began).Seconds(), "s-to-ready")
+		b.ReportMetric(float64(heapInUse()-before)/n, "B/deployment")
+
+		const window = 10 * time.Second
+		used := cpuTime(b)
+		time.Sleep(window) // the thing measured, not a synchronisation
+		b.ReportMetric(100*(cpuTime(b)-used).Seconds()/window.Seconds(), "%core-idle")
+		stop()
+		if err := <-served; err != nil {
+			b.Fatal(err)
+		}
+		runtime.KeepAlive(deployments)
+	}
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}

@@ -1,0 +1,150 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// backfill asks for runs of instants.
+func backfill(now time.Time, d *provost.DeploymentRecord, instants ...time.Time) provost.BackfillRunsParams {
+	p := provost.BackfillRunsParams{Now: now, DeploymentID: d.ID, Generation: 1, Schedule: "hourly"}
+	for _, at := range instants {
+		p.Runs = append(p.Runs, provost.PlannedRun{ID: newID(now), ScheduledTime: at, DueTime: now})
+	}
+	return p
+}
+
+func (f *fixture) backfill(p provost.BackfillRunsParams) []*provost.Run {
+	f.Helper()
+	runs, err := f.store.BackfillRuns(f.ctx, p)
+	f.must(err)
+	return runs
+}
+
+func scheduledTimes(runs []*provost.Run) []time.Time {
+	var list []time.Time
+	for _, r := range runs {
+		list = append(list, r.ScheduledTime)
+	}
+	return list
+}
+
+var backfillCases = []testCase{
+	{
+		"Make", "a backfill makes a run of each instant that has none; it is not auto-scheduled",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour))
+			got := f.backfill(backfill(f.base, d, f.at(-2*time.Hour), f.at(-time.Hour), f.at(time.Hour)))
+			expectTimes(f, "made", scheduledTimes(got), f.at(-2*time.Hour), f.at(-time.Hour))
+			for _, run := range got {
+				expect(f, "auto-scheduled", run.AutoScheduled, false)
+				expect(f, "schedule", run.Schedule, "hourly")
+				f.expectState(run.ID, provost.StateScheduled, "Scheduled")
+			}
+			expect(f, "claims", len(f.claim(f.base, r, 10)), 2)
+		},
+	},
+	{
+		"Repeated", "a backfill that is repeated makes nothing",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			s := f.skip(f.at(3*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
+			p := backfill(f.at(3*time.Hour), d, f.at(time.Hour), f.at(2*time.Hour))
+			p.Splits = []provost.SkipSplit{{ID: s.ID}}
+			expect(f, "made", len(f.backfill(p)), 2)
+			f.expectUnchanged("a repeated backfill", func() { f.backfill(p) })
+		},
+	},
+	{
+		"ReopenSkipped", "a run that was skipped is reopened; one that was cancelled by hand is not",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
+			first, second := f.runs(provost.RunFilter{Sort: provost.SoonestDue})[0], f.runs(provost.RunFilter{Sort: provost.SoonestDue})[1]
+			p := f.nextPlan(d)
+			p.Cancel = []time.Time{f.at(time.Hour)}
+			f.write(f.at(time.Hour), p)
+			f.cancel(f.at(time.Hour), second.ID)
+			got := f.backfill(backfill(f.at(3*time.Hour), d, f.at(time.Hour), f.at(2*time.Hour)))
+			if len(got) != 1 || got[0].ID != first.ID {
+				f.Fatalf("got %d runs, want the skipped one reopened", len(got))
+			}
+			expect(f, "auto-scheduled", got[0].AutoScheduled, false)
+			expect(f, "is over", !got[0].EndTime.IsZero(), false)
+			expect(f, "history", len(got[0].History), 3)
+			expectSame(f, "claims", claimed(f.claim(f.at(3*time.Hour), r, 10)), first.ID)
+		},
+	},
+	{
+		"Split", "an instant inside a skip range is taken out of it as Splits says",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			s := f.skip(f.at(5*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(5*time.Hour))
+			left := f.skipRange(d, provost.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
+			right := f.skipRange(d, provost.SkipMissed, f.at(4*time.Hour), f.at(5*time.Hour))
+			p := backfill(f.at(5*time.Hour), d, f.at(3*time.Hour))
+			p.Splits = []provost.SkipSplit{{ID: s.ID, Into: []provost.Skip{left, right}}}
+			expect(f, "made", len(f.backfill(p)), 1)
+			expectSame(f, "skips", f.skips(d), right, left)
+			expectTime(f, "watermark", f.schedule(d).Watermark, f.at(5*time.Hour))
+		},
+	},
+	{
+		"SplitGone", "a backfill whose skip range is gone is ErrConflict and makes nothing",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			s := f.skip(f.at(5*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(5*time.Hour))
+			p := backfill(f.at(5*time.Hour), d, f.at(time.Hour))
+			p.Splits = []provost.SkipSplit{{ID: s.ID}, {ID: uuid.New()}}
+			f.expectUnchanged("a refused backfill", func() {
+				_, err := f.store.BackfillRuns(f.ctx, p)
+				f.wantErr("BackfillRuns", err, provost.ErrConflict)
+			})
+		},
+	},
+	{
+		"Refused", "a backfill of an unknown deployment or schedule is ErrNotFound, on another generation ErrConflict, of too many an error",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.expectUnchanged("a refused backfill", func() {
+				p := backfill(f.base, d, f.at(-time.Hour))
+				p.DeploymentID = uuid.New()
+				_, err := f.store.BackfillRuns(f.ctx, p)
+				f.wantErr("unknown deployment", err, provost.ErrNotFound)
+				p.DeploymentID, p.Schedule = d.ID, "other"
+				_, err = f.store.BackfillRuns(f.ctx, p)
+				f.wantErr("unknown schedule", err, provost.ErrNotFound)
+				p.Schedule, p.Generation = "hourly", 2
+				_, err = f.store.BackfillRuns(f.ctx, p)
+				f.wantErr("another generation", err, provost.ErrConflict)
+				p = backfill(f.base, d)
+				for i := range provost.MaxBackfill + 1 {
+					at := f.at(-time.Duration(i+1) * time.Hour)
+					p.Runs = append(p.Runs, provost.PlannedRun{ID: newID(at), ScheduledTime: at, DueTime: f.base})
+				}
+				if _, err = f.store.BackfillRuns(f.ctx, p); err == nil {
+					f.Error("more than MaxBackfill: got no error")
+				}
+			})
+		},
+	},
+	{
+		"KeptByReset", "runs of a backfill are not auto-scheduled, so that a pause leaves them",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			f.backfill(backfill(f.base, d, f.at(time.Hour)))
+			f.pause(f.base, d, "", yes())
+			expectTimes(f, "runs", f.instants(d), f.at(time.Hour))
+		},
+	},
+}

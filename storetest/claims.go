@@ -1,0 +1,404 @@
+package storetest
+
+import (
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+var claimCases = []testCase{
+	{
+		"Claim", "a claim makes a run PENDING under a lease, and carries all that is needed to execute it",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule, func(r *provost.DeploymentRecord) { r.Tags = []string{"red"} })
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour))
+			c := f.claimOne(f.at(time.Hour), r, longTTL)
+			run := f.run(c.RunID)
+			expect(f, "token is set", c.Token != 0, true)
+			expect(f, "deployment", c.DeploymentID, d.ID)
+			expect(f, "generation", c.Generation, 1)
+			expect(f, "name", c.Name, run.Name)
+			expect(f, "schedule", c.Schedule, "hourly")
+			expectSame(f, "tags", c.Tags, "red")
+			expectTime(f, "scheduled", c.ScheduledTime, f.at(time.Hour))
+			expectTime(f, "due", c.DueTime, f.at(time.Hour))
+			expect(f, "attempts before", c.Attempt, 0)
+			expect(f, "runner", run.Runner, "runner")
+			f.expectState(c.RunID, provost.StatePending, "Pending")
+			expectTime(f, "state's timestamp", run.State.Timestamp, f.at(time.Hour))
+		},
+	},
+	{
+		"Order", "higher priority is claimed first, then what is due earlier",
+		func(f *fixture) {
+			low := f.deploy("low", func(r *provost.DeploymentRecord) { r.Priority = -1 })
+			middle := f.deploy("middle")
+			high := f.deploy("high", func(r *provost.DeploymentRecord) { r.Priority = 1 })
+			r := f.serve(f.base, low, middle, high)
+			var want []uuid.UUID
+			for _, d := range []*provost.DeploymentRecord{low, high, middle} {
+				for i := range 2 {
+					p := byHand(f.base, d)
+					p.DueTime = f.at(-time.Duration(i) * time.Minute)
+					want = append(want, f.create(p).ID)
+				}
+			}
+			want = []uuid.UUID{want[3], want[2], want[5], want[4], want[1], want[0]}
+			expectSame(f, "first claims", claimed(f.claim(f.base, r, 4)), want[:4]...)
+			expectSame(f, "the rest", claimed(f.claim(f.base, r, 4)), want[4:]...)
+		},
+	},
+	{
+		"OrderAcrossRunners", "what is due earlier is claimed first also among deployments that different runners serve",
+		func(f *fixture) {
+			a, b, c := f.deploy("a"), f.deploy("b"), f.deploy("c")
+			r := f.serve(f.base, a, b, c)
+			f.serve(f.base, b)
+			f.serve(f.base, c)
+			var want []uuid.UUID
+			for i, d := range []*provost.DeploymentRecord{c, a, b, a, c, b} {
+				p := byHand(f.base, d)
+				p.DueTime = f.at(time.Duration(i-10) * time.Minute)
+				want = append(want, f.create(p).ID)
+			}
+			for _, id := range want {
+				expectSame(f, "claim", claimed(f.claim(f.base, r, 1)), id)
+			}
+		},
+	},
+	{
+		"OrderAcrossLimits", "what is due earlier is claimed first whether its deployment has a limit or not",
+		func(f *fixture) {
+			limited, free := f.deploy("limited", withLimit(10)), f.deploy("free")
+			r := f.serve(f.base, limited, free)
+			late, early := byHand(f.base, free), byHand(f.base, limited)
+			early.DueTime, late.DueTime = f.at(-200*time.Millisecond), f.at(-100*time.Millisecond)
+			f.create(late)
+			f.create(early)
+			expectSame(f, "first claim", claimed(f.claim(f.base, r, 1)), early.ID)
+		},
+	},
+	{
+		"Ahead", "a run may be claimed ClaimAhead before it is due and no earlier; where a limit grants it, not before it is due",
+		func(f *fixture) {
+			free, limited := f.deploy("free"), f.deploy("limited", withLimit(1))
+			r := f.serve(f.base, free, limited)
+			due := f.at(time.Hour)
+			for _, d := range []*provost.DeploymentRecord{free, limited} {
+				p := byHand(f.base, d)
+				p.DueTime = due
+				f.create(p)
+			}
+			early := due.Add(-provost.ClaimAhead)
+			claims := f.claimFor(early.Add(-time.Microsecond), r, 10, longTTL)
+			expect(f, "claims too early", len(claims.Runs), 0)
+			expectTime(f, "next", claims.Next, early)
+			claims = f.claimFor(early, r, 10, longTTL)
+			if len(claims.Runs) != 1 || claims.Runs[0].DeploymentID != free.ID {
+				f.Errorf("ahead: got %d claims, want the run without a limit", len(claims.Runs))
+			}
+			expectTime(f, "next", claims.Next, due)
+			claims = f.claimFor(due, r, 10, longTTL)
+			expect(f, "claims when it is due", len(claims.Runs), 1)
+			expect(f, "next is none", claims.Next.IsZero(), true)
+		},
+	},
+	{
+		"Limit", "at most Limit runs are claimed, and Next says that there are more",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			for range 3 {
+				f.createNow(f.base, d)
+			}
+			claims := f.claimFor(f.base, r, 2, longTTL)
+			expect(f, "claims", len(claims.Runs), 2)
+			if claims.Next.IsZero() || claims.Next.After(f.base) {
+				f.Errorf("next: got %s, want a time that has come", claims.Next)
+			}
+		},
+	},
+	{
+		"OnlyServed", "a runner claims only runs of deployments that it serves",
+		func(f *fixture) {
+			mine, theirs := f.deploy("mine"), f.deploy("theirs", func(r *provost.DeploymentRecord) { r.Priority = 9 })
+			r := f.serve(f.base, mine)
+			f.serve(f.base, theirs)
+			want := f.createNow(f.base, mine).ID
+			f.createNow(f.base, theirs)
+			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), want)
+		},
+	},
+	{
+		"PriorityChanges", "a new priority counts for runs that are there already",
+		func(f *fixture) {
+			a, b := f.deploy("a"), f.deploy("b")
+			r := f.serve(f.base, a, b)
+			f.createNow(f.base, a)
+			want := f.createNow(f.base, b).ID
+			f.register(f.base, declare("b", func(r *provost.DeploymentRecord) { r.Priority = 1 }))
+			expectSame(f, "first claim", claimed(f.claim(f.base, r, 1)), want)
+		},
+	},
+	{
+		"Token", "the token of a run rises with each claim",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			var last int64
+			for i := range 3 {
+				c := f.claimOne(f.base, r, longTTL)
+				if i > 0 && c.Token <= last {
+					f.Errorf("token: got %d after %d", c.Token, last)
+				}
+				last = c.Token
+				f.settle(f.base, givenBack(c.Lease, f.base))
+			}
+		},
+	},
+	{
+		"Concurrent", "concurrent claims take each run exactly once",
+		func(f *fixture) {
+			const runs, claimers = 1000, 8
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			for range runs {
+				f.createNow(f.base, d)
+			}
+			taken := make(chan uuid.UUID, 2*runs)
+			var group sync.WaitGroup
+			for range claimers {
+				group.Go(func() {
+					for {
+						claims, err := f.store.ClaimRuns(f.ctx, provost.ClaimRunsParams{Now: f.base, Runner: r.ID, Limit: 7, TTL: longTTL})
+						if err != nil {
+							f.Errorf("ClaimRuns: %v", err)
+							return
+						}
+						if len(claims.Runs) == 0 {
+							return
+						}
+						for _, c := range claims.Runs {
+							taken <- c.RunID
+						}
+					}
+				})
+			}
+			group.Wait()
+			close(taken)
+			times := make(map[uuid.UUID]int)
+			for id := range taken {
+				times[id]++
+			}
+			expect(f, "runs that were claimed", len(times), runs)
+			for id, n := range times {
+				if n != 1 {
+					f.Errorf("run %s was claimed %d times", id, n)
+				}
+			}
+		},
+	},
+}
+
+var leaseCases = []testCase{
+	{
+		"Fenced", "a stale token gives ErrLeaseLost and writes nothing",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			stale := f.claimOne(f.base, r, longTTL).Lease
+			f.settle(f.base, givenBack(stale, f.base))
+			fresh := f.claimOne(f.base, r, longTTL).Lease
+			f.expectUnchanged("writes under a stale token", func() {
+				errs, err := f.trySettle(f.base, ended(stale, f.base, provost.StateCompleted), began(stale, f.base, 1))
+				f.wantErrs("SettleRuns", errs, err, provost.ErrLeaseLost, provost.ErrLeaseLost)
+				errs, err = f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: stale, Lines: []provost.LogRecord{{Message: "late"}}}}})
+				f.wantErrs("AppendLogs", errs, err, provost.ErrLeaseLost)
+				renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []provost.Lease{stale, fresh}})
+				f.must(err)
+				expectSame(f, "lost", renewal.Lost, stale.RunID)
+			})
+			f.settle(f.base, ended(fresh, f.base, provost.StateCompleted))
+		},
+	},
+	{
+		"FencedUnclaimed", "the token of a claim that is over gives ErrLeaseLost, also while nobody holds the run",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, leaseTTL)
+			now := f.afterLease(f.base)
+			f.reap(now)
+			f.expectUnchanged("writes under a lease that has ended", func() {
+				errs, err := f.trySettle(now, ended(c.Lease, now, provost.StateCompleted))
+				f.wantErrs("SettleRuns", errs, err, provost.ErrLeaseLost)
+				errs, err = f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: c.Lease}}})
+				f.wantErrs("AppendLogs", errs, err, provost.ErrLeaseLost)
+			})
+		},
+	},
+	{
+		"Renew", "a renewed lease lasts until TTL from then",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			claims := f.claimFor(f.base, r, 2, leaseTTL).Runs
+			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []provost.Lease{claims[0].Lease}})
+			f.must(err)
+			expect(f, "lost", len(renewal.Lost), 0)
+			reaped := f.reap(f.afterLease(f.base))
+			if len(reaped.Runs) != 1 || reaped.Runs[0].ID != claims[1].RunID {
+				f.Errorf("reaped: got %d runs, want the one that was not renewed", len(reaped.Runs))
+			}
+			if reaped.Next.IsZero() {
+				f.Error("next: got none, want the end of the renewed lease")
+			}
+		},
+	},
+	{
+		"RenewEnded", "a lease that has ended cannot be renewed; nor can that of a run that is settled or unknown",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			settled := f.claimOne(f.base, r, longTTL)
+			f.settle(f.base, ended(settled.Lease, f.base, provost.StateCompleted))
+			f.createNow(f.base, d)
+			late := f.claimOne(f.base, r, leaseTTL)
+			unknown := provost.Lease{RunID: uuid.New(), Token: 1}
+			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{
+				Now: f.afterLease(f.base), TTL: longTTL, Leases: []provost.Lease{settled.Lease, late.Lease, unknown},
+			})
+			f.must(err)
+			expectSame(f, "lost", renewal.Lost, settled.RunID, late.RunID, unknown.RunID)
+		},
+	},
+	{
+		"RenewTellsCancel", "a renewal names the runs that somebody wants cancelled",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			claims := f.claim(f.base, r, 2)
+			f.cancel(f.base, claims[1].RunID)
+			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []provost.Lease{claims[0].Lease, claims[1].Lease}})
+			f.must(err)
+			expect(f, "lost", len(renewal.Lost), 0)
+			expectSame(f, "to cancel", renewal.Cancel, claims[1].RunID)
+		},
+	},
+	{
+		"Reap", "a run whose lease has ended becomes SCHEDULED/AwaitingRetry, due at once, its crash counted and in the message",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, leaseTTL)
+			f.begin(f.base, c.Lease, 1)
+			expect(f, "reaped too early", len(f.reap(f.base).Runs), 0)
+			now := f.afterLease(f.base)
+			reaped := f.reap(now)
+			if len(reaped.Runs) != 1 {
+				f.Fatalf("reaped %d runs, want 1", len(reaped.Runs))
+			}
+			run := reaped.Runs[0]
+			expect(f, "state", run.State.Type, provost.StateScheduled)
+			expect(f, "name", run.State.Name, provost.NameAwaitingRetry)
+			expect(f, "message is set", run.State.Message != "", true)
+			expect(f, "crashes", run.Crashes, 1)
+			expect(f, "attempt", run.Attempt, 1)
+			expectTime(f, "due", run.DueTime, now)
+			expect(f, "next is none", reaped.Next.IsZero(), true)
+			f.expectUnchanged("a repeated reaping", func() { expect(f, "reaped", len(f.reap(now).Runs), 0) })
+			expect(f, "attempts before", f.claimOne(now, r, longTTL).Attempt, 1)
+		},
+	},
+	{
+		"ReapMaxCrashes", "a run that has crashed MaxCrashes times becomes CRASHED, once and for all",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			run := f.createNow(f.base, d)
+			now := f.base
+			for i := range provost.MaxCrashes {
+				c := f.claimOne(now, r, leaseTTL)
+				f.begin(now, c.Lease, i+1)
+				now = f.afterLease(now)
+				f.reap(now)
+			}
+			f.expectState(run.ID, provost.StateCrashed, "Crashed")
+			expect(f, "crashes", f.run(run.ID).Crashes, provost.MaxCrashes)
+			expect(f, "is over", !f.run(run.ID).EndTime.IsZero(), true)
+			expect(f, "claims", len(f.claim(now, r, 10)), 0)
+		},
+	},
+	{
+		"ReapAtMostOnce", "under AtMostOnce a run that had begun becomes CRASHED, one that had not runs again",
+		func(f *fixture) {
+			d := f.deploy("a", func(r *provost.DeploymentRecord) { r.AtMostOnce = true })
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			claims := f.claimFor(f.base, r, 2, leaseTTL).Runs
+			f.begin(f.base, claims[0].Lease, 1)
+			f.reap(f.afterLease(f.base))
+			f.expectState(claims[0].RunID, provost.StateCrashed, "Crashed")
+			f.expectState(claims[1].RunID, provost.StateScheduled, provost.NameAwaitingRetry)
+		},
+	},
+	{
+		"ReapCancelling", "a run in CANCELLING whose lease has ended becomes CANCELLED",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, leaseTTL)
+			f.begin(f.base, c.Lease, 1)
+			f.cancel(f.base, c.RunID)
+			f.reap(f.afterLease(f.base))
+			f.expectState(c.RunID, provost.StateCancelled, "Cancelled")
+		},
+	},
+	{
+		"ReapLimit", "ReapLeases deals with at most Limit leases, and Next says that there are more",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			for range 3 {
+				f.createNow(f.base, d)
+			}
+			f.claimFor(f.base, r, 3, leaseTTL)
+			now := f.afterLease(f.base)
+			reaped, err := f.store.ReapLeases(f.ctx, provost.ReapLeasesParams{Now: now, Limit: 2})
+			f.must(err)
+			expect(f, "reaped", len(reaped.Runs), 2)
+			expect(f, "next is none", reaped.Next.IsZero(), false)
+			expect(f, "reaped after it", len(f.reap(now).Runs), 1)
+		},
+	},
+	{
+		"ReapNext", "Next is when the next lease ends",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			expect(f, "next is none", f.reap(f.base).Next.IsZero(), true)
+			f.createNow(f.base, d)
+			f.claimOne(f.base, r, longTTL)
+			next := f.reap(f.base).Next
+			if f.local {
+				expectTime(f, "next", next, f.at(longTTL))
+			}
+			expect(f, "next is none", next.IsZero(), false)
+		},
+	},
+}

@@ -1,0 +1,370 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+var deploymentCases = []testCase{
+	{
+		"Create", "a declaration that the store does not know is stored at generation 1, with its flow",
+		func(f *fixture) {
+			d := declare("a", withSchedule)
+			got := f.register(f.base, d)[0]
+			expect(f, "change", got.Change, provost.Created)
+			expect(f, "ID", got.ID, d.ID)
+			expect(f, "generation", got.Generation, 1)
+			stored := f.deployment(d.ID)
+			expect(f, "generation", stored.Generation, 1)
+			expect(f, "digest", stored.Digest, d.Digest)
+			expect(f, "fields that differ", len(stored.Diff(d)), 0)
+			expectTime(f, "created", stored.Created, f.base)
+			expectTime(f, "updated", stored.Updated, f.base)
+			expectTime(f, "watermark", stored.Schedules[0].Watermark, f.base)
+			expectTime(f, "planned", stored.Schedules[0].Planned, f.base)
+			flows, err := f.store.ListFlows(f.ctx, provost.FlowFilter{})
+			f.must(err)
+			if len(flows.Items) != 1 || flows.Items[0].Name != "etl" || flows.Items[0].ID != d.FlowID {
+				f.Errorf("flows: got %v, want etl alone", flows.Items)
+			}
+		},
+	},
+	{
+		"Unchanged", "a declaration whose digest equals the stored one writes nothing",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.expectUnchanged("an equal declaration", func() {
+				got := f.register(f.at(time.Hour), declare("a", withSchedule))[0]
+				expect(f, "change", got.Change, provost.Unchanged)
+				expect(f, "generation", got.Generation, 1)
+			})
+			expectTime(f, "updated", f.deployment(d.ID).Updated, f.base)
+		},
+	},
+	{
+		"Version", "a new Version alone is stamped without raising the generation or touching runs",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour))
+			got := f.register(f.at(time.Minute), declare("a", withSchedule, func(r *provost.DeploymentRecord) { r.Version = "2" }))[0]
+			expect(f, "change", got.Change, provost.Unchanged)
+			stored := f.deployment(d.ID)
+			expect(f, "version", stored.Version, "2")
+			expect(f, "generation", stored.Generation, 1)
+			expectTimes(f, "runs", f.instants(d), f.at(time.Hour))
+		},
+	},
+	{
+		"Replace", "a different declaration replaces the stored one at generation + 1 and is told what it replaced",
+		func(f *fixture) {
+			d := f.deploy("a")
+			f.registerRunner(f.base, f.runner("other", f.base, f.at(forever)), d)
+			changed := declare("a", func(r *provost.DeploymentRecord) { r.Description = "new" })
+			got := f.register(f.at(time.Minute), changed)[0]
+			expect(f, "change", got.Change, provost.Updated)
+			expect(f, "generation", got.Generation, 2)
+			expectSame(f, "served by", got.ServedBy, "other")
+			if got.Previous == nil {
+				f.Fatal("the replaced declaration is missing")
+			}
+			expectSame(f, "fields that differ", got.Previous.Diff(changed), "Description")
+			stored := f.deployment(d.ID)
+			expect(f, "description", stored.Description, "new")
+			expect(f, "generation", stored.Generation, 2)
+			expectTime(f, "created", stored.Created, f.base)
+			expectTime(f, "updated", stored.Updated, f.at(time.Minute))
+		},
+	},
+	{
+		"ReplaceRepeated", "a registration that is repeated is a success that changes nothing",
+		func(f *fixture) {
+			f.deploy("a")
+			changed := declare("a", func(r *provost.DeploymentRecord) { r.Description = "new" })
+			f.register(f.at(time.Minute), changed)
+			f.expectUnchanged("a repeated registration", func() {
+				expect(f, "generation", f.register(f.at(time.Minute), changed)[0].Generation, 2)
+			})
+		},
+	},
+	{
+		"ReplaceRemovesFuture", "a replacement removes the future, unstarted, auto-scheduled runs, and no others",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour), f.at(3*time.Hour), f.at(4*time.Hour))
+			started := f.claimOne(f.at(time.Hour), r, longTTL)
+			manual := byHand(f.at(time.Hour), d)
+			manual.ScheduledTime, manual.DueTime = f.at(5*time.Hour), f.at(5*time.Hour)
+			f.create(manual)
+			f.register(f.at(2*time.Hour), declare("a", withSchedule, func(r *provost.DeploymentRecord) { r.Description = "new" }))
+			expectTimes(f, "runs", f.instants(d), f.at(time.Hour), f.at(2*time.Hour), f.at(5*time.Hour))
+			f.expectState(started.RunID, provost.StatePending, "Pending")
+			expectTime(f, "planned", f.schedule(d).Planned, f.at(2*time.Hour))
+		},
+	},
+	{
+		"ReplaceKeepsFinished", "a replacement leaves finished runs alone, those of future instants too, and they get no second run",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
+			f.cancel(f.base, f.runs(provost.RunFilter{})[0].ID)
+			left := f.runs(provost.RunFilter{States: []provost.StateType{provost.StateCancelled}})[0]
+			f.register(f.at(time.Minute), declare("a", withSchedule, func(r *provost.DeploymentRecord) { r.Description = "new" }))
+			f.plan(f.at(time.Minute), d, f.at(time.Hour), f.at(2*time.Hour))
+			expect(f, "runs", len(f.runs(provost.RunFilter{})), 2)
+			f.expectState(left.ID, provost.StateCancelled, "Cancelled")
+		},
+	},
+	{
+		"SchedulesKeepWatermark", "a schedule that keeps its key keeps its watermark and its pause",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			f.skip(f.at(3*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(3*time.Hour))
+			f.pause(f.at(3*time.Hour), d, "hourly", yes())
+			f.register(f.at(time.Hour), declare("a", func(r *provost.DeploymentRecord) {
+				r.Schedules = []provost.ScheduleRecord{{Key: "hourly", Schedule: provost.Every(30 * time.Minute).Named("hourly")}}
+			}))
+			s := f.schedule(d)
+			expectTime(f, "watermark", s.Watermark, f.at(3*time.Hour))
+			if s.Pause.Operator == nil || !*s.Pause.Operator {
+				f.Error("the operator's pause is gone")
+			}
+		},
+	},
+	{
+		"ScheduleReturns", "a schedule that is declared again under its key continues after its watermark",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			f.skip(f.at(3*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(3*time.Hour))
+			f.register(f.at(3*time.Hour), declare("a"))
+			f.register(f.at(time.Hour), declare("a", withSchedule)) // a clock that is behind
+			if s := f.schedule(d); s.Watermark.Before(f.at(3 * time.Hour)) {
+				f.Errorf("watermark: got %s, want at least %s", s.Watermark, f.at(3*time.Hour))
+			}
+		},
+	},
+	{
+		"OperatorPauseLapses", "an operator's pause lapses where the declared value changes, and only there",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.pause(f.base, d, "", yes())
+			f.register(f.base, declare("a", withSchedule, func(r *provost.DeploymentRecord) { r.Description = "new" }))
+			if !f.deployment(d.ID).Pause.Effective() {
+				f.Error("the operator's pause lapsed though the declared value is the same")
+			}
+			f.pause(f.base, d, "", no())
+			f.register(f.base, declare("a", withSchedule, func(r *provost.DeploymentRecord) { r.Pause.Declared = true }))
+			p := f.deployment(d.ID).Pause
+			if p.Operator != nil || !p.Declared {
+				f.Errorf("pause: got %+v, want the declared one alone", p)
+			}
+		},
+	},
+	{
+		"AllOrNone", "deployments are registered all or none",
+		func(f *fixture) {
+			a := f.deploy("a", withGroup("g", 1))
+			f.serve(f.base, a)
+			f.expectUnchanged("a refused registration", func() {
+				_, err := f.store.RegisterDeployments(f.ctx, provost.RegisterDeploymentsParams{
+					Now: f.base, Deployments: []*provost.DeploymentRecord{declare("b"), declare("c", withGroup("g", 2))},
+				})
+				f.wantErr("another size", err, provost.ErrConflict)
+			})
+		},
+	},
+	{
+		"GroupSize", "a LimitGroup cannot get another size than a deployment that another live runner serves declares",
+		func(f *fixture) {
+			a := f.deploy("a", withGroup("g", 1))
+			r := f.serve(f.base, a)
+			resize := provost.RegisterDeploymentsParams{Now: f.at(time.Minute), Deployments: []*provost.DeploymentRecord{declare("b", withGroup("g", 2))}}
+			f.expectUnchanged("a refused registration", func() {
+				_, err := f.store.RegisterDeployments(f.ctx, resize)
+				f.wantErr("another size", err, provost.ErrConflict)
+			})
+			resize.Runner = r.ID
+			_, err := f.store.RegisterDeployments(f.ctx, resize)
+			f.must(err)
+		},
+	},
+	{
+		"GroupSizeFree", "a LimitGroup that no live runner serves can be resized",
+		func(f *fixture) {
+			f.deploy("a", withGroup("g", 1))
+			f.deploy("b", withGroup("g", 2))
+		},
+	},
+	{
+		"GetUnknown", "a deployment that the store does not have is ErrNotFound",
+		func(f *fixture) {
+			_, err := f.store.GetDeployment(f.ctx, uuid.New())
+			f.wantErr("GetDeployment", err, provost.ErrNotFound)
+			f.wantErr("DeleteDeployment", f.store.DeleteDeployment(f.ctx, uuid.New()), provost.ErrNotFound)
+		},
+	},
+	{
+		"Delete", "DeleteDeployment removes the deployment, its skips and its unstarted runs; what runs goes on and what is finished stays",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			r := f.serve(f.base, d)
+			done := f.finished(f.base, d, r, provost.StateCompleted)
+			f.skip(f.at(time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(time.Hour))
+			f.createNow(f.at(time.Hour), d)
+			running := f.claimOne(f.at(time.Hour), r, longTTL)
+			manual := f.createNow(f.at(time.Hour), d)
+			f.plan(f.at(time.Hour), d, f.at(2*time.Hour))
+			f.must(f.store.DeleteDeployment(f.ctx, d.ID))
+			_, err := f.store.GetDeployment(f.ctx, d.ID)
+			f.wantErr("GetDeployment", err, provost.ErrNotFound)
+			f.expectNoRun(manual.ID)
+			expect(f, "skips", len(f.skips(d)), 0)
+			expect(f, "runs", len(f.runs(provost.RunFilter{DeploymentID: d.ID})), 2)
+			f.expectState(done.ID, provost.StateCompleted, "Completed")
+			f.settle(f.at(time.Hour), ended(running.Lease, f.at(time.Hour), provost.StateCompleted))
+			f.expectState(running.RunID, provost.StateCompleted, "Completed")
+		},
+	},
+	{
+		"DeleteBegun", "a run of a deleted deployment that has begun and waits for another attempt ends CANCELLED, its history kept",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			waiting := f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.begin(f.base, c.Lease, 1)
+			f.settle(f.base, awaitingRetry(c.Lease, f.base))
+			running := f.createNow(f.base, d)
+			second := f.claim(f.base, r, 10)
+			for _, c := range second { // both, in whichever order
+				if c.RunID == waiting.ID {
+					f.settle(f.base, awaitingRetry(c.Lease, f.base))
+				}
+			}
+			f.must(f.store.DeleteDeployment(f.ctx, d.ID))
+			f.expectState(waiting.ID, provost.StateCancelled, "Cancelled")
+			for _, c := range second {
+				if c.RunID == running.ID {
+					f.settle(f.base, givenBack(c.Lease, f.base))
+				}
+			}
+			f.expectState(running.ID, provost.StateCancelled, "Cancelled")
+		},
+	},
+	{
+		"DeleteAndDeployAgain", "the finished runs of a deleted deployment are listed under its ID, also once it is deployed again",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			done := f.finished(f.base, d, r, provost.StateCompleted)
+			f.must(f.store.DeleteDeployment(f.ctx, d.ID))
+			f.deploy("a")
+			runs := f.runs(provost.RunFilter{DeploymentID: d.ID})
+			if len(runs) != 1 || runs[0].ID != done.ID {
+				f.Errorf("runs: got %d, want the finished one", len(runs))
+			}
+		},
+	},
+}
+
+var pauseCases = []testCase{
+	{
+		"Deployment", "pausing a deployment raises its generation and removes the future, unstarted, auto-scheduled runs in the same step",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
+			got := f.pause(f.at(time.Hour), d, "", yes())
+			expect(f, "generation", got.Generation, 2)
+			expect(f, "paused", got.Pause.Effective(), true)
+			expectTimes(f, "runs", f.instants(d), f.at(time.Hour))
+			f.expectUnchanged("a repeated SetPause", func() { f.pause(f.at(time.Hour), d, "", yes()) })
+		},
+	},
+	{
+		"Schedule", "pausing one schedule leaves the runs of the others",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule, func(r *provost.DeploymentRecord) {
+				r.Schedules = append(r.Schedules, provost.ScheduleRecord{Key: "daily", Schedule: provost.Cron("@daily").Named("daily")})
+			})
+			f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour))
+			daily := f.nextPlan(d)
+			daily.Key, daily.From, daily.Planned = "daily", f.base, f.at(24*time.Hour)
+			daily.Runs = []provost.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(24 * time.Hour), DueTime: f.at(24 * time.Hour)}}
+			f.write(f.base, daily)
+			got := f.pause(f.base, d, "hourly", yes())
+			expect(f, "generation", got.Generation, 2)
+			expect(f, "deployment paused", got.Pause.Effective(), false)
+			expect(f, "schedule paused", got.Schedule("hourly").Pause.Effective(), true)
+			expect(f, "other schedule paused", got.Schedule("daily").Pause.Effective(), false)
+			expectTimes(f, "runs", f.instants(d), f.at(24*time.Hour))
+		},
+	},
+	{
+		"Same", "a mark that changes nothing about whether it is paused raises no generation and removes no run",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour))
+			got := f.pause(f.base, d, "", no())
+			expect(f, "generation", got.Generation, 1)
+			if got.Pause.Operator == nil || *got.Pause.Operator {
+				f.Error("the operator's mark was not kept")
+			}
+			expectTimes(f, "runs", f.instants(d), f.at(time.Hour))
+		},
+	},
+	{
+		"Clear", "clearing the operator's mark lets the declared value count",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule, func(r *provost.DeploymentRecord) { r.Pause.Declared = true })
+			expect(f, "paused as declared", f.deployment(d.ID).Pause.Effective(), true)
+			expect(f, "paused by the operator", f.pause(f.base, d, "", no()).Pause.Effective(), false)
+			got := f.pause(f.base, d, "", nil)
+			expect(f, "paused once cleared", got.Pause.Effective(), true)
+			expect(f, "mark is cleared", got.Pause.Operator == nil, true)
+			expect(f, "generation", got.Generation, 3)
+		},
+	},
+	{
+		"KeepsDue", "a paused deployment keeps what is due, and it can be claimed; runs made by hand are never paused",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
+			f.pause(f.at(time.Hour), d, "", yes())
+			f.createNow(f.at(time.Hour), d)
+			expect(f, "claims", len(f.claim(f.at(2*time.Hour), r, 10)), 2)
+		},
+	},
+	{
+		"ClearsShutdown", "SetPause clears the mark that PauseOnShutdown left",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			r := f.serve(f.base, d)
+			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.base, Runner: r.ID, Pause: true}))
+			expect(f, "paused by shutdown", f.deployment(d.ID).Pause.Shutdown, true)
+			got := f.pause(f.base, d, "", nil)
+			expect(f, "paused by shutdown", got.Pause.Shutdown, false)
+			expect(f, "generation", got.Generation, 3)
+		},
+	},
+	{
+		"Unknown", "SetPause of what the store does not have is ErrNotFound",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			_, err := f.store.SetPause(f.ctx, provost.SetPauseParams{Now: f.base, DeploymentID: uuid.New(), Operator: yes()})
+			f.wantErr("deployment", err, provost.ErrNotFound)
+			_, err = f.store.SetPause(f.ctx, provost.SetPauseParams{Now: f.base, DeploymentID: d.ID, Schedule: "other", Operator: yes()})
+			f.wantErr("schedule", err, provost.ErrNotFound)
+		},
+	},
+}

@@ -1,0 +1,269 @@
+package storetest
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+var limitCases = []testCase{
+	{
+		"Size", "never more runs are claimed than the limit's size",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(2))
+			r := f.serve(f.base, d)
+			for range 5 {
+				f.createNow(f.base, d)
+			}
+			first := f.claim(f.base, r, 10)
+			expect(f, "claims", len(first), 2)
+			expect(f, "claims while it is full", len(f.claim(f.base, r, 10)), 0)
+			f.settle(f.base, ended(first[0].Lease, f.base, provost.StateCompleted))
+			expect(f, "claims once a slot is free", len(f.claim(f.base, r, 10)), 1)
+		},
+	},
+	{
+		"Concurrent", "never more runs are claimed than the limit's size, also by concurrent runners",
+		func(f *fixture) {
+			const size, runs, claimers = 3, 200, 8
+			d := f.deploy("a", withLimit(size))
+			r := f.serve(f.base, d)
+			for range runs {
+				f.createNow(f.base, d)
+			}
+			var (
+				mu          sync.Mutex // guards the next two
+				held, ended int
+				group       sync.WaitGroup
+			)
+			for range claimers {
+				group.Go(func() {
+					for {
+						claims, err := f.store.ClaimRuns(f.ctx, provost.ClaimRunsParams{Now: f.base, Runner: r.ID, Limit: 2, TTL: longTTL})
+						mu.Lock()
+						held += len(claims.Runs)
+						if err != nil || held > size {
+							f.Errorf("%d runs are claimed, want at most %d (error %v)", held, size, err)
+						}
+						done := ended == runs || f.Failed()
+						mu.Unlock()
+						if done {
+							return
+						}
+						for _, c := range claims.Runs {
+							mu.Lock() // the slot counts as free from here on, as the store may see it
+							held--
+							ended++
+							mu.Unlock()
+							u := began(c.Lease, f.base, 1)
+							u.State = provost.State{Type: provost.StateCompleted, Timestamp: f.base}
+							if errs, err := f.trySettle(f.base, u); err != nil || (len(errs) > 0 && errs[0] != nil) {
+								f.Errorf("SettleRuns: %v %v", errs, err)
+							}
+						}
+					}
+				})
+			}
+			group.Wait()
+			n, err := f.store.CountRuns(f.ctx, provost.RunFilter{States: []provost.StateType{provost.StateCompleted}})
+			f.must(err)
+			expect(f, "completed runs", n, runs)
+		},
+	},
+	{
+		"Waiting", "a run that waits for its limit is AwaitingConcurrencySlot and says why it waits",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1))
+			f.serve(f.base, d)
+			first, second := f.createNow(f.base, d), f.createNow(f.base, d)
+			f.expectState(first.ID, provost.StateScheduled, "Scheduled")
+			f.expectState(second.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
+			expect(f, "wait reason", f.run(second.ID).WaitReason, provost.WaitLimit)
+			expect(f, "wait reason of the first", f.run(first.ID).WaitReason, "")
+		},
+	},
+	{
+		"FIFO", "slots go to those that wait in the order in which they came",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1))
+			r := f.serve(f.base, d)
+			var want []uuid.UUID
+			for range 5 {
+				want = append(want, f.createNow(f.base, d).ID)
+			}
+			for _, id := range want {
+				c := f.claimOne(f.base, r, longTTL)
+				expect(f, "claim", c.RunID, id)
+				f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			}
+		},
+	},
+	{
+		"RetryFirst", "a run that has begun before waits at the head",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1))
+			r := f.serve(f.base, d)
+			over := f.finished(f.base, d, r, provost.StateFailed)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.createNow(f.base, d)
+			_, err := f.retry(f.base, over.ID)
+			f.must(err)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			expectSame(f, "next claim", claimed(f.claim(f.base, r, 10)), over.ID)
+		},
+	},
+	{
+		"Group", "deployments of one LimitGroup share its slots",
+		func(f *fixture) {
+			a, b := f.deploy("a", withGroup("g", 1)), f.deploy("b", withGroup("g", 1))
+			r := f.serve(f.base, a, b)
+			first, second := f.createNow(f.base, a), f.createNow(f.base, b)
+			c := f.claimOne(f.base, r, longTTL)
+			expect(f, "first", c.RunID, first.ID)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			expect(f, "second", f.claimOne(f.base, r, longTTL).RunID, second.ID)
+		},
+	},
+	{
+		"QueueFull", "where MaxWaiting runs wait, a run made by hand is ErrQueueFull and is not made",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1), func(r *provost.DeploymentRecord) { r.MaxWaiting = 2 })
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			last := byHand(f.base, d)
+			f.create(last)
+			f.expectUnchanged("a refused run", func() {
+				_, err := f.store.CreateRun(f.ctx, byHand(f.base, d))
+				f.wantErr("CreateRun", err, provost.ErrQueueFull)
+			})
+			f.expectUnchanged("a repeated run", func() { f.create(last) })
+			f.settle(f.base, ended(f.claimOne(f.base, r, longTTL).Lease, f.base, provost.StateCompleted))
+			f.createNow(f.base, d)
+		},
+	},
+	{
+		"ScheduledQueueFull", "where MaxWaiting runs wait, a scheduled run becomes CANCELLED/Skipped for the reason limit",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule, withLimit(1), func(r *provost.DeploymentRecord) { r.MaxWaiting = 1 })
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour), f.at(3*time.Hour))
+			expect(f, "claims", len(f.claim(f.at(3*time.Hour), r, 10)), 1)
+			expectTimes(f, "waiting", f.instants(d, provost.StateScheduled), f.at(2*time.Hour))
+			skipped := f.runs(provost.RunFilter{StateName: provost.NameSkipped})
+			if len(skipped) != 1 {
+				f.Fatalf("got %d skipped runs, want 1", len(skipped))
+			}
+			expectTime(f, "skipped", skipped[0].ScheduledTime, f.at(3*time.Hour))
+			expect(f, "state", skipped[0].State.Type, provost.StateCancelled)
+			expect(f, "reason", skipped[0].State.Message, string(provost.SkipLimit))
+		},
+	},
+	{
+		"EveryEndFrees", "every end of a claim frees its slot",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1))
+			r := f.serve(f.base, d)
+			for _, state := range []provost.StateType{provost.StateCompleted, provost.StateFailed, provost.StateCrashed, provost.StateCancelled} {
+				f.finished(f.base, d, r, state)
+			}
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.settle(f.base, givenBack(c.Lease, f.base))
+			c = f.claimOne(f.base, r, longTTL)
+			f.cancel(f.base, c.RunID)
+			waits := f.createNow(f.base, d)
+			expect(f, "claims while it is CANCELLING", len(f.claim(f.base, r, 10)), 0)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCancelled))
+			expectSame(f, "claims once it is over", claimed(f.claim(f.base, r, 10)), waits.ID)
+		},
+	},
+	{
+		"CancelPromotedFrees", "a run that is cancelled between promotion and claim frees its slot; so does one that waits, its place",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1), func(r *provost.DeploymentRecord) { r.MaxWaiting = 1 })
+			r := f.serve(f.base, d)
+			promoted, waits := f.createNow(f.base, d), f.createNow(f.base, d)
+			f.cancel(f.base, waits.ID)
+			last := f.createNow(f.base, d)
+			f.cancel(f.base, promoted.ID)
+			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), last.ID)
+		},
+	},
+	{
+		"ReapFrees", "a lease that ends frees its slot, and AwaitingRetry holds none",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1))
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, leaseTTL)
+			f.begin(f.base, c.Lease, 1)
+			waits := f.createNow(f.base, d)
+			now := f.afterLease(f.base)
+			f.reap(now)
+			expectSame(f, "claims", claimed(f.claim(now, r, 10)), waits.ID)
+		},
+	},
+	{
+		"DeleteFrees", "unstarted runs that go with their deployment free the slots of its group",
+		func(f *fixture) {
+			a, b := f.deploy("a", withGroup("g", 1)), f.deploy("b", withGroup("g", 1))
+			r := f.serve(f.base, a, b)
+			f.createNow(f.base, a)
+			waits := f.createNow(f.base, b)
+			f.must(f.store.DeleteDeployment(f.ctx, a.ID))
+			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), waits.ID)
+		},
+	},
+	{
+		"Grow", "a larger size promotes those that wait; no limit lets all of them go",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1))
+			r := f.serve(f.base, d)
+			for range 4 {
+				f.createNow(f.base, d)
+			}
+			expect(f, "claims at size 1", len(f.claim(f.base, r, 10)), 1)
+			f.register(f.base, declare("a", withLimit(2)))
+			expect(f, "claims at size 2", len(f.claim(f.base, r, 10)), 1)
+			f.register(f.base, declare("a"))
+			expect(f, "claims without a limit", len(f.claim(f.base, r, 10)), 2)
+		},
+	},
+	{
+		"Introduce", "a new limit counts what is under way",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.createNow(f.base, d)
+			f.register(f.base, declare("a", withLimit(1)))
+			expect(f, "claims while it is full", len(f.claim(f.base, r, 10)), 0)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			expect(f, "claims once it is free", len(f.claim(f.base, r, 10)), 1)
+		},
+	},
+	{
+		"ChildNeedsNone", "a child run takes no slot",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(2))
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.createChild(f.base, c.Lease)
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			states := []string{}
+			for _, run := range f.runs(provost.RunFilter{DeploymentID: d.ID}) {
+				states = append(states, run.State.Name)
+			}
+			expect(f, "runs that wait", len(slices.DeleteFunc(states, func(s string) bool { return s != provost.NameAwaitingConcurrencySlot })), 1)
+		},
+	},
+}

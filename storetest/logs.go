@@ -1,0 +1,142 @@
+package storetest
+
+import (
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// logging is a deployment with a claimed run.
+func (f *fixture) logging() provost.Claim {
+	f.Helper()
+	d := f.deploy("a")
+	r := f.serve(f.base, d)
+	f.createNow(f.base, d)
+	return f.claimOne(f.base, r, longTTL)
+}
+
+func (f *fixture) logs(filter provost.LogFilter) provost.LogPage {
+	f.Helper()
+	page, err := f.store.ListLogs(f.ctx, filter)
+	f.must(err)
+	return page
+}
+
+func messages(page provost.LogPage) []string {
+	var list []string
+	for _, line := range page.Lines {
+		list = append(list, line.Message)
+	}
+	return list
+}
+
+var logCases = []testCase{
+	{
+		"Append", "a run's log is read in the order in which it was written, numbered from 1",
+		func(f *fixture) {
+			c := f.logging()
+			expect(f, "lines of a run that logged nothing", len(f.logs(provost.LogFilter{RunID: c.RunID}).Lines), 0)
+			f.log(c.Lease, provost.LogRecord{Time: f.at(time.Second), Level: slog.LevelWarn, Message: "one"}, provost.LogRecord{Time: f.base, Message: "two"})
+			f.log(c.Lease, provost.LogRecord{Time: f.base, Message: "three"})
+			page := f.logs(provost.LogFilter{RunID: c.RunID})
+			expectSame(f, "lines", messages(page), "one", "two", "three")
+			for i, line := range page.Lines {
+				expect(f, "seq", line.Seq, int64(i+1))
+				expect(f, "run", line.RunID, c.RunID)
+			}
+			expectTime(f, "time", page.Lines[0].Time, f.at(time.Second))
+			expect(f, "level", page.Lines[0].Level, slog.LevelWarn)
+			expect(f, "more", page.More, false)
+			expect(f, "dropped", page.Dropped, 0)
+		},
+	},
+	{
+		"Level", "MinLevel leaves out what is below it",
+		func(f *fixture) {
+			c := f.logging()
+			for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+				f.log(c.Lease, provost.LogRecord{Time: f.base, Level: level, Message: level.String()})
+			}
+			expectSame(f, "lines", messages(f.logs(provost.LogFilter{RunID: c.RunID, MinLevel: slog.LevelWarn})), "WARN", "ERROR")
+			expect(f, "all lines", len(f.logs(provost.LogFilter{RunID: c.RunID}).Lines), 4)
+		},
+	},
+	{
+		"Pages", "a log is read in pages: After the last Seq, while there is More",
+		func(f *fixture) {
+			c := f.logging()
+			for i := range 5 {
+				f.log(c.Lease, provost.LogRecord{Time: f.base, Message: strconv.Itoa(i)})
+			}
+			var read []string
+			filter := provost.LogFilter{RunID: c.RunID, Limit: 2}
+			for range 3 {
+				page := f.logs(filter)
+				read = append(read, messages(page)...)
+				expect(f, "more", page.More, len(read) < 5)
+				filter.After = page.Lines[len(page.Lines)-1].Seq
+			}
+			expectSame(f, "lines", read, "0", "1", "2", "3", "4")
+			expect(f, "lines after the last", len(f.logs(filter).Lines), 0)
+		},
+	},
+	{
+		"Bound", "a run keeps MaxRunLog bytes of text; lines that do not fit are counted",
+		func(f *fixture) {
+			c := f.logging()
+			half := strings.Repeat("x", provost.MaxRunLog/2)
+			f.log(c.Lease, provost.LogRecord{Time: f.base, Message: half}, provost.LogRecord{Time: f.base, Message: half})
+			expect(f, "dropped when it is just full", f.logs(provost.LogFilter{RunID: c.RunID}).Dropped, 0)
+			f.log(c.Lease, provost.LogRecord{Time: f.base, Message: "x"}, provost.LogRecord{Time: f.base, Message: "y"})
+			page := f.logs(provost.LogFilter{RunID: c.RunID})
+			expect(f, "lines", len(page.Lines), 2)
+			expect(f, "dropped", page.Dropped, 2)
+		},
+	},
+	{
+		"Dropped", "lines that were lost on the way are counted",
+		func(f *fixture) {
+			c := f.logging()
+			f.mustAll(f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: c.Lease, Dropped: 3}}}))
+			expect(f, "dropped", f.logs(provost.LogFilter{RunID: c.RunID}).Dropped, 3)
+		},
+	},
+	{
+		"EachByItself", "each run's lines are judged by themselves: ErrLeaseLost and ErrNotFound leave the others to be written",
+		func(f *fixture) {
+			c := f.logging()
+			child := f.createChild(f.base, c.Lease)
+			lines := []provost.LogRecord{{Time: f.base, Message: "line"}}
+			errs, err := f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{
+				{Lease: provost.Lease{RunID: c.RunID, Token: c.Token - 1}, Lines: lines},
+				{Lease: provost.Lease{RunID: uuid.New(), Token: c.Token}, Lines: lines},
+				{Lease: provost.Lease{RunID: child.ID, Token: c.Token}, Lines: lines},
+			}})
+			f.wantErrs("AppendLogs", errs, err, provost.ErrLeaseLost, provost.ErrNotFound, nil)
+			expect(f, "lines of the run", len(f.logs(provost.LogFilter{RunID: c.RunID}).Lines), 0)
+			expect(f, "lines of the child run", len(f.logs(provost.LogFilter{RunID: child.ID}).Lines), 1)
+		},
+	},
+	{
+		"Survives", "a log outlives its run's claim, and goes on in the next",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			for _, text := range []string{"one", "two"} {
+				c := f.claimOne(f.base, r, longTTL)
+				f.log(c.Lease, provost.LogRecord{Time: f.base, Message: text})
+				f.settle(f.base, givenBack(c.Lease, f.base))
+			}
+			id := f.runs(provost.RunFilter{})[0].ID
+			page := f.logs(provost.LogFilter{RunID: id})
+			expectSame(f, "lines", messages(page), "one", "two")
+			expect(f, "seq", page.Lines[1].Seq, 2)
+		},
+	},
+}

@@ -1,0 +1,390 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+var runCases = []testCase{
+	{
+		"Create", "a run made by hand carries what was asked for, and the deployment's tags before its own",
+		func(f *fixture) {
+			d := f.deploy("a", func(r *provost.DeploymentRecord) { r.Tags = []string{"red"} })
+			p := byHand(f.base, d)
+			p.Name, p.Tags, p.Parameters, p.IdempotencyKey = "mine", []string{"blue"}, provost.Params{"n": "1"}, "key"
+			p.Generation = 1
+			p.ScheduledTime, p.DueTime = f.at(time.Hour), f.at(2*time.Hour)
+			f.create(p)
+			r := f.run(p.ID)
+			expect(f, "name", r.Name, "mine")
+			expect(f, "flow", r.Flow, "etl")
+			expect(f, "deployment", r.Deployment, "a")
+			expect(f, "deployment ID", r.DeploymentID, d.ID)
+			expect(f, "schedule", r.Schedule, "")
+			expect(f, "auto-scheduled", r.AutoScheduled, false)
+			expect(f, "key", r.IdempotencyKey, "key")
+			expect(f, "parameter", r.Parameters["n"], any("1"))
+			expectSame(f, "tags", r.Tags, "red", "blue")
+			expectTime(f, "scheduled", r.ScheduledTime, f.at(time.Hour))
+			expectTime(f, "due", r.DueTime, f.at(2*time.Hour))
+			expect(f, "has begun", r.StartTime.IsZero() && r.Attempt == 0, true)
+			expect(f, "history", len(r.History), 1)
+			expectTime(f, "state's timestamp", r.State.Timestamp, f.base)
+			f.expectState(r.ID, provost.StateScheduled, "Scheduled")
+		},
+	},
+	{
+		"CreateRefused", "CreateRun for an unknown deployment is ErrNotFound, for another generation ErrConflict",
+		func(f *fixture) {
+			d := f.deploy("a")
+			f.expectUnchanged("a refused run", func() {
+				p := byHand(f.base, d)
+				p.DeploymentID = uuid.New()
+				_, err := f.store.CreateRun(f.ctx, p)
+				f.wantErr("unknown deployment", err, provost.ErrNotFound)
+				p = byHand(f.base, d)
+				p.Generation = 2
+				_, err = f.store.CreateRun(f.ctx, p)
+				f.wantErr("another generation", err, provost.ErrConflict)
+			})
+		},
+	},
+	{
+		"CreateRepeated", "CreateRun with an ID that exists is a success that changes nothing",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1))
+			p := byHand(f.base, d)
+			f.create(p)
+			f.pause(f.base, d, "", yes()) // the generation it rested on is gone by now
+			p.Generation = 1
+			f.expectUnchanged("a repeated CreateRun", func() { expect(f, "ID", f.create(p).ID, p.ID) })
+		},
+	},
+	{
+		"IdempotencyKey", "an idempotency key that the deployment already has gives its first run, until that is deleted",
+		func(f *fixture) {
+			a, b := f.deploy("a"), f.deploy("b")
+			r := f.serve(f.base, a)
+			keyed := func(d *provost.DeploymentRecord) provost.CreateRunParams {
+				p := byHand(f.base, d)
+				p.IdempotencyKey = "key"
+				return p
+			}
+			first := f.create(keyed(a))
+			again := keyed(a)
+			again.Parameters = provost.Params{"other": true}
+			f.expectUnchanged("a second run of a key", func() { expect(f, "ID", f.create(again).ID, first.ID) })
+			expect(f, "the key of another deployment gives another run", f.create(keyed(b)).ID != first.ID, true)
+			c := f.claimOne(f.base, r, longTTL)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			expect(f, "ID once it is finished", f.create(keyed(a)).ID, first.ID)
+			f.must(f.store.DeleteRun(f.ctx, first.ID))
+			expect(f, "a new run once it is deleted", f.create(keyed(a)).ID != first.ID, true)
+		},
+	},
+	{
+		"GetUnknown", "a run that the store does not have is ErrNotFound, whatever is done with it",
+		func(f *fixture) {
+			id := uuid.New()
+			_, err := f.store.GetRun(f.ctx, id)
+			f.wantErr("GetRun", err, provost.ErrNotFound)
+			_, err = f.store.CancelRun(f.ctx, provost.CancelRunParams{Now: f.base, RunID: id})
+			f.wantErr("CancelRun", err, provost.ErrNotFound)
+			_, err = f.retry(f.base, id)
+			f.wantErr("RetryRun", err, provost.ErrNotFound)
+			f.wantErr("DeleteRun", f.store.DeleteRun(f.ctx, id), provost.ErrNotFound)
+			_, err = f.store.ListLogs(f.ctx, provost.LogFilter{RunID: id})
+			f.wantErr("ListLogs", err, provost.ErrNotFound)
+		},
+	},
+	{
+		"CancelScheduled", "CancelRun makes an unstarted run CANCELLED, and it is never claimed",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			run := f.createNow(f.base, d)
+			got := f.cancel(f.at(time.Second), run.ID)
+			expect(f, "state", got.State.Type, provost.StateCancelled)
+			expect(f, "message", got.State.Message, "not wanted")
+			expectTime(f, "ended", got.EndTime, f.at(time.Second))
+			f.expectUnchanged("a repeated CancelRun", func() { f.cancel(f.at(time.Minute), run.ID) })
+			expect(f, "claims", len(f.claim(f.at(time.Minute), r, 10)), 0)
+		},
+	},
+	{
+		"CancelClaimed", "CancelRun makes a claimed run CANCELLING, which its holder learns and settles",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			claims := f.claim(f.base, r, 2)
+			pending, running := claims[0], claims[1]
+			f.begin(f.base, running.Lease, 1)
+			for _, c := range claims {
+				expect(f, "state", f.cancel(f.at(time.Second), c.RunID).State.Type, provost.StateCancelling)
+			}
+			f.expectUnchanged("a repeated CancelRun", func() { f.cancel(f.at(time.Minute), running.RunID) })
+			f.settle(f.at(time.Minute), ended(running.Lease, f.at(time.Minute), provost.StateCancelled), givenBack(pending.Lease, f.at(time.Minute)))
+			f.expectState(running.RunID, provost.StateCancelled, "Cancelled")
+			f.expectState(pending.RunID, provost.StateCancelled, "Cancelled")
+		},
+	},
+	{
+		"CancelOver", "CancelRun of a run that is over is ErrConflict, unless it is CANCELLED",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			for _, state := range []provost.StateType{provost.StateCompleted, provost.StateFailed, provost.StateCrashed} {
+				run := f.finished(f.base, d, r, state)
+				_, err := f.store.CancelRun(f.ctx, provost.CancelRunParams{Now: f.base, RunID: run.ID})
+				f.wantErr(string(state), err, provost.ErrConflict)
+			}
+			run := f.finished(f.base, d, r, provost.StateCancelled)
+			f.cancel(f.base, run.ID)
+		},
+	},
+	{
+		"Retry", "RetryRun reopens a FAILED, CRASHED or CANCELLED run: same ID, history kept, due now",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			for _, state := range []provost.StateType{provost.StateFailed, provost.StateCrashed, provost.StateCancelled} {
+				over := f.finished(f.base, d, r, state)
+				got, err := f.retry(f.at(time.Minute), over.ID)
+				f.must(err)
+				expect(f, "ID", got.ID, over.ID)
+				expect(f, "state", got.State.Type, provost.StateScheduled)
+				expect(f, "message", got.State.Message, "once more")
+				expect(f, "history", len(got.History), len(over.History)+1)
+				expectTime(f, "due", got.DueTime, f.at(time.Minute))
+				expect(f, "is over", !got.EndTime.IsZero(), false)
+				c := f.claimOne(f.at(time.Minute), r, longTTL)
+				expect(f, "attempts before", c.Attempt, 1)
+				u := ended(c.Lease, f.at(time.Minute), provost.StateCompleted)
+				u.Attempt = 2
+				f.settle(f.at(time.Minute), u)
+				expect(f, "attempt", f.run(over.ID).Attempt, 2)
+			}
+		},
+	},
+	{
+		"RetryRefused", "RetryRun of a run in any other state, or of a deployment that is gone, is ErrConflict",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			refused := func(what string, id uuid.UUID) {
+				f.expectUnchanged(what, func() {
+					_, err := f.retry(f.base, id)
+					f.wantErr(what, err, provost.ErrConflict)
+				})
+			}
+			completed := f.finished(f.base, d, r, provost.StateCompleted)
+			refused("COMPLETED", completed.ID)
+			failed := f.finished(f.base, d, r, provost.StateFailed)
+			run := f.createNow(f.base, d)
+			refused("SCHEDULED", run.ID)
+			c := f.claimOne(f.base, r, longTTL)
+			refused("PENDING", run.ID)
+			f.begin(f.base, c.Lease, 1)
+			refused("RUNNING", run.ID)
+			f.cancel(f.base, run.ID)
+			refused("CANCELLING", run.ID)
+			f.must(f.store.DeleteDeployment(f.ctx, d.ID))
+			refused("a run of a deleted deployment", failed.ID)
+		},
+	},
+	{
+		"Delete", "DeleteRun removes a finished run and its log; one that is not over is ErrConflict",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.log(c.Lease, provost.LogRecord{Time: f.base, Message: "hello"})
+			f.wantErr("a run that is not over", f.store.DeleteRun(f.ctx, c.RunID), provost.ErrConflict)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.must(f.store.DeleteRun(f.ctx, c.RunID))
+			f.expectNoRun(c.RunID)
+			_, err := f.store.ListLogs(f.ctx, provost.LogFilter{RunID: c.RunID})
+			f.wantErr("ListLogs", err, provost.ErrNotFound)
+		},
+	},
+	{
+		"PruneBefore", "PruneRuns removes finished runs that ended before Before, and no others",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			old := f.finished(f.base, d, r, provost.StateCompleted)
+			edge := f.finished(f.at(time.Hour), d, r, provost.StateFailed)
+			open := f.createNow(f.base, d)
+			n, err := f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Before: edge.EndTime})
+			f.must(err)
+			expect(f, "pruned", n, 1)
+			f.expectNoRun(old.ID)
+			f.run(edge.ID)
+			f.run(open.ID)
+		},
+	},
+	{
+		"PruneKeep", "PruneRuns removes finished runs beyond the newest Keep, oldest end first, at most Limit of them",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			var over []*provost.Run
+			for i := range 5 {
+				over = append(over, f.finished(f.at(time.Duration(i)*time.Minute), d, r, provost.StateCompleted))
+			}
+			n, err := f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Keep: 1, Limit: 3})
+			f.must(err)
+			expect(f, "pruned with a limit", n, 3)
+			f.expectNoRun(over[2].ID)
+			f.run(over[3].ID)
+			n, err = f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Keep: 1})
+			f.must(err)
+			expect(f, "pruned without a limit", n, 1)
+			f.run(over[4].ID)
+			n, err = f.store.PruneRuns(f.ctx, provost.PruneRunsParams{})
+			f.must(err)
+			expect(f, "pruned without bounds", n, 0)
+		},
+	},
+}
+
+var childCases = []testCase{
+	{
+		"Create", "a child run is RUNNING from the start, under its parent's lease, and never claimed",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.begin(f.base, c.Lease, 1)
+			p := childOf(f.base, c.Lease)
+			child := f.create(p)
+			f.expectState(child.ID, provost.StateRunning, "Running")
+			expect(f, "parent", child.ParentID, c.RunID)
+			expect(f, "flow", child.Flow, "inner")
+			expect(f, "deployment", child.Deployment, "")
+			expect(f, "version", child.Version, "7")
+			expect(f, "attempt", child.Attempt, 1)
+			expectTime(f, "began", child.StartTime, f.base)
+			f.expectUnchanged("a repeated CreateRun", func() { f.create(p) })
+			expect(f, "claims", len(f.claim(f.at(time.Hour), r, 10)), 0)
+			f.settle(f.base, ended(provost.Lease{RunID: child.ID, Token: c.Token}, f.base, provost.StateCompleted))
+			f.expectState(child.ID, provost.StateCompleted, "Completed")
+			children := f.runs(provost.RunFilter{ParentID: c.RunID})
+			expect(f, "children", len(children), 1)
+		},
+	},
+	{
+		"Fenced", "a child run needs its parent's lease: ErrLeaseLost, and nothing is written",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			child := f.createChild(f.base, c.Lease)
+			stale := provost.Lease{RunID: c.RunID, Token: c.Token - 1}
+			f.expectUnchanged("writes under a stale token", func() {
+				_, err := f.store.CreateRun(f.ctx, childOf(f.base, stale))
+				f.wantErr("CreateRun", err, provost.ErrLeaseLost)
+				errs, err := f.trySettle(f.base, ended(provost.Lease{RunID: child.ID, Token: stale.Token}, f.base, provost.StateCompleted))
+				f.wantErrs("SettleRuns", errs, err, provost.ErrLeaseLost)
+			})
+		},
+	},
+	{
+		"EndWithParent", "child runs that are not over when their parent's lease ends become CRASHED, those inside them too",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.begin(f.base, c.Lease, 1)
+			over, child := f.createChild(f.base, c.Lease), f.createChild(f.base, c.Lease)
+			grandchild := f.createChild(f.base, provost.Lease{RunID: child.ID, Token: c.Token})
+			f.settle(f.base, ended(provost.Lease{RunID: over.ID, Token: c.Token}, f.base, provost.StateCompleted))
+			f.settle(f.at(time.Minute), ended(c.Lease, f.at(time.Minute), provost.StateCompleted))
+			f.expectState(over.ID, provost.StateCompleted, "Completed")
+			f.expectState(child.ID, provost.StateCrashed, "Crashed")
+			f.expectState(grandchild.ID, provost.StateCrashed, "Crashed")
+		},
+	},
+	{
+		"EndWithGivenBack", "a parent that is handed back ends its child runs",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			child := f.createChild(f.base, c.Lease)
+			f.settle(f.base, givenBack(c.Lease, f.base))
+			f.expectState(child.ID, provost.StateCrashed, "Crashed")
+		},
+	},
+	{
+		"EndWithReaped", "a parent whose lease has ended ends its child runs",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, leaseTTL)
+			child := f.createChild(f.base, c.Lease)
+			f.reap(f.afterLease(f.base))
+			f.expectState(child.ID, provost.StateCrashed, "Crashed")
+		},
+	},
+	{
+		"Cancel", "a child run that somebody wants cancelled is named when its parent's lease is renewed",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			child := f.createChild(f.base, c.Lease)
+			grandchild := f.createChild(f.base, provost.Lease{RunID: child.ID, Token: c.Token})
+			expect(f, "state", f.cancel(f.base, grandchild.ID).State.Type, provost.StateCancelling)
+			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []provost.Lease{c.Lease}})
+			f.must(err)
+			expectSame(f, "to cancel", renewal.Cancel, grandchild.ID)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.expectState(grandchild.ID, provost.StateCancelled, "Cancelled")
+		},
+	},
+	{
+		"NoRetry", "a child run is neither retried nor handed back: ErrConflict",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			child := f.createChild(f.base, c.Lease)
+			lease := provost.Lease{RunID: child.ID, Token: c.Token}
+			errs, err := f.trySettle(f.base, givenBack(lease, f.base))
+			f.wantErrs("SettleRuns", errs, err, provost.ErrConflict)
+			f.settle(f.base, ended(lease, f.base, provost.StateFailed))
+			_, err = f.retry(f.base, child.ID)
+			f.wantErr("RetryRun", err, provost.ErrConflict)
+		},
+	},
+	{
+		"DeleteWithParent", "a run that is deleted takes the runs inside it along",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			child := f.createChild(f.base, c.Lease)
+			grandchild := f.createChild(f.base, provost.Lease{RunID: child.ID, Token: c.Token})
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateFailed))
+			f.must(f.store.DeleteRun(f.ctx, c.RunID))
+			f.expectNoRun(child.ID)
+			f.expectNoRun(grandchild.ID)
+			expect(f, "runs", len(f.runs(provost.RunFilter{})), 0)
+		},
+	},
+}

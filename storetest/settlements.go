@@ -1,0 +1,211 @@
+package storetest
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+var settleCases = []testCase{
+	{
+		"Complete", "one update may say that the attempt began and how it ended",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			u := ended(c.Lease, f.at(3*time.Second), provost.StateCompleted)
+			u.StartTime, u.Version, u.Result = f.at(time.Second), "9", json.RawMessage(`{"n":1}`)
+			u.State.Message = "all good"
+			f.settle(f.at(4*time.Second), u)
+			run := f.run(c.RunID)
+			var types []provost.StateType
+			for _, s := range run.History {
+				types = append(types, s.Type)
+			}
+			expectSame(f, "history", types, provost.StateScheduled, provost.StatePending, provost.StateRunning, provost.StateCompleted)
+			expect(f, "message", run.State.Message, "all good")
+			expectTime(f, "RUNNING from", run.History[2].Timestamp, f.at(time.Second))
+			expectTime(f, "COMPLETED at", run.State.Timestamp, f.at(3*time.Second))
+			expectTime(f, "start", run.StartTime, f.at(time.Second))
+			expectTime(f, "end", run.EndTime, f.at(3*time.Second))
+			expect(f, "attempt", run.Attempt, 1)
+			expect(f, "version", run.Version, "9")
+			expect(f, "result", string(run.Result), `{"n":1}`)
+		},
+	},
+	{
+		"Running", "an update without a state leaves the run RUNNING; a later attempt under the same claim is noted",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.begin(f.at(time.Second), c.Lease, 1)
+			f.expectState(c.RunID, provost.StateRunning, "Running")
+			f.expectUnchanged("a repeated update", func() { f.begin(f.at(time.Second), c.Lease, 1) })
+			f.begin(f.at(time.Minute), c.Lease, 2)
+			run := f.run(c.RunID)
+			expect(f, "attempt", run.Attempt, 2)
+			expectTime(f, "start", run.StartTime, f.at(time.Minute))
+			expect(f, "history", len(run.History), 3)
+		},
+	},
+	{
+		"GiveBack", "SCHEDULED ends the claim: the run is claimed again when it is due, with as many attempts as the update says",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.begin(f.base, c.Lease, 1)
+			u := givenBack(c.Lease, f.at(time.Second))
+			u.State.Name, u.DueTime, u.Attempt = provost.NameAwaitingRetry, f.at(time.Hour), 1
+			f.settle(f.at(time.Second), u)
+			f.expectState(c.RunID, provost.StateScheduled, provost.NameAwaitingRetry)
+			run := f.run(c.RunID)
+			expectTime(f, "due", run.DueTime, f.at(time.Hour))
+			expectTime(f, "scheduled", run.ScheduledTime, f.base)
+			expect(f, "crashes", run.Crashes, 0)
+			expect(f, "claims before it is due", len(f.claim(f.at(time.Minute), r, 10)), 0)
+			expect(f, "attempts before", f.claimOne(f.at(time.Hour), r, longTTL).Attempt, 1)
+		},
+	},
+	{
+		"GiveBackKeepsDue", "SCHEDULED without a DueTime keeps the due time",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			run := f.createNow(f.base, d)
+			c := f.claimOne(f.at(time.Minute), r, longTTL)
+			f.settle(f.at(time.Minute), givenBack(c.Lease, f.at(time.Minute)))
+			expectTime(f, "due", f.run(run.ID).DueTime, f.base)
+		},
+	},
+	{
+		"Repeated", "an update that is repeated is a success that changes nothing",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			end := func(state provost.StateType) {
+				f.createNow(f.base, d)
+				c := f.claimOne(f.base, r, longTTL)
+				u := ended(c.Lease, f.base, state)
+				f.settle(f.base, u)
+				f.expectUnchanged("a repeated "+string(state), func() { f.settle(f.base, u) })
+			}
+			end(provost.StateCompleted)
+			end(provost.StateFailed)
+			end(provost.StateCrashed)
+			end(provost.StateCancelled)
+			f.createNow(f.base, d)
+			u := givenBack(f.claimOne(f.base, r, longTTL).Lease, f.base)
+			f.settle(f.base, u)
+			f.expectUnchanged("a repeated SCHEDULED", func() { f.settle(f.base, u) })
+			u = givenBack(f.claimOne(f.base, r, longTTL).Lease, f.base)
+			f.cancel(f.base, u.RunID)
+			f.settle(f.base, u)
+			f.expectUnchanged("a repeated SCHEDULED that became CANCELLED", func() { f.settle(f.base, u) })
+		},
+	},
+	{
+		"RepeatedParked", "a run that was given back and waits for its limit by now takes the repeated update as a success",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1))
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			u := givenBack(f.claimOne(f.base, r, longTTL).Lease, f.base)
+			f.createNow(f.base, d) // has the slot next
+			f.settle(f.base, u)
+			f.claim(f.base, r, 10)
+			f.expectUnchanged("a repeated SCHEDULED", func() { f.settle(f.base, u) })
+		},
+	},
+	{
+		"OtherEnd", "a run that has ended does not end otherwise under the same lease",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.expectUnchanged("another end", func() {
+				errs, err := f.trySettle(f.base, ended(c.Lease, f.base, provost.StateFailed))
+				f.must(err)
+				if len(errs) != 1 || errs[0] == nil {
+					f.Error("got no error, want ErrLeaseLost or ErrConflict")
+				}
+			})
+		},
+	},
+	{
+		"EachByItself", "each update is judged by itself: ErrLeaseLost, ErrConflict and ErrNotFound leave the others to succeed",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			for range 3 {
+				f.createNow(f.base, d)
+			}
+			claims := f.claim(f.base, r, 3)
+			stale := claims[0].Lease
+			stale.Token--
+			illegal := provost.RunUpdate{Lease: claims[1].Lease, State: provost.State{Type: provost.StateCompleted, Timestamp: f.base}}
+			errs, err := f.trySettle(f.base,
+				ended(stale, f.base, provost.StateCompleted), illegal,
+				ended(provost.Lease{RunID: uuid.New(), Token: 1}, f.base, provost.StateCompleted),
+				ended(claims[2].Lease, f.base, provost.StateCompleted))
+			f.wantErrs("SettleRuns", errs, err, provost.ErrLeaseLost, provost.ErrConflict, provost.ErrNotFound, nil)
+			f.expectState(claims[0].RunID, provost.StatePending, "Pending")
+			f.expectState(claims[1].RunID, provost.StatePending, "Pending")
+			f.expectState(claims[2].RunID, provost.StateCompleted, "Completed")
+		},
+	},
+	{
+		"IllegalWritesNothing", "an update whose state is refused writes nothing at all, nor that the attempt began",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			claims := f.claim(f.base, r, 2)
+			f.cancel(f.base, claims[1].RunID)
+			f.expectUnchanged("refused updates", func() {
+				errs, err := f.trySettle(f.base, ended(claims[0].Lease, f.base, provost.StatePending), ended(claims[1].Lease, f.base, provost.StateCrashed))
+				f.wantErrs("SettleRuns", errs, err, provost.ErrConflict, provost.ErrConflict)
+			})
+		},
+	},
+	{
+		"Timestamps", "histories ascend strictly, whatever the clocks of two runners say",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			u := ended(c.Lease, f.at(-time.Hour), provost.StateFailed)
+			f.settle(f.base, u)
+			history := f.run(c.RunID).History
+			for i := 1; i < len(history); i++ {
+				if !history[i].Timestamp.After(history[i-1].Timestamp) {
+					f.Errorf("state %d: got %s, want a time after %s", i, history[i].Timestamp, history[i-1].Timestamp)
+				}
+			}
+		},
+	},
+	{
+		"CancellingCompletes", "a run in CANCELLING may complete or fail before the cancellation reaches it",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.begin(f.base, c.Lease, 1)
+			f.cancel(f.base, c.RunID)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.expectState(c.RunID, provost.StateCompleted, "Completed")
+		},
+	},
+}

@@ -1,0 +1,614 @@
+// Package storetest holds a [provost.Store] to its contract.
+//
+// A store passes if Run does:
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, func(t *testing.T) provost.Store { return open(t) })
+//	}
+package storetest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// Run checks a store against every rule of its contract. For each case, open gives a store that is empty and is the case's
+// alone; it closes it with t.Cleanup.
+//
+// A store that is not a [provost.LocalStore] may judge leases by a clock of its own: the cases about the end of a lease then
+// wait for it, a fraction of a second each.
+func Run(t *testing.T, open func(t *testing.T) provost.Store) {
+	groups := []struct {
+		name  string
+		cases []testCase
+	}{
+		{"Deployments", deploymentCases},
+		{"Pauses", pauseCases},
+		{"Runners", runnerCases},
+		{"Plans", planCases},
+		{"Skips", skipCases},
+		{"Runs", runCases},
+		{"Children", childCases},
+		{"Backfills", backfillCases},
+		{"Claims", claimCases},
+		{"Leases", leaseCases},
+		{"Settlements", settleCases},
+		{"Limits", limitCases},
+		{"Logs", logCases},
+		{"Lists", listCases},
+		{"Values", valueCases},
+	}
+	for _, group := range groups {
+		t.Run(group.name, func(t *testing.T) {
+			for _, c := range group.cases {
+				t.Run(c.name, func(t *testing.T) { c.check(t, open) })
+			}
+		})
+	}
+}
+
+// testCase is one rule, and what shows that a store breaks it.
+type testCase struct {
+	name string
+	rule string
+	run  func(f *fixture)
+}
+
+func (c testCase) check(t *testing.T, open func(t *testing.T) provost.Store) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("rule: %s", c.rule)
+		}
+	})
+	c.run(newFixture(t, open(t)))
+}
+
+// fixture is a store under test with what the cases need to be short. Its helpers end the case if the store refuses what it
+// should accept.
+type fixture struct {
+	*testing.T
+	ctx   context.Context
+	store provost.Store
+	local bool      // leases end by the Now that is passed
+	base  time.Time // when the case begins, in its own time
+}
+
+const (
+	leaseTTL = 200 * time.Millisecond // of a lease that is to end
+	longTTL  = time.Hour              // of one that is not
+	forever  = 10_000 * time.Hour     // a runner's, unless the case is about its end
+)
+
+func newFixture(t *testing.T, store provost.Store) *fixture {
+	f := &fixture{T: t, ctx: t.Context(), store: store, local: isLocal(store)}
+	f.base = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	if !f.local {
+		f.base = time.Now().UTC().Truncate(time.Second)
+	}
+	return f
+}
+
+// isLocal looks through wrappers, as the library does.
+func isLocal(store provost.Store) bool {
+	for store != nil {
+		if local, ok := store.(provost.LocalStore); ok {
+			return local.Local()
+		}
+		wrapper, ok := store.(interface{ Unwrap() provost.Store })
+		if !ok {
+			return false
+		}
+		store = wrapper.Unwrap()
+	}
+	return false
+}
+
+// at is a time of the case.
+func (f *fixture) at(offset time.Duration) time.Time { return f.base.Add(offset) }
+
+// afterLease lets every lease of leaseTTL that was given at a time end, and says what time it is then.
+func (f *fixture) afterLease(given time.Time) time.Time {
+	if !f.local {
+		<-time.After(leaseTTL + leaseTTL/2)
+	}
+	return given.Add(leaseTTL + leaseTTL/2)
+}
+
+// must ends the case if the store refused.
+func (f *fixture) must(err error) {
+	f.Helper()
+	if err != nil {
+		f.Fatalf("got error %v, want none", err)
+	}
+}
+
+// mustAll is must for operations that judge each of their items.
+func (f *fixture) mustAll(errs []error, err error) {
+	f.Helper()
+	f.must(err)
+	for _, err := range errs {
+		f.must(err)
+	}
+}
+
+func (f *fixture) wantErr(what string, got, want error) {
+	f.Helper()
+	if !errors.Is(got, want) {
+		f.Errorf("%s: got error %v, want one that wraps %q", what, got, want)
+	}
+}
+
+// wantErrs holds the error of each item against what is wanted of it.
+func (f *fixture) wantErrs(what string, errs []error, err error, want ...error) {
+	f.Helper()
+	f.must(err)
+	for i, wanted := range want {
+		var got error
+		if i < len(errs) {
+			got = errs[i]
+		}
+		switch {
+		case wanted == nil && got != nil:
+			f.Errorf("%s: item %d: got error %v, want none", what, i, got)
+		case wanted != nil && !errors.Is(got, wanted):
+			f.Errorf("%s: item %d: got error %v, want one that wraps %q", what, i, got, wanted)
+		}
+	}
+}
+
+func expect[T comparable](f *fixture, what string, got, want T) {
+	f.Helper()
+	if got != want {
+		f.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// expectTime compares instants; it also holds them to UTC and whole microseconds.
+func expectTime(f *fixture, what string, got, want time.Time) {
+	f.Helper()
+	if !got.Equal(want) {
+		f.Errorf("%s: got %s, want %s", what, got, want)
+	}
+	if got.Location() != time.UTC && !got.IsZero() {
+		f.Errorf("%s: got a time in %s, want UTC", what, got.Location())
+	}
+}
+
+func expectTimes(f *fixture, what string, got []time.Time, want ...time.Time) {
+	f.Helper()
+	if len(got) != len(want) {
+		f.Errorf("%s: got %v, want %v", what, got, want)
+		return
+	}
+	for i := range want {
+		expectTime(f, what, got[i], want[i])
+	}
+}
+
+// expectSame compares lists in order.
+func expectSame[T comparable](f *fixture, what string, got []T, want ...T) {
+	f.Helper()
+	if len(got) != len(want) {
+		f.Errorf("%s: got %v, want %v", what, got, want)
+		return
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			f.Errorf("%s: got %v, want %v", what, got, want)
+			return
+		}
+	}
+}
+
+// expectUnchanged runs an operation that must write nothing.
+func (f *fixture) expectUnchanged(what string, operation func()) {
+	f.Helper()
+	before := f.dump()
+	operation()
+	if after := f.dump(); after != before {
+		got, want := difference(after, before)
+		f.Errorf("%s changed the store, first here:\n got: %s\nwant: %s", what, got, want)
+	}
+}
+
+// difference is a little of two texts from where they differ on.
+func difference(a, b string) (string, string) {
+	const shown = 300
+	same := 0
+	for same < min(len(a), len(b)) && a[same] == b[same] {
+		same++
+	}
+	from := max(0, same-shown/2)
+	return a[from:min(len(a), same+shown/2)], b[from:min(len(b), same+shown/2)]
+}
+
+// dump is all that can be read from the store, as text.
+func (f *fixture) dump() string {
+	f.Helper()
+	deployments, err := f.store.ListDeployments(f.ctx, provost.DeploymentFilter{Limit: provost.MaxPage})
+	f.must(err)
+	flows, err := f.store.ListFlows(f.ctx, provost.FlowFilter{Limit: provost.MaxPage})
+	f.must(err)
+	runners, err := f.store.ListRunners(f.ctx)
+	f.must(err)
+	runs, err := f.store.ListRuns(f.ctx, provost.RunFilter{Limit: provost.MaxPage})
+	f.must(err)
+	skips, err := f.store.ListSkips(f.ctx, provost.SkipFilter{Limit: provost.MaxPage})
+	f.must(err)
+	var logs []provost.LogPage
+	for _, r := range runs.Items {
+		page, err := f.store.ListLogs(f.ctx, provost.LogFilter{RunID: r.ID, Limit: provost.MaxPage})
+		f.must(err)
+		logs = append(logs, page)
+	}
+	text, err := json.MarshalIndent([]any{deployments, flows, runners, runs, skips, logs}, "", " ")
+	f.must(err)
+	return string(text)
+}
+
+// newID is an ID as the library makes them: ordered by the time it is given.
+func newID(now time.Time) uuid.UUID {
+	var id uuid.UUID
+	binary.BigEndian.PutUint64(id[:8], uint64(now.UnixMilli())<<16|0x7000|uint64(now.Nanosecond()%1e6)<<12/1e6)
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64()&(1<<62-1)|1<<63)
+	return id
+}
+
+// everyHour is the schedule of declarations that ask for one.
+var everyHour = provost.Every(time.Hour).Named("hourly")
+
+// withSchedule declares an hourly schedule under the key "hourly".
+func withSchedule(r *provost.DeploymentRecord) {
+	r.Schedules = append(r.Schedules, provost.ScheduleRecord{Key: "hourly", Schedule: everyHour})
+}
+
+// withLimit declares a concurrency limit.
+func withLimit(size int) func(*provost.DeploymentRecord) {
+	return func(r *provost.DeploymentRecord) { r.ConcurrencyLimit, r.MaxWaiting = size, 1000 }
+}
+
+// withGroup declares a shared limit.
+func withGroup(group string, size int) func(*provost.DeploymentRecord) {
+	return func(r *provost.DeploymentRecord) { r.LimitGroup, r.ConcurrencyLimit, r.MaxWaiting = group, size, 1000 }
+}
+
+// declare makes a declaration of deployment name of flow "etl".
+func declare(name string, changes ...func(*provost.DeploymentRecord)) *provost.DeploymentRecord {
+	r := &provost.DeploymentRecord{
+		Flow: "etl", Name: name, FlowID: uuid.NewSHA1(uuid.NameSpaceOID, []byte("etl")),
+		ID:         uuid.NewSHA1(uuid.NameSpaceOID, []byte("etl/"+name)),
+		Entrypoint: "example.com/etl.Run", Version: "1",
+	}
+	for _, change := range changes {
+		change(r)
+	}
+	r.Digest = digest(r)
+	return r
+}
+
+// digest differs where two declarations do, but for their version.
+func digest(r *provost.DeploymentRecord) string {
+	c := r.Clone()
+	c.Version = ""
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // a record round-trips JSON
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
+
+func (f *fixture) register(now time.Time, records ...*provost.DeploymentRecord) []provost.Registration {
+	f.Helper()
+	registrations, err := f.store.RegisterDeployments(f.ctx, provost.RegisterDeploymentsParams{Now: now, Deployments: records})
+	f.must(err)
+	if len(registrations) != len(records) {
+		f.Fatalf("got %d registrations of %d declarations", len(registrations), len(records))
+	}
+	return registrations
+}
+
+// deploy registers a deployment at the base time.
+func (f *fixture) deploy(name string, changes ...func(*provost.DeploymentRecord)) *provost.DeploymentRecord {
+	f.Helper()
+	r := declare(name, changes...)
+	f.register(f.base, r)
+	return r
+}
+
+// runner is a runner's record.
+func (f *fixture) runner(name string, now, until time.Time) provost.RunnerRecord {
+	return provost.RunnerRecord{ID: newID(now), Name: name, Version: "v1", Started: now, SeenAt: now, Until: until}
+}
+
+// serve registers a new runner that lives to the end of the case.
+func (f *fixture) serve(now time.Time, served ...*provost.DeploymentRecord) provost.RunnerRecord {
+	f.Helper()
+	r := f.runner("runner", now, now.Add(forever))
+	f.registerRunner(now, r, served...)
+	return r
+}
+
+func (f *fixture) registerRunner(now time.Time, r provost.RunnerRecord, served ...*provost.DeploymentRecord) (unserved []uuid.UUID) {
+	f.Helper()
+	unserved, err := f.store.RegisterRunner(f.ctx, provost.RegisterRunnerParams{Now: now, Runner: r, Deployments: ids(served)})
+	f.must(err)
+	return unserved
+}
+
+func ids(deployments []*provost.DeploymentRecord) []uuid.UUID {
+	var list []uuid.UUID
+	for _, d := range deployments {
+		list = append(list, d.ID)
+	}
+	return list
+}
+
+func (f *fixture) deployment(id uuid.UUID) *provost.DeploymentRecord {
+	f.Helper()
+	d, err := f.store.GetDeployment(f.ctx, id)
+	f.must(err)
+	return d
+}
+
+func (f *fixture) schedule(d *provost.DeploymentRecord) provost.ScheduleRecord {
+	f.Helper()
+	s := f.deployment(d.ID).Schedule("hourly")
+	if s == nil {
+		f.Fatalf("deployment %s has lost its schedule", d.Handle())
+	}
+	return *s
+}
+
+func (f *fixture) pause(now time.Time, d *provost.DeploymentRecord, key string, operator *bool) *provost.DeploymentRecord {
+	f.Helper()
+	r, err := f.store.SetPause(f.ctx, provost.SetPauseParams{Now: now, DeploymentID: d.ID, Schedule: key, Operator: operator})
+	f.must(err)
+	return r
+}
+
+// due is the plan item of a deployment's hourly schedule, false if it does not want planning.
+func (f *fixture) due(now time.Time, d *provost.DeploymentRecord) (provost.PlanItem, bool) {
+	f.Helper()
+	due, err := f.store.DueSchedules(f.ctx, provost.DueSchedulesParams{Now: now})
+	f.must(err)
+	for _, item := range due.Items {
+		if item.DeploymentID == d.ID && item.Key == "hourly" {
+			return item, true
+		}
+	}
+	return provost.PlanItem{}, false
+}
+
+// nextPlan is an empty plan that continues from what the store has.
+func (f *fixture) nextPlan(d *provost.DeploymentRecord) provost.SchedulePlan {
+	f.Helper()
+	record := f.deployment(d.ID)
+	planned := record.Schedule("hourly").Planned
+	return provost.SchedulePlan{
+		DeploymentID: d.ID, Generation: record.Generation, Key: "hourly", From: planned, Planned: planned,
+		Reason: provost.SkipMissed,
+	}
+}
+
+func (f *fixture) write(now time.Time, plans ...provost.SchedulePlan) {
+	f.Helper()
+	f.mustAll(f.store.PlanRuns(f.ctx, provost.PlanRunsParams{Now: now, Plans: plans}))
+}
+
+// plan materialises a run at each instant.
+func (f *fixture) plan(now time.Time, d *provost.DeploymentRecord, instants ...time.Time) {
+	f.Helper()
+	p := f.nextPlan(d)
+	for _, at := range instants {
+		p.Runs = append(p.Runs, provost.PlannedRun{ID: newID(now), ScheduledTime: at, DueTime: at})
+		p.Planned = at
+	}
+	f.write(now, p)
+}
+
+// skip records a range of hourly instants.
+func (f *fixture) skip(now time.Time, d *provost.DeploymentRecord, reason provost.SkipReason, first, last time.Time) provost.Skip {
+	f.Helper()
+	p := f.nextPlan(d)
+	s := f.skipRange(d, reason, first, last)
+	p.Skips, p.Planned = []provost.Skip{s}, last
+	f.write(now, p)
+	return s
+}
+
+func (f *fixture) skipRange(d *provost.DeploymentRecord, reason provost.SkipReason, first, last time.Time) provost.Skip {
+	return provost.Skip{
+		ID: newID(last), DeploymentID: d.ID, Schedule: "hourly", First: first, Last: last,
+		Count: int(last.Sub(first)/time.Hour) + 1, Reason: reason,
+	}
+}
+
+func (f *fixture) skips(d *provost.DeploymentRecord) []provost.Skip {
+	f.Helper()
+	page, err := f.store.ListSkips(f.ctx, provost.SkipFilter{DeploymentID: d.ID})
+	f.must(err)
+	return page.Items
+}
+
+// byHand is a run made by hand, due when it is made.
+func byHand(now time.Time, d *provost.DeploymentRecord) provost.CreateRunParams {
+	return provost.CreateRunParams{Now: now, ID: newID(now), DeploymentID: d.ID, ScheduledTime: now, DueTime: now}
+}
+
+func (f *fixture) create(p provost.CreateRunParams) *provost.Run {
+	f.Helper()
+	r, err := f.store.CreateRun(f.ctx, p)
+	f.must(err)
+	return r
+}
+
+func (f *fixture) createNow(now time.Time, d *provost.DeploymentRecord) *provost.Run {
+	f.Helper()
+	return f.create(byHand(now, d))
+}
+
+func (f *fixture) createChild(now time.Time, parent provost.Lease) *provost.Run {
+	f.Helper()
+	return f.create(childOf(now, parent))
+}
+
+func childOf(now time.Time, parent provost.Lease) provost.CreateRunParams {
+	return provost.CreateRunParams{
+		Now: now, ID: newID(now), ScheduledTime: now, DueTime: now,
+		Child: &provost.ChildRun{Parent: parent, Flow: "inner", Version: "7"},
+	}
+}
+
+func (f *fixture) run(id uuid.UUID) *provost.Run {
+	f.Helper()
+	r, err := f.store.GetRun(f.ctx, id)
+	f.must(err)
+	return r
+}
+
+func (f *fixture) runs(filter provost.RunFilter) []*provost.Run {
+	f.Helper()
+	page, err := f.store.ListRuns(f.ctx, filter)
+	f.must(err)
+	return page.Items
+}
+
+// instants are the scheduled times of a deployment's runs in a state, in order of creation.
+func (f *fixture) instants(d *provost.DeploymentRecord, states ...provost.StateType) []time.Time {
+	f.Helper()
+	var list []time.Time
+	for _, r := range f.runs(provost.RunFilter{DeploymentID: d.ID, States: states, Sort: provost.SoonestDue}) {
+		list = append(list, r.ScheduledTime)
+	}
+	return list
+}
+
+func (f *fixture) expectState(id uuid.UUID, want provost.StateType, name string) {
+	f.Helper()
+	got := f.run(id).State
+	if got.Type != want || got.Name != name {
+		f.Errorf("state of run %s: got %s/%s, want %s/%s", id, got.Type, got.Name, want, name)
+	}
+}
+
+func (f *fixture) expectNoRun(id uuid.UUID) {
+	f.Helper()
+	_, err := f.store.GetRun(f.ctx, id)
+	f.wantErr("GetRun", err, provost.ErrNotFound)
+}
+
+// claim takes what can be taken, under leases that outlast the case.
+func (f *fixture) claim(now time.Time, r provost.RunnerRecord, limit int) []provost.Claim {
+	f.Helper()
+	return f.claimFor(now, r, limit, longTTL).Runs
+}
+
+func (f *fixture) claimFor(now time.Time, r provost.RunnerRecord, limit int, ttl time.Duration) provost.Claims {
+	f.Helper()
+	claims, err := f.store.ClaimRuns(f.ctx, provost.ClaimRunsParams{Now: now, Runner: r.ID, Limit: limit, TTL: ttl})
+	f.must(err)
+	return claims
+}
+
+// claimOne takes the one run that can be taken.
+func (f *fixture) claimOne(now time.Time, r provost.RunnerRecord, ttl time.Duration) provost.Claim {
+	f.Helper()
+	claims := f.claimFor(now, r, 10, ttl).Runs
+	if len(claims) != 1 {
+		f.Fatalf("got %d claims, want 1", len(claims))
+	}
+	return claims[0]
+}
+
+func claimed(claims []provost.Claim) []uuid.UUID {
+	var list []uuid.UUID
+	for _, c := range claims {
+		list = append(list, c.RunID)
+	}
+	return list
+}
+
+func (f *fixture) settle(now time.Time, updates ...provost.RunUpdate) {
+	f.Helper()
+	f.mustAll(f.trySettle(now, updates...))
+}
+
+func (f *fixture) trySettle(now time.Time, updates ...provost.RunUpdate) ([]error, error) {
+	return f.store.SettleRuns(f.ctx, provost.SettleRunsParams{Now: now, Updates: updates})
+}
+
+// begin records that the attempt's function began.
+func (f *fixture) begin(now time.Time, lease provost.Lease, attempt int) {
+	f.Helper()
+	f.settle(now, began(lease, now, attempt))
+}
+
+func began(lease provost.Lease, at time.Time, attempt int) provost.RunUpdate {
+	return provost.RunUpdate{Lease: lease, StartTime: at, Attempt: attempt, Version: "1"}
+}
+
+// ended is the update of a first attempt that ended as it began.
+func ended(lease provost.Lease, at time.Time, state provost.StateType) provost.RunUpdate {
+	u := began(lease, at, 1)
+	u.State = provost.State{Type: state, Timestamp: at}
+	return u
+}
+
+// givenBack is the update of a run that another claim is to take, none of whose attempts counts.
+func givenBack(lease provost.Lease, at time.Time) provost.RunUpdate {
+	return provost.RunUpdate{Lease: lease, State: provost.State{Type: provost.StateScheduled, Timestamp: at, Message: "handed back"}}
+}
+
+// awaitingRetry is the update of a run whose first attempt failed and that is to have another.
+func awaitingRetry(lease provost.Lease, at time.Time) provost.RunUpdate {
+	u := givenBack(lease, at)
+	u.State.Name, u.Attempt = provost.NameAwaitingRetry, 1
+	return u
+}
+
+// finished is a run of a deployment that ended in a state.
+func (f *fixture) finished(now time.Time, d *provost.DeploymentRecord, r provost.RunnerRecord, state provost.StateType) *provost.Run {
+	f.Helper()
+	f.createNow(now, d)
+	c := f.claimOne(now, r, longTTL)
+	f.settle(now, ended(c.Lease, now, state))
+	return f.run(c.RunID)
+}
+
+func (f *fixture) cancel(now time.Time, id uuid.UUID) *provost.Run {
+	f.Helper()
+	r, err := f.store.CancelRun(f.ctx, provost.CancelRunParams{Now: now, RunID: id, Message: "not wanted"})
+	f.must(err)
+	return r
+}
+
+func (f *fixture) retry(now time.Time, id uuid.UUID) (*provost.Run, error) {
+	return f.store.RetryRun(f.ctx, provost.RetryRunParams{Now: now, RunID: id, Message: "once more"})
+}
+
+func (f *fixture) reap(now time.Time) provost.Reaped {
+	f.Helper()
+	reaped, err := f.store.ReapLeases(f.ctx, provost.ReapLeasesParams{Now: now})
+	f.must(err)
+	return reaped
+}
+
+func (f *fixture) log(lease provost.Lease, lines ...provost.LogRecord) {
+	f.Helper()
+	f.mustAll(f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: lease, Lines: lines}}}))
+}
+
+func yes() *bool { v := true; return &v }
+func no() *bool  { v := false; return &v }

@@ -1,0 +1,97 @@
+package provost_test
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/provost-go/provost"
+)
+
+// BenchmarkRunDeployment is the whole way of a run in memory: from Client.RunDeployment to the stored Completed state, with as
+// many callers as cores.
+func BenchmarkRunDeployment(b *testing.B) {
+	b.Run("NoParameters", func(b *testing.B) {
+		c := newCountdown(b.N)
+		benchmarkRuns(b, provost.NewJob("noop", func(context.Context) error { c.count(); return nil }), nil, c)
+	})
+	b.Run("ThreeParameters", func(b *testing.B) {
+		type params struct {
+			Region string  `json:"region"`
+			Count  int     `json:"count"`
+			Ratio  float64 `json:"ratio"`
+		}
+		c := newCountdown(b.N)
+		noop := provost.NewAction("noop", func(context.Context, params) error { c.count(); return nil })
+		benchmarkRuns(b, noop, &provost.RunOptions{Parameters: provost.Params{"region": "eu", "count": 3, "ratio": 0.5}}, c)
+	})
+}
+
+// countdown tells when a number of runs have executed, and keeps callers at most maxAhead runs ahead of the flow.
+type countdown struct {
+	left atomic.Int64
+	sent atomic.Int64
+	n    int64
+	done chan struct{}
+}
+
+const maxAhead = 10_000
+
+func newCountdown(n int) *countdown {
+	c := &countdown{n: int64(n), done: make(chan struct{})}
+	c.left.Store(int64(n))
+	return c
+}
+
+func (c *countdown) count() {
+	if c.left.Add(-1) == 0 {
+		close(c.done)
+	}
+}
+
+func (c *countdown) send() {
+	for sent := c.sent.Add(1); sent-(c.n-c.left.Load()) > maxAhead; {
+		runtime.Gosched()
+	}
+}
+
+func benchmarkRuns(b *testing.B, flow provost.AnyFlow, options *provost.RunOptions, c *countdown) {
+	store := provost.NewMemoryStore()
+	runner := &provost.Runner{Store: store, Logger: slog.New(slog.DiscardHandler)}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- runner.Serve(ctx, &provost.Deployment{Flow: flow, Name: "bench"}) }()
+	<-runner.Ready()
+	client := provost.NewClient(store)
+	b.ReportAllocs()
+	b.ResetTimer()
+	var callers sync.WaitGroup
+	n := runtime.GOMAXPROCS(0)
+	for i := range n {
+		callers.Go(func() {
+			for range (b.N + i) / n {
+				c.send()
+				if _, err := client.RunDeployment(ctx, "noop/bench", options); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	callers.Wait()
+	<-c.done
+	stop() // Serve returns when every end is stored
+	if err := <-served; err != nil {
+		b.Error(err)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "runs/s")
+	completed, err := client.CountRuns(context.Background(), provost.RunFilter{States: []provost.StateType{provost.StateCompleted}})
+	if want := min(b.N, 10_000); err != nil || completed != want {
+		b.Errorf("%d runs are Completed, error %v; want %d", completed, err, want)
+	}
+}
