@@ -15,7 +15,7 @@ const (
 	catchUpAllWindow = 24 * time.Hour
 	catchUpNoneGrace = time.Minute
 	pausedPlanEvery  = time.Minute // how often the skips of a pause are recorded
-	maxCounted       = 1_000_000   // instants of a skip range that are counted; a longer range is cut
+	maxCounted       = 1_000_000   // instants of a skip range that are counted one by one
 )
 
 // makePlan is the next stretch of a schedule: a pure function of what the store knows of it and of now. Instants up to the last
@@ -38,6 +38,10 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 		b.run(earliestOf(servedUntil, item.PausedFrom))
 		b.catchUp(servedUntil, item.PausedFrom)
 		if item.Paused {
+			if b.full() {
+				b.plan.PlanTime, b.plan.Partial = now, true
+				return b.plan
+			}
 			b.skip(now, SkipPaused)
 			b.plan.PlanTime = b.pausedPlanTime()
 			return b.plan
@@ -47,6 +51,7 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 	}
 	b.run(servedUntil)
 	b.catchUp(handled, now)
+	b.plan.Partial = b.full() // before the past was dealt with, perhaps
 	b.ahead()
 	return b.plan
 }
@@ -163,18 +168,29 @@ func (b *planBuilder) skip(until time.Time, reason SkipReason) {
 	b.plan.Planned = last
 }
 
-// countUntil counts instants from first on. Past maxCounted it ends the range, and the next plan goes on from there.
+// countUntil counts the instants of a range and finds its last one. A plain interval, the only schedule that may have more than
+// maxCounted in years, is counted by division, so that a long downtime costs no more than a short one; of any other, no more
+// than maxCounted are counted, and the range still is decided whole.
 func (b *planBuilder) countUntil(first, until time.Time) (last time.Time, count int) {
+	schedule := b.item.Schedule
+	if d, ok := schedule.evenly(); ok {
+		if last, ok = schedule.Prev(until.Add(time.Microsecond)); ok {
+			return last, int(last.Sub(first)/d) + 1
+		}
+	}
 	last, count = first, 1
-	for count < maxCounted {
-		next, ok := b.item.Schedule.Next(last)
+	for {
+		next, ok := schedule.Next(last)
 		if !ok || next.After(until) {
-			break
+			return last, count
+		}
+		if count == maxCounted {
+			last, _ = schedule.Prev(until.Add(time.Microsecond))
+			return last, count
 		}
 		last = next
 		count++
 	}
-	return last, count
 }
 
 // full reports that this plan has made as many runs as a plan may. What is left is dealt with by the next one.

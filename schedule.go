@@ -585,6 +585,13 @@ func (s Schedule) due(deployment uuid.UUID, key string, at time.Time) time.Time 
 	return at.Add(time.Duration(draw%(steps+1)) * time.Microsecond)
 }
 
+// evenly is the elapsed time between any two instants in a row, false if they differ.
+func (s Schedule) evenly() (time.Duration, bool) {
+	c := s.spec
+	even := c.kind == intervalSchedule && c.interval < 24*time.Hour && (c.extra == nil || (len(c.extra.except) == 0 && len(c.extra.exceptOn) == 0))
+	return c.interval, even
+}
+
 // catchUpPolicy is what CatchUp and CatchUpWindow set.
 func (s Schedule) catchUpPolicy() (policy CatchUpPolicy, window time.Duration) {
 	return s.spec.catchUp, s.spec.window

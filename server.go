@@ -104,7 +104,7 @@ func (s *server) serve(ctx context.Context, ready chan struct{}) error {
 	drained := s.drain()
 	close(s.settler.closed)
 	<-s.settler.done
-	s.hooks.Wait()
+	drained = errors.Join(drained, s.awaitHooks())
 	stop()
 	loops.Wait()
 	s.events.close()
@@ -311,6 +311,19 @@ func (s *server) drain() error {
 		if !waitFor(returned, deafTimeout) {
 			return fmt.Errorf("%w: still running: %v", ErrDrainTimeout, s.deaf())
 		}
+	}
+	return nil
+}
+
+// awaitHooks gives the hooks under way their time, and no more: one that ignores the end of its context does not keep Serve.
+func (s *server) awaitHooks() error {
+	returned := make(chan struct{})
+	go func() {
+		s.hooks.Wait()
+		close(returned)
+	}()
+	if !waitFor(returned, hookTimeout+deafTimeout) {
+		return fmt.Errorf("%w: a hook is still running", ErrDrainTimeout)
 	}
 	return nil
 }
