@@ -188,7 +188,7 @@ func (s Schedule) mistakes() error {
 
 var errEmptySchedule = errors.New("empty: make it with Cron, Every, RRule or At")
 
-// Next is the first instant after t, false if there is none or the schedule is wrong. Where exceptions drop all for ten years
+// Next is the first instant after t, false if there is none or the schedule is wrong. Where exceptions drop all for five years
 // and more, there may be none as far as Next is concerned.
 func (s Schedule) Next(t time.Time) (time.Time, bool) { return s.seek(t, forward) }
 

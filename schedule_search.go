@@ -10,7 +10,7 @@ import (
 // is bounded, because a schedule can drop all that it has: it ends after a calendar cycle of 400 years, in which every
 // combination of date and weekday has come, and after a number of steps that is a matter of milliseconds.
 const (
-	maxSearchSteps = 1 << 13 // over ten years of dates that a calendar drops
+	maxSearchSteps = 1 << 12 // over five years of dates that a calendar drops
 	maxSearchSpan  = 146_097 * secondsPerDay
 	secondsPerDay  = 24 * 60 * 60
 )
