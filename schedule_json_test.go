@@ -110,6 +110,14 @@ func FuzzScheduleJSON(f *testing.F) {
 		if err := json.Unmarshal(first, &again); err != nil {
 			t.Fatalf("%s is written but not read: %v", first, err)
 		}
+		for _, from := range []time.Time{{}, time.Unix(1_772_000_000, 1)} {
+			if next, ok := schedule.Next(from); ok && !next.After(from) {
+				t.Fatalf("%s: Next(%v) = %v", schedule, from, next)
+			}
+			if prev, ok := schedule.Prev(from); ok && !prev.Before(from) {
+				t.Fatalf("%s: Prev(%v) = %v", schedule, from, prev)
+			}
+		}
 		second, _ := json.Marshal(again)
 		if string(first) != string(second) || schedule.Key() != again.Key() || schedule.String() != again.String() {
 			t.Fatalf("%s\nbecomes %s", first, second)
