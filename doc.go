@@ -68,8 +68,8 @@
 // because of that are handed back without using up an attempt. Serve handles no signals and opens no port: that belongs to
 // main.
 //
-// [Runner.Ready] is closed once the deployments are registered and their first runs are planned. It stays open if Serve
-// returns an error before that, so select on both.
+// [Runner.Ready] is closed once the deployments are registered and their first runs are planned, or when Serve
+// returns before that.
 //
 // # What is guaranteed
 //

@@ -1,46 +1,97 @@
 package provost_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
+	_ "time/tzdata" // zones, also where the machine has none
 
 	"github.com/provost-go/provost"
 )
 
-// A fixed time fires exactly once each day. On 29 March 2026 the clocks in Berlin skip from 02:00 to 03:00; on 25 October the hour
-// from 02:00 to 03:00 comes twice.
+var friday = time.Date(2026, 3, 27, 12, 0, 0, 0, time.UTC)
+
 func ExampleCron() {
-	s := provost.Cron("30 2 * * *").In("Europe/Berlin")
+	s := provost.Cron("30 9 * * mon-fri")
 	fmt.Println(s)
-	berlin, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, day := range []string{"2026-03-28T12:00:00Z", "2026-10-24T12:00:00Z"} {
-		after, _ := time.Parse(time.RFC3339, day)
-		for _, at := range s.Upcoming(after, 2) {
-			fmt.Println(at.In(berlin))
-		}
+	for _, t := range s.Upcoming(friday, 2) {
+		fmt.Println(t)
 	}
 	// Output:
-	// every day at 02:30, Europe/Berlin
-	// 2026-03-29 03:30:00 +0200 CEST
-	// 2026-03-30 02:30:00 +0200 CEST
-	// 2026-10-25 02:30:00 +0200 CEST
-	// 2026-10-26 02:30:00 +0100 CET
+	// every weekday at 09:30, UTC
+	// 2026-03-30 09:30:00 +0000 UTC
+	// 2026-03-31 09:30:00 +0000 UTC
 }
 
-// Ticks are counted from the anchor, not from the start of the program.
 func ExampleEvery() {
-	after := time.Date(2026, 5, 4, 10, 20, 0, 0, time.UTC)
-	fmt.Println(provost.Every(time.Hour).Next(after))
-
-	quarterPast := time.Date(2026, 1, 1, 0, 15, 0, 0, time.UTC)
-	fmt.Println(provost.Every(time.Hour).Anchor(quarterPast).Next(after))
+	s := provost.Every(15 * time.Minute)
+	next, _ := s.Next(friday.Add(time.Minute))
+	fmt.Println(s)
+	fmt.Println(next.Format(time.TimeOnly)) // on the quarter, whenever the program started
 	// Output:
-	// 2026-05-04 11:00:00 +0000 UTC true
-	// 2026-05-04 11:15:00 +0000 UTC true
+	// every 15 minutes
+	// 12:15:00
+}
+
+func ExampleAt() {
+	s := provost.At(time.Date(2026, 4, 1, 8, 0, 0, 0, time.UTC))
+	next, ok := s.Next(friday)
+	fmt.Println(next, ok)
+	_, ok = s.Next(next)
+	fmt.Println(ok)
+	// Output:
+	// 2026-04-01 08:00:00 +0000 UTC true
+	// false
+}
+
+// The clocks of Berlin go forward from 02:00 to 03:00 on 29 March 2026: the run of 02:30 is not lost, it comes at 03:30.
+func ExampleSchedule_In() {
+	berlin, _ := time.LoadLocation("Europe/Berlin")
+	s := provost.Cron("30 2 * * *").In("Europe/Berlin")
+	for _, t := range s.Upcoming(friday, 3) {
+		fmt.Println(t.In(berlin))
+	}
+	// Output:
+	// 2026-03-28 02:30:00 +0100 CET
+	// 2026-03-29 03:30:00 +0200 CEST
+	// 2026-03-30 02:30:00 +0200 CEST
+}
+
+func ExampleSchedule_ExceptOn() {
+	holidays := provost.Cron("0 0 25,26 12 *")
+	s := provost.Cron("0 9 * * mon-fri").In("Europe/Berlin").ExceptOn(holidays).Except("2026-12-24", "2026-12-31")
+	for _, t := range s.Upcoming(time.Date(2026, 12, 23, 0, 0, 0, 0, time.UTC), 3) {
+		fmt.Println(t.Format(time.DateOnly))
+	}
+	// Output:
+	// 2026-12-23
+	// 2026-12-28
+	// 2026-12-29
+}
+
+func ExampleSchedule_Err() {
+	fmt.Println(provost.Cron("0 0 31 2 *").In("Europ/Berlin").Err())
+	// Output:
+	// schedule: time zone "Europ/Berlin" is unknown: did you mean Europe/Berlin, Europe/Dublin?
+	// cron expression "0 0 31 2 *" never fires: no date has that day of month, month and day of week; check fields 3 to 5
+}
+
+func ExampleSchedule_MarshalJSON() {
+	s := provost.Cron("0 2 * * *").In("Europe/Berlin").Jitter(5 * time.Minute).Named("nightly")
+	text, _ := json.Marshal(s)
+	fmt.Println(string(text))
+	// Output:
+	// {"cron":"0 2 * * *","timezone":"Europe/Berlin","jitter":"5m0s","slug":"nightly"}
+}
+
+func ExampleSchedule_DayAnd() {
+	s := provost.Cron("0 9 13 * FRI").DayAnd()
+	next, _ := s.Next(friday)
+	fmt.Println(s)
+	fmt.Println(next.Format(time.DateOnly))
+	// Output:
+	// at 09:00 on the 13th of every month if it is a Friday, UTC
+	// 2026-11-13
 }
 
 func ExampleSchedule_Except() {
@@ -52,17 +103,6 @@ func ExampleSchedule_Except() {
 	// Output:
 	// every weekday at 09:00, America/New_York, except on 2026-11-26, 2026-12-25
 	// 2026-11-27 14:00:00 +0000 UTC true
-}
-
-// What cannot be written as one rule can be two: every weekday, but not on the last Friday of the month.
-func ExampleSchedule_ExceptOn() {
-	s := provost.Cron("0 6 * * mon-fri").ExceptOn(provost.Cron("0 0 * * 5L"))
-	for _, at := range s.Upcoming(time.Date(2026, 1, 28, 12, 0, 0, 0, time.UTC), 2) {
-		fmt.Println(at.Format("Mon 2 Jan 15:04"))
-	}
-	// Output:
-	// Thu 29 Jan 06:00
-	// Mon 2 Feb 06:00
 }
 
 // After a downtime each schedule does what it declares with the instants that passed.
@@ -78,10 +118,4 @@ func ExampleSchedule_CatchUp() {
 	}
 	fmt.Println(d.Validate())
 	// Output: <nil>
-}
-
-// A mistake shows when the deployment is validated or served, and says how to mend it.
-func ExampleSchedule_Err() {
-	fmt.Println(provost.Cron("0 25 * * *").Err())
-	// Output: schedule: field 2 (hour) is "25": hours go from 0 to 23
 }
