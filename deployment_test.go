@@ -23,7 +23,8 @@ func TestDeploymentValidateNamesFieldValueAndFix(t *testing.T) {
 	var nilFlow *provost.Flow[orderParams, orderResult]
 	required := provost.NewAction("f", func(context.Context, struct {
 		In chan int `json:"in"`
-	}) error {
+	},
+	) error {
 		return nil
 	})
 	cases := []struct {

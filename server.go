@@ -84,7 +84,7 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 }
 
 // serve is Serve from registration to the last goroutine.
-func (s *server) serve(ctx context.Context, ready chan struct{}) error {
+func (s *server) serve(ctx context.Context, ready func()) error {
 	s.flowContext = context.WithoutCancel(ctx)
 	unserved, err := s.register(ctx)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *server) serve(ctx context.Context, ready chan struct{}) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { s.settleLoop(background) })
 	loops.Go(func() { s.keepLoop(background) })
-	s.feedLoop(ctx, sync.OnceFunc(func() { close(ready) }))
+	s.feedLoop(ctx, ready)
 	drained := s.drain()
 	close(s.settler.closed)
 	<-s.settler.done
