@@ -177,3 +177,25 @@ func TestEventsAreFewLines(t *testing.T) {
 		}
 	})
 }
+
+// chatty logs to the run while it is being logged.
+type chatty struct{ ctx context.Context }
+
+func (c chatty) LogValue() slog.Value {
+	provost.Logger(c.ctx).Info("inner")
+	return slog.StringValue("x")
+}
+
+func TestLogValueMayLog(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, stop := serveFlow(t, provost.NewJob("f", func(ctx context.Context) error {
+			provost.Logger(ctx).Info("outer", "v", chatty{ctx})
+			return nil
+		}))
+		defer stop()
+		run := runNow(t, c, "f/d", nil)
+		if got := logText(t, c, run); !strings.HasSuffix(got, "outer v=x") {
+			t.Errorf("stored %q", got)
+		}
+	})
+}
