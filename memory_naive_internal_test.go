@@ -1,0 +1,592 @@
+package provost
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// model is what a store means, in slices and loops: it finds, counts and orders by looking at every run.
+type model struct {
+	deployments []*modelDeployment // newest declaration of each, deleted ones included
+	runs        []*modelRun
+	served      map[uuid.UUID][]uuid.UUID // by runner
+	turns       int
+}
+
+type modelDeployment struct {
+	record     *DeploymentRecord
+	generation int64
+	operator   *bool
+	planned    time.Time
+	watermark  time.Time
+	instants   map[time.Time]bool // that have or had a run since the deployment was declared first
+	deleted    bool
+}
+
+type modelRun struct {
+	id                  uuid.UUID
+	d                   *modelDeployment // nil for a child run
+	parent              *modelRun
+	key, runner         string
+	history             []State
+	scheduled, due, end time.Time
+	lease               time.Time // zero while it is not claimed
+	token               int64
+	attempt, crashes    int
+	auto, tick          bool
+	slot, parked        bool
+	turn                int
+	settled             StateType
+}
+
+func (r *modelRun) state() StateType { return r.history[len(r.history)-1].Type }
+func (r *modelRun) begun() bool      { return r.attempt > 0 || r.crashes > 0 }
+func (r *modelRun) claimed() bool    { return !r.lease.IsZero() }
+func (r *modelRun) limit() string    { return r.d.record.LimitKey() }
+
+func (r *modelRun) advance(next State) {
+	history, err := AppendState(slices.Clone(r.history), next)
+	if err != nil {
+		panic(err)
+	}
+	r.history = history
+}
+
+func (r *modelRun) holder() *modelRun {
+	for r.parent != nil {
+		r = r.parent
+	}
+	return r
+}
+
+func (d *modelDeployment) paused() bool { return d.operator != nil && *d.operator }
+
+func (m *model) find(id uuid.UUID) *modelRun {
+	for _, r := range m.runs {
+		if r.id == id {
+			return r
+		}
+	}
+	return nil
+}
+
+func (m *model) remove(gone *modelRun) {
+	m.runs = slices.DeleteFunc(m.runs, func(r *modelRun) bool { return r == gone })
+}
+
+func (m *model) live(id uuid.UUID) *modelDeployment {
+	for _, d := range m.deployments {
+		if d.record.ID == id && !d.deleted {
+			return d
+		}
+	}
+	return nil
+}
+
+func (m *model) liveIDs() []uuid.UUID {
+	var ids []uuid.UUID
+	for _, d := range m.deployments {
+		if !d.deleted {
+			ids = append(ids, d.record.ID)
+		}
+	}
+	return ids
+}
+
+func (m *model) register(r *DeploymentRecord, now time.Time) *modelDeployment {
+	d := m.live(r.ID)
+	if d == nil {
+		m.deployments = slices.DeleteFunc(m.deployments, func(d *modelDeployment) bool { return d.record.ID == r.ID })
+		d = &modelDeployment{record: r, generation: 1, planned: now, watermark: now, instants: make(map[time.Time]bool)}
+		m.deployments = append(m.deployments, d)
+		return d
+	}
+	before := d.record.LimitKey()
+	m.reset(d, now)
+	d.record = r
+	d.generation++
+	if after := r.LimitKey(); after != before {
+		m.changeLimit(d, after)
+	}
+	m.promote(r.LimitKey())
+	return d
+}
+
+// changeLimit lets those that wait go, and counts what is under way if there is a limit now.
+func (m *model) changeLimit(d *modelDeployment, after string) {
+	for _, r := range m.runs {
+		if r.d == d {
+			r.parked = false
+			r.slot = after != "" && r.claimed()
+		}
+	}
+}
+
+func (m *model) reset(d *modelDeployment, now time.Time) {
+	from := latestOf(now, d.watermark)
+	for _, r := range slices.Clone(m.runs) {
+		if r.d == d && r.tick && r.auto && !r.begun() && r.state() == StateScheduled && r.scheduled.After(from) {
+			delete(d.instants, r.scheduled)
+			m.drop(r)
+		}
+	}
+	d.planned = latestOf(d.watermark, earliestOf(d.planned, now))
+	d.watermark = d.planned
+}
+
+// drop removes an unstarted run, and gives its slot on.
+func (m *model) drop(r *modelRun) {
+	m.remove(r)
+	if r.slot {
+		m.promote(r.limit())
+	}
+}
+
+func (m *model) pause(d *modelDeployment, operator *bool, now time.Time) error {
+	if d.deleted {
+		return ErrNotFound
+	}
+	before := d.paused()
+	d.operator = operator
+	if d.paused() != before {
+		m.reset(d, now)
+		d.generation++
+	}
+	return nil
+}
+
+func (m *model) deleteDeployment(d *modelDeployment) error {
+	if d.deleted {
+		return ErrNotFound
+	}
+	d.deleted = true
+	for runner, ids := range m.served {
+		m.served[runner] = slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return id == d.record.ID })
+	}
+	for _, r := range slices.Clone(m.runs) {
+		if r.d != d {
+			continue
+		}
+		r.slot, r.parked = false, false
+		switch {
+		case r.state() != StateScheduled:
+		case r.begun():
+			m.finish(r, newState(StateCancelled, r.history[len(r.history)-1].Timestamp, ""))
+		default:
+			m.remove(r)
+		}
+	}
+	m.promote(d.record.LimitKey())
+	return nil
+}
+
+func (m *model) plan(p SchedulePlan, now time.Time) error {
+	d := m.live(p.DeploymentID)
+	switch {
+	case d == nil:
+		return ErrNotFound
+	case d.generation != p.Generation:
+		return ErrConflict
+	}
+	for _, planned := range p.Runs {
+		if d.instants[planned.ScheduledTime] {
+			continue
+		}
+		d.instants[planned.ScheduledTime] = true
+		m.runs = append(m.runs, &modelRun{
+			id: planned.ID, d: d, history: []State{newState(StateScheduled, now, "")},
+			scheduled: planned.ScheduledTime, due: planned.DueTime, auto: true, tick: true,
+		})
+	}
+	d.planned = p.Planned
+	return nil
+}
+
+func (m *model) create(p CreateRunParams) (*modelRun, error) {
+	if r := m.find(p.ID); r != nil {
+		return r, nil
+	}
+	d := m.live(p.DeploymentID)
+	if d == nil {
+		return nil, ErrNotFound
+	}
+	for _, r := range m.runs {
+		if p.IdempotencyKey != "" && r.key == p.IdempotencyKey && r.d != nil && r.d.record.ID == p.DeploymentID {
+			return r, nil
+		}
+	}
+	if p.Generation != 0 && p.Generation != d.generation {
+		return nil, ErrConflict
+	}
+	r := &modelRun{
+		id: p.ID, d: d, key: p.IdempotencyKey, history: []State{newState(StateScheduled, p.Now, "")},
+		scheduled: p.ScheduledTime, due: p.DueTime,
+	}
+	if r.limit() != "" && !r.due.After(p.Now) {
+		if !m.free(r.limit()) && m.waiting(d) >= d.record.MaxWaiting {
+			return nil, ErrQueueFull
+		}
+		m.admit(r, p.Now)
+	}
+	m.runs = append(m.runs, r)
+	return r, nil
+}
+
+func (m *model) child(p CreateRunParams) error {
+	parent, err := m.leased(p.Child.Parent)
+	if err != nil {
+		return err
+	}
+	if parent.state().Terminal() {
+		return ErrConflict
+	}
+	m.runs = append(m.runs, &modelRun{
+		id: p.ID, parent: parent, history: []State{newState(StateRunning, p.Now, "")}, runner: parent.runner,
+		scheduled: p.ScheduledTime, due: p.DueTime, attempt: 1,
+	})
+	return nil
+}
+
+func (m *model) leased(l Lease) (*modelRun, error) {
+	r := m.find(l.RunID)
+	if r == nil {
+		return nil, ErrNotFound
+	}
+	if h := r.holder(); !h.claimed() || h.token != l.Token {
+		return nil, ErrLeaseLost
+	}
+	return r, nil
+}
+
+// members are the runs under a limit.
+func (m *model) members(key string) []*modelRun {
+	var runs []*modelRun
+	for _, r := range m.runs {
+		if key != "" && r.d != nil && !r.d.deleted && r.limit() == key {
+			runs = append(runs, r)
+		}
+	}
+	return runs
+}
+
+func (m *model) size(key string) int {
+	for _, d := range m.deployments {
+		if !d.deleted && d.record.LimitKey() == key {
+			return d.record.ConcurrencyLimit
+		}
+	}
+	return 0
+}
+
+func (m *model) held(key string) int {
+	held := 0
+	for _, r := range m.members(key) {
+		if r.slot {
+			held++
+		}
+	}
+	return held
+}
+
+// first is the head of a limit's queue.
+func (m *model) first(key string) *modelRun {
+	var first *modelRun
+	for _, r := range m.members(key) {
+		switch {
+		case !r.parked:
+		case first == nil, r.begun() && !first.begun(), r.begun() == first.begun() && r.turn < first.turn:
+			first = r
+		}
+	}
+	return first
+}
+
+func (m *model) free(key string) bool { return m.held(key) < m.size(key) && m.first(key) == nil }
+
+func (m *model) waiting(d *modelDeployment) int {
+	waiting := 0
+	for _, r := range m.runs {
+		if r.d == d && r.parked {
+			waiting++
+		}
+	}
+	return waiting
+}
+
+func (m *model) promote(key string) {
+	for m.held(key) < m.size(key) {
+		head := m.first(key)
+		if head == nil {
+			return
+		}
+		head.parked, head.slot = false, true
+	}
+}
+
+// admit gives a due run a slot, or lets it wait; false and full if it may not even do that.
+func (m *model) admit(r *modelRun, now time.Time) (admitted, full bool) {
+	switch {
+	case r.limit() == "" || r.slot:
+		return true, false
+	case m.free(r.limit()):
+		r.slot = true
+		return true, false
+	case !r.begun() && m.waiting(r.d) >= r.d.record.MaxWaiting:
+		return false, true
+	}
+	m.turns++
+	r.turn, r.parked = m.turns, true
+	r.advance(namedState(StateScheduled, NameAwaitingConcurrencySlot, now, ""))
+	return false, false
+}
+
+// claimable is when a claim may take a run of the runner, false if never.
+func (m *model) claimable(runner RunnerRecord, r *modelRun) (time.Time, bool) {
+	if r.d == nil || r.d.deleted || r.parked || r.state() != StateScheduled || !slices.Contains(m.served[runner.ID], r.d.record.ID) {
+		return time.Time{}, false
+	}
+	if r.limit() == "" {
+		return r.due.Add(-ClaimAhead), true
+	}
+	return r.due, true
+}
+
+func (m *model) claim(runner RunnerRecord, limit int, now time.Time) []Lease {
+	var leases []Lease
+	for len(leases) < limit {
+		r := m.nextRun(runner, now)
+		if r == nil {
+			break
+		}
+		admitted, full := m.admit(r, now)
+		if full {
+			m.finish(r, namedState(StateCancelled, NameSkipped, now, ""))
+		}
+		if !admitted {
+			continue
+		}
+		r.advance(newState(StatePending, now, ""))
+		r.token++
+		r.lease, r.runner, r.settled = now.Add(modelTTL), runner.Name, ""
+		if r.tick {
+			m.decide(r, r.due)
+		}
+		leases = append(leases, Lease{RunID: r.id, Token: r.token})
+	}
+	return leases
+}
+
+// nextRun is the run of highest priority that is due first among those that can be claimed.
+func (m *model) nextRun(runner RunnerRecord, now time.Time) *modelRun {
+	var next *modelRun
+	for _, r := range m.runs {
+		if from, ok := m.claimable(runner, r); !ok || from.After(now) {
+			continue
+		}
+		if next == nil || r.d.record.Priority > next.d.record.Priority ||
+			(r.d.record.Priority == next.d.record.Priority && r.due.Before(next.due)) {
+			next = r
+		}
+	}
+	return next
+}
+
+func (m *model) nextClaim(runner RunnerRecord, now time.Time) time.Time {
+	var next time.Time
+	for _, r := range m.runs {
+		if from, ok := m.claimable(runner, r); ok {
+			next = earlier(next, latestOf(from, now))
+		}
+	}
+	return next
+}
+
+func (m *model) decide(r *modelRun, at time.Time) {
+	decided := earliestOf(earliestOf(r.scheduled, r.d.planned), at)
+	r.d.watermark = latestOf(r.d.watermark, decided)
+}
+
+func (m *model) settle(u RunUpdate, now time.Time) error {
+	if r := m.find(u.RunID); r != nil && u.State.Type != "" && r.settled == u.State.Type && r.holder().token == u.Token {
+		return nil
+	}
+	r, err := m.leased(u.Lease)
+	if err != nil {
+		return err
+	}
+	state, next := r.state(), u.State.Type
+	starts := state == StatePending && !u.StartTime.IsZero()
+	if starts {
+		state = StateRunning
+	}
+	givenUp := next == StateScheduled && state == StateCancelling
+	switch {
+	case state.Terminal(), next == StateScheduled && r.parent != nil, next != "" && !givenUp && !state.CanBecome(next):
+		return ErrConflict
+	}
+	if starts {
+		r.advance(newState(StateRunning, u.StartTime, ""))
+	}
+	if !u.StartTime.IsZero() {
+		r.attempt = u.Attempt
+	}
+	if next.Terminal() || next == StateScheduled {
+		r.settled = next
+	}
+	switch {
+	case givenUp:
+		m.finish(r, newState(StateCancelled, u.State.Timestamp, ""))
+	case next.Terminal():
+		m.finish(r, u.State)
+	case next == StateScheduled:
+		m.giveBack(r, u, now)
+	}
+	return nil
+}
+
+func (m *model) giveBack(r *modelRun, u RunUpdate, now time.Time) {
+	r.advance(u.State)
+	m.endLease(r)
+	r.attempt = u.Attempt
+	switch {
+	case r.d.deleted:
+		m.finish(r, newState(StateCancelled, now, ""))
+	case !u.DueTime.IsZero():
+		r.due = u.DueTime
+	}
+}
+
+func (m *model) renew(l Lease, now time.Time) (lost bool, cancel int) {
+	r := m.find(l.RunID)
+	if r == nil || !r.claimed() || r.token != l.Token || r.lease.Before(now) {
+		return true, 0
+	}
+	r.lease = now.Add(modelTTL)
+	for _, other := range m.runs {
+		if other.holder() == r && other.state() == StateCancelling {
+			cancel++
+		}
+	}
+	return false, cancel
+}
+
+func (m *model) reap(now time.Time) *modelRun {
+	var r *modelRun
+	for _, other := range m.runs {
+		if !other.claimed() || !other.lease.Before(now) {
+			continue
+		}
+		if r == nil || other.lease.Before(r.lease) || (other.lease.Equal(r.lease) && compareIDs(other.id, r.id) < 0) {
+			r = other
+		}
+	}
+	if r == nil {
+		return nil
+	}
+	r.crashes++
+	switch state := r.state(); {
+	case state == StateCancelling:
+		m.finish(r, newState(StateCancelled, now, ""))
+	case r.crashes >= MaxCrashes, state == StateRunning && r.d.record.AtMostOnce:
+		m.finish(r, newState(StateCrashed, now, ""))
+	default:
+		r.advance(namedState(StateScheduled, NameAwaitingRetry, now, ""))
+		m.endLease(r)
+		if r.d.deleted {
+			m.finish(r, newState(StateCancelled, now, ""))
+		} else {
+			r.due = now
+		}
+	}
+	return r
+}
+
+func (m *model) finish(r *modelRun, final State) {
+	r.advance(final)
+	r.end = r.history[len(r.history)-1].Timestamp
+	r.parked = false
+	m.endLease(r)
+}
+
+// endLease gives the slot on and ends the runs inside.
+func (m *model) endLease(r *modelRun) {
+	r.lease = time.Time{}
+	if r.slot {
+		r.slot = false
+		m.promote(r.limit())
+	}
+	at := r.history[len(r.history)-1].Timestamp
+	for _, child := range m.runs {
+		switch {
+		case child.parent != r || child.state().Terminal():
+		case child.state() == StateCancelling:
+			m.finish(child, newState(StateCancelled, at, ""))
+		default:
+			m.finish(child, newState(StateCrashed, at, ""))
+		}
+	}
+}
+
+func (m *model) cancel(id uuid.UUID, now time.Time) error {
+	r := m.find(id)
+	if r == nil {
+		return ErrNotFound
+	}
+	switch r.state() {
+	case StateCancelling, StateCancelled:
+	case StateScheduled:
+		m.finish(r, newState(StateCancelled, now, ""))
+	case StatePending, StateRunning:
+		r.advance(newState(StateCancelling, now, ""))
+	default:
+		return ErrConflict
+	}
+	return nil
+}
+
+func (m *model) retry(id uuid.UUID, now time.Time) error {
+	r := m.find(id)
+	if r == nil {
+		return ErrNotFound
+	}
+	if r.parent != nil || r.d.deleted || !r.state().Terminal() || r.state() == StateCompleted {
+		return ErrConflict
+	}
+	r.advance(newState(StateScheduled, now, ""))
+	r.end, r.due = time.Time{}, now
+	if r.limit() != "" {
+		m.admit(r, now)
+	}
+	return nil
+}
+
+func (m *model) deleteRun(id uuid.UUID) error {
+	r := m.find(id)
+	if r == nil {
+		return ErrNotFound
+	}
+	if !r.state().Terminal() {
+		return ErrConflict
+	}
+	if r.tick {
+		m.decide(r, r.end)
+	}
+	for _, other := range slices.Clone(m.runs) {
+		if other.inside(r) {
+			m.remove(other)
+		}
+	}
+	m.remove(r)
+	return nil
+}
+
+func (r *modelRun) inside(outer *modelRun) bool {
+	for r.parent != nil {
+		if r = r.parent; r == outer {
+			return true
+		}
+	}
+	return false
+}
