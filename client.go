@@ -289,7 +289,7 @@ func (c *Client) waitReason(ctx context.Context, run *Run, now time.Time) string
 	switch {
 	case err != nil:
 		return ""
-	case len(record.ServedBy) == 0:
+	case !record.ServedAt(now):
 		return WaitUnserved
 	case now.Sub(run.DueTime) > lateAfter:
 		return WaitLate

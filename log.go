@@ -110,10 +110,8 @@ func (l *runLog) format(ctx context.Context, text slog.Handler, r, bare slog.Rec
 	if attrs := bytes.TrimSpace(bytes.TrimPrefix(l.buffer.Bytes(), []byte(textPrefix))); len(attrs) > 0 {
 		message += " " + string(attrs)
 	}
-	if len(message) > maxLogLine {
-		message = strings.ToValidUTF8(message[:maxLogLine], "")
-	}
-	return message, nil
+	message = message[:min(len(message), maxLogLine)]
+	return strings.ReplaceAll(strings.ToValidUTF8(message, "�"), "\x00", "�"), nil // what every store can keep
 }
 
 // take gives away what is pending.
@@ -136,4 +134,14 @@ func (l *runLog) putBack(log RunLog) {
 		l.size += len(line.Message)
 	}
 	l.noted = true
+}
+
+// lose drops what is pending, and counts it.
+func (l *runLog) lose() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := len(l.lines)
+	l.lines, l.size, l.noted = nil, 0, false
+	l.dropped += lines
+	return lines
 }

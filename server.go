@@ -213,7 +213,7 @@ func (s *server) pruneDeployments(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if s.deployments[record.ID] != nil || len(record.ServedBy) > 0 || record.WorkPool != "" {
+			if s.deployments[record.ID] != nil || record.ServedAt(time.Now()) || record.WorkPool != "" {
 				continue
 			}
 			callCtx, cancel := s.storeCall(ctx)
