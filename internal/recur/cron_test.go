@@ -1,6 +1,7 @@
 package recur
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -276,9 +277,8 @@ func FuzzCron(f *testing.F) {
 		if err != nil {
 			z = mustZone(t, "Africa/Cairo")
 		}
-		start := time.Now()
-		c, err := NewCron(expr, z, dayAnd)
-		if took := time.Since(start); took > 10*time.Millisecond {
+		var c *Cron
+		if took := quickest(func() { c, err = NewCron(expr, z, dayAnd) }); took > 10*time.Millisecond {
 			t.Errorf("NewCron(%q) took %v", expr, took)
 		}
 		if err != nil {
@@ -292,10 +292,13 @@ func FuzzCron(f *testing.F) {
 		}
 		last := time.Unix(at, 0)
 		for range 5 {
-			start := time.Now()
-			next, ok := c.Next(last)
-			prev, okPrev := c.Prev(last)
-			if took := time.Since(start); took > 10*time.Millisecond {
+			var next, prev time.Time
+			var ok, okPrev bool
+			took := quickest(func() {
+				next, ok = c.Next(last)
+				prev, okPrev = c.Prev(last)
+			})
+			if took > 10*time.Millisecond {
 				t.Errorf("%q from %v took %v", expr, last, took)
 			}
 			if okPrev && !prev.Before(last) {
@@ -310,6 +313,19 @@ func FuzzCron(f *testing.F) {
 			last = next
 		}
 	})
+}
+
+// quickest is the shortest of up to three times that f takes: what is slow by itself is slow each time, a busy machine is not.
+func quickest(f func()) time.Duration {
+	best := time.Duration(math.MaxInt64)
+	for range 3 {
+		start := time.Now()
+		f()
+		if best = min(best, time.Since(start)); best < time.Millisecond {
+			break
+		}
+	}
+	return best
 }
 
 func BenchmarkCronNext(b *testing.B) {
