@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -244,7 +245,8 @@ func (c *Client) watch(ctx context.Context, id uuid.UUID) iter.Seq2[struct{}, er
 }
 
 // CancelRun cancels a run. One that has not begun is Cancelled when this returns; a running one is Cancelling: its context ends
-// with a cause, and it is Cancelled once its function returns an error. [ErrConflict] if it is over already.
+// with a cause, and it is Cancelled once its function returns an error. One
+// that is Cancelled already is returned as it is; [ErrConflict] if it has ended in another way.
 func (c *Client) CancelRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
@@ -287,7 +289,7 @@ func (c *Client) waitReason(ctx context.Context, run *Run, now time.Time) string
 	switch {
 	case err != nil:
 		return ""
-	case len(record.ServedBy) == 0:
+	case !record.ServedAt(now):
 		return WaitUnserved
 	case now.Sub(run.DueTime) > lateAfter:
 		return WaitLate
@@ -337,7 +339,10 @@ func (c *Client) DeleteDeployment(ctx context.Context, handle string) error {
 	}
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	return c.store.DeleteDeployment(callCtx, id)
+	if err := c.store.DeleteDeployment(callCtx, id); err != nil {
+		return fmt.Errorf("provost: delete deployment %q: %w", handle, err)
+	}
+	return nil
 }
 
 // ListFlows lists flows by name.
@@ -398,10 +403,12 @@ func (c *Client) ListSkips(ctx context.Context, handle string, filter SkipFilter
 	return c.store.ListSkips(callCtx, filter)
 }
 
-// Logs reads the stored log of a run, line by line. With follow it goes on until the run is over.
+// Logs reads the stored log of a run, line by line. With follow it goes on until the run is over. If lines of the run are not
+// kept, a last line counts them.
 func (c *Client) Logs(ctx context.Context, id uuid.UUID, follow bool) iter.Seq2[LogRecord, error] {
 	return func(yield func(LogRecord, error) bool) {
 		var last int64
+		var dropped int
 		for _, err := range c.watch(ctx, id) {
 			if err != nil {
 				yield(LogRecord{}, err)
@@ -413,21 +420,27 @@ func (c *Client) Logs(ctx context.Context, id uuid.UUID, follow bool) iter.Seq2[
 				return
 			}
 			over := run.State.Terminal()
-			for line, err := range c.logsAfter(ctx, id, last) {
+			for line, err := range c.logsAfter(ctx, id, last, &dropped) {
 				if !yield(line, err) || err != nil {
 					return
 				}
 				last = line.Seq
 			}
 			if over || !follow {
+				if dropped > 0 {
+					yield(LogRecord{
+						RunID: id, Seq: last + 1, Time: instant(time.Now()), Level: slog.LevelWarn,
+						Message: fmt.Sprintf("%d lines are not kept: the run logged more than is stored", dropped),
+					}, nil)
+				}
 				return
 			}
 		}
 	}
 }
 
-// logsAfter reads what a run has logged so far, after a line.
-func (c *Client) logsAfter(ctx context.Context, id uuid.UUID, last int64) iter.Seq2[LogRecord, error] {
+// logsAfter reads what a run has logged so far, after a line, and notes how many of its lines are not kept.
+func (c *Client) logsAfter(ctx context.Context, id uuid.UUID, last int64, dropped *int) iter.Seq2[LogRecord, error] {
 	return func(yield func(LogRecord, error) bool) {
 		for {
 			callCtx, cancel := c.call(ctx)
@@ -437,6 +450,7 @@ func (c *Client) logsAfter(ctx context.Context, id uuid.UUID, last int64) iter.S
 				yield(LogRecord{}, err)
 				return
 			}
+			*dropped = page.Dropped
 			for _, line := range page.Lines {
 				if !yield(line, nil) {
 					return

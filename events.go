@@ -54,6 +54,9 @@ func (e *runEvents) ended(x *execution, end time.Time, state State) {
 	if !e.enabled() {
 		return
 	}
+	if state.Type == StateScheduled && !x.started.Load() {
+		return // given back: what did not start did not end
+	}
 	var took time.Duration
 	if x.started.Load() {
 		took = end.Sub(x.begun)

@@ -129,13 +129,14 @@ func (x *execution) call() error {
 	defer stop()
 	err := x.invocation.call(ctx)
 	if err != nil && errors.Is(context.Cause(ctx), errTimedOut) {
-		return &timeoutError{timeout: timeout, err: err}
+		return &timeoutError{of: x, timeout: timeout, err: err}
 	}
 	return err
 }
 
 // timeoutError is what a function returned after its time was up.
 type timeoutError struct {
+	of      *execution // a flow may return the error of a child run that timed out, and has not timed out by that
 	timeout time.Duration
 	err     error
 }
@@ -187,18 +188,30 @@ func (x *execution) verdict(end time.Time, err error) (State, json.RawMessage) {
 	if err == nil {
 		return x.completed(at)
 	}
-	message := bounded(err.Error())
-	var late *timeoutError
+	message := bounded(errorText(err))
+	late, _ := err.(*timeoutError)
 	switch cause := context.Cause(x); {
-	case errors.As(err, &late):
+	case late != nil && late.of == x:
 		return namedState(StateFailed, NameTimedOut, at, message), nil
 	case errors.Is(cause, errCancelled):
 		return newState(StateCancelled, at, message), nil
+	case errors.Is(cause, errShutdown) && x.served.once:
+		return newState(StateCrashed, at, "the runner is shutting down, and the flow runs at most once: "+message), nil
 	case errors.Is(cause, errShutdown):
 		return newState(StateScheduled, at, "handed back: the runner is shutting down"), nil
 	default:
 		return newState(StateFailed, at, message), nil
 	}
+}
+
+// errorText is err.Error(), of an error whose method may panic: a nil pointer returned as an error is a common mistake.
+func errorText(err error) (text string) {
+	defer func() {
+		if v := recover(); v != nil {
+			text = fmt.Sprintf("the flow returned a %T whose Error method panics: %v", err, v)
+		}
+	}()
+	return err.Error()
 }
 
 // maxResult bounds a stored result.
@@ -303,8 +316,13 @@ func (x *execution) newChild(ctx context.Context, f *flow, params Params, call i
 func (x *execution) attemptChild() error {
 	returned := false
 	defer func() {
-		if !returned {
-			x.settleChild(fmt.Errorf("panicked or called runtime.Goexit\n\n%s", debug.Stack()))
+		if returned {
+			return
+		}
+		v := recover()
+		x.settleChild(abnormalEnd(v))
+		if v != nil {
+			panic(v)
 		}
 	}()
 	x.begun = time.Now()

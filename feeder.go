@@ -23,7 +23,6 @@ const (
 // feedLoop plans and claims until ctx ends. It looks again when the store hints at work, when a slot frees after there was none,
 // when the next run or plan is due, and, unless the store is local, at every poll.
 func (s *server) feedLoop(ctx context.Context, ready func()) {
-	defer ready()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	failures := 0

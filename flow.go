@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"reflect"
+	"runtime/debug"
 	"time"
 )
 
@@ -173,7 +174,8 @@ func (f *Flow[P, R]) erase() *flow {
 	}
 	if c.call != nil {
 		erased.function = c.function
-		erased.prepare = func(params Params) (invocation, error) {
+		erased.prepare = func(params Params) (_ invocation, err error) {
+			defer recovered(&err)
 			i := &typedInvocation[P, R]{function: c.call}
 			if err := decodeParams(params, &i.params); err != nil {
 				return nil, err
@@ -195,11 +197,20 @@ func (i *typedInvocation[P, R]) call(ctx context.Context) (err error) {
 	return err
 }
 
-func (i *typedInvocation[P, R]) result() (json.RawMessage, error) {
+func (i *typedInvocation[P, R]) result() (_ json.RawMessage, err error) {
+	defer recovered(&err)
 	if _, none := any(i.returned).(None); none {
 		return nil, nil
 	}
 	return encodeResult(i.returned)
+}
+
+// recovered turns a panic of a user's own MarshalJSON or UnmarshalText into an error: they are called outside of the flow's
+// function, where a panic would end the process.
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("panic: %v\n\n%s", v, debug.Stack())
+	}
 }
 
 // nilFlow reports whether there is no flow, be it behind a typed nil pointer.

@@ -70,13 +70,19 @@ const textPrefix = `level=INFO msg=""`
 
 // add keeps a record until the settler writes it.
 func (l *runLog) add(ctx context.Context, text slog.Handler, r slog.Record) {
-	if l.keep(ctx, text, r) {
+	bare := slog.Record{} // level and message stand in fields of their own
+	r.Attrs(func(a slog.Attr) bool {
+		a.Value = a.Value.Resolve() // before the lock: a user's LogValue may log
+		bare.AddAttrs(a)
+		return true
+	})
+	if l.keep(ctx, text, r, bare) {
 		l.x.server.settler.noteLog(l)
 	}
 }
 
 // keep is add under the lock; it reports whether the settler has to be told.
-func (l *runLog) keep(ctx context.Context, text slog.Handler, r slog.Record) (tell bool) {
+func (l *runLog) keep(ctx context.Context, text slog.Handler, r, bare slog.Record) (tell bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	tell, l.noted = !l.noted, true
@@ -84,7 +90,7 @@ func (l *runLog) keep(ctx context.Context, text slog.Handler, r slog.Record) (te
 		l.dropped++
 		return tell
 	}
-	message, err := l.format(ctx, text, r)
+	message, err := l.format(ctx, text, r, bare)
 	if err != nil { // a value that panics in its own String or MarshalText
 		l.dropped++
 		return tell
@@ -95,12 +101,7 @@ func (l *runLog) keep(ctx context.Context, text slog.Handler, r slog.Record) (te
 }
 
 // format is the message with its attributes. The caller holds mu.
-func (l *runLog) format(ctx context.Context, text slog.Handler, r slog.Record) (string, error) {
-	bare := slog.Record{} // level and message stand in fields of their own
-	r.Attrs(func(a slog.Attr) bool {
-		bare.AddAttrs(a)
-		return true
-	})
+func (l *runLog) format(ctx context.Context, text slog.Handler, r, bare slog.Record) (string, error) {
 	l.buffer.Reset()
 	if err := text.Handle(ctx, bare); err != nil {
 		return "", err
@@ -109,10 +110,8 @@ func (l *runLog) format(ctx context.Context, text slog.Handler, r slog.Record) (
 	if attrs := bytes.TrimSpace(bytes.TrimPrefix(l.buffer.Bytes(), []byte(textPrefix))); len(attrs) > 0 {
 		message += " " + string(attrs)
 	}
-	if len(message) > maxLogLine {
-		message = strings.ToValidUTF8(message[:maxLogLine], "")
-	}
-	return message, nil
+	message = message[:min(len(message), maxLogLine)]
+	return strings.ReplaceAll(strings.ToValidUTF8(message, "�"), "\x00", "�"), nil // what every store can keep
 }
 
 // take gives away what is pending.
@@ -135,4 +134,14 @@ func (l *runLog) putBack(log RunLog) {
 		l.size += len(line.Message)
 	}
 	l.noted = true
+}
+
+// lose drops what is pending, and counts it.
+func (l *runLog) lose() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := len(l.lines)
+	l.lines, l.size, l.noted = nil, 0, false
+	l.dropped += lines
+	return lines
 }

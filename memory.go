@@ -15,7 +15,8 @@ import (
 )
 
 // MemoryStore keeps everything in the memory of this process. It is the default of [Runner], the store for unit tests, and the
-// reference for every other store. It makes no goroutine and no timer.
+// reference for every other store. The zero value is an empty store; it makes no
+// goroutine and no timer.
 //
 // Nothing survives the process. Finished runs are kept until there are more than Keep of them, their logs as long as all logs
 // together take less than 64 MiB.
@@ -69,28 +70,32 @@ var (
 	_ LocalStore = (*MemoryStore)(nil)
 )
 
-// NewMemoryStore makes an empty store.
-func NewMemoryStore() *MemoryStore {
-	return &MemoryStore{
-		flows:       make(map[uuid.UUID]*FlowRecord),
-		deployments: make(map[uuid.UUID]*memoryDeployment),
-		handles:     sorted.New(compareHandles),
-		bereaved:    make(map[uuid.UUID]struct{}),
-		runners:     make(map[uuid.UUID]*memoryRunner),
-		lanes:       make(map[string]*lane),
-		limits:      make(map[string]*memoryLimit),
-		plans:       sorted.New(comparePlanTimes),
-		runs:        make(map[uuid.UUID]*memoryRun),
-		all:         sorted.New(compareRunIDs),
-		states:      make(map[StateType]*sorted.Index[*memoryRun]),
-		tags:        make(map[string]*sorted.Index[*memoryRun]),
-		children:    make(map[uuid.UUID]*sorted.Index[*memoryRun]),
-		leases:      sorted.New(compareLeases),
-		ended:       sorted.New(compareEnds),
-		keys:        make(map[idempotencyKey]*memoryRun),
-		skips:       sorted.New(func(a, b *memorySkip) int { return compareIDs(a.ID, b.ID) }),
-		subscribers: make(map[Topic][]chan<- struct{}),
+// NewMemoryStore is an empty store.
+func NewMemoryStore() *MemoryStore { return &MemoryStore{} }
+
+// prepare makes the indexes of a store that is used for the first time. The caller holds mu.
+func (m *MemoryStore) prepare() {
+	if m.runs != nil {
+		return
 	}
+	m.flows = make(map[uuid.UUID]*FlowRecord)
+	m.deployments = make(map[uuid.UUID]*memoryDeployment)
+	m.handles = sorted.New(compareHandles)
+	m.bereaved = make(map[uuid.UUID]struct{})
+	m.runners = make(map[uuid.UUID]*memoryRunner)
+	m.lanes = make(map[string]*lane)
+	m.limits = make(map[string]*memoryLimit)
+	m.plans = sorted.New(comparePlanTimes)
+	m.runs = make(map[uuid.UUID]*memoryRun)
+	m.all = sorted.New(compareRunIDs)
+	m.states = make(map[StateType]*sorted.Index[*memoryRun])
+	m.tags = make(map[string]*sorted.Index[*memoryRun])
+	m.children = make(map[uuid.UUID]*sorted.Index[*memoryRun])
+	m.leases = sorted.New(compareLeases)
+	m.ended = sorted.New(compareEnds)
+	m.keys = make(map[idempotencyKey]*memoryRun)
+	m.skips = sorted.New(func(a, b *memorySkip) int { return compareIDs(a.ID, b.ID) })
+	m.subscribers = make(map[Topic][]chan<- struct{})
 }
 
 // Local marks the store as one of this process.
@@ -102,6 +107,7 @@ func (m *MemoryStore) lock(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	m.mu.Lock()
+	m.prepare()
 	return nil
 }
 
@@ -133,6 +139,7 @@ func sendHints(to []chan<- struct{}) {
 // Notify implements [Notifier].
 func (m *MemoryStore) Notify(topic Topic, ch chan<- struct{}) (stop func()) {
 	m.mu.Lock()
+	m.prepare()
 	m.subscribers[topic] = append(slices.Clip(m.subscribers[topic]), ch)
 	m.mu.Unlock()
 	return sync.OnceFunc(func() {

@@ -229,7 +229,9 @@ func (m *MemoryStore) view(d *memoryDeployment) *DeploymentRecord {
 	for _, s := range d.schedules {
 		r.Schedules = append(r.Schedules, s.view())
 	}
-	r.ServedBy = names(d.servers)
+	for _, server := range d.servers {
+		r.ServedBy = append(r.ServedBy, Server{Name: server.record.Name, Until: server.record.Until})
+	}
 	return r
 }
 

@@ -235,7 +235,9 @@ func (m *MemoryStore) plan(p *SchedulePlan, now micros, born []State) error {
 		}
 	}
 	s.planned = max(s.planned, toMicros(p.Planned))
-	s.notePlanned()
+	if !p.Partial {
+		s.notePlanned()
+	}
 	m.setPlanTime(s, toMicros(p.PlanTime))
 	if d.gap && !slices.ContainsFunc(d.schedules, func(s *memorySchedule) bool { return s.gap }) {
 		d.gap = false

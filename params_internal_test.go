@@ -50,7 +50,7 @@ func TestNormalizeParams(t *testing.T) {
 	type named string
 	berlin := time.FixedZone("", 2*60*60)
 	got, err := normalizeParams(Params{
-		"null": nil, "bool": true, "text": "x", "named": named("y"), "int": 1 << 60, "uint8": uint8(7),
+		"null": nil, "bool": true, "text": "x", "named": named("y"), "int": int64(1 << 60), "uint8": uint8(7),
 		"float": 1e6, "small": 1e-7, "float32": float32(0.1), "number": json.Number("1.50"),
 		"wait": 90 * time.Minute, "at": time.Date(2026, 3, 5, 14, 0, 0, 500, berlin),
 		"list": []string{"a"}, "none": []int(nil), "map": map[string]time.Duration{"a": time.Second},

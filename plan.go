@@ -10,13 +10,12 @@ const (
 	upcomingRuns = 3
 	planAhead    = 2 * time.Second
 	maxPlanned   = 1000
-	maxPlanDelay = 250 * time.Millisecond
 
 	catchUpAllRuns   = 100
 	catchUpAllWindow = 24 * time.Hour
 	catchUpNoneGrace = time.Minute
 	pausedPlanEvery  = time.Minute // how often the skips of a pause are recorded
-	maxCounted       = 1_000_000   // instants of a skip range that are counted; a longer range is cut
+	maxCounted       = 1_000_000   // instants of a skip range that are counted one by one
 )
 
 // makePlan is the next stretch of a schedule: a pure function of what the store knows of it and of now. Instants up to the last
@@ -39,6 +38,10 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 		b.run(earliestOf(servedUntil, item.PausedFrom))
 		b.catchUp(servedUntil, item.PausedFrom)
 		if item.Paused {
+			if b.full() {
+				b.plan.PlanTime, b.plan.Partial = now, true
+				return b.plan
+			}
 			b.skip(now, SkipPaused)
 			b.plan.PlanTime = b.pausedPlanTime()
 			return b.plan
@@ -48,6 +51,7 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 	}
 	b.run(servedUntil)
 	b.catchUp(handled, now)
+	b.plan.Partial = b.full() // before the past was dealt with, perhaps
 	b.ahead()
 	return b.plan
 }
@@ -164,51 +168,57 @@ func (b *planBuilder) skip(until time.Time, reason SkipReason) {
 	b.plan.Planned = last
 }
 
-// countUntil counts instants from first on. Past maxCounted it ends the range, and the next plan goes on from there.
+// countUntil counts the instants of a range and finds its last one. A plain interval, the only schedule that may have more than
+// maxCounted in years, is counted by division, so that a long downtime costs no more than a short one; of any other, no more
+// than maxCounted are counted, and the range still is decided whole.
 func (b *planBuilder) countUntil(first, until time.Time) (last time.Time, count int) {
+	schedule := b.item.Schedule
+	if d, ok := schedule.evenly(); ok {
+		if last, ok = schedule.Prev(until.Add(time.Microsecond)); ok {
+			return last, int(last.Sub(first)/d) + 1
+		}
+	}
 	last, count = first, 1
-	for count < maxCounted {
-		next, ok := b.item.Schedule.Next(last)
+	for {
+		next, ok := schedule.Next(last)
 		if !ok || next.After(until) {
-			break
+			return last, count
+		}
+		if count == maxCounted {
+			last, _ = schedule.Prev(until.Add(time.Microsecond))
+			return last, count
 		}
 		last = next
 		count++
 	}
-	return last, count
 }
 
 // full reports that this plan has made as many runs as a plan may. What is left is dealt with by the next one.
 func (b *planBuilder) full() bool { return len(b.plan.Runs) >= maxPlanned }
 
-// ahead materialises the next runs, and says when to plan again: soon after the first of them is due, so that planning does not
-// compete with its start, or as soon as little more than a second is covered.
+// ahead materialises the next runs: so many that upcomingRuns of them are left when those that may be claimed by now are. It says
+// when to plan again: when the next one may be claimed, half a second before it starts and so out of its way, or as soon as
+// little more than a second is covered.
 func (b *planBuilder) ahead() {
-	var upcoming []time.Time
-	at := b.plan.Planned
-	if !at.After(b.now) {
-		at = b.now
-	} else {
-		upcoming = b.item.Schedule.Between(b.now, at)
-	}
+	claimable := b.now.Add(ClaimAhead)
+	at := latestOf(b.plan.Planned, b.now)
+	upcoming := b.item.Schedule.Between(claimable, at)
 	for !b.full() {
 		next, ok := b.item.Schedule.Next(at)
-		if !ok || (len(upcoming) >= upcomingRuns && next.Sub(b.now) > planAhead) {
-			break
+		if !ok {
+			return // the schedule ends
 		}
-		upcoming = append(upcoming, next)
+		if n := len(upcoming); n >= upcomingRuns && next.Sub(b.now) > planAhead {
+			b.plan.PlanTime = earliestOf(upcoming[n-upcomingRuns].Add(-ClaimAhead), next.Add(-planAhead/2))
+			return
+		}
+		if next.After(claimable) {
+			upcoming = append(upcoming, next)
+		}
 		b.add(next)
 		at = next
 	}
-	switch n := len(upcoming); {
-	case b.full():
-		b.plan.PlanTime = b.now
-	case n < upcomingRuns: // the schedule ends
-		b.plan.PlanTime = time.Time{}
-	default:
-		first, second := upcoming[n-upcomingRuns], upcoming[n-upcomingRuns+1]
-		b.plan.PlanTime = earliestOf(first.Add(min(maxPlanDelay, second.Sub(first)/4)), upcoming[n-1].Add(-planAhead/2))
-	}
+	b.plan.PlanTime = b.now
 }
 
 func (b *planBuilder) pausedPlanTime() time.Time {

@@ -50,9 +50,20 @@ type DeploymentRecord struct {
 	Digest     string    `json:"digest"`     // of the declaration without its version
 	Generation int64     `json:"generation"` // raised by every effective update, pause or resume
 	Pause      Pause     `json:"pause"`
-	ServedBy   []string  `json:"served_by,omitempty"` // names of the runners whose heartbeats list it
+	ServedBy   []Server  `json:"served_by,omitempty"` // runners that list it; see ServedAt
 	Created    time.Time `json:"created"`
 	Updated    time.Time `json:"updated"`
+}
+
+// Server is a runner that serves a deployment.
+type Server struct {
+	Name  string    `json:"name"`
+	Until time.Time `json:"until"` // end of its lease: after that it counts no more
+}
+
+// ServedAt reports whether some runner's lease lists the deployment at a time.
+func (r *DeploymentRecord) ServedAt(now time.Time) bool {
+	return slices.ContainsFunc(r.ServedBy, func(s Server) bool { return !s.Until.Before(now) })
 }
 
 // ScheduleRecord is one schedule of a deployment.

@@ -80,6 +80,8 @@ func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
 	if !first {
 		return errors.New("provost: Serve was called before on this Runner; use a new one")
 	}
+	ready := sync.OnceFunc(func() { close(r.readyChannel()) })
+	defer ready()
 	s, err := newServer(r, deployments)
 	if err != nil {
 		return err
@@ -87,10 +89,11 @@ func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("provost: Serve: the context has ended before anything was served: %w", context.Cause(ctx))
 	}
-	return s.serve(ctx, r.readyChannel())
+	return s.serve(ctx, ready)
 }
 
-// Ready is closed once the deployments are registered and their first runs are planned.
+// Ready is closed once the deployments are registered and their first runs are planned, or when Serve returns without having
+// got that far.
 func (r *Runner) Ready() <-chan struct{} { return r.readyChannel() }
 
 func (r *Runner) readyChannel() chan struct{} {

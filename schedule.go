@@ -38,7 +38,8 @@ type scheduleSpec struct {
 	slug     string
 	extra    *scheduleExtra // what few schedules have
 	timing   timing         // computed; nil if err
-	err      error
+	location *time.Location // computed; UTC if the zone is wrong
+	err      error          // every mistake, joined
 }
 
 type scheduleExtra struct {
@@ -125,7 +126,8 @@ func (s Schedule) Except(dates ...string) Schedule {
 	})
 }
 
-// ExceptOn drops every instant whose local date is one on which the other schedule has an instant, each in its own zone.
+// ExceptOn drops every instant whose local date, in the schedule's zone, is a local date, in the other schedule's zone, on which
+// the other schedule has an instant: the dates are compared, not the moments. The other schedule has no ExceptOn itself.
 func (s Schedule) ExceptOn(other Schedule) Schedule {
 	return s.withExtra(func(e *scheduleExtra) { e.exceptOn = append(slices.Clone(e.exceptOn), other) })
 }
@@ -170,88 +172,37 @@ func (s Schedule) DayAnd() Schedule {
 
 // Err says what is wrong with the schedule and how to mend it, nil if nothing is.
 func (s Schedule) Err() error {
+	if err := s.mistakes(); err != nil {
+		return fmt.Errorf("schedule: %w", err)
+	}
+	return nil
+}
+
+// mistakes is Err without the prefix, for messages that have one.
+func (s Schedule) mistakes() error {
 	if s.spec == nil {
-		return errors.New("schedule: empty: make it with Cron, Every, RRule or At")
+		return errEmptySchedule
 	}
 	return s.spec.err
 }
 
-// Next is the first instant after t, false if there is none or the schedule is wrong.
-func (s Schedule) Next(t time.Time) (time.Time, bool) {
-	if s.Err() != nil {
-		return time.Time{}, false
-	}
-	x := s.spec.extra
-	if x == nil {
-		return s.spec.timing.Next(t)
-	}
-	if !x.from.IsZero() && t.Before(x.from) {
-		t = x.from.Add(-time.Nanosecond)
-	}
-	for range maxExceptions {
-		next, ok := s.spec.timing.Next(t)
-		if !ok || (!x.until.IsZero() && next.After(x.until)) {
-			return time.Time{}, false
-		}
-		if !s.excepted(next) {
-			return next, true
-		}
-		t = next
-	}
-	return time.Time{}, false
-}
+var errEmptySchedule = errors.New("empty: make it with Cron, Every, RRule or At")
+
+// Next is the first instant after t, false if there is none or the schedule is wrong. Where exceptions drop all for five years
+// and more, there may be none as far as Next is concerned.
+func (s Schedule) Next(t time.Time) (time.Time, bool) { return s.seek(t, forward) }
 
 // Prev is the last instant before t, false if there is none or the schedule is wrong.
-func (s Schedule) Prev(t time.Time) (time.Time, bool) {
-	if s.Err() != nil {
+func (s Schedule) Prev(t time.Time) (time.Time, bool) { return s.seek(t, backward) }
+
+func (s Schedule) seek(t time.Time, way direction) (time.Time, bool) {
+	if s.spec == nil || s.spec.err != nil {
 		return time.Time{}, false
 	}
-	x := s.spec.extra
-	if x == nil {
-		return s.spec.timing.Prev(t)
+	if s.spec.extra == nil {
+		return way.step(s.spec.timing, t)
 	}
-	if !x.until.IsZero() && t.After(x.until) {
-		t = x.until.Add(time.Nanosecond)
-	}
-	for range maxExceptions {
-		prev, ok := s.spec.timing.Prev(t)
-		if !ok || (!x.from.IsZero() && prev.Before(x.from)) {
-			return time.Time{}, false
-		}
-		if !s.excepted(prev) {
-			return prev, true
-		}
-		t = prev
-	}
-	return time.Time{}, false
-}
-
-// maxExceptions bounds how many dropped instants in a row a search passes: more than a day of milliseconds is not worth the
-// wait.
-const maxExceptions = 100_000
-
-func (s Schedule) excepted(t time.Time) bool {
-	x := s.spec.extra
-	if len(x.except) == 0 && len(x.exceptOn) == 0 {
-		return false
-	}
-	local := t.In(s.location())
-	if len(x.except) > 0 {
-		if _, found := slices.BinarySearch(x.except, local.Format(time.DateOnly)); found {
-			return true
-		}
-	}
-	for _, other := range x.exceptOn {
-		year, month, day := local.Date()
-		start := time.Date(year, month, day, 0, 0, 0, 0, other.location()).Add(-time.Nanosecond)
-		if next, ok := other.Next(start); ok {
-			theirs := next.In(other.location())
-			if y, m, d := theirs.Date(); y == year && m == month && d == day {
-				return true
-			}
-		}
-	}
-	return false
+	return s.spec.seek(t, way)
 }
 
 // Upcoming is the first n instants after t, fewer if there are no more.
@@ -302,28 +253,43 @@ func (s Schedule) Key() string {
 	if s.spec.slug != "" {
 		return s.spec.slug
 	}
-	timing := *s.spec
-	timing.paused, timing.catchUp, timing.window, timing.jitter = false, "", 0, 0
-	if timing.kind == cronSchedule && timing.err == nil {
-		timing.expr = timing.timing.Expr() // @daily and 0 0 * * * are one timing
-	}
-	if x := timing.extra; x != nil {
-		bare := *x
-		bare.parameters = nil
-		timing.extra = &bare
-	}
-	text, err := Schedule{&timing}.MarshalJSON()
+	text, err := s.bare().MarshalJSON()
 	if err != nil {
-		text = []byte(timing.expr) // a faulty schedule never gets as far as a store
+		text = []byte(s.spec.expr) // a faulty schedule never gets as far as a store
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:6])
 }
 
+// bare is the timing alone, written in one way only: @daily and 0 0 * * * are one timing, and so are no zone and UTC.
+func (s Schedule) bare() Schedule {
+	if s.spec == nil {
+		return s
+	}
+	c := *s.spec
+	c.paused, c.catchUp, c.window, c.jitter, c.slug = false, "", 0, 0, ""
+	if c.zone == "UTC" {
+		c.zone = ""
+	}
+	if c.kind == cronSchedule && c.err == nil {
+		c.expr = c.timing.Expr()
+	}
+	if c.extra != nil {
+		x := *c.extra
+		x.parameters = nil
+		x.exceptOn = nil
+		for _, calendar := range c.extra.exceptOn {
+			x.exceptOn = append(x.exceptOn, calendar.bare())
+		}
+		c.extra = &x
+	}
+	return Schedule{&c}
+}
+
 // Expr is the canonical expression of the timing alone: the five fields of a cron schedule in numbers, the interval as
 // time.Duration writes it, the rule, or the instant. It is "" for a faulty schedule.
 func (s Schedule) Expr() string {
-	if s.Err() != nil {
+	if s.mistakes() != nil {
 		return ""
 	}
 	return s.spec.timing.Expr()
@@ -331,21 +297,33 @@ func (s Schedule) Expr() string {
 
 // String is the schedule in plain English: "every weekday at 02:00, Europe/Berlin".
 func (s Schedule) String() string {
-	if err := s.Err(); err != nil {
+	if err := s.mistakes(); err != nil {
 		return "no schedule (" + err.Error() + ")"
 	}
-	if s.spec.kind == atSchedule {
-		return "once at " + s.spec.at.In(s.location()).Format("2006-01-02 15:04:05 MST")
-	}
 	var b strings.Builder
-	b.WriteString(s.spec.timing.Describe())
-	if s.spec.kind != intervalSchedule || s.spec.interval >= 24*time.Hour {
-		fmt.Fprintf(&b, ", %s", s.location())
-	}
+	s.describeTiming(&b)
 	if x := s.spec.extra; x != nil {
 		s.describeBounds(&b, x)
 	}
+	if s.spec.jitter > 0 {
+		fmt.Fprintf(&b, ", delayed by up to %s", s.spec.jitter)
+	}
+	if s.spec.paused {
+		b.WriteString(", paused")
+	}
 	return b.String()
+}
+
+// describeTiming leaves out a zone that does not matter.
+func (s Schedule) describeTiming(b *strings.Builder) {
+	if s.spec.kind == atSchedule {
+		b.WriteString("once at " + s.spec.at.In(s.location()).Format("2006-01-02 15:04:05 MST"))
+		return
+	}
+	b.WriteString(s.spec.timing.Describe())
+	if s.spec.kind != intervalSchedule || s.spec.interval >= 24*time.Hour {
+		fmt.Fprintf(b, ", %s", s.location())
+	}
 }
 
 func (s Schedule) describeBounds(b *strings.Builder, x *scheduleExtra) {
@@ -368,18 +346,14 @@ func (s Schedule) describeBounds(b *strings.Builder, x *scheduleExtra) {
 }
 
 func (s Schedule) location() *time.Location {
-	if s.spec == nil || s.spec.zone == "" {
+	if s.spec == nil {
 		return time.UTC
 	}
-	zone, err := recur.LoadZone(s.spec.zone)
-	if err != nil {
-		return time.UTC
-	}
-	return zone.Location()
+	return s.spec.location
 }
 
 func newSchedule(spec scheduleSpec) Schedule {
-	spec.timing, spec.err = spec.compile()
+	spec.compile()
 	return Schedule{&spec}
 }
 
@@ -403,20 +377,19 @@ func (s Schedule) withExtra(refine func(*scheduleExtra)) Schedule {
 	})
 }
 
-// compile makes the timing and finds everything that is wrong with the schedule.
-func (c *scheduleSpec) compile() (timing, error) {
-	zone, err := recur.LoadZone(c.zone)
-	if err != nil {
-		return nil, fmt.Errorf("schedule: %w", err)
+// compile makes the timing, or finds everything that is wrong with the schedule.
+func (c *scheduleSpec) compile() {
+	zone, zoneErr := recur.LoadZone(c.zone)
+	if zoneErr != nil {
+		zone, _ = recur.LoadZone("") // good enough to find what else is wrong
 	}
+	c.location = zone.Location()
 	t, err := c.recurrence(zone)
-	if err != nil {
-		return nil, fmt.Errorf("schedule: %w", err)
+	c.err = errors.Join(append([]error{zoneErr, err}, c.checkRefinements()...)...)
+	if c.err != nil {
+		t = nil
 	}
-	if err := c.checkRefinements(); err != nil {
-		return nil, fmt.Errorf("schedule: %w", err)
-	}
-	return t, nil
+	c.timing = t
 }
 
 func (c *scheduleSpec) recurrence(zone *recur.Zone) (timing, error) {
@@ -431,9 +404,9 @@ func (c *scheduleSpec) recurrence(zone *recur.Zone) (timing, error) {
 		if c.at.IsZero() {
 			return nil, errors.New("At has the zero time: give it the time to fire")
 		}
-		return once(c.at), nil
+		return once(c.at), checkInstant("At", c.at)
 	default:
-		return nil, errors.New("empty: make it with Cron, Every, RRule or At")
+		return nil, errEmptySchedule
 	}
 }
 
@@ -470,33 +443,38 @@ type cronKey struct {
 	dayAnd bool
 }
 
-func (c *scheduleSpec) checkRefinements() error {
-	switch {
-	case c.dayAnd && c.kind != cronSchedule:
-		return errors.New("DayAnd is for Cron only: remove it")
-	case !c.anchor.IsZero() && c.kind != intervalSchedule:
-		return errors.New("Anchor is for Every only: use From to set a beginning")
-	case c.jitter < 0:
-		return fmt.Errorf("jitter %v is negative: give 0 or more", c.jitter)
-	case c.window < 0:
-		return fmt.Errorf("catch-up window %v is negative: give 0 (the policy's own) or more", c.window)
-	case c.catchUp != CatchUpLatest && c.catchUp != CatchUpAll && c.catchUp != CatchUpNone:
-		return fmt.Errorf("catch-up policy %q is unknown: use CatchUpLatest, CatchUpAll or CatchUpNone", c.catchUp)
-	case len(c.expr) > maxExpression:
-		return fmt.Errorf("expression has %d bytes: shorten it to at most %d", len(c.expr), maxExpression)
+func (c *scheduleSpec) checkRefinements() (errs []error) {
+	if c.dayAnd && c.kind != cronSchedule {
+		errs = append(errs, errors.New("DayAnd is for Cron only: remove it"))
+	}
+	if !c.anchor.IsZero() && c.kind != intervalSchedule {
+		errs = append(errs, errors.New("Anchor is for Every only: use From to set a beginning"))
+	}
+	if c.jitter < 0 {
+		errs = append(errs, fmt.Errorf("jitter %v is negative: give 0 or more", c.jitter))
+	}
+	if c.window < 0 {
+		errs = append(errs, fmt.Errorf("catch-up window %v is negative: give 0 (the policy's own) or more", c.window))
+	}
+	if c.catchUp != CatchUpLatest && c.catchUp != CatchUpAll && c.catchUp != CatchUpNone {
+		errs = append(errs, fmt.Errorf("catch-up policy %q is unknown: use CatchUpLatest, CatchUpAll or CatchUpNone", c.catchUp))
+	}
+	if c.kind == rruleSchedule && len(c.expr) > maxExpression {
+		errs = append(errs, fmt.Errorf("recurrence rule has %d bytes: shorten it to at most %d", len(c.expr), maxExpression))
 	}
 	if err := checkSlug(c.slug); err != nil {
-		return err
+		errs = append(errs, err)
 	}
 	if c.extra != nil {
-		return c.extra.check()
+		errs = append(errs, c.extra.check()...)
 	}
-	return nil
+	return errs
 }
 
 const (
 	maxExpression = 1 << 10
 	maxExcept     = 10_000
+	maxCalendars  = 64
 )
 
 func checkSlug(slug string) error {
@@ -511,10 +489,19 @@ func checkSlug(slug string) error {
 	return nil
 }
 
-func (x *scheduleExtra) check() error {
+func (x *scheduleExtra) check() []error {
+	errs := []error{checkInstant("From", x.from), checkInstant("Until", x.until)}
 	if !x.from.IsZero() && !x.until.IsZero() && x.until.Before(x.from) {
-		return fmt.Errorf("Until %s lies before From %s: swap them", x.until.Format(time.RFC3339), x.from.Format(time.RFC3339))
+		errs = append(errs, fmt.Errorf("Until %s lies before From %s: swap them", x.until.Format(time.RFC3339), x.from.Format(time.RFC3339)))
 	}
+	errs = append(errs, x.checkDates(), x.checkCalendars())
+	if _, err := normalizeParams(x.parameters); err != nil {
+		errs = append(errs, fmt.Errorf("WithParameters: %w", err))
+	}
+	return errs
+}
+
+func (x *scheduleExtra) checkDates() error {
 	if len(x.except) > maxExcept {
 		return fmt.Errorf("%d exception dates: give at most %d, or use ExceptOn", len(x.except), maxExcept)
 	}
@@ -523,13 +510,29 @@ func (x *scheduleExtra) check() error {
 			return fmt.Errorf("exception date %q: write it as 2026-12-25", date)
 		}
 	}
-	for _, other := range x.exceptOn {
-		if err := other.Err(); err != nil {
+	return nil
+}
+
+// checkCalendars refuses calendars within calendars: a search would read each of them for each date of the other.
+func (x *scheduleExtra) checkCalendars() error {
+	if len(x.exceptOn) > maxCalendars {
+		return fmt.Errorf("%d calendars: give ExceptOn at most %d", len(x.exceptOn), maxCalendars)
+	}
+	for _, calendar := range x.exceptOn {
+		if err := calendar.mistakes(); err != nil {
 			return fmt.Errorf("ExceptOn: %w", err)
 		}
+		if extra := calendar.spec.extra; extra != nil && len(extra.exceptOn) > 0 {
+			return fmt.Errorf("ExceptOn: %s: it has calendars of its own: give each of them to the schedule instead", calendar)
+		}
 	}
-	if _, err := normalizeParams(x.parameters); err != nil {
-		return fmt.Errorf("WithParameters: %w", err)
+	return nil
+}
+
+// checkInstant refuses what neither JSON nor a store can hold.
+func checkInstant(name string, t time.Time) error {
+	if year := t.Year(); year < 1 || year > 9999 {
+		return fmt.Errorf("%s is in the year %d: give an instant in the years 1 to 9999", name, year)
 	}
 	return nil
 }
@@ -563,6 +566,9 @@ func (s Schedule) parameters() Params {
 
 // due is when the run of an instant is due: the instant plus its jitter, which ends before the next instant.
 func (s Schedule) due(deployment uuid.UUID, key string, at time.Time) time.Time {
+	if s.spec == nil {
+		return at
+	}
 	limit := s.spec.jitter
 	if limit == 0 {
 		return at
@@ -585,7 +591,17 @@ func (s Schedule) due(deployment uuid.UUID, key string, at time.Time) time.Time 
 	return at.Add(time.Duration(draw%(steps+1)) * time.Microsecond)
 }
 
+// evenly is the elapsed time between any two instants in a row, false if they differ.
+func (s Schedule) evenly() (time.Duration, bool) {
+	c := s.spec
+	even := c.kind == intervalSchedule && c.interval < 24*time.Hour && (c.extra == nil || (len(c.extra.except) == 0 && len(c.extra.exceptOn) == 0))
+	return c.interval, even
+}
+
 // catchUpPolicy is what CatchUp and CatchUpWindow set.
 func (s Schedule) catchUpPolicy() (policy CatchUpPolicy, window time.Duration) {
+	if s.spec == nil {
+		return CatchUpLatest, 0
+	}
 	return s.spec.catchUp, s.spec.window
 }

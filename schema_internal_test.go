@@ -183,7 +183,7 @@ func TestSchemaRefuses(t *testing.T) {
 }
 
 // onlyMarshals can be written, but not read.
-type onlyMarshals struct{ n int }
+type onlyMarshals struct{ _ int }
 
 func (onlyMarshals) MarshalText() ([]byte, error) { return nil, nil }
 

@@ -84,7 +84,7 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 }
 
 // serve is Serve from registration to the last goroutine.
-func (s *server) serve(ctx context.Context, ready chan struct{}) error {
+func (s *server) serve(ctx context.Context, ready func()) error {
 	s.flowContext = context.WithoutCancel(ctx)
 	unserved, err := s.register(ctx)
 	if err != nil {
@@ -100,11 +100,11 @@ func (s *server) serve(ctx context.Context, ready chan struct{}) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { s.settleLoop(background) })
 	loops.Go(func() { s.keepLoop(background) })
-	s.feedLoop(ctx, sync.OnceFunc(func() { close(ready) }))
+	s.feedLoop(ctx, ready)
 	drained := s.drain()
 	close(s.settler.closed)
 	<-s.settler.done
-	s.hooks.Wait()
+	drained = errors.Join(drained, s.awaitHooks())
 	stop()
 	loops.Wait()
 	s.events.close()
@@ -213,7 +213,7 @@ func (s *server) pruneDeployments(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if s.deployments[record.ID] != nil || len(record.ServedBy) > 0 || record.WorkPool != "" {
+			if s.deployments[record.ID] != nil || record.ServedAt(time.Now()) || record.WorkPool != "" {
 				continue
 			}
 			callCtx, cancel := s.storeCall(ctx)
@@ -311,6 +311,19 @@ func (s *server) drain() error {
 		if !waitFor(returned, deafTimeout) {
 			return fmt.Errorf("%w: still running: %v", ErrDrainTimeout, s.deaf())
 		}
+	}
+	return nil
+}
+
+// awaitHooks gives the hooks under way their time, and no more: one that ignores the end of its context does not keep Serve.
+func (s *server) awaitHooks() error {
+	returned := make(chan struct{})
+	go func() {
+		s.hooks.Wait()
+		close(returned)
+	}()
+	if !waitFor(returned, hookTimeout+deafTimeout) {
+		return fmt.Errorf("%w: a hook is still running", ErrDrainTimeout)
 	}
 	return nil
 }

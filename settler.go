@@ -28,7 +28,9 @@ type settler struct {
 const maxUnsettled = 10_000
 
 const (
-	hookTimeout  = time.Minute
+	hookTimeout    = time.Minute
+	maxLogFailures = 3 // attempts at writing logs before they are given up for the ends of runs
+
 	flushRetries = 5 // attempts at the last write before Serve gives up on a store that fails
 )
 
@@ -160,13 +162,19 @@ func (s *server) yieldToStarts() {
 type flushBuffer struct {
 	updates []RunUpdate
 	settled []*execution // nil where an update only says that the run began
+
+	logFailures int // writes of logs in a row that failed
 }
 
 func (s *server) flush(ctx context.Context, b *flushBuffer) error {
 	logs := s.settler.collect(b)
 	if err := s.writeLogs(ctx, logs); err != nil {
-		return err
+		if b.logFailures++; b.logFailures < maxLogFailures {
+			return err
+		}
+		s.loseLogs(logs, err) // ends of runs matter more
 	}
+	b.logFailures = 0
 	if len(b.updates) == 0 {
 		return nil
 	}
@@ -294,6 +302,15 @@ func (s *server) writeLogs(ctx context.Context, logs []*runLog) error {
 		return err
 	}
 	return nil
+}
+
+// loseLogs gives up lines that the store keeps refusing.
+func (s *server) loseLogs(logs []*runLog, err error) {
+	lines := 0
+	for _, l := range logs {
+		lines += l.lose()
+	}
+	s.log.Error("lines of runs' logs lost", "lines", lines, "error", err)
 }
 
 // flushLogs writes one run's pending lines, for a child that ends.

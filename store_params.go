@@ -129,6 +129,10 @@ type SchedulePlan struct {
 
 	Planned  time.Time // how far the schedule is materialised now; not before From
 	PlanTime time.Time // when it wants planning again; zero for never
+
+	// Partial says that the plan reached its bound: what it was told of a gap and of a pause is not dealt with yet, and the
+	// store tells the next plan of it again.
+	Partial bool
 }
 
 // PlannedRun is a run to be materialised. The store fills in the rest from the deployment: see [DeploymentRecord.Planned].

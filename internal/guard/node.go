@@ -109,12 +109,6 @@ var newer = map[string]string{
 	"divisibleBy":           `use "multipleOf"`,
 }
 
-// annotations may stand beside $ref, because they carry no rule.
-var annotations = map[string]bool{
-	"$ref": true, "$comment": true, "title": true, "description": true, "default": true, "examples": true,
-	"readOnly": true, "writeOnly": true, "deprecated": true, "definitions": true, "$schema": true, "$id": true,
-}
-
 // rules are the keywords that decide about values.
 var rules = map[string]bool{
 	"type": true, "enum": true, "const": true, "format": true, "pattern": true,

@@ -133,10 +133,14 @@ var fieldKinds = [5]fieldKind{
 	{name: "minute", plural: "minutes", lo: 0, hi: 59},
 	{name: "hour", plural: "hours", lo: 0, hi: 23},
 	{name: "day of month", plural: "days of the month", lo: 1, hi: 31, special: specialDate},
-	{name: "month", plural: "months", lo: 1, hi: 12,
-		names: []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}},
-	{name: "day of week", plural: "days of the week", lo: 0, hi: 6,
-		names: []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}, special: specialWeekday},
+	{
+		name: "month", plural: "months", lo: 1, hi: 12,
+		names: []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"},
+	},
+	{
+		name: "day of week", plural: "days of the week", lo: 0, hi: 6,
+		names: []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}, special: specialWeekday,
+	},
 }
 
 func (k *fieldKind) all() uint64 { return 1<<(k.hi+1) - 1<<k.lo }
@@ -343,7 +347,7 @@ func specialWeekday(k *fieldKind, item string, days *dayRule) (string, bool, err
 		return "", false, nil
 	}
 	if text == "" {
-		return "", false, errors.New("L needs a day here: write 5L for the last Friday, or L in field 3 for the last day of the month")
+		return "", false, errors.New("a bare L is for field 3: write 5L for the last Friday, or L in field 3 for the last day of the month")
 	}
 	day, err := k.readValue(text)
 	if err != nil {

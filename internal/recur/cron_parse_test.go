@@ -53,7 +53,7 @@ var refusals = []struct{ expr, want string }{
 	{"0 0 31 4,6,9,11 *", "never fires"},
 	{"0 0 31W feb *", "never fires"},
 	{"L * * * *", `"l" is not a number`},
-	{"0 0 * * L", "L needs a day here"},
+	{"0 0 * * L", "a bare L is for field 3"},
 	{"0 0 * * 8L", "days of the week go from 0"},
 	{"0 0 * * 5#6", `the number "6" after # is not 1 to 5`},
 	{"0 0 * * 5#", "after # is not 1 to 5"},

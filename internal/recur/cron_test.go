@@ -1,6 +1,7 @@
 package recur
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -14,61 +15,117 @@ func TestCronWhenClocksChange(t *testing.T) {
 		name, zone, expr, from string
 		want                   []string
 	}{
-		{"gap shifts a fixed time forward", "America/New_York", "30 2 * * *", "2026-03-07T12:00:00-05:00",
-			[]string{"2026-03-08T03:30:00-04:00", "2026-03-09T02:30:00-04:00"}},
-		{"shifted and named times merge", "America/New_York", "30 2,3 * * *", "2026-03-08T00:00:00-05:00",
-			[]string{"2026-03-08T03:30:00-04:00", "2026-03-09T02:30:00-04:00"}},
-		{"shifted times keep the order of instants", "America/New_York", "0,45 2,3 8 3 *", "2026-03-08T00:00:00-05:00",
-			[]string{"2026-03-08T03:00:00-04:00", "2026-03-08T03:45:00-04:00", "2027-03-08T02:00:00-05:00"}},
-		{"overlap fires a fixed time on the first pass", "America/New_York", "30 1 * * *", "2026-10-31T12:00:00-04:00",
-			[]string{"2026-11-01T01:30:00-04:00", "2026-11-02T01:30:00-05:00"}},
-		{"nothing from inside the second pass", "America/New_York", "30 1 * * *", "2026-11-01T01:10:00-05:00",
-			[]string{"2026-11-02T01:30:00-05:00"}},
-		{"wildcard minute skips the gap", "America/New_York", "*/30 1-3 * * *", "2026-03-08T01:00:00-05:00",
-			[]string{"2026-03-08T01:30:00-05:00", "2026-03-08T03:00:00-04:00", "2026-03-08T03:30:00-04:00"}},
-		{"wildcard minute fires on both passes", "America/New_York", "*/30 1 * * *", "2026-11-01T00:30:00-04:00",
-			[]string{"2026-11-01T01:00:00-04:00", "2026-11-01T01:30:00-04:00", "2026-11-01T01:00:00-05:00", "2026-11-01T01:30:00-05:00",
-				"2026-11-02T01:00:00-05:00"}},
-		{"wildcard hour", "America/New_York", "0 */2 * * *", "2026-03-08T00:00:00-05:00",
-			[]string{"2026-03-08T04:00:00-04:00", "2026-03-08T06:00:00-04:00"}},
-		{"fixed hours", "America/New_York", "0 0-23/2 * * *", "2026-03-08T00:00:00-05:00",
-			[]string{"2026-03-08T03:00:00-04:00", "2026-03-08T04:00:00-04:00", "2026-03-08T06:00:00-04:00"}},
-		{"Berlin spring", "Europe/Berlin", "0 2 * * *", "2026-03-28T12:00:00+01:00",
-			[]string{"2026-03-29T03:00:00+02:00", "2026-03-30T02:00:00+02:00"}},
-		{"Berlin autumn", "Europe/Berlin", "0 2 * * *", "2026-10-24T12:00:00+02:00",
-			[]string{"2026-10-25T02:00:00+02:00", "2026-10-26T02:00:00+01:00"}},
-		{"half an hour forward", "Australia/Lord_Howe", "15 2 * * *", "2026-10-03T12:00:00+10:30",
-			[]string{"2026-10-04T02:45:00+11:00", "2026-10-05T02:15:00+11:00"}},
-		{"half an hour back", "Australia/Lord_Howe", "45 1 * * *", "2026-04-04T12:00:00+11:00",
-			[]string{"2026-04-05T01:45:00+11:00", "2026-04-06T01:45:00+10:30"}},
-		{"noon on a day of half an hour's change", "Australia/Lord_Howe", "0 12 * * *", "2026-04-04T12:00:00+11:00",
-			[]string{"2026-04-05T12:00:00+10:30", "2026-04-06T12:00:00+10:30"}},
-		{"midnight that does not exist", "Africa/Cairo", "0 0 * * *", "2026-04-23T12:00:00+02:00",
-			[]string{"2026-04-24T01:00:00+03:00", "2026-04-25T00:00:00+03:00"}},
-		{"midnight that does not exist, by weekday", "Africa/Cairo", "0 0 * * fri", "2026-04-22T12:00:00+02:00",
-			[]string{"2026-04-24T01:00:00+03:00", "2026-05-01T00:00:00+03:00"}},
-		{"Santiago's midnight", "America/Santiago", "@daily", "2026-09-05T12:00:00-04:00",
-			[]string{"2026-09-06T01:00:00-03:00", "2026-09-07T00:00:00-03:00"}},
-		{"Santiago's last hour of the day, twice", "America/Santiago", "30 23 * * sat", "2026-04-04T12:00:00-03:00",
-			[]string{"2026-04-04T23:30:00-03:00", "2026-04-11T23:30:00-04:00"}},
-		{"Havana's midnight, twice", "America/Havana", "0 0 * * *", "2026-10-31T12:00:00-04:00",
-			[]string{"2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00"}},
-		{"Havana's midnight, never", "America/Havana", "0 0 * * *", "2026-03-07T12:00:00-05:00",
-			[]string{"2026-03-08T01:00:00-04:00", "2026-03-09T00:00:00-04:00"}},
-		{"a date that does not exist", "Pacific/Apia", "0 12 30 12 *", "2011-01-01T00:00:00-11:00",
-			[]string{"2011-12-31T12:00:00+14:00", "2012-12-30T12:00:00+14:00"}},
-		{"a daily schedule over it", "Pacific/Apia", "0 12 * * *", "2011-12-29T00:00:00-10:00",
-			[]string{"2011-12-29T12:00:00-10:00", "2011-12-31T12:00:00+14:00", "2012-01-01T12:00:00+14:00"}},
-		{"a wildcard over it", "Pacific/Apia", "0 */12 * * *", "2011-12-29T13:00:00-10:00",
-			[]string{"2011-12-31T00:00:00+14:00", "2011-12-31T12:00:00+14:00"}},
-		{"back at 00:01, to 23:01", "America/St_Johns", "0,1 0 * * *", "2006-10-28T12:00:00-02:30",
-			[]string{"2006-10-29T00:00:00-02:30", "2006-10-29T00:01:00-03:30", "2006-10-30T00:00:00-03:30"}},
-		{"31 December of a leap year", "Europe/Berlin", "0 12 * * *", "2028-12-30T12:00:00+01:00",
-			[]string{"2028-12-31T12:00:00+01:00", "2029-01-01T12:00:00+01:00"}},
-		{"the leap day after a year without", "UTC", "0 0 29 2 *", "2096-03-01T00:00:00Z",
-			[]string{"2104-02-29T00:00:00Z", "2108-02-29T00:00:00Z"}},
-		{"a far year follows the same rules", "America/New_York", "30 2 * * *", "9998-03-07T12:00:00-05:00",
-			[]string{"9998-03-08T03:30:00-04:00", "9998-03-09T02:30:00-04:00"}},
+		{
+			"gap shifts a fixed time forward", "America/New_York", "30 2 * * *", "2026-03-07T12:00:00-05:00",
+			[]string{"2026-03-08T03:30:00-04:00", "2026-03-09T02:30:00-04:00"},
+		},
+		{
+			"shifted and named times merge", "America/New_York", "30 2,3 * * *", "2026-03-08T00:00:00-05:00",
+			[]string{"2026-03-08T03:30:00-04:00", "2026-03-09T02:30:00-04:00"},
+		},
+		{
+			"shifted times keep the order of instants", "America/New_York", "0,45 2,3 8 3 *", "2026-03-08T00:00:00-05:00",
+			[]string{"2026-03-08T03:00:00-04:00", "2026-03-08T03:45:00-04:00", "2027-03-08T02:00:00-05:00"},
+		},
+		{
+			"overlap fires a fixed time on the first pass", "America/New_York", "30 1 * * *", "2026-10-31T12:00:00-04:00",
+			[]string{"2026-11-01T01:30:00-04:00", "2026-11-02T01:30:00-05:00"},
+		},
+		{
+			"nothing from inside the second pass", "America/New_York", "30 1 * * *", "2026-11-01T01:10:00-05:00",
+			[]string{"2026-11-02T01:30:00-05:00"},
+		},
+		{
+			"wildcard minute skips the gap", "America/New_York", "*/30 1-3 * * *", "2026-03-08T01:00:00-05:00",
+			[]string{"2026-03-08T01:30:00-05:00", "2026-03-08T03:00:00-04:00", "2026-03-08T03:30:00-04:00"},
+		},
+		{
+			"wildcard minute fires on both passes", "America/New_York", "*/30 1 * * *", "2026-11-01T00:30:00-04:00",
+			[]string{
+				"2026-11-01T01:00:00-04:00", "2026-11-01T01:30:00-04:00", "2026-11-01T01:00:00-05:00", "2026-11-01T01:30:00-05:00",
+				"2026-11-02T01:00:00-05:00",
+			},
+		},
+		{
+			"wildcard hour", "America/New_York", "0 */2 * * *", "2026-03-08T00:00:00-05:00",
+			[]string{"2026-03-08T04:00:00-04:00", "2026-03-08T06:00:00-04:00"},
+		},
+		{
+			"fixed hours", "America/New_York", "0 0-23/2 * * *", "2026-03-08T00:00:00-05:00",
+			[]string{"2026-03-08T03:00:00-04:00", "2026-03-08T04:00:00-04:00", "2026-03-08T06:00:00-04:00"},
+		},
+		{
+			"Berlin spring", "Europe/Berlin", "0 2 * * *", "2026-03-28T12:00:00+01:00",
+			[]string{"2026-03-29T03:00:00+02:00", "2026-03-30T02:00:00+02:00"},
+		},
+		{
+			"Berlin autumn", "Europe/Berlin", "0 2 * * *", "2026-10-24T12:00:00+02:00",
+			[]string{"2026-10-25T02:00:00+02:00", "2026-10-26T02:00:00+01:00"},
+		},
+		{
+			"half an hour forward", "Australia/Lord_Howe", "15 2 * * *", "2026-10-03T12:00:00+10:30",
+			[]string{"2026-10-04T02:45:00+11:00", "2026-10-05T02:15:00+11:00"},
+		},
+		{
+			"half an hour back", "Australia/Lord_Howe", "45 1 * * *", "2026-04-04T12:00:00+11:00",
+			[]string{"2026-04-05T01:45:00+11:00", "2026-04-06T01:45:00+10:30"},
+		},
+		{
+			"noon on a day of half an hour's change", "Australia/Lord_Howe", "0 12 * * *", "2026-04-04T12:00:00+11:00",
+			[]string{"2026-04-05T12:00:00+10:30", "2026-04-06T12:00:00+10:30"},
+		},
+		{
+			"midnight that does not exist", "Africa/Cairo", "0 0 * * *", "2026-04-23T12:00:00+02:00",
+			[]string{"2026-04-24T01:00:00+03:00", "2026-04-25T00:00:00+03:00"},
+		},
+		{
+			"midnight that does not exist, by weekday", "Africa/Cairo", "0 0 * * fri", "2026-04-22T12:00:00+02:00",
+			[]string{"2026-04-24T01:00:00+03:00", "2026-05-01T00:00:00+03:00"},
+		},
+		{
+			"Santiago's midnight", "America/Santiago", "@daily", "2026-09-05T12:00:00-04:00",
+			[]string{"2026-09-06T01:00:00-03:00", "2026-09-07T00:00:00-03:00"},
+		},
+		{
+			"Santiago's last hour of the day, twice", "America/Santiago", "30 23 * * sat", "2026-04-04T12:00:00-03:00",
+			[]string{"2026-04-04T23:30:00-03:00", "2026-04-11T23:30:00-04:00"},
+		},
+		{
+			"Havana's midnight, twice", "America/Havana", "0 0 * * *", "2026-10-31T12:00:00-04:00",
+			[]string{"2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00"},
+		},
+		{
+			"Havana's midnight, never", "America/Havana", "0 0 * * *", "2026-03-07T12:00:00-05:00",
+			[]string{"2026-03-08T01:00:00-04:00", "2026-03-09T00:00:00-04:00"},
+		},
+		{
+			"a date that does not exist", "Pacific/Apia", "0 12 30 12 *", "2011-01-01T00:00:00-11:00",
+			[]string{"2011-12-31T12:00:00+14:00", "2012-12-30T12:00:00+14:00"},
+		},
+		{
+			"a daily schedule over it", "Pacific/Apia", "0 12 * * *", "2011-12-29T00:00:00-10:00",
+			[]string{"2011-12-29T12:00:00-10:00", "2011-12-31T12:00:00+14:00", "2012-01-01T12:00:00+14:00"},
+		},
+		{
+			"a wildcard over it", "Pacific/Apia", "0 */12 * * *", "2011-12-29T13:00:00-10:00",
+			[]string{"2011-12-31T00:00:00+14:00", "2011-12-31T12:00:00+14:00"},
+		},
+		{
+			"back at 00:01, to 23:01", "America/St_Johns", "0,1 0 * * *", "2006-10-28T12:00:00-02:30",
+			[]string{"2006-10-29T00:00:00-02:30", "2006-10-29T00:01:00-03:30", "2006-10-30T00:00:00-03:30"},
+		},
+		{
+			"31 December of a leap year", "Europe/Berlin", "0 12 * * *", "2028-12-30T12:00:00+01:00",
+			[]string{"2028-12-31T12:00:00+01:00", "2029-01-01T12:00:00+01:00"},
+		},
+		{
+			"the leap day after a year without", "UTC", "0 0 29 2 *", "2096-03-01T00:00:00Z",
+			[]string{"2104-02-29T00:00:00Z", "2108-02-29T00:00:00Z"},
+		},
+		{
+			"a far year follows the same rules", "America/New_York", "30 2 * * *", "9998-03-07T12:00:00-05:00",
+			[]string{"9998-03-08T03:30:00-04:00", "9998-03-09T02:30:00-04:00"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := mustCron(t, test.expr, test.zone)
@@ -126,8 +183,11 @@ func TestCronDayAnd(t *testing.T) {
 // TestCronEnds holds the search inside the years 1 to 9999, whatever it is asked.
 func TestCronEnds(t *testing.T) {
 	c := mustCron(t, "* * * * *", "Asia/Manila")
-	huge := []time.Time{{}, time.Unix(1<<62, 0), time.Unix(-1<<62, 0),
-		time.Unix(lastInstant, 1), time.Unix(lastInstant+1, 1), time.Unix(firstInstant, 0), time.Unix(firstInstant-1, 1)}
+	huge := []time.Time{
+		{},
+		time.Unix(1<<62, 0), time.Unix(-1<<62, 0),
+		time.Unix(lastInstant, 1), time.Unix(lastInstant+1, 1), time.Unix(firstInstant, 0), time.Unix(firstInstant-1, 1),
+	}
 	for _, at := range huge {
 		if got, ok := c.Next(at); ok && (!got.After(at) || got.Year() < 1 || got.Year() > 9999) {
 			t.Errorf("Next(%d) = %v", at.Unix(), got)
@@ -217,9 +277,8 @@ func FuzzCron(f *testing.F) {
 		if err != nil {
 			z = mustZone(t, "Africa/Cairo")
 		}
-		start := time.Now()
-		c, err := NewCron(expr, z, dayAnd)
-		if took := time.Since(start); took > 10*time.Millisecond {
+		var c *Cron
+		if took := quickest(func() { c, err = NewCron(expr, z, dayAnd) }); took > 10*time.Millisecond {
 			t.Errorf("NewCron(%q) took %v", expr, took)
 		}
 		if err != nil {
@@ -233,10 +292,13 @@ func FuzzCron(f *testing.F) {
 		}
 		last := time.Unix(at, 0)
 		for range 5 {
-			start := time.Now()
-			next, ok := c.Next(last)
-			prev, okPrev := c.Prev(last)
-			if took := time.Since(start); took > 10*time.Millisecond {
+			var next, prev time.Time
+			var ok, okPrev bool
+			took := quickest(func() {
+				next, ok = c.Next(last)
+				prev, okPrev = c.Prev(last)
+			})
+			if took > 10*time.Millisecond {
 				t.Errorf("%q from %v took %v", expr, last, took)
 			}
 			if okPrev && !prev.Before(last) {
@@ -251,6 +313,19 @@ func FuzzCron(f *testing.F) {
 			last = next
 		}
 	})
+}
+
+// quickest is the shortest of up to three times that f takes: what is slow by itself is slow each time, a busy machine is not.
+func quickest(f func()) time.Duration {
+	best := time.Duration(math.MaxInt64)
+	for range 3 {
+		start := time.Now()
+		f()
+		if best = min(best, time.Since(start)); best < time.Millisecond {
+			break
+		}
+	}
+	return best
 }
 
 func BenchmarkCronNext(b *testing.B) {

@@ -165,8 +165,10 @@ func (r *dayRule) weekdayWords(article string) (words []string) {
 
 var weekdayNames = [...]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
 
-var monthNames = [...]string{"", "January", "February", "March", "April", "May", "June", "July", "August", "September",
-	"October", "November", "December"}
+var monthNames = [...]string{
+	"", "January", "February", "March", "April", "May", "June", "July", "August", "September",
+	"October", "November", "December",
+}
 
 // weekdayWords lists weekdays from Monday on.
 func weekdayWords(set uint8) (words []string) {

@@ -109,7 +109,10 @@ func (i *Interval) Describe() string {
 		name   string
 		length int64
 	}{
-		{"hour", 3600 * microsPerSecond}, {"minute", 60 * microsPerSecond}, {"second", microsPerSecond}, {"millisecond", 1000},
+		{"hour", 3600 * microsPerSecond},
+		{"minute", 60 * microsPerSecond},
+		{"second", microsPerSecond},
+		{"millisecond", 1000},
 		{"microsecond", 1},
 	}
 	for _, unit := range units {

@@ -41,8 +41,8 @@ func TestOracle(t *testing.T) {
 	switch {
 	case os.Getenv("RECUR_SWEEP") != "":
 		names, stride = distinctZones(t), 1
-	case testing.Short():
-		stride = 35
+	case testing.Short(), raceEnabled:
+		stride = 63
 	}
 	var compared atomic.Int64
 	var group sync.WaitGroup

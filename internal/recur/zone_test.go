@@ -57,7 +57,7 @@ func TestLoadZone(t *testing.T) {
 	if zone.Name() != "UTC" || zone.Location().String() != "UTC" || zone != mustZone(t, "UTC") {
 		t.Errorf("the default zone is %s", zone.Name())
 	}
-	if mustZone(t, "Europe/Berlin") != mustZone(t, "Europe/Berlin") {
+	if first, second := mustZone(t, "Europe/Berlin"), mustZone(t, "Europe/Berlin"); first != second {
 		t.Error("a zone is not shared")
 	}
 	for name, want := range map[string]string{

@@ -1,0 +1,184 @@
+package provost_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/provost-go/provost"
+)
+
+func TestDrainLetsFlowsFinish(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := provost.NewMemoryStore()
+		client := provost.NewClient(store)
+		stop := start(t, &provost.Runner{Store: store}, job("f", func(ctx context.Context) error {
+			time.Sleep(20 * time.Second)
+			return ctx.Err()
+		}))
+		run := request(t, client, "f/d", nil)
+		soon := request(t, client, "f/d", &provost.RunOptions{ScheduledTime: time.Now().Add(1300 * time.Millisecond)})
+		time.Sleep(time.Second)
+		before := time.Now()
+		clean(t, stop)
+		if took := time.Since(before); took != 19*time.Second {
+			t.Errorf("drained in %v", took)
+		}
+		wantState(t, get(t, client, run.ID), provost.StateCompleted)
+		wantState(t, get(t, client, soon.ID), provost.StateScheduled)
+		if got := get(t, client, soon.ID); got.Attempt != 0 || got.WaitReason != provost.WaitUnserved {
+			t.Errorf("handed back as %+v", got)
+		}
+	})
+}
+
+func TestDrainHandsBackWithoutUsingAnAttempt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := provost.NewMemoryStore()
+		client := provost.NewClient(store)
+		var attempts []int
+		f := provost.NewJob("f", func(ctx context.Context) error {
+			info, _ := provost.RunFromContext(ctx)
+			attempts = append(attempts, info.Attempt)
+			if len(attempts) == 3 {
+				return nil
+			}
+			<-ctx.Done()
+			if cause := context.Cause(ctx); !strings.Contains(cause.Error(), "shutting down") {
+				t.Errorf("cause %v", cause)
+			}
+			return ctx.Err()
+		})
+		d := &provost.Deployment{Flow: f, Name: "d"}
+		runner := func() *provost.Runner { return &provost.Runner{Store: store, ShutdownTimeout: time.Minute} }
+		stop := start(t, runner(), d)
+		run := request(t, client, "f/d", nil)
+		for range 2 {
+			time.Sleep(time.Second)
+			before := time.Now()
+			clean(t, stop)
+			if took := time.Since(before); took != time.Minute {
+				t.Errorf("drained in %v", took)
+			}
+			got := get(t, client, run.ID)
+			wantState(t, got, provost.StateScheduled, "handed back")
+			if got.Attempt != 0 || got.Crashes != 0 {
+				t.Errorf("attempt %d, crashes %d", got.Attempt, got.Crashes)
+			}
+			stop = start(t, runner(), d)
+		}
+		wantState(t, wait(t, client, run.ID), provost.StateCompleted)
+		clean(t, stop)
+		if len(attempts) != 3 || attempts[2] != 1 {
+			t.Errorf("attempts %v", attempts)
+		}
+	})
+}
+
+func TestDrainNamesADeafFlow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := provost.NewMemoryStore()
+		client := provost.NewClient(store)
+		wake := make(chan struct{})
+		stop := start(t, &provost.Runner{Store: store}, job("deaf", func(context.Context) error { <-wake; return nil }))
+		run := request(t, client, "deaf/d", nil)
+		time.Sleep(time.Second)
+		before := time.Now()
+		err := stop()
+		wantIs(t, err, provost.ErrDrainTimeout)
+		wantError(t, err, "deaf/d", run.ID.String())
+		if took := time.Since(before); took != 30*time.Second {
+			t.Errorf("returned after %v", took)
+		}
+		close(wake)
+	})
+}
+
+func TestDrainIsNotHeldUpByADeafHook(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		wake := make(chan struct{})
+		f := provost.NewJob("f", nothing)
+		f.OnCompletion = func(context.Context, *provost.Run) error { <-wake; return nil }
+		store := provost.NewMemoryStore()
+		stop := start(t, &provost.Runner{Store: store}, &provost.Deployment{Flow: f, Name: "d"})
+		runNow(t, provost.NewClient(store), "f/d", nil)
+		before := time.Now()
+		err := stop()
+		wantIs(t, err, provost.ErrDrainTimeout)
+		wantError(t, err, "hook")
+		if took := time.Since(before); took > 2*time.Minute {
+			t.Errorf("returned after %v", took)
+		}
+		close(wake)
+	})
+}
+
+func TestStoreTroubleIsReportedOnceAndPasses(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var book logBook
+		var runs counter
+		store := &remote{Store: provost.NewMemoryStore()}
+		client := provost.NewClient(store.Store)
+		d := job("f", func(ctx context.Context) error {
+			info, _ := provost.RunFromContext(ctx)
+			runs.add(info.ScheduledTime.String())
+			return nil
+		}, provost.Every(10*time.Second))
+		stop := start(t, &provost.Runner{Store: store, Logger: book.logger()}, d)
+		time.Sleep(time.Minute + time.Second)
+		store.fail(errors.New("disk on fire"))
+		time.Sleep(20 * time.Second)
+		store.fail(nil)
+		time.Sleep(time.Minute)
+		store.fail(errors.New("disk on fire"))
+		time.Sleep(10 * time.Minute)
+		store.fail(nil)
+		time.Sleep(time.Minute)
+		clean(t, stop)
+		total, twice := runs.total()
+		if total < 14 || twice > 0 {
+			t.Errorf("%d runs, %d twice", total, twice)
+		}
+		for _, operation := range []string{"feed", "heartbeat"} {
+			n := len(book.lines("operation=" + operation))
+			if n == 0 || n > 4 {
+				t.Errorf("%d lines on %s, want a line per change", n, operation)
+			}
+		}
+		decided := 0
+		for _, s := range skips(t, client, "f/d") {
+			decided += s.Count
+		}
+		done := len(list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateCompleted}}))
+		cancelled := len(list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateCancelled}}))
+		if all := done + cancelled + decided; all != 81 && all != 80 {
+			t.Errorf("%d done, %d cancelled, %d skipped: %d of 81 instants", done, cancelled, decided, all)
+		}
+	})
+}
+
+func TestStoreTroubleDoesNotLoseWhatEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := &remote{Store: provost.NewMemoryStore()}
+		client := provost.NewClient(store.Store)
+		var calls atomic.Int64
+		stop := start(t, &provost.Runner{Store: store}, job("f", func(context.Context) error {
+			calls.Add(1)
+			time.Sleep(5 * time.Second)
+			return nil
+		}))
+		run := request(t, client, "f/d", nil)
+		time.Sleep(3 * time.Second)
+		store.fail(errors.New("away"))
+		time.Sleep(8 * time.Second)
+		store.fail(nil)
+		wantState(t, wait(t, client, run.ID), provost.StateCompleted)
+		if calls.Load() != 1 {
+			t.Errorf("called %d times", calls.Load())
+		}
+		clean(t, stop)
+	})
+}

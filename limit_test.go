@@ -1,0 +1,165 @@
+package provost_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+func TestConcurrencyLimitSerialises(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var c crowd
+		store := provost.NewMemoryStore()
+		client := provost.NewClient(store)
+		var order []string
+		d := func() *provost.Deployment {
+			d := job("f", func(ctx context.Context) error {
+				c.in()
+				defer c.out()
+				info, _ := provost.RunFromContext(ctx)
+				order = append(order, info.Name)
+				time.Sleep(time.Minute)
+				return nil
+			})
+			d.ConcurrencyLimit, d.MaxWaiting = 1, 5
+			return d
+		}
+		first, second := start(t, &provost.Runner{Store: store}, d()), start(t, &provost.Runner{Store: store}, d())
+		var ids []uuid.UUID
+		for i := range 6 {
+			ids = append(ids, request(t, client, "f/d", &provost.RunOptions{Name: fmt.Sprint(i)}).ID)
+		}
+		_, err := client.RunDeployment(t.Context(), "f/d", nil)
+		wantIs(t, err, provost.ErrQueueFull)
+		time.Sleep(time.Second)
+		if got := get(t, client, ids[3]); got.WaitReason != provost.WaitLimit || got.State.Name != provost.NameAwaitingConcurrencySlot {
+			t.Errorf("waits in %s because %q", got.State, got.WaitReason)
+		}
+		began := time.Now()
+		for _, id := range ids {
+			wantState(t, wait(t, client, id), provost.StateCompleted)
+		}
+		if took := time.Since(began); took != 6*time.Minute-time.Second || c.most.Load() != 1 || strings.Join(order, "") != "012345" {
+			t.Errorf("took %v, %d at once, in order %v", took, c.most.Load(), order)
+		}
+		clean(t, first)
+		clean(t, second)
+	})
+}
+
+func TestLimitGroupIsShared(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var c crowd
+		var runs atomic.Int64
+		f := provost.NewJob("f", func(context.Context) error {
+			c.in()
+			defer c.out()
+			runs.Add(1)
+			time.Sleep(time.Minute)
+			return nil
+		})
+		var list []*provost.Deployment
+		for i := range 5 {
+			list = append(list, &provost.Deployment{
+				Flow: f, Name: fmt.Sprint(i), LimitGroup: "g", ConcurrencyLimit: 2,
+				Schedules: []provost.Schedule{provost.Every(10 * time.Minute)},
+			})
+		}
+		stop := start(t, &provost.Runner{}, list...)
+		time.Sleep(time.Hour + 9*time.Minute)
+		clean(t, stop)
+		if c.most.Load() != 2 || runs.Load() != 30 {
+			t.Errorf("%d at once, %d runs; want 2 and 30", c.most.Load(), runs.Load())
+		}
+		list[0].ConcurrencyLimit = 3
+		wantError(t, provost.Serve(t.Context(), list...), "LimitGroup", `"g"`, "same ConcurrencyLimit")
+	})
+}
+
+func TestQueueOfALimitIsBoundedForSchedulesToo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := provost.NewMemoryStore()
+		client := provost.NewClient(store)
+		d := job("f", func(context.Context) error { time.Sleep(time.Hour); return nil }, provost.Every(time.Minute))
+		d.ConcurrencyLimit, d.MaxWaiting = 1, 3
+		stop := start(t, &provost.Runner{Store: store, ShutdownTimeout: -1}, d)
+		time.Sleep(30*time.Minute + time.Second)
+		cancelled := list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateCancelled}})
+		if len(cancelled) != 26 || cancelled[0].State.Name != provost.NameSkipped {
+			t.Errorf("%d of 30 runs skipped, want 26", len(cancelled))
+		}
+		clean(t, stop)
+	})
+}
+
+func TestPriority(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := provost.NewMemoryStore()
+		client := provost.NewClient(store)
+		var order []string
+		f := provost.NewJob("f", func(ctx context.Context) error {
+			info, _ := provost.RunFromContext(ctx)
+			order = append(order, info.Deployment)
+			time.Sleep(time.Second)
+			return nil
+		})
+		stop := start(t, &provost.Runner{Store: store, Limit: 1},
+			&provost.Deployment{Flow: f, Name: "low", Priority: -5}, &provost.Deployment{Flow: f, Name: "mid"}, &provost.Deployment{Flow: f, Name: "high", Priority: 5})
+		due := &provost.RunOptions{ScheduledTime: time.Now().Add(time.Minute)}
+		for _, name := range []string{"low", "mid", "high", "low", "mid", "high"} {
+			request(t, client, "f/"+name, due)
+		}
+		time.Sleep(2 * time.Minute)
+		clean(t, stop)
+		if got := strings.Join(order, " "); got != "high high mid mid low low" {
+			t.Errorf("ran %s", got)
+		}
+	})
+}
+
+func TestKindsOfSchedules(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := provost.NewMemoryStore()
+		store.Keep = -1
+		began := time.Now()
+		var mu sync.Mutex
+		times := make(map[string][]time.Duration)
+		late := make(map[string]time.Duration)
+		d := job("f", func(ctx context.Context) error {
+			info, _ := provost.RunFromContext(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			times[info.Schedule] = append(times[info.Schedule], info.ScheduledTime.Sub(began))
+			late[info.Schedule] = max(late[info.Schedule], time.Since(info.ScheduledTime))
+			if time.Now().Before(info.ScheduledTime) {
+				t.Errorf("%s is early", info.Schedule)
+			}
+			return nil
+		},
+			provost.Every(time.Millisecond).Named("ms"),
+			provost.Every(time.Second).Named("s"),
+			provost.Every(2*time.Second).Jitter(1500*time.Millisecond).Named("jitter"),
+			provost.At(began.Add(5*time.Second)).Named("at"),
+			provost.At(began.Add(-5*time.Second)).Named("past"),
+		)
+		stop := start(t, &provost.Runner{Store: store, Limit: -1}, d)
+		time.Sleep(10*time.Second + 100*time.Microsecond)
+		clean(t, stop)
+		for key, want := range map[string]int{"ms": 10_000, "s": 10, "at": 1, "past": 0} {
+			if got := len(times[key]); got != want || late[key] != 0 {
+				t.Errorf("%s: %d runs, late by %v; want %d", key, got, late[key], want)
+			}
+		}
+		if n := len(times["jitter"]); n < 4 || n > 5 || late["jitter"] == 0 || late["jitter"] > 1500*time.Millisecond {
+			t.Errorf("jitter: %d runs, late by up to %v", n, late["jitter"])
+		}
+	})
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package provost_test
+
+const raceEnabled = false

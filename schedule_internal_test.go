@@ -1,0 +1,123 @@
+package provost
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/google/uuid"
+)
+
+func TestDueTime(t *testing.T) {
+	deployment := uuid.MustParse("6c1f7c53-5d9c-4f5e-9d0a-0b6a1b8f3d11")
+	for _, schedule := range []Schedule{
+		Cron("0 * * * *").Jitter(10 * time.Minute),
+		Every(time.Second).Jitter(time.Hour), // capped by the next instant
+		At(time.Unix(1_800_000_000, 0)).Jitter(time.Minute),
+	} {
+		var early, late int
+		for _, instant := range schedule.Upcoming(time.Unix(1_790_000_000, 0), 1000) {
+			due := schedule.due(deployment, schedule.Key(), instant)
+			next, more := schedule.Next(instant)
+			room := schedule.spec.jitter
+			if more {
+				room = min(room, next.Sub(instant)-time.Microsecond)
+			}
+			if delay := due.Sub(instant); delay < 0 || delay > room {
+				t.Fatalf("%s: %v is due at %v", schedule, instant, due)
+			} else if delay < room/2 {
+				early++
+			} else {
+				late++
+			}
+			if again := schedule.due(deployment, schedule.Key(), instant); !again.Equal(due) {
+				t.Fatalf("%s: %v is due at %v and at %v", schedule, instant, due, again)
+			}
+		}
+		if early+late == 1000 && (early < 400 || late < 400) {
+			t.Errorf("%s: %d delays are in the first half and %d in the second", schedule, early, late)
+		}
+	}
+	schedule := Every(time.Hour).Jitter(time.Hour)
+	instant, _ := schedule.Next(time.Unix(0, 0))
+	first := schedule.due(deployment, "a", instant)
+	if second := schedule.due(deployment, "b", instant); second.Equal(first) {
+		t.Error("two keys have the same delay")
+	}
+	if third := schedule.due(uuid.UUID{}, "a", instant); third.Equal(first) {
+		t.Error("two deployments have the same delay")
+	}
+	if due := Every(time.Hour).due(deployment, "a", instant); !due.Equal(instant) {
+		t.Errorf("without jitter %v is due at %v", instant, due)
+	}
+}
+
+func TestTheZeroScheduleIsDueAtOnce(t *testing.T) {
+	instant := time.Unix(1_800_000_000, 0)
+	if due := (Schedule{}).due(uuid.UUID{}, "", instant); !due.Equal(instant) {
+		t.Errorf("%v is due at %v", instant, due)
+	}
+	if policy, window := (Schedule{}).catchUpPolicy(); policy != CatchUpLatest || window != 0 {
+		t.Errorf("catch-up is %q, %v; want latest without a window", policy, window)
+	}
+}
+
+// Where the clock of a zone goes back over midnight, a date begins twice. No exception may take more or less than its date.
+func TestExceptionsFollowTheDate(t *testing.T) {
+	from, until := time.Date(1988, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2012, 3, 1, 0, 0, 0, 0, time.UTC)
+	for _, zone := range []string{"UTC", "America/St_Johns", "America/Havana", "Pacific/Apia", "Africa/Cairo", "Australia/Lord_Howe"} {
+		calendar := Cron("17,59 0,23 * * 1,6").In(zone)
+		dates := make(map[int64]bool)
+		for at := range calendar.From(from.AddDate(0, 0, -9)).Until(until.AddDate(0, 0, 9)).All(time.Time{}) {
+			dates[localDay(at, calendar.location())] = true
+		}
+		for _, own := range []string{zone, "America/New_York"} {
+			plain := Every(3 * time.Hour).In(own).From(from).Until(until)
+			excepted := plain.ExceptOn(calendar)
+			var want []time.Time
+			for at := range plain.All(time.Time{}) {
+				if !dates[localDay(at, plain.location())] {
+					want = append(want, at)
+				}
+			}
+			if got := excepted.Between(time.Time{}, until); !slices.Equal(got, want) {
+				t.Errorf("%s: got %d instants, want %d", excepted, len(got), len(want))
+			}
+			at, ok := excepted.Prev(until.AddDate(1, 0, 0))
+			for i := len(want) - 1; i >= 0; i-- {
+				if !ok || !at.Equal(want[i]) {
+					t.Fatalf("%s: Prev gives %v, want %v", excepted, at, want[i])
+				}
+				at, ok = excepted.Prev(at)
+			}
+		}
+	}
+}
+
+func TestScheduleDefaults(t *testing.T) {
+	for _, schedule := range []Schedule{Cron("@daily"), Cron("@daily").CatchUp(""), Cron("@daily").CatchUp(CatchUpLatest)} {
+		if policy, window := schedule.catchUpPolicy(); policy != CatchUpLatest || window != 0 {
+			t.Errorf("catch-up is %q, %v; want latest without a window", policy, window)
+		}
+		if schedule.spec != nil && (schedule.spec.paused || schedule.spec.slug != "" || schedule.parameters() != nil) {
+			t.Errorf("%s is paused, named or has parameters", schedule)
+		}
+	}
+	schedule := Cron("@daily").CatchUp(CatchUpAll).CatchUpWindow(time.Hour).Named("x").Paused().WithParameters(Params{"a": 1})
+	policy, window := schedule.catchUpPolicy()
+	if policy != CatchUpAll || window != time.Hour || !schedule.spec.paused || schedule.spec.slug != "x" || schedule.parameters()["a"] != json.Number("1") {
+		t.Errorf("%s lost a refinement", schedule)
+	}
+}
+
+// A hundred thousand deployments have a hundred thousand schedules.
+func TestScheduleIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(scheduleSpec{}); size > 300 {
+		t.Errorf("a schedule takes %d bytes", size)
+	}
+	if Cron("@daily").In("Europe/Berlin").spec.timing != Cron("@daily").In("Europe/Berlin").spec.timing {
+		t.Error("two schedules of one expression and zone are parsed twice")
+	}
+}
