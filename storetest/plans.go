@@ -162,6 +162,27 @@ var planCases = []testCase{
 		},
 	},
 	{
+		"FutureClaimed", "a run that is retried and claimed ahead of its instant decides that one alone: those before it are planned anew",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
+			ahead := f.runs(provost.RunFilter{After: f.at(2 * time.Hour)})[0]
+			f.cancel(f.base, ahead.ID)
+			_, err := f.retry(f.base, ahead.ID)
+			f.must(err)
+			f.claimOne(f.at(time.Minute), r, longTTL)
+			f.pause(f.at(2*time.Minute), d, "", yes())
+			f.pause(f.at(3*time.Minute), d, "", no())
+			if planned := f.schedule(d).Planned; planned.After(f.at(time.Hour)) {
+				f.Fatalf("planned: got %s: the instant %s is lost", planned, f.at(time.Hour))
+			}
+			f.plan(f.at(3*time.Minute), d, f.at(time.Hour), f.at(2*time.Hour))
+			expectTimes(f, "runs", f.instants(d, provost.StateScheduled), f.at(time.Hour))
+			expect(f, "all runs", len(f.runs(provost.RunFilter{})), 2)
+		},
+	},
+	{
 		"DueSchedules", "DueSchedules names schedules of served deployments whose PlanTime has come, and Next is the earliest of the others",
 		func(f *fixture) {
 			a, b, unserved := f.deploy("a", withSchedule), f.deploy("b", withSchedule), f.deploy("c", withSchedule)
