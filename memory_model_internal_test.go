@@ -16,7 +16,7 @@ import (
 // TestMemoryStoreAgainstModel drives the store and a naive model of it with the same random operations. After each, results,
 // runs and deployments agree, and the store's indexes say the same as its runs.
 func TestMemoryStoreAgainstModel(t *testing.T) {
-	seeds, steps := uint64(80), 300
+	seeds, steps := uint64(50), 300
 	if testing.Short() {
 		seeds = 20
 	}

@@ -18,7 +18,7 @@ var stateTypes = []StateType{
 // TestAppendState walks the state machine at random, with clocks that jump: only steps that the table lists are taken, whatever
 // else is tried leaves the history alone, timestamps ascend strictly and the history stays bounded.
 func TestAppendState(t *testing.T) {
-	const walks, tries = 50, 2000
+	const walks, tries = 20, 2000
 	longest := 0
 	for seed := range uint64(walks) {
 		random := rand.New(rand.NewPCG(seed, 0))
