@@ -36,8 +36,10 @@ type scheduleJSON struct {
 	Paused        bool              `json:"paused,omitempty"`
 }
 
-var scheduleKeys = []string{"cron", "day_or", "interval", "anchor_date", "rrule", "at", "timezone", "from", "until", "except", "except_on",
-	"jitter", "catch_up", "catch_up_window", "parameters", "slug", "paused"}
+var scheduleKeys = []string{
+	"cron", "day_or", "interval", "anchor_date", "rrule", "at", "timezone", "from", "until", "except", "except_on",
+	"jitter", "catch_up", "catch_up_window", "parameters", "slug", "paused",
+}
 
 // MarshalJSON writes the schedule as one flat object; reading it back gives an equal schedule.
 func (s Schedule) MarshalJSON() ([]byte, error) {

@@ -103,7 +103,8 @@ const (
 func (way direction) step(t interface {
 	Next(time.Time) (time.Time, bool)
 	Prev(time.Time) (time.Time, bool)
-}, from time.Time) (time.Time, bool) {
+}, from time.Time,
+) (time.Time, bool) {
 	if way == forward {
 		return t.Next(from)
 	}

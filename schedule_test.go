@@ -47,42 +47,81 @@ func TestDaylightSaving(t *testing.T) {
 		after      string
 		want       []string
 	}{
-		{"fixed time in a gap is shifted", "America/New_York", provost.Cron("30 2 * * *"), "2026-03-07T12:00:00Z",
-			[]string{"03-08 03:30 -04:00", "03-09 02:30 -04:00"}},
-		{"fixed time in an overlap fires on the first pass", "America/New_York", provost.Cron("30 1 * * *"), "2026-10-31T12:00:00Z",
-			[]string{"11-01 01:30 -04:00", "11-02 01:30 -05:00"}},
-		{"shifted and real times merge", "America/New_York", provost.Cron("30 2,3 * * *"), "2026-03-08T05:00:00Z",
-			[]string{"03-08 03:30 -04:00", "03-09 02:30 -04:00"}},
-		{"hourly runs by real time in an overlap", "America/New_York", provost.Cron("0 * * * *"), "2026-11-01T04:30:00Z",
-			[]string{"11-01 01:00 -04:00", "11-01 01:00 -05:00", "11-01 02:00 -05:00"}},
-		{"hourly runs by real time in a gap", "America/New_York", provost.Cron("0 * * * *"), "2026-03-08T05:30:00Z",
-			[]string{"03-08 01:00 -05:00", "03-08 03:00 -04:00", "03-08 04:00 -04:00"}},
-		{"every second hour skips the missing one", "America/New_York", provost.Cron("0 */2 * * *"), "2026-03-08T04:30:00Z",
-			[]string{"03-08 00:00 -05:00", "03-08 04:00 -04:00", "03-08 06:00 -04:00"}},
-		{"gap", "Europe/Berlin", provost.Cron("30 2 * * *"), "2026-03-28T12:00:00Z",
-			[]string{"03-29 03:30 +02:00", "03-30 02:30 +02:00"}},
-		{"half an hour's gap", "Australia/Lord_Howe", provost.Cron("15 2 * * *"), "2026-10-03T00:00:00Z",
-			[]string{"10-04 02:45 +11:00", "10-05 02:15 +11:00"}},
-		{"noon after half an hour's overlap", "Australia/Lord_Howe", provost.Cron("0 12 * * *"), "2026-04-04T02:00:00Z",
-			[]string{"04-05 12:00 +10:30", "04-06 12:00 +10:30"}},
-		{"midnight in a gap", "Africa/Cairo", provost.Cron("@daily"), "2026-04-23T12:00:00Z",
-			[]string{"04-24 01:00 +03:00", "04-25 00:00 +03:00"}},
-		{"midnight in a gap", "America/Santiago", provost.Cron("@daily"), "2026-09-05T12:00:00Z",
-			[]string{"09-06 01:00 -03:00", "09-07 00:00 -03:00"}},
-		{"midnight twice", "America/Havana", provost.Cron("@daily"), "2026-10-31T12:00:00Z",
-			[]string{"11-01 00:00 -04:00", "11-02 00:00 -05:00"}},
-		{"a date that does not exist merges into the next", "Pacific/Apia", provost.Cron("0 9 * * *"), "2011-12-29T12:00:00Z",
-			[]string{"12-29 09:00 -10:00", "12-31 09:00 +14:00", "01-01 09:00 +14:00"}},
-		{"a weekday that does not exist is shifted", "Pacific/Apia", provost.Cron("0 9 * * FRI"), "2011-12-24T12:00:00Z",
-			[]string{"12-31 09:00 +14:00", "01-06 09:00 +14:00"}},
-		{"daily interval keeps its time of day", "America/New_York", provost.Every(24 * time.Hour).Anchor(at(t, "2026-01-05T14:00:00Z")),
-			"2026-03-07T00:00:00Z", []string{"03-07 09:00 -05:00", "03-08 09:00 -04:00", "03-09 09:00 -04:00"}},
-		{"daily interval in a gap", "America/New_York", provost.Every(24 * time.Hour).Anchor(at(t, "2026-01-05T07:30:00Z")),
-			"2026-03-07T12:00:00Z", []string{"03-08 03:30 -04:00", "03-09 02:30 -04:00"}},
-		{"36 hours is a day and twelve hours", "Europe/Berlin", provost.Every(36 * time.Hour).Anchor(at(t, "2026-03-27T23:00:00Z")),
-			"2026-03-27T22:59:00Z", []string{"03-28 00:00 +01:00", "03-29 13:00 +02:00", "03-31 00:00 +02:00"}},
-		{"12 hours is elapsed time", "Europe/Berlin", provost.Every(12 * time.Hour), "2026-03-28T12:00:00Z",
-			[]string{"03-29 00:00 +01:00", "03-29 13:00 +02:00", "03-30 01:00 +02:00"}},
+		{
+			"fixed time in a gap is shifted", "America/New_York", provost.Cron("30 2 * * *"), "2026-03-07T12:00:00Z",
+			[]string{"03-08 03:30 -04:00", "03-09 02:30 -04:00"},
+		},
+		{
+			"fixed time in an overlap fires on the first pass", "America/New_York", provost.Cron("30 1 * * *"), "2026-10-31T12:00:00Z",
+			[]string{"11-01 01:30 -04:00", "11-02 01:30 -05:00"},
+		},
+		{
+			"shifted and real times merge", "America/New_York", provost.Cron("30 2,3 * * *"), "2026-03-08T05:00:00Z",
+			[]string{"03-08 03:30 -04:00", "03-09 02:30 -04:00"},
+		},
+		{
+			"hourly runs by real time in an overlap", "America/New_York", provost.Cron("0 * * * *"), "2026-11-01T04:30:00Z",
+			[]string{"11-01 01:00 -04:00", "11-01 01:00 -05:00", "11-01 02:00 -05:00"},
+		},
+		{
+			"hourly runs by real time in a gap", "America/New_York", provost.Cron("0 * * * *"), "2026-03-08T05:30:00Z",
+			[]string{"03-08 01:00 -05:00", "03-08 03:00 -04:00", "03-08 04:00 -04:00"},
+		},
+		{
+			"every second hour skips the missing one", "America/New_York", provost.Cron("0 */2 * * *"), "2026-03-08T04:30:00Z",
+			[]string{"03-08 00:00 -05:00", "03-08 04:00 -04:00", "03-08 06:00 -04:00"},
+		},
+		{
+			"gap", "Europe/Berlin", provost.Cron("30 2 * * *"), "2026-03-28T12:00:00Z",
+			[]string{"03-29 03:30 +02:00", "03-30 02:30 +02:00"},
+		},
+		{
+			"half an hour's gap", "Australia/Lord_Howe", provost.Cron("15 2 * * *"), "2026-10-03T00:00:00Z",
+			[]string{"10-04 02:45 +11:00", "10-05 02:15 +11:00"},
+		},
+		{
+			"noon after half an hour's overlap", "Australia/Lord_Howe", provost.Cron("0 12 * * *"), "2026-04-04T02:00:00Z",
+			[]string{"04-05 12:00 +10:30", "04-06 12:00 +10:30"},
+		},
+		{
+			"midnight in a gap", "Africa/Cairo", provost.Cron("@daily"), "2026-04-23T12:00:00Z",
+			[]string{"04-24 01:00 +03:00", "04-25 00:00 +03:00"},
+		},
+		{
+			"midnight in a gap", "America/Santiago", provost.Cron("@daily"), "2026-09-05T12:00:00Z",
+			[]string{"09-06 01:00 -03:00", "09-07 00:00 -03:00"},
+		},
+		{
+			"midnight twice", "America/Havana", provost.Cron("@daily"), "2026-10-31T12:00:00Z",
+			[]string{"11-01 00:00 -04:00", "11-02 00:00 -05:00"},
+		},
+		{
+			"a date that does not exist merges into the next", "Pacific/Apia", provost.Cron("0 9 * * *"), "2011-12-29T12:00:00Z",
+			[]string{"12-29 09:00 -10:00", "12-31 09:00 +14:00", "01-01 09:00 +14:00"},
+		},
+		{
+			"a weekday that does not exist is shifted", "Pacific/Apia", provost.Cron("0 9 * * FRI"), "2011-12-24T12:00:00Z",
+			[]string{"12-31 09:00 +14:00", "01-06 09:00 +14:00"},
+		},
+		{
+			"daily interval keeps its time of day", "America/New_York", provost.Every(24 * time.Hour).Anchor(at(t, "2026-01-05T14:00:00Z")),
+			"2026-03-07T00:00:00Z",
+			[]string{"03-07 09:00 -05:00", "03-08 09:00 -04:00", "03-09 09:00 -04:00"},
+		},
+		{
+			"daily interval in a gap", "America/New_York", provost.Every(24 * time.Hour).Anchor(at(t, "2026-01-05T07:30:00Z")),
+			"2026-03-07T12:00:00Z",
+			[]string{"03-08 03:30 -04:00", "03-09 02:30 -04:00"},
+		},
+		{
+			"36 hours is a day and twelve hours", "Europe/Berlin", provost.Every(36 * time.Hour).Anchor(at(t, "2026-03-27T23:00:00Z")),
+			"2026-03-27T22:59:00Z",
+			[]string{"03-28 00:00 +01:00", "03-29 13:00 +02:00", "03-31 00:00 +02:00"},
+		},
+		{
+			"12 hours is elapsed time", "Europe/Berlin", provost.Every(12 * time.Hour), "2026-03-28T12:00:00Z",
+			[]string{"03-29 00:00 +01:00", "03-29 13:00 +02:00", "03-30 01:00 +02:00"},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.zone+"/"+test.name, func(t *testing.T) {
@@ -217,16 +256,26 @@ func TestBoundsAndExceptions(t *testing.T) {
 		schedule provost.Schedule
 		want     []string // from 2026-12-24 on
 	}{
-		{"from and until include their ends", daily.From(at(t, "2026-12-25T14:00:00Z")).Until(at(t, "2026-12-26T14:00:00Z")),
-			[]string{"12-25 09:00 -05:00", "12-26 09:00 -05:00"}},
-		{"except dates of the zone", daily.Except("2026-12-25").Except("2026-12-26").Until(at(t, "2026-12-28T00:00:00Z")),
-			[]string{"12-24 09:00 -05:00", "12-27 09:00 -05:00"}},
-		{"the dates of a calendar count, not its moments", daily.ExceptOn(mondays).Until(at(t, "2026-12-30T00:00:00Z")),
-			[]string{"12-24 09:00 -05:00", "12-25 09:00 -05:00", "12-26 09:00 -05:00", "12-27 09:00 -05:00", "12-29 09:00 -05:00"}},
-		{"also if In comes last", provost.Cron("0 9 * * *").ExceptOn(mondays).In("America/New_York").Until(at(t, "2026-12-29T00:00:00Z")),
-			[]string{"12-24 09:00 -05:00", "12-25 09:00 -05:00", "12-26 09:00 -05:00", "12-27 09:00 -05:00"}},
-		{"a calendar keeps the zone it names", daily.ExceptOn(provost.Cron("0 20 * * 1").In("Asia/Tokyo")).Until(at(t, "2026-12-29T00:00:00Z")),
-			[]string{"12-24 09:00 -05:00", "12-25 09:00 -05:00", "12-26 09:00 -05:00", "12-27 09:00 -05:00"}},
+		{
+			"from and until include their ends", daily.From(at(t, "2026-12-25T14:00:00Z")).Until(at(t, "2026-12-26T14:00:00Z")),
+			[]string{"12-25 09:00 -05:00", "12-26 09:00 -05:00"},
+		},
+		{
+			"except dates of the zone", daily.Except("2026-12-25").Except("2026-12-26").Until(at(t, "2026-12-28T00:00:00Z")),
+			[]string{"12-24 09:00 -05:00", "12-27 09:00 -05:00"},
+		},
+		{
+			"the dates of a calendar count, not its moments", daily.ExceptOn(mondays).Until(at(t, "2026-12-30T00:00:00Z")),
+			[]string{"12-24 09:00 -05:00", "12-25 09:00 -05:00", "12-26 09:00 -05:00", "12-27 09:00 -05:00", "12-29 09:00 -05:00"},
+		},
+		{
+			"also if In comes last", provost.Cron("0 9 * * *").ExceptOn(mondays).In("America/New_York").Until(at(t, "2026-12-29T00:00:00Z")),
+			[]string{"12-24 09:00 -05:00", "12-25 09:00 -05:00", "12-26 09:00 -05:00", "12-27 09:00 -05:00"},
+		},
+		{
+			"a calendar keeps the zone it names", daily.ExceptOn(provost.Cron("0 20 * * 1").In("Asia/Tokyo")).Until(at(t, "2026-12-29T00:00:00Z")),
+			[]string{"12-24 09:00 -05:00", "12-25 09:00 -05:00", "12-26 09:00 -05:00", "12-27 09:00 -05:00"},
+		},
 		{"nothing is left", daily.ExceptOn(provost.Cron("@daily")), nil},
 		{"at", provost.At(at(t, "2026-12-25T00:00:00.1234567-05:00")), []string{"12-25 00:00 -05:00"}},
 	}

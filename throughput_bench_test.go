@@ -30,31 +30,46 @@ func BenchmarkRunDeployment(b *testing.B) {
 	})
 }
 
-// countdown tells when a number of runs have executed, and keeps callers at most maxAhead runs ahead of the flow.
+// countdown tells when a number of runs have executed, and keeps callers some thousands of runs ahead of the flow at most.
 type countdown struct {
 	left atomic.Int64
-	sent atomic.Int64
-	n    int64
 	done chan struct{}
+	room chan struct{} // a token for each stretch of runs that may be sent
 }
 
-const maxAhead = 10_000
+const (
+	stretch  = 1024
+	maxAhead = 8 // stretches
+)
 
 func newCountdown(n int) *countdown {
-	c := &countdown{n: int64(n), done: make(chan struct{})}
+	c := &countdown{done: make(chan struct{}), room: make(chan struct{}, maxAhead)}
 	c.left.Store(int64(n))
+	for range maxAhead {
+		c.room <- struct{}{}
+	}
 	return c
 }
 
 func (c *countdown) count() {
-	if c.left.Add(-1) == 0 {
+	switch left := c.left.Add(-1); {
+	case left == 0:
 		close(c.done)
+	case left%stretch == 0:
+		select {
+		case c.room <- struct{}{}:
+		default:
+		}
 	}
 }
 
-func (c *countdown) send() {
-	for sent := c.sent.Add(1); sent-(c.n-c.left.Load()) > maxAhead; {
-		runtime.Gosched()
+// send waits, before every stretch-th run of a caller, until there is room or all is sent.
+func (c *countdown) send(i int) {
+	if i%stretch == 0 {
+		select {
+		case <-c.room:
+		case <-c.done:
+		}
 	}
 }
 
@@ -73,8 +88,8 @@ func benchmarkRuns(b *testing.B, flow provost.AnyFlow, options *provost.RunOptio
 	n := runtime.GOMAXPROCS(0)
 	for i := range n {
 		callers.Go(func() {
-			for range (b.N + i) / n {
-				c.send()
+			for sent := range (b.N + i) / n {
+				c.send(sent)
 				if _, err := client.RunDeployment(ctx, "noop/bench", options); err != nil {
 					b.Error(err)
 					return
