@@ -14,9 +14,12 @@ import (
 //
 //   - Each method is atomic: it happens whole or not at all, and concurrent calls behave as if they came one after another.
 //   - Each method ends when ctx does. An error says nothing about whether the write happened, so every write can be repeated:
-//     the same call with the same IDs, keys and tokens is a success that changes nothing.
+//     the same call with the same IDs, keys and tokens is a success that changes nothing. Where a method says that a second
+//     one is refused, the refusal changes nothing either.
 //   - Time comes in as an argument. A store that several machines share may judge leases by its database's clock instead.
 //   - Values are copied on the way in and out; times are UTC in whole microseconds.
+//   - Where a call judges its items each by itself, an item that is refused writes nothing of itself.
+//   - A cursor that is no page's Next is an error. Pages stay in place while items are added.
 //   - Errors wrap the sentinels of this package. A method lists those that callers branch on.
 //
 // An implementation must pass storetest.Run. Methods may be added before version 1.
@@ -41,11 +44,12 @@ type DeploymentStore interface {
 	// GetDeployment reads one deployment by ID. ErrNotFound.
 	GetDeployment(ctx context.Context, id uuid.UUID) (*DeploymentRecord, error)
 
-	// ListDeployments lists deployments by handle.
+	// ListDeployments lists deployments by flow, then by name.
 	ListDeployments(ctx context.Context, f DeploymentFilter) (Page[*DeploymentRecord], error)
 
 	// DeleteDeployment removes a deployment, its schedules and skips, and its unstarted runs, made by hand or not. What runs
-	// goes on; what is finished stays until retention takes it. ErrNotFound.
+	// goes on; what had begun and waits for another attempt, or is given back later, becomes CANCELLED; what is finished stays
+	// until retention takes it, and is listed under the deployment's ID also once that is registered again. ErrNotFound.
 	DeleteDeployment(ctx context.Context, id uuid.UUID) error
 
 	// SetPause sets or clears the operator's mark on a deployment or on one of its schedules. If that changes whether it is
@@ -61,8 +65,8 @@ type DeploymentStore interface {
 type RunnerStore interface {
 	// RegisterRunner makes a runner known, with what it serves, and clears the shutdown mark of those deployments. It names
 	// the deployments that no other live runner serves. If those have schedules and were last served before p.Now, there is
-	// a gap: their runs are held back from claims until PlanRuns has dealt with it for each schedule.
-	// Deployments that are not (or no longer) in the store are passed over.
+	// a gap: their runs are held back from claims until PlanRuns has dealt with it for each schedule. Deployments that are not
+	// (or no longer) in the store are passed over.
 	RegisterRunner(ctx context.Context, p RegisterRunnerParams) (unserved []uuid.UUID, err error)
 
 	// HeartbeatRunner says that a runner is alive at p.SeenAt and may be trusted until p.Until. One that comes after the
@@ -86,8 +90,9 @@ type PlanStore interface {
 	DueSchedules(ctx context.Context, p DueSchedulesParams) (DueSchedules, error)
 
 	// PlanRuns writes plans, each of them atomic and judged by itself: errs[i] is nil, or wraps ErrConflict if plan i rests on
-	// another generation or another Planned than the store has by now, or ErrNotFound. There is never a second run for a
-	// deployment, schedule key and instant.
+	// another generation or another Planned than the store has by now (a plan that is repeated does), or ErrNotFound. There is
+	// never a second run for a deployment, schedule key and instant, also where the first was deleted. Cancel leaves a run
+	// alone that is claimed or has begun.
 	PlanRuns(ctx context.Context, p PlanRunsParams) (errs []error, err error)
 
 	// ListSkips lists ranges of instants that became no run, newest first.
@@ -105,8 +110,8 @@ type RunStore interface {
 
 	// BackfillRuns makes a run for each instant of a schedule that has none, in one step. A run that was skipped is reopened;
 	// an instant inside a skip range is taken out of it: p.Splits says what becomes of each range concerned. It returns the
-	// runs made or reopened. ErrNotFound. ErrConflict: a range of p.Splits is not there (any more), or the generation is not
-	// the deployment's.
+	// runs made or reopened. ErrNotFound. ErrConflict: a range of p.Splits is not there (any more) though some instant still
+	// wants a run, or the generation is not the deployment's.
 	BackfillRuns(ctx context.Context, p BackfillRunsParams) ([]*Run, error)
 
 	// ClaimRuns takes runs of deployments that the runner serves: due at p.Now, or within ClaimAhead where no concurrency
@@ -119,10 +124,12 @@ type RunStore interface {
 	// these leases included).
 	RenewLeases(ctx context.Context, p RenewLeasesParams) (Renewal, error)
 
-	// SettleRuns records what became of claimed runs, each judged by itself: errs is nil if all went well; errs[i] wraps ErrLeaseLost if update i
-	// carries another token than the run has, or ErrConflict if the state machine does not list the step, or ErrNotFound. A
-	// terminal state or SCHEDULED ends the lease, frees the slot and promotes the next in the limit's queue. Child runs that
-	// are not over when their parent's lease ends become CRASHED.
+	// SettleRuns records what became of claimed runs, each judged by itself: errs is nil if all went well; errs[i] wraps
+	// ErrLeaseLost if update i carries another token than the run has, or its lease was reaped or is settled otherwise, or
+	// ErrConflict if the state machine does not list the step, or ErrNotFound. A lease that has ended but is not reaped yet
+	// still counts. A terminal state or SCHEDULED ends the lease, frees the slot and promotes the next in the limit's queue.
+	// SCHEDULED makes a run in CANCELLING CANCELLED. Child runs that are not over when their parent's lease ends become
+	// CRASHED, those in CANCELLING CANCELLED.
 	SettleRuns(ctx context.Context, p SettleRunsParams) (errs []error, err error)
 
 	// ReapLeases deals with leases that have ended. CANCELLING becomes CANCELLED. A run that had begun under AtMostOnce, or
@@ -135,7 +142,7 @@ type RunStore interface {
 	CancelRun(ctx context.Context, p CancelRunParams) (*Run, error)
 
 	// RetryRun reopens a FAILED, CRASHED or CANCELLED run: same ID, history kept, due at p.Now. ErrNotFound. ErrConflict: any
-	// other state, or a child run, or its deployment is gone.
+	// other state (so of a run that is reopened already), or a child run, or its deployment is gone.
 	RetryRun(ctx context.Context, p RetryRunParams) (*Run, error)
 
 	// GetRun reads one run. ErrNotFound.
@@ -156,8 +163,8 @@ type RunStore interface {
 // LogStore keeps what runs log.
 type LogStore interface {
 	// AppendLogs adds lines to the logs of claimed runs, each judged by itself: errs is nil if all went well; errs[i] wraps
-	// ErrLeaseLost or ErrNotFound. A run keeps MaxRunLog bytes of text; lines that do not fit are
-	// counted, not kept.
+	// ErrLeaseLost or ErrNotFound. A run keeps MaxRunLog bytes of text; lines that do not fit are counted, not kept. Lines
+	// carry no key: what is appended twice is there twice.
 	AppendLogs(ctx context.Context, p AppendLogsParams) (errs []error, err error)
 
 	// ListLogs reads a run's log in the order it was written. ErrNotFound.

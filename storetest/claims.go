@@ -245,6 +245,19 @@ var leaseCases = []testCase{
 		},
 	},
 	{
+		"EndedNotReaped", "a lease that has ended but is not reaped yet still lets its holder settle",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, leaseTTL)
+			now := f.afterLease(f.base)
+			f.settle(now, ended(c.Lease, now, provost.StateCompleted))
+			f.expectState(c.RunID, provost.StateCompleted, "Completed")
+			expect(f, "reaped", len(f.reap(now).Runs), 0)
+		},
+	},
+	{
 		"Renew", "a renewed lease lasts until TTL from then",
 		func(f *fixture) {
 			d := f.deploy("a")

@@ -183,6 +183,17 @@ var planCases = []testCase{
 		},
 	},
 	{
+		"ClockBehind", "a clock that is behind loses no instant: the runs of instants up to the watermark stay",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
+			f.skip(f.at(3*time.Hour), d, provost.SkipMissed, f.at(3*time.Hour), f.at(3*time.Hour))
+			f.pause(f.at(time.Minute), d, "", yes())
+			expectTimes(f, "runs", f.instants(d), f.at(time.Hour), f.at(2*time.Hour))
+		},
+	},
+	{
 		"DueSchedules", "DueSchedules names schedules of served deployments whose PlanTime has come, and Next is the earliest of the others",
 		func(f *fixture) {
 			a, b, unserved := f.deploy("a", withSchedule), f.deploy("b", withSchedule), f.deploy("c", withSchedule)
