@@ -48,10 +48,11 @@ type MemoryStore struct {
 	skips    sorted.Index[*memorySkip] // by ID
 	logSize  int                       // bytes of log text of all runs
 
-	subscribers map[Topic][]chan<- struct{} // the slices are replaced, never changed
-	hints       []chan<- struct{}           // to be sent after mu is released
-	hintWork    bool
-	hintCancel  bool
+	listeners  map[TopicKind][]chan<- struct{} // who wants hints of a kind; the slices are replaced, never changed
+	watchers   map[uuid.UUID][]chan<- struct{} // who wants hints of a run; mostly empty, and so cheap to ask
+	hints      []chan<- struct{}               // to be sent after mu is released
+	hintWork   bool
+	hintCancel bool
 }
 
 type idempotencyKey struct {
@@ -95,7 +96,8 @@ func (m *MemoryStore) prepare() {
 	m.ended = sorted.New(compareEnds)
 	m.keys = make(map[idempotencyKey]*memoryRun)
 	m.skips = sorted.New(func(a, b *memorySkip) int { return compareIDs(a.ID, b.ID) })
-	m.subscribers = make(map[Topic][]chan<- struct{})
+	m.listeners = make(map[TopicKind][]chan<- struct{})
+	m.watchers = make(map[uuid.UUID][]chan<- struct{})
 }
 
 // Local marks the store as one of this process.
@@ -114,10 +116,10 @@ func (m *MemoryStore) lock(ctx context.Context) error {
 func (m *MemoryStore) unlock() {
 	var work, cancel []chan<- struct{}
 	if m.hintWork {
-		work = m.subscribers[Topic{Kind: TopicWork}]
+		work = m.listeners[TopicWork]
 	}
 	if m.hintCancel {
-		cancel = m.subscribers[Topic{Kind: TopicCancel}]
+		cancel = m.listeners[TopicCancel]
 	}
 	runs := m.hints
 	m.hintWork, m.hintCancel, m.hints = false, false, nil
@@ -139,27 +141,31 @@ func sendHints(to []chan<- struct{}) {
 // Notify implements [Notifier].
 func (m *MemoryStore) Notify(topic Topic, ch chan<- struct{}) (stop func()) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.prepare()
-	m.subscribers[topic] = append(slices.Clip(m.subscribers[topic]), ch)
-	m.mu.Unlock()
+	if topic.Run != uuid.Nil {
+		return subscribe(&m.mu, m.watchers, topic.Run, ch)
+	}
+	return subscribe(&m.mu, m.listeners, topic.Kind, ch)
+}
+
+// subscribe adds ch under key; the function it gives takes it out again. The caller holds mu.
+func subscribe[K comparable](mu *sync.Mutex, to map[K][]chan<- struct{}, key K, ch chan<- struct{}) (stop func()) {
+	to[key] = append(slices.Clip(to[key]), ch)
 	return sync.OnceFunc(func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		rest := slices.DeleteFunc(slices.Clone(m.subscribers[topic]), func(other chan<- struct{}) bool { return other == ch })
+		mu.Lock()
+		defer mu.Unlock()
+		rest := slices.DeleteFunc(slices.Clone(to[key]), func(other chan<- struct{}) bool { return other == ch })
 		if len(rest) == 0 {
-			delete(m.subscribers, topic)
+			delete(to, key)
 		} else {
-			m.subscribers[topic] = rest
+			to[key] = rest
 		}
 	})
 }
 
 // hintRun notes that a run changed.
-func (m *MemoryStore) hintRun(id uuid.UUID) {
-	if subscribers := m.subscribers[Topic{Run: id}]; len(subscribers) > 0 {
-		m.hints = append(m.hints, subscribers...)
-	}
-}
+func (m *MemoryStore) hintRun(id uuid.UUID) { m.hints = append(m.hints, m.watchers[id]...) }
 
 // micros is a time as the indexes hold it: never is the zero time, which sorts after every other.
 type micros int64

@@ -85,10 +85,29 @@ const (
 	NameSkipped                 = "Skipped"
 )
 
-var stateNames = map[StateType]string{
-	StateScheduled: "Scheduled", StatePending: "Pending", StateRunning: "Running", StateCompleted: "Completed",
-	StateFailed: "Failed", StateCrashed: "Crashed", StateCancelling: "Cancelling", StateCancelled: "Cancelled",
-	StatePaused: "Paused",
+// name is the state name of a type that says no more than the type.
+func (t StateType) name() string {
+	switch t {
+	case StateScheduled:
+		return "Scheduled"
+	case StatePending:
+		return "Pending"
+	case StateRunning:
+		return "Running"
+	case StateCompleted:
+		return "Completed"
+	case StateFailed:
+		return "Failed"
+	case StateCrashed:
+		return "Crashed"
+	case StateCancelling:
+		return "Cancelling"
+	case StateCancelled:
+		return "Cancelled"
+	case StatePaused:
+		return "Paused"
+	}
+	return string(t)
 }
 
 // transitions lists what each state may become. A terminal state leads only back to SCHEDULED, and only through RetryRun
@@ -139,7 +158,7 @@ func (s State) String() string {
 
 // newState is a state under its type's own name.
 func newState(t StateType, at time.Time, message string) State {
-	return State{Type: t, Name: stateNames[t], Message: message, Timestamp: instant(at)}
+	return State{Type: t, Name: t.name(), Message: message, Timestamp: instant(at)}
 }
 
 // namedState is a state under a name of the Name constants.
@@ -162,7 +181,7 @@ func AppendState(history []State, next State) ([]State, error) {
 		return history, fmt.Errorf("%w: a run in state %s cannot become %s", ErrConflict, last.describe(), next.describe())
 	}
 	if next.Name == "" {
-		next.Name = stateNames[next.Type]
+		next.Name = next.Type.name()
 	}
 	if next.Timestamp = instant(next.Timestamp); !next.Timestamp.After(last.Timestamp) {
 		next.Timestamp = last.Timestamp.Add(time.Microsecond)

@@ -112,7 +112,7 @@ func TestTerminalStates(t *testing.T) {
 		if got := StateType("").CanBecome(to); got != born {
 			t.Errorf("a new run as %s: got %t, want %t", to, got, born)
 		}
-		if stateNames[to] == "" {
+		if to.name() == string(to) {
 			t.Errorf("%s has no name", to)
 		}
 	}
