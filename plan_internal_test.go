@@ -160,7 +160,7 @@ func TestPlanDecidesEachInstantOnce(t *testing.T) {
 			policies := []CatchUpPolicy{CatchUpLatest, CatchUpAll, CatchUpNone}
 			s := schedules[r.IntN(len(schedules))].CatchUp(policies[r.IntN(3)])
 			if r.IntN(2) == 0 {
-				s = s.CatchUpWindow(time.Duration(r.Int64N(int64(6*time.Hour))))
+				s = s.CatchUpWindow(time.Duration(r.Int64N(int64(6 * time.Hour))))
 			}
 			w := &planWorld{t: t, runs: make(map[time.Time]bool), item: PlanItem{
 				DeploymentID: uuid.New(), Generation: 1, Key: "k", Schedule: s, Planned: birth,

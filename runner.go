@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Runner serves deployments: it plans their schedules, claims their runs and executes them. The zero value is ready to use. Fields
@@ -183,26 +185,38 @@ type served struct {
 	once    bool // AtMostOnce
 }
 
-// prepare copies what is to be served, and refuses what can't be.
+// prepare copies what is to be served, and refuses what can't be. Deployments are looked at side by side: there may be 100,000.
 func prepare(deployments []*Deployment) ([]*served, error) {
 	if len(deployments) == 0 {
 		return nil, errors.New("provost: Serve: no deployments; give at least one")
 	}
-	var errs []error
-	list := make([]*served, 0, len(deployments))
-	handles := make(map[string]bool, len(deployments))
-	for i, d := range deployments {
-		sd, err := prepareOne(d)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("deployments[%d]: %w", i, err))
+	list := make([]*served, len(deployments))
+	errs := make([]error, len(deployments))
+	var group errgroup.Group
+	const share = 1000
+	for first := 0; first < len(deployments); first += share {
+		group.Go(func() error {
+			for i := first; i < min(first+share, len(deployments)); i++ {
+				if list[i], errs[i] = prepareOne(deployments[i]); errs[i] != nil {
+					errs[i] = fmt.Errorf("deployments[%d]: %w", i, errs[i])
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	handles := make(map[string]bool, len(list))
+	for i, sd := range list {
+		if sd == nil {
 			continue
 		}
-		if h := sd.record.Handle(); handles[h] {
+		h := sd.record.Handle()
+		if handles[h] {
 			errs = append(errs, fmt.Errorf("deployments[%d]: deployment %s: Name: is given twice; give each deployment of flow %q a name of its own", i, h, sd.flow.name))
-		} else {
-			handles[h] = true
 		}
-		list = append(list, sd)
+		handles[h] = true
 	}
 	return list, errors.Join(errs...)
 }
