@@ -192,12 +192,13 @@ func prepare(deployments []*Deployment) ([]*served, error) {
 	}
 	list := make([]*served, len(deployments))
 	errs := make([]error, len(deployments))
+	var flows sync.Map // AnyFlow to the *flow that its deployments share
 	var group errgroup.Group
 	const share = 1000
 	for first := 0; first < len(deployments); first += share {
 		group.Go(func() error {
 			for i := first; i < min(first+share, len(deployments)); i++ {
-				if list[i], errs[i] = prepareOne(deployments[i]); errs[i] != nil {
+				if list[i], errs[i] = prepareOne(deployments[i], &flows); errs[i] != nil {
 					errs[i] = fmt.Errorf("deployments[%d]: %w", i, errs[i])
 				}
 			}
@@ -221,7 +222,7 @@ func prepare(deployments []*Deployment) ([]*served, error) {
 	return list, errors.Join(errs...)
 }
 
-func prepareOne(d *Deployment) (*served, error) {
+func prepareOne(d *Deployment, flows *sync.Map) (*served, error) {
 	record, err := d.record()
 	if err != nil {
 		return nil, err
@@ -229,8 +230,12 @@ func prepareOne(d *Deployment) (*served, error) {
 	if err := refusal(record); err != nil {
 		return nil, err
 	}
+	erased, ok := flows.Load(d.Flow)
+	if !ok {
+		erased, _ = flows.LoadOrStore(d.Flow, d.Flow.erase())
+	}
 	sd := &served{
-		record: record, id: record.ID, name: record.Name, version: record.Version, flow: d.Flow.erase(),
+		record: record, id: record.ID, name: record.Name, version: record.Version, flow: erased.(*flow),
 		onStart: record.RunOnStart, once: record.AtMostOnce,
 	}
 	if !record.SkipParameterValidation {
