@@ -48,7 +48,6 @@ type Run struct {
 const (
 	WaitLimit    = "concurrency limit is full"
 	WaitUnserved = "no runner serves the deployment"
-	WaitPaused   = "deployment is paused"
 	WaitLate     = "late: runners are at capacity"
 )
 
@@ -78,7 +77,7 @@ const (
 
 // State names that say more than the type.
 const (
-	NameLate                    = "Late"
+	NameLate                    = "Late" // reserved: a late run says so in Run.WaitReason
 	NameAwaitingRetry           = "AwaitingRetry"
 	NameAwaitingConcurrencySlot = "AwaitingConcurrencySlot"
 	NameTimedOut                = "TimedOut"
