@@ -44,6 +44,7 @@ func NewClient(store Store) *Client {
 	return &Client{store: store, direct: direct, known: make(map[string]*knownDeployment)}
 }
 
+// call is the context of one store call: it ends with ctx, and has a deadline of its own unless no call can block.
 func (c *Client) call(ctx context.Context) (context.Context, context.CancelFunc) {
 	if c.direct {
 		return ctx, func() {}
@@ -218,8 +219,7 @@ func (c *Client) watch(ctx context.Context, id uuid.UUID) iter.Seq2[struct{}, er
 		if notifier, ok := storeAs[Notifier](c.store); ok {
 			defer notifier.Notify(Topic{Run: id}, hint)()
 		}
-		local, ok := storeAs[LocalStore](c.store)
-		polls := !ok || !local.Local()
+		polls := !isLocal(c.store)
 		poll := minPoll
 		timer := time.NewTimer(poll)
 		defer timer.Stop()

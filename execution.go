@@ -154,13 +154,17 @@ func abnormalEnd(v any) error {
 	return fmt.Errorf("panic: %v\n\n%s", v, debug.Stack())
 }
 
+// progress is the update that says no more than that the attempt has begun.
+func (x *execution) progress() RunUpdate {
+	return RunUpdate{Lease: x.claim.Lease, StartTime: instant(x.begun), Attempt: x.attempt, Version: x.served.version}
+}
+
 // conclude turns what the function did into what becomes of the run.
 func (x *execution) conclude(err error) {
 	end := time.Now()
 	state, result := x.verdict(end, err)
-	update := RunUpdate{
-		StartTime: instant(x.begun), Attempt: x.attempt, Version: x.served.version, State: state, Result: result,
-	}
+	update := x.progress()
+	update.State, update.Result = state, result
 	switch {
 	case state.Type == StateScheduled: // handed back: the attempt does not count
 		update.StartTime, update.Attempt = time.Time{}, x.claim.Attempt
@@ -340,16 +344,12 @@ func (x *execution) settleChild(err error) error {
 		state = newState(StateCancelled, instant(end), "the runner is shutting down")
 	}
 	x.server.flushLogs(x)
-	ctx, cancel := x.server.storeCall(context.WithoutCancel(x.child.parent))
-	defer cancel()
-	errs, storeErr := x.server.store.SettleRuns(ctx, SettleRunsParams{Now: instant(end), Updates: []RunUpdate{{
-		Lease: x.claim.Lease, StartTime: instant(x.begun), Attempt: x.attempt, Version: x.served.version, State: state, Result: result,
-	}}})
+	update := x.progress()
+	update.State, update.Result = state, result
+	storeErr := x.server.settleNow(context.WithoutCancel(x.child.parent), end, update)
 	if err != nil {
+		x.server.report("settle child run", storeErr)
 		return err
-	}
-	if storeErr == nil && len(errs) > 0 {
-		storeErr = errs[0]
 	}
 	if storeErr != nil {
 		return fmt.Errorf("child run %s: %w", x.claim.RunID, storeErr)

@@ -62,8 +62,8 @@ func (s *server) feedLoop(ctx context.Context, ready func()) {
 // feedWait is how long to wait at most, false for as long as there is no hint.
 func (s *server) feedWait(next time.Time, failures int) (wait time.Duration, bounded bool) {
 	if failures > 0 {
-		backoff := min(maxBackoff, minBackoff<<min(failures-1, 10))
-		return backoff/2 + rand.N(backoff/2+1), true
+		wait := backoff(failures)
+		return wait/2 + rand.N(wait/2+1), true
 	}
 	if !next.IsZero() {
 		wait, bounded = max(0, time.Until(next)), true
@@ -76,6 +76,11 @@ func (s *server) feedWait(next time.Time, failures int) (wait time.Duration, bou
 		return poll, true
 	}
 	return wait, true
+}
+
+// backoff is how long to leave a store alone that has failed so often in a row.
+func backoff(failures int) time.Duration {
+	return min(maxBackoff, minBackoff<<min(failures-1, 10))
 }
 
 // feed does all that is to do now, and says when there will be more.

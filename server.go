@@ -19,7 +19,6 @@ type server struct {
 	settings
 	id     uuid.UUID
 	store  Store
-	direct bool // calls of the store never block: they need no deadline
 	local  bool // the store's hints are reliable: it is not polled
 	client *Client
 	log    *slog.Logger
@@ -73,10 +72,7 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	for _, sd := range list {
 		s.deployments[sd.id] = sd
 	}
-	_, s.direct = s.store.(*MemoryStore)
-	if local, ok := storeAs[LocalStore](s.store); ok {
-		s.local = local.Local()
-	}
+	s.local = isLocal(s.store)
 	s.client = NewClient(s.store)
 	s.events = newRunEvents(s.log)
 	s.settler = newSettler()
@@ -265,12 +261,9 @@ func (s *server) leave() {
 	}
 }
 
-// storeCall is the context of one store call: it ends with ctx, and has a deadline of its own unless no call can block.
+// storeCall is the context of one store call.
 func (s *server) storeCall(ctx context.Context) (context.Context, context.CancelFunc) {
-	if s.direct {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, storeTimeout)
+	return s.client.call(ctx)
 }
 
 // report logs that a store operation fails, and that it works again: one line per change, however long it lasts.

@@ -65,18 +65,22 @@ func (s *server) noteStart(x *execution) {
 
 // storeStart writes that a run begins before it does, and says whether that is certain.
 func (s *server) storeStart(x *execution) bool {
-	ctx, cancel := s.storeCall(x)
-	defer cancel()
-	errs, err := s.store.SettleRuns(ctx, SettleRunsParams{Now: instant(x.begun), Updates: []RunUpdate{{
-		Lease: x.claim.Lease, StartTime: instant(x.begun), Attempt: x.attempt, Version: x.served.version,
-	}}})
-	if err == nil && len(errs) > 0 {
-		err = errs[0]
-	}
+	err := s.settleNow(x, x.begun, x.progress())
 	if err != nil {
 		s.log.Error("run not begun: its start could not be stored", "run", x.claim.Name, "id", x.claim.RunID, "error", err)
 	}
 	return err == nil
+}
+
+// settleNow writes one update, outside of the batches: the caller has to know whether it is stored.
+func (s *server) settleNow(ctx context.Context, now time.Time, update RunUpdate) error {
+	callCtx, cancel := s.storeCall(ctx)
+	defer cancel()
+	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant(now), Updates: []RunUpdate{update}})
+	if err == nil && len(errs) > 0 {
+		err = errs[0]
+	}
+	return err
 }
 
 // settle takes what became of a run. Its slot is free from here on.
@@ -141,7 +145,7 @@ func (s *server) settleLoop(ctx context.Context) {
 			s.log.Error("ends of runs not stored; their leases will end and they will run again", "runs", len(buffer.updates))
 			return
 		}
-		sleep(ctx, min(maxBackoff, minBackoff<<min(failures-1, 10)))
+		sleep(ctx, backoff(failures))
 		signal(s.settler.wake)
 	}
 }
@@ -205,9 +209,7 @@ func (t *settler) collect(b *flushBuffer) []*runLog {
 		case !x.started.Load():
 			waiting = append(waiting, x)
 		default:
-			b.updates = append(b.updates, RunUpdate{
-				Lease: x.claim.Lease, StartTime: instant(x.begun), Attempt: x.attempt, Version: x.served.version,
-			})
+			b.updates = append(b.updates, x.progress())
 			b.settled = append(b.settled, nil)
 		}
 	}

@@ -222,3 +222,9 @@ func storeAs[T any](s Store) (ability T, ok bool) {
 	}
 	return ability, false
 }
+
+// isLocal reports whether a store lives in this process.
+func isLocal(s Store) bool {
+	local, ok := storeAs[LocalStore](s)
+	return ok && local.Local()
+}
