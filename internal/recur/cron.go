@@ -8,13 +8,13 @@ import (
 // Cron is a parsed five-field expression in a zone. It is immutable, and two Crons of the same text, zone and day rule
 // are equal by ==.
 type Cron struct {
-	zone     *Zone
-	expr     string
-	minutes  uint64 // bit n: minute n
-	hours    uint32 // bit n: hour n
-	months   uint16 // bit n: month n, from 1
-	days     dayRule
-	everyish bool // the minute or hour field begins with *: follows elapsed time
+	zone    *Zone
+	expr    string
+	minutes uint64 // bit n: minute n
+	hours   uint32 // bit n: hour n
+	months  uint16 // bit n: month n, from 1
+	days    dayRule
+	passes  passes // everyPass if the minute or hour field begins with *
 }
 
 // NewCron parses a five-field expression or a name such as @daily. Day of month and day of week are both required to
@@ -39,73 +39,48 @@ func (c *Cron) Expr() string { return c.expr }
 
 // Next returns the first instant strictly after the given one, false if there is none within 400 years.
 func (c *Cron) Next(after time.Time) (time.Time, bool) {
-	if after.Unix() >= lastInstant {
+	from, limit, ok := ahead(after)
+	if !ok {
 		return time.Time{}, false
 	}
-	from := max(after.Unix(), firstInstant-1) + 1
-	limit := min(from+calendarCycle, lastInstant)
-	for i := c.zone.periodOf(from); from <= limit; i++ {
-		end := min(c.zone.begins(i+1), limit+1)
-		if instant := c.nextInPeriod(i, from, end); instant < end {
-			return time.Unix(instant, 0).UTC(), true
-		}
-		from = end
-	}
-	return time.Time{}, false
+	instant, ok := c.zone.next(c, c.passes, from, limit)
+	return at(instant, ok)
 }
 
-// nextInPeriod returns the first instant in [from, end), end if there is none. The whole range lies in period i.
-func (c *Cron) nextInPeriod(i int, from, end int64) int64 {
-	offset := c.zone.offset(i)
-	if c.everyish || i < 0 {
-		return c.nextOnClock(offset, from, end)
-	}
-	begin, previous := c.zone.begins(i), c.zone.offset(i-1)
-	jump := offset - previous
-	if jump < 0 { // until begin-jump the clock repeats what it showed before
-		return c.nextOnClock(offset, max(from, begin-jump), end)
-	}
-	// Until begin+jump the times that were jumped over fire too.
-	shifted := c.nextOnClock(previous, from, min(begin+jump, end))
-	if shifted < min(begin+jump, end) {
-		end = shifted
-	}
-	return c.nextOnClock(offset, from, end)
+// Prev returns the last instant strictly before the given one, false if there is none within 400 years.
+func (c *Cron) Prev(before time.Time) (time.Time, bool) {
+	limit, until := behind(before)
+	instant, ok := c.zone.prev(c, c.passes, limit, until)
+	return at(instant, ok)
 }
 
-// nextOnClock returns the first instant in [from, end) at which a clock with that offset shows a matching time, end if
-// there is none.
-func (c *Cron) nextOnClock(offset, from, end int64) int64 {
+// nextWall returns the first matching local time in [from, end), end if there is none.
+func (c *Cron) nextWall(from, end int64) int64 {
 	if from >= end {
 		return end
 	}
-	minute := ceilDiv(from+offset, 60)
-	lastMinute := floorDiv(end-1+offset, 60)
+	minute, lastMinute := ceilDiv(from, 60), floorDiv(end-1, 60)
 	if minute > lastMinute {
 		return end
 	}
 	day, lastDay := floorDiv(minute, minutesPerDay), floorDiv(lastMinute, minutesPerDay)
+	m, ok := 0, false
 	if c.days.matches(c.months, day) {
-		if m, ok := c.nextInDay(int(minute - day*minutesPerDay)); ok {
-			return clip(day*minutesPerDay+int64(m), lastMinute, offset, end)
-		}
+		m, ok = c.nextInDay(int(minute - day*minutesPerDay))
 	}
-	day, ok := c.days.next(c.months, day+1, lastDay)
 	if !ok {
+		if day, ok = c.days.next(c.months, day+1, lastDay); !ok {
+			return end
+		}
+		m, _ = c.nextInDay(0)
+	}
+	if minute = day*minutesPerDay + int64(m); minute > lastMinute {
 		return end
 	}
-	m, _ := c.nextInDay(0)
-	return clip(day*minutesPerDay+int64(m), lastMinute, offset, end)
+	return minute * 60
 }
 
 const minutesPerDay = 24 * 60
-
-func clip(minute, lastMinute, offset, end int64) int64 {
-	if minute > lastMinute {
-		return end
-	}
-	return minute*60 - offset
-}
 
 // nextInDay returns the first matching minute of the day from minute on.
 func (c *Cron) nextInDay(minute int) (int, bool) {
@@ -122,49 +97,12 @@ func (c *Cron) nextInDay(minute int) (int, bool) {
 	return (hour+1+bits.TrailingZeros32(rest))*60 + bits.TrailingZeros64(c.minutes), true
 }
 
-// Prev returns the last instant strictly before the given one, false if there is none within 400 years.
-func (c *Cron) Prev(before time.Time) (time.Time, bool) {
-	until := min(before.Unix(), lastInstant) // the first second that is too late
-	if before.Nanosecond() > 0 || before.Unix() > lastInstant {
-		until++
-	}
-	limit := max(until-calendarCycle, firstInstant)
-	for i := c.zone.periodOf(until - 1); until > limit; i-- {
-		begin := max(c.zone.begins(i), limit)
-		if instant := c.prevInPeriod(i, begin, until); instant >= begin {
-			return time.Unix(instant, 0).UTC(), true
-		}
-		until = begin
-	}
-	return time.Time{}, false
-}
-
-// prevInPeriod mirrors nextInPeriod: the last instant in [from, end), or from-1.
-func (c *Cron) prevInPeriod(i int, from, end int64) int64 {
-	offset := c.zone.offset(i)
-	if c.everyish || i < 0 {
-		return c.prevOnClock(offset, from, end)
-	}
-	begin, previous := c.zone.begins(i), c.zone.offset(i-1)
-	jump := offset - previous
-	if jump < 0 {
-		if instant := c.prevOnClock(offset, max(from, begin-jump), end); instant >= max(from, begin-jump) {
-			return instant
-		}
-		return from - 1
-	}
-	return max(
-		c.prevOnClock(previous, from, min(begin+jump, end)),
-		c.prevOnClock(offset, from, end))
-}
-
-// prevOnClock mirrors nextOnClock: the last instant in [from, end), or from-1.
-func (c *Cron) prevOnClock(offset, from, end int64) int64 {
+// prevWall mirrors nextWall: the last matching local time in [from, end), or from-1.
+func (c *Cron) prevWall(from, end int64) int64 {
 	if from >= end {
 		return from - 1
 	}
-	minute := floorDiv(end-1+offset, 60)
-	firstMinute := ceilDiv(from+offset, 60)
+	minute, firstMinute := floorDiv(end-1, 60), ceilDiv(from, 60)
 	if minute < firstMinute {
 		return from - 1
 	}
@@ -182,7 +120,7 @@ func (c *Cron) prevOnClock(offset, from, end int64) int64 {
 	if minute = day*minutesPerDay + int64(m); minute < firstMinute {
 		return from - 1
 	}
-	return minute*60 - offset
+	return minute * 60
 }
 
 // prevInDay returns the last matching minute of the day up to minute.
@@ -199,13 +137,3 @@ func (c *Cron) prevInDay(minute int) (int, bool) {
 	}
 	return (bits.Len32(rest)-1)*60 + bits.Len64(c.minutes) - 1, true
 }
-
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
-}
-
-func ceilDiv(a, b int64) int64 { return floorDiv(a+b-1, b) }

@@ -47,13 +47,13 @@ func parseCron(expr string, zone *Zone, dayAnd bool) (*Cron, error) {
 	}
 	spec := parsed.(*cron.SpecSchedule)
 	c := &Cron{
-		zone:     zone,
-		expr:     strings.Join(canonical[:], " "),
-		minutes:  spec.Minute & fieldKinds[0].all(),
-		hours:    uint32(spec.Hour & fieldKinds[1].all()),
-		months:   uint16(spec.Month & fieldKinds[3].all()),
-		days:     days,
-		everyish: starred(canonical[0]) || starred(canonical[1]),
+		zone:    zone,
+		expr:    strings.Join(canonical[:], " "),
+		minutes: spec.Minute & fieldKinds[0].all(),
+		hours:   uint32(spec.Hour & fieldKinds[1].all()),
+		months:  uint16(spec.Month & fieldKinds[3].all()),
+		days:    days,
+		passes:  passes(starred(canonical[0]) || starred(canonical[1])),
 	}
 	if plain[2] != unused {
 		c.days.onDate = uint32(spec.Dom & fieldKinds[2].all())

@@ -1,0 +1,120 @@
+package recur
+
+import "time"
+
+// A wallSet is a set of local times. Each is a number of seconds: those that a clock without a zone would have counted
+// since it showed 1970-01-01 00:00.
+type wallSet interface {
+	// nextWall returns the first member in [from, end); end if there is none or the range is empty.
+	nextWall(from, end int64) int64
+	// prevWall returns the last member in [from, end); from-1 if there is none or the range is empty.
+	prevWall(from, end int64) int64
+}
+
+// passes says how the local times of a set become instants.
+type passes bool
+
+const (
+	// oncePerTime is for schedules that name local times: one instant each, see [Zone.resolve].
+	oncePerTime passes = false
+	// everyPass is for schedules that follow elapsed time: all instants at which the clock shows a member.
+	everyPass passes = true
+)
+
+// next returns the first instant in [from, limit], false if there is none.
+func (z *Zone) next(set wallSet, how passes, from, limit int64) (int64, bool) {
+	for i := z.periodOf(from); from <= limit; i++ {
+		end := min(z.begins(i+1), limit+1)
+		if instant := z.nextInPeriod(set, how, i, from, end); instant < end {
+			return instant, true
+		}
+		from = end
+	}
+	return 0, false
+}
+
+// nextInPeriod returns the first instant in [from, end), end if there is none. The whole range lies in period i.
+func (z *Zone) nextInPeriod(set wallSet, how passes, i int, from, end int64) int64 {
+	offset := z.offset(i)
+	if how == everyPass || i < 0 {
+		return set.nextWall(from+offset, end+offset) - offset
+	}
+	begin, previous := z.begins(i), z.offset(i-1)
+	jump := offset - previous
+	if jump < 0 { // until begin-jump the clock repeats what it showed before
+		return set.nextWall(max(from, begin-jump)+offset, end+offset) - offset
+	}
+	// Until begin+jump the times that were jumped over fire too.
+	gapEnd := min(begin+jump, end)
+	if shifted := set.nextWall(from+previous, gapEnd+previous) - previous; shifted < gapEnd {
+		end = shifted
+	}
+	return set.nextWall(from+offset, end+offset) - offset
+}
+
+// prev returns the last instant in [limit, until), false if there is none.
+func (z *Zone) prev(set wallSet, how passes, limit, until int64) (int64, bool) {
+	for i := z.periodOf(until - 1); until > limit; i-- {
+		begin := max(z.begins(i), limit)
+		if instant := z.prevInPeriod(set, how, i, begin, until); instant >= begin {
+			return instant, true
+		}
+		until = begin
+	}
+	return 0, false
+}
+
+// prevInPeriod mirrors nextInPeriod: the last instant in [from, end), or from-1.
+func (z *Zone) prevInPeriod(set wallSet, how passes, i int, from, end int64) int64 {
+	offset := z.offset(i)
+	if how == everyPass || i < 0 {
+		return set.prevWall(from+offset, end+offset) - offset
+	}
+	begin, previous := z.begins(i), z.offset(i-1)
+	jump := offset - previous
+	if jump < 0 {
+		first := max(from, begin-jump)
+		if instant := set.prevWall(first+offset, end+offset) - offset; instant >= first {
+			return instant
+		}
+		return from - 1
+	}
+	return max(
+		set.prevWall(from+previous, min(begin+jump, end)+previous)-previous,
+		set.prevWall(from+offset, end+offset)-offset)
+}
+
+// ahead is the range of a search for what follows a time: 400 years from the next whole second, false past the year 9999.
+func ahead(after time.Time) (from, limit int64, ok bool) {
+	if after.Unix() >= lastInstant {
+		return 0, 0, false
+	}
+	from = max(after.Unix(), firstInstant-1) + 1
+	return from, min(from+calendarCycle, lastInstant), true
+}
+
+// behind is the range of a search for what precedes a time: from limit on, before until.
+func behind(before time.Time) (limit, until int64) {
+	until = min(before.Unix(), lastInstant)
+	if before.Nanosecond() > 0 || before.Unix() > lastInstant {
+		until++
+	}
+	return max(until-calendarCycle, firstInstant), until
+}
+
+func at(instant int64, ok bool) (time.Time, bool) {
+	if !ok {
+		return time.Time{}, false
+	}
+	return time.Unix(instant, 0).UTC(), true
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+func ceilDiv(a, b int64) int64 { return floorDiv(a+b-1, b) }
