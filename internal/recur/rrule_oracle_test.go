@@ -91,7 +91,7 @@ func (s *plainSet) windows(random *rand.Rand, zone *Zone) (windows [][2]int64) {
 		add(s.start+random.Int64N(span), span)
 	}
 	for _, r := range s.rules {
-		if r.until < 1<<40 && (!r.elapses() || r.until-s.start < span*100) {
+		if r.until < 1<<40 && (r.unit == 0 || r.until-s.start < span*100) {
 			add(r.until, span/4)
 		}
 	}
@@ -113,7 +113,7 @@ func (s *plainSet) windows(random *rand.Rand, zone *Zone) (windows [][2]int64) {
 // reach shortens a span to what a scan gets through.
 func (s *plainSet) reach(span int64) int64 {
 	for _, r := range append(slices.Clone(s.rules), s.exRules...) {
-		if r.elapses() {
+		if r.unit > 0 {
 			span = min(span, r.stride(s.start, s.start+secondsPerDay)*20_000)
 		}
 	}
@@ -184,6 +184,3 @@ func compareRRuleWindow(r *RRule, set *plainSet, random *rand.Rand, from, end in
 	}
 	return len(want), nil
 }
-
-// elapses says whether a rule follows elapsed time.
-func (r *plainRule) elapses() bool { return r.unit() > 0 }

@@ -14,6 +14,7 @@ type plainSet struct {
 	clock          plainClock
 	start          int64 // DTSTART
 	wall           int64 // its local time, as it is written
+	ahead          int64 // offset of the clock at DTSTART
 	rules, exRules []*plainRule
 	dates, exDates []int64
 }
@@ -37,6 +38,7 @@ func newPlainSet(text string, zone *time.Location) *plainSet {
 			s.start, s.wall = s.clock.read(value)
 		}
 	}
+	s.ahead = s.clock.shows(s.start) - s.start
 	for _, line := range lines {
 		switch name, parameters, value := plainLine(line); name {
 		case "RRULE":
@@ -111,9 +113,10 @@ func (s *plainSet) instants(from, end int64) []int64 {
 type plainRule struct {
 	set                                             *plainSet
 	freq                                            string
+	unit                                            int64 // seconds; 0 for DAILY and longer
 	interval                                        int64
-	count                                           int // 0: no end
-	until                                           int64
+	count                                           int   // 0: no end
+	until, untilWall                                int64 // instant, local time; one of them is far away
 	wkst                                            time.Weekday
 	months, monthDays, yearDays, weekNos, positions []int
 	hours, minutes, seconds                         []int
@@ -128,22 +131,25 @@ type plainDay struct {
 }
 
 func newPlainRule(s *plainSet, parts string) *plainRule {
-	r := &plainRule{set: s, interval: 1, until: math.MaxInt64, wkst: time.Monday, matches: map[int64]bool{}}
+	r := &plainRule{set: s, interval: 1, until: math.MaxInt64, untilWall: math.MaxInt64, wkst: time.Monday, matches: map[int64]bool{}}
 	lists := map[string]*[]int{
 		"BYMONTH": &r.months, "BYMONTHDAY": &r.monthDays, "BYYEARDAY": &r.yearDays, "BYWEEKNO": &r.weekNos,
 		"BYSETPOS": &r.positions, "BYHOUR": &r.hours, "BYMINUTE": &r.minutes, "BYSECOND": &r.seconds,
 	}
+	utc := false // UNTIL
 	for part := range strings.SplitSeq(parts, ";") {
 		name, value, _ := strings.Cut(part, "=")
 		switch name {
 		case "FREQ":
 			r.freq = value
+			r.unit = map[string]int64{"HOURLY": 3600, "MINUTELY": 60, "SECONDLY": 1}[value]
 		case "INTERVAL":
 			r.interval, _ = strconv.ParseInt(value, 10, 64)
 		case "COUNT":
 			r.count, _ = strconv.Atoi(value)
 		case "UNTIL":
-			r.until, _ = s.clock.read(value)
+			r.until, r.untilWall = s.clock.read(value)
+			utc = strings.HasSuffix(value, "Z")
 		case "WKST":
 			r.wkst = plainWeekday(value)
 		case "BYDAY":
@@ -157,6 +163,11 @@ func newPlainRule(s *plainSet, parts string) *plainRule {
 				*lists[name] = append(*lists[name], n)
 			}
 		}
+	}
+	if utc || r.unit > 0 {
+		r.untilWall = math.MaxInt64
+	} else {
+		r.until = math.MaxInt64
 	}
 	for i, second := range r.seconds {
 		r.seconds[i] = min(second, 59)
@@ -173,7 +184,7 @@ func (r *plainRule) instants(from, end int64) (instants []int64) {
 	if r.count > 0 {
 		low = r.set.start // to count from
 	}
-	if r.freq == "HOURLY" || r.freq == "MINUTELY" || r.freq == "SECONDLY" {
+	if r.unit > 0 {
 		instants = r.scan(max(low, r.set.start), end)
 	} else {
 		for _, wall := range r.walls(low, end) {
@@ -181,7 +192,7 @@ func (r *plainRule) instants(from, end int64) (instants []int64) {
 		}
 		slices.Sort(instants)
 	}
-	return slices.DeleteFunc(instants, func(u int64) bool { return u < max(from, r.set.start) || u >= end || u > r.until })
+	return slices.DeleteFunc(instants, func(u int64) bool { return u < from || u >= end || u > r.until })
 }
 
 // plainSlack is more than an offset and a shift together.
@@ -206,7 +217,7 @@ func (r *plainRule) walls(from, end int64) (walls []int64) {
 			}
 		}
 		for _, wall := range r.pick(candidates) {
-			if wall >= r.set.wall {
+			if r.set.begins(wall) && wall <= r.untilWall {
 				walls = append(walls, wall)
 			}
 		}
@@ -215,6 +226,12 @@ func (r *plainRule) walls(from, end int64) (walls []int64) {
 		return walls[:r.count]
 	}
 	return walls
+}
+
+// begins says whether a local time is not before DTSTART. If DTSTART is on the second pass of a time that the clock shows
+// twice, other times of the first pass are before it.
+func (s *plainSet) begins(wall int64) bool {
+	return wall >= s.wall && (s.clock.when(s.wall) == s.start || s.clock.when(wall) >= s.start)
 }
 
 // pick applies BYSETPOS to the candidates of one period.
@@ -357,7 +374,7 @@ func (r *plainRule) scan(from, end int64) (members []int64) {
 			continue
 		}
 		wall := r.set.clock.shows(u)
-		if key := [2]int64{floorDiv(wall, r.unit()), wall - u}; r.positions == nil || key != groupKey {
+		if key := [2]int64{floorDiv(wall, r.unit), wall - u}; r.positions == nil || key != groupKey {
 			closeGroup()
 			groupKey = key
 		}
@@ -377,25 +394,20 @@ func (r *plainRule) stride(low, high int64) int64 {
 	case r.seconds != nil:
 		return 1
 	case r.minutes == nil && r.interval <= math.MaxInt32:
-		return r.unit() * r.interval
+		return r.unit * r.interval
 	}
 	for u := low; u < high; u += 900 {
-		if (r.set.clock.shows(u)-u)%60 != (r.set.clock.shows(r.set.start)-r.set.start)%60 {
+		if (r.set.clock.shows(u)-u)%60 != r.set.ahead%60 {
 			return 1
 		}
 	}
 	return 60
 }
 
-func (r *plainRule) unit() int64 {
-	return map[string]int64{"HOURLY": 3600, "MINUTELY": 60, "SECONDLY": 1}[r.freq]
-}
-
 // matchInstant is all that a rule of elapsed time asks of one instant but its position.
 func (r *plainRule) matchInstant(u int64) bool {
-	ahead := r.set.clock.shows(r.set.start) - r.set.start
-	elapsed, start := u+ahead, r.set.start+ahead
-	if (floorDiv(elapsed, r.unit())-floorDiv(start, r.unit()))%r.interval != 0 {
+	elapsed, start := u+r.set.ahead, r.set.start+r.set.ahead
+	if (floorDiv(elapsed, r.unit)-floorDiv(start, r.unit))%r.interval != 0 {
 		return false
 	}
 	wall := r.set.clock.shows(u)
@@ -414,7 +426,7 @@ func (r *plainRule) matchInstant(u int64) bool {
 		if r.minutes != nil {
 			clock = wall
 		}
-		if clock%60 != start%60 {
+		if floorDiv(clock, 60)*60-clock != floorDiv(start, 60)*60-start {
 			return false
 		}
 	}
