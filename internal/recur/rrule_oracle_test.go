@@ -15,7 +15,7 @@ import (
 // TestRRuleOracle compares the rules of the list, and rules drawn at random, with the plain reading of them. With
 // RECUR_SWEEP=1 it takes far more of both.
 func TestRRuleOracle(t *testing.T) {
-	starts, drawn := 3, 1500
+	starts, drawn := 3, 1000
 	switch {
 	case os.Getenv("RECUR_SWEEP") != "":
 		starts, drawn = 60, 100_000
@@ -57,10 +57,8 @@ func compareRRule(t *testing.T, random *rand.Rand, zone *Zone, text string) (com
 	set := newPlainSet(text, zone.loc)
 	r, err := NewRRule(text, zone)
 	if err != nil {
-		if !strings.Contains(err.Error(), "never fires") {
+		if !strings.Contains(err.Error(), "never fires") || !set.mayNeverFire() {
 			t.Errorf("%s in %s: %v", text, zone.name, err)
-		} else if instants := set.instants(firstInstant, set.start+set.reach(400*366*secondsPerDay)); len(instants) > 0 {
-			t.Errorf("%s in %s: %v, but it fires at %v", text, zone.name, err, time.Unix(instants[0], 0).UTC())
 		}
 		return 0, false
 	}
@@ -73,6 +71,15 @@ func compareRRule(t *testing.T, random *rand.Rand, zone *Zone, text string) (com
 		compared += n
 	}
 	return compared, true
+}
+
+// mayNeverFire says whether no instant of one of the rules, or of all of them together, shows in thirty years.
+func (s *plainSet) mayNeverFire() bool {
+	span := int64(30 * 366 * secondsPerDay)
+	return len(s.instants(firstInstant, s.start+s.reach(span))) == 0 ||
+		slices.ContainsFunc(append(slices.Clone(s.rules), s.exRules...), func(r *plainRule) bool {
+			return len(r.instants(s.start, s.start+r.reach(span))) == 0
+		})
 }
 
 // windows picks the stretches of time in which a set is compared.
@@ -113,11 +120,16 @@ func (s *plainSet) windows(random *rand.Rand, zone *Zone) (windows [][2]int64) {
 // reach shortens a span to what a scan gets through.
 func (s *plainSet) reach(span int64) int64 {
 	for _, r := range append(slices.Clone(s.rules), s.exRules...) {
-		if r.unit > 0 {
-			span = min(span, r.stride(s.start, s.start+secondsPerDay)*20_000)
-		}
+		span = min(span, r.reach(span))
 	}
 	return span
+}
+
+func (r *plainRule) reach(span int64) int64 {
+	if r.unit == 0 {
+		return span
+	}
+	return min(span, r.stride(r.set.start, r.set.start+secondsPerDay)*20_000)
 }
 
 // counts says whether a rule has a COUNT, so that a window is found by counting from DTSTART.

@@ -15,6 +15,7 @@ type plainSet struct {
 	start          int64 // DTSTART
 	wall           int64 // its local time, as it is written
 	ahead          int64 // offset of the clock at DTSTART
+	again          bool  // DTSTART is on the second pass of a time that the clock shows twice
 	rules, exRules []*plainRule
 	dates, exDates []int64
 }
@@ -39,6 +40,7 @@ func newPlainSet(text string, zone *time.Location) *plainSet {
 		}
 	}
 	s.ahead = s.clock.shows(s.start) - s.start
+	s.again = s.clock.when(s.wall) < s.start
 	for _, line := range lines {
 		switch name, parameters, value := plainLine(line); name {
 		case "RRULE":
@@ -228,10 +230,9 @@ func (r *plainRule) walls(from, end int64) (walls []int64) {
 	return walls
 }
 
-// begins says whether a local time is not before DTSTART. If DTSTART is on the second pass of a time that the clock shows
-// twice, other times of the first pass are before it.
+// begins says whether a local time is not before DTSTART. If that is on a second pass, the rest of the pass has been.
 func (s *plainSet) begins(wall int64) bool {
-	return wall >= s.wall && (s.clock.when(s.wall) == s.start || s.clock.when(wall) >= s.start)
+	return wall >= s.wall && (!s.again || s.clock.when(wall) >= s.start)
 }
 
 // pick applies BYSETPOS to the candidates of one period.
@@ -418,7 +419,7 @@ func (r *plainRule) matchInstant(u int64) bool {
 	case r.minutes != nil && !slices.Contains(r.minutes, minute),
 		r.seconds != nil && !slices.Contains(r.seconds, second),
 		r.hours != nil && !slices.Contains(r.hours, hour),
-		r.freq == "HOURLY" && r.minutes == nil && floorDiv(elapsed, 60)%60 != floorDiv(start, 60)%60:
+		r.freq == "HOURLY" && r.minutes == nil && (floorDiv(elapsed, 60)-floorDiv(start, 60))%60 != 0:
 		return false
 	}
 	if r.freq != "SECONDLY" && r.seconds == nil {
@@ -426,7 +427,7 @@ func (r *plainRule) matchInstant(u int64) bool {
 		if r.minutes != nil {
 			clock = wall
 		}
-		if floorDiv(clock, 60)*60-clock != floorDiv(start, 60)*60-start {
+		if (clock-start)%60 != 0 {
 			return false
 		}
 	}
@@ -462,7 +463,7 @@ func (c plainClock) when(wall int64) int64 {
 	day := floorDiv(wall, secondsPerDay)
 	offsets, ok := c.known[day]
 	if !ok {
-		for u := day*secondsPerDay - maxOffset; u <= (day+1)*secondsPerDay+maxOffset; u += 900 {
+		for u := day*secondsPerDay - maxOffset; u <= (day+1)*secondsPerDay+maxOffset; u += 3600 { // no offset is so short
 			if offset := c.shows(u) - u; !slices.Contains(offsets, offset) {
 				offsets = append(offsets, offset)
 			}

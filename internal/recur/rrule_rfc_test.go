@@ -224,10 +224,12 @@ func TestRRuleRFC(t *testing.T) {
 	for _, test := range rfcExamples {
 		t.Run(test.name, func(t *testing.T) {
 			text := "DTSTART;TZID=America/New_York:" + test.start + "\n" + test.text
-			if !strings.Contains(test.text, ":") {
-				text = "DTSTART;TZID=America/New_York:" + test.start + "\nRRULE:" + test.text
+			zone := (*Zone)(nil)
+			if !strings.Contains(test.start, "T") { // a date has no zone
+				text = "DTSTART;VALUE=DATE:" + test.start + "\n" + test.text
+				zone = mustZone(t, "America/New_York")
 			}
-			r, err := NewRRule(text, nil)
+			r, err := NewRRule(text, zone)
 			if err != nil {
 				t.Fatal(err)
 			}
