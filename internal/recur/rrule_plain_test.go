@@ -355,37 +355,15 @@ func (r *plainRule) matchWeek(date time.Time) bool {
 
 // scan lists the members of a rule of hours, minutes or seconds in [from, end), up to its count.
 func (r *plainRule) scan(from, end int64) (members []int64) {
-	low, high := from, end
-	if r.positions != nil {
-		low, high = from-plainScanMargin, end+plainScanMargin
-	}
-	stride := r.stride(low, high)
-	var group []int64
-	var groupKey [2]int64
-	closeGroup := func() {
-		for _, u := range r.pick(group) {
-			if u >= from && u < end && (r.count == 0 || len(members) < r.count) {
-				members = append(members, u)
-			}
+	stride := r.stride(from, end)
+	u := from + ((r.set.start-from)%stride+stride)%stride
+	for ; u < end && (r.count == 0 || len(members) < r.count); u += stride {
+		if r.matchInstant(u) {
+			members = append(members, u)
 		}
-		group = group[:0]
 	}
-	for u := low + ((r.set.start-low)%stride+stride)%stride; u < high && (r.count == 0 || len(members) < r.count); u += stride {
-		if !r.matchInstant(u) {
-			continue
-		}
-		wall := r.set.clock.shows(u)
-		if key := [2]int64{floorDiv(wall, r.unit), wall - u}; r.positions == nil || key != groupKey {
-			closeGroup()
-			groupKey = key
-		}
-		group = append(group, u)
-	}
-	closeGroup()
 	return members
 }
-
-const plainScanMargin = 3 * 3600
 
 // stride is how far apart two members are at least, counted from DTSTART.
 func (r *plainRule) stride(low, high int64) int64 {
@@ -405,7 +383,7 @@ func (r *plainRule) stride(low, high int64) int64 {
 	return 60
 }
 
-// matchInstant is all that a rule of elapsed time asks of one instant but its position.
+// matchInstant is all that a rule of elapsed time asks of one instant.
 func (r *plainRule) matchInstant(u int64) bool {
 	elapsed, start := u+r.set.ahead, r.set.start+r.set.ahead
 	if (floorDiv(elapsed, r.unit)-floorDiv(start, r.unit))%r.interval != 0 {
@@ -431,7 +409,34 @@ func (r *plainRule) matchInstant(u int64) bool {
 			return false
 		}
 	}
-	return r.matchDay(day)
+	return r.matchPosition(minute, second) && r.matchDay(day)
+}
+
+// matchPosition is BYSETPOS for a time of the clock's hour or minute, whether the clock shows all of that or not.
+func (r *plainRule) matchPosition(minute, second int) bool {
+	times, n := []int{0}, 0
+	switch {
+	case r.positions == nil:
+		return true
+	case r.freq == "HOURLY" && r.minutes != nil:
+		times, n = nil, minute*60
+		for _, m := range r.minutes {
+			if r.seconds == nil {
+				times = append(times, m*60)
+			}
+			for _, s := range r.seconds {
+				times = append(times, m*60+s)
+			}
+		}
+		if r.seconds != nil {
+			n += second
+		}
+	case r.freq != "SECONDLY" && r.seconds != nil:
+		times, n = slices.Clone(r.seconds), second
+	}
+	slices.Sort(times)
+	times = slices.Compact(times)
+	return eitherEnd(r.positions, slices.Index(times, n)+1, len(times))
 }
 
 // A plainClock reads the clock of a zone.
