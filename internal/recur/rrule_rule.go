@@ -127,6 +127,9 @@ func (p *ruleParts) tickRule(start ruleStart) (*tickRule, bool) {
 		}
 	case minutely:
 		unit = 60
+		if minutes != nil && seconds == nil {
+			seconds = []int{int(modulo(steady, 60))}
+		}
 		if seconds != nil {
 			r.width = 60
 		}
