@@ -390,15 +390,15 @@ func (c *scheduleSpec) compile() {
 		zone, _ = recur.LoadZone("") // good enough to find what else is wrong
 	}
 	c.location = zone.Location()
-	t, err := c.recurrence(zone)
-	if rule, ok := t.(*recur.RRule); ok {
+	var err error
+	c.timing, err = c.recurrence(zone)
+	if rule, ok := c.timing.(*recur.RRule); ok {
 		c.location = rule.Zone().Location()
 	}
 	c.err = errors.Join(append([]error{zoneErr, err}, c.checkRefinements()...)...)
 	if c.err != nil {
-		t = nil
+		c.timing = nil
 	}
-	c.timing = t
 }
 
 func (c *scheduleSpec) recurrence(zone *recur.Zone) (timing, error) {
@@ -501,8 +501,19 @@ func (c *scheduleSpec) checkRefinements() (errs []error) {
 	}
 	if c.extra != nil {
 		errs = append(errs, c.extra.check()...)
+		if len(c.extra.except)+len(c.extra.exceptOn) > 0 && c.hasExrule() {
+			errs = append(errs, errExrule)
+		}
 	}
 	return errs
+}
+
+// errExrule keeps a search short that would look for dates in what another search leaves.
+var errExrule = errors.New("a rule with EXRULE lines does not go with Except and ExceptOn: remove the lines and give their rules to ExceptOn")
+
+func (c *scheduleSpec) hasExrule() bool {
+	rule, ok := c.timing.(*recur.RRule)
+	return ok && rule.HasExrule()
 }
 
 const (
@@ -557,6 +568,9 @@ func (x *scheduleExtra) checkCalendars() error {
 		}
 		if extra := calendar.spec.extra; extra != nil && len(extra.exceptOn) > 0 {
 			return fmt.Errorf("ExceptOn: %s: it has calendars of its own: give each of them to the schedule instead", calendar)
+		}
+		if calendar.spec.hasExrule() {
+			return fmt.Errorf("ExceptOn: %s: %w", calendar, errExrule)
 		}
 	}
 	return nil

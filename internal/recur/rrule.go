@@ -19,7 +19,6 @@ type RRule struct {
 	dates    []int64 // RDATE, ascending
 	exrules  []*rule
 	exdates  []int64 // EXDATE, ascending
-	patience int     // instants in a row that exceptions may drop
 	first    int64   // nothing fires before
 	text     ruleSet // as read, for people
 	start    ruleStart
@@ -30,6 +29,7 @@ type rule struct {
 	set         clockSet
 	how         passes
 	first, last int64 // instants
+	dropsAll    bool  // an EXRULE that leaves nothing of its dates and times, see covers
 }
 
 func (r *rule) next(zone *Zone, from, limit int64) (int64, bool) {
@@ -40,12 +40,10 @@ func (r *rule) prev(zone *Zone, limit, until int64) (int64, bool) {
 	return zone.prev(r.set, r.how, max(limit, r.first), min(until, r.last+1))
 }
 
-// The bounds of a recurrence set. They keep the work of one search, and of making the set, under some milliseconds.
+// Bounds of a recurrence set. They keep the work of making it under some milliseconds.
 const (
-	maxRules        = 16
-	maxCount        = 100_000
-	maxDroppedTimes = 40_000 // a century of days
-	maxDroppedTicks = 90_000 // a day of seconds
+	maxRules = 16
+	maxCount = 100_000
 )
 
 // NewRRule reads a recurrence set: the parts of one rule (FREQ=DAILY;BYHOUR=9), or lines with DTSTART, RRULE, EXRULE,
@@ -90,7 +88,11 @@ func NewRRule(text string, zone *Zone) (*RRule, error) {
 	if len(r.dates) > 0 {
 		r.first = min(r.first, r.dates[0])
 	}
-	r.patience = patience(r.rules, r.exrules)
+	for _, x := range r.exrules {
+		if ticks, ok := x.set.(*tickRule); ok {
+			x.dropsAll = ticks.covers(r)
+		}
+	}
 	return r, r.checkFires()
 }
 
@@ -104,20 +106,6 @@ func (p *ruleParts) firing(start ruleStart) (r *rule, fires bool, err error) {
 		return nil, false, fmt.Errorf("recurrence rule %s takes more than 400 years to count to %d: use UNTIL, or neither", quote(p.expr(start.zone)), p.count)
 	}
 	return r, fires, nil
-}
-
-// patience is the number of instants in a row that exceptions may drop. There are always more than EXDATE has.
-func patience(rules, exrules []*rule) int {
-	most := maxDroppedTimes
-	for _, r := range rules {
-		if r.how == everyPass {
-			most = maxDroppedTicks
-		}
-	}
-	if lines := len(rules) + len(exrules); lines > 2 {
-		return 2 * most / lines
-	}
-	return most
 }
 
 // checkFires sees to it that exceptions leave something.
@@ -137,8 +125,11 @@ func (r *RRule) Zone() *Zone { return r.zone }
 // Expr is the canonical text. It parses back to an equal set.
 func (r *RRule) Expr() string { return r.expr }
 
+// HasExrule reports whether the set has EXRULE lines.
+func (r *RRule) HasExrule() bool { return len(r.text.exrules) > 0 }
+
 // Next returns the first instant strictly after the given one, false if there is none within 400 years or if exceptions
-// drop all of a long time: 40,000 instants in a row, for rules of hours and less 90,000, fewer if there are many rules.
+// drop 5,000 instants in a row one by one.
 func (r *RRule) Next(after time.Time) (time.Time, bool) {
 	from, limit, ok := ahead(after)
 	if !ok {
@@ -151,12 +142,16 @@ func (r *RRule) Next(after time.Time) (time.Time, bool) {
 }
 
 func (r *RRule) next(from, limit int64) (int64, bool) {
-	for range r.patience {
+	for range maxDropped {
 		instant, ok := r.nextIncluded(from, limit)
-		if !ok || !r.excludes(instant) {
-			return instant, ok
+		if !ok {
+			break
 		}
-		from = instant + 1
+		resume, dropped := r.drops(instant)
+		if !dropped {
+			return instant, true
+		}
+		from = resume
 	}
 	return 0, false
 }
@@ -181,12 +176,16 @@ func (r *RRule) Prev(before time.Time) (time.Time, bool) {
 }
 
 func (r *RRule) prev(limit, until int64) (int64, bool) {
-	for range r.patience {
+	for range maxDropped {
 		instant, ok := r.prevIncluded(limit, until)
-		if !ok || !r.excludes(instant) {
-			return instant, ok
+		if !ok {
+			break
 		}
-		until = instant
+		resume, dropped := r.dropsBack(instant)
+		if !dropped {
+			return instant, true
+		}
+		until = resume + 1
 	}
 	return 0, false
 }
@@ -202,18 +201,6 @@ func (r *RRule) prevIncluded(limit, until int64) (last int64, ok bool) {
 		}
 	}
 	return last, ok
-}
-
-func (r *RRule) excludes(instant int64) bool {
-	if _, found := slices.BinarySearch(r.exdates, instant); found {
-		return true
-	}
-	for _, rule := range r.exrules {
-		if _, found := rule.next(r.zone, instant, instant); found {
-			return true
-		}
-	}
-	return false
 }
 
 func sortedSet(instants []int64) []int64 {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// maxRuleText has room for some 3,500 dates.
+// maxRuleText has room for some 4,000 dates.
 const maxRuleText = 64 << 10
 
 // ruleSet is what the text of a recurrence set says.

@@ -153,3 +153,34 @@ func nthBit(set uint64, n int) int {
 	}
 	return bits.TrailingZeros64(set)
 }
+
+// missing returns the first second of the day from one on that is not in the set, the length of a day if there is none.
+func (t *dayTimes) missing(second int) int {
+	for second < secondsPerDay && t.has(second) {
+		if second++; t.everySecond() {
+			second = (second + secondsHour - 1) / secondsHour * secondsHour
+		}
+	}
+	return second
+}
+
+// missingBefore returns the last second of the day up to one that is not in the set, -1 if there is none.
+func (t *dayTimes) missingBefore(second int) int {
+	for second >= 0 && t.has(second) {
+		if t.everySecond() {
+			second -= second % secondsHour
+		}
+		second--
+	}
+	return second
+}
+
+func (t *dayTimes) has(second int) bool {
+	found, ok := t.next(second)
+	return ok && found == second
+}
+
+// everySecond reports whether an hour of the set has all its seconds.
+func (t *dayTimes) everySecond() bool {
+	return t.minutes == allMinutes && t.seconds == allMinutes && t.ofHour == nil
+}
