@@ -13,15 +13,15 @@ import (
 // forward by the jump and counts (section 3.3.10 drops it, section 3.3.5 shifts it); DTSTART is an instance only if it
 // matches a rule, or if there is none; rules of hours, minutes and seconds follow elapsed time.
 type RRule struct {
-	zone     *Zone
-	expr     string
-	rules    []*rule
-	dates    []int64 // RDATE, ascending
-	exrules  []*rule
-	exdates  []int64 // EXDATE, ascending
-	first    int64   // nothing fires before
-	text     ruleSet // as read, for people
-	start    ruleStart
+	zone    *Zone
+	expr    string
+	rules   []*rule
+	dates   []int64 // RDATE, ascending
+	exrules []*rule
+	exdates []int64 // EXDATE, ascending
+	first   int64   // nothing fires before
+	text    ruleSet // as read, for people
+	start   ruleStart
 }
 
 // rule is one RRULE or EXRULE line.
