@@ -3,7 +3,7 @@ package recur
 import "math/bits"
 
 // dayRule says which days of a month match. All of it is bits, so that a month's matching days are one word and a
-// search steps by months.
+// search steps from one month of the schedule to the next.
 type dayRule struct {
 	onDate    uint32 // bit d: day d of the month
 	nearDate  uint32 // bit d: the weekday nearest to day d ("15W")
@@ -14,29 +14,23 @@ type dayRule struct {
 	nthOf     uint64 // bit 7*(n-1)+v: the nth weekday v of the month ("5#2")
 }
 
-// matches reports whether a day, counted from 1970-01-01, matches.
-func (r *dayRule) matches(months uint16, day int64) bool {
-	year, month, date := civil(day)
-	return months>>month&1 != 0 && r.inMonth(day-int64(date-1), monthLength(year, month))>>date&1 != 0
-}
-
-// next returns the first matching day in [day, last].
+// next returns the first matching day in [day, last]; days count from 1970-01-01.
 func (r *dayRule) next(months uint16, day, last int64) (int64, bool) {
 	year, month, date := civil(day)
 	first := day - int64(date-1)
 	for first <= last {
-		length := monthLength(year, month)
 		if months>>month&1 != 0 {
-			if rest := r.inMonth(first, length) >> date; rest != 0 {
+			if rest := r.inMonth(first, monthLength(year, month)) >> date; rest != 0 {
 				found := first + int64(date-1+bits.TrailingZeros32(rest))
 				return found, found <= last
 			}
 		}
-		first += int64(length)
-		date = 1
-		if month++; month > 12 {
-			year, month = year+1, 1
+		if later := months >> (month + 1); later != 0 {
+			month += 1 + bits.TrailingZeros16(later)
+		} else {
+			year, month = year+1, bits.TrailingZeros16(months)
 		}
+		first, date = monthStart(year, month), 1
 	}
 	return 0, false
 }
@@ -47,17 +41,18 @@ func (r *dayRule) prev(months uint16, day, first int64) (int64, bool) {
 	begin := day - int64(date-1)
 	for begin+int64(date-1) >= first {
 		if months>>month&1 != 0 {
-			upTo := uint32(1)<<date | (uint32(1)<<date - 1)
+			upTo := uint32(uint64(1)<<(date+1) - 1)
 			if rest := r.inMonth(begin, monthLength(year, month)) & upTo; rest != 0 {
 				found := begin + int64(bits.Len32(rest)-2)
 				return found, found >= first
 			}
 		}
-		if month--; month < 1 {
-			year, month = year-1, 12
+		earlier := months & (1<<month - 1)
+		if earlier == 0 {
+			year, earlier = year-1, months
 		}
-		date = monthLength(year, month)
-		begin -= int64(date)
+		month = bits.Len16(earlier) - 1
+		begin, date = monthStart(year, month), monthLength(year, month)
 	}
 	return 0, false
 }
@@ -154,4 +149,14 @@ func civil(day int64) (year int64, month, date int) {
 		return year + 1, month - 12, date
 	}
 	return year, month, date
+}
+
+// monthStart is the inverse of civil for the first day of a month (days_from_civil).
+func monthStart(year int64, month int) int64 {
+	if month < 3 {
+		year, month = year-1, month+12
+	}
+	era := floorDiv(year, 400)
+	ofEra := year - era*400
+	return era*146097 + ofEra*365 + ofEra/4 - ofEra/100 + int64((153*(month-3)+2)/5) - 719468
 }

@@ -339,6 +339,14 @@ func BenchmarkCronNext(b *testing.B) {
 		{"lastFriday", "0 0 * * 5L", "Europe/Berlin", false},
 		{"leapDay", "0 0 29 2 *", "Europe/Berlin", false},
 		{"leapMonday", "0 0 29 2 1", "Europe/Berlin", true},
+		{"leapMondayTwice", "0 0 29 2 mon", "Africa/Casablanca", true},
+		{"fifthMonday", "0 0 * 2 mon#5", "Europe/Berlin", false},
+		{"lastOfFebruary", "0 0 L 2 1", "Europe/Berlin", true},
+		{"nearLeapDay", "0 0 29W 2 *", "Europe/Berlin", false},
+		{"nearLeapDayMonday", "0 0 29W 2 mon", "Europe/Berlin", true},
+		{"fourthMondayEndsMonth", "0 0 L * mon#4", "Europe/Berlin", true},
+		{"lastOfDecember", "0 0 31 12 *", "Europe/Berlin", false},
+		{"allNear", "0 0 1W,2W,3W,5W,6W,7W,8W,9W,10W,29W 2 mon#5", "Europe/Berlin", true},
 	} {
 		c, err := NewCron(bench.expr, mustZone(b, bench.zone), bench.dayAnd)
 		if err != nil {
