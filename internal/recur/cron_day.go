@@ -103,22 +103,21 @@ func nearestWeekday(date, opening, length int) int {
 
 // weekdays returns the days that the day-of-week field names.
 func (r *dayRule) weekdays(opening, length int) uint32 {
-	days := everyWeek(r.onWeekday, opening)
+	days := byDate(r.nthOf|everyWeek*uint64(r.onWeekday), opening)
 	if r.lastOf != 0 {
-		days |= everyWeek(r.lastOf, opening) &^ (1<<(length-6) - 1)
-	}
-	for n := 0; r.nthOf>>(7*n) != 0; n++ {
-		week := uint32(0x7f) << (7*n + 1)
-		days |= everyWeek(uint8(r.nthOf>>(7*n))&0x7f, opening) & week
+		days |= byDate(everyWeek*uint64(r.lastOf), opening) &^ (1<<(length-6) - 1)
 	}
 	return days
 }
 
-// everyWeek spreads a set of weekdays over a month that opens with the given weekday.
-func everyWeek(set uint8, opening int) uint32 {
-	week := uint64(set)<<7 | uint64(set)
-	week = week >> opening & 0x7f
-	return uint32(week * (1<<1 | 1<<8 | 1<<15 | 1<<22 | 1<<29))
+// everyWeek times a set of weekdays is that set in each week, in the order of nthOf.
+const everyWeek = 1 | 1<<7 | 1<<14 | 1<<21 | 1<<28
+
+// byDate turns a set in the order of nthOf into days of a month that opens with the given weekday. In each of its weeks
+// the weekdays before that one come last.
+func byDate(nth uint64, opening int) uint32 {
+	last := nth & (everyWeek * (1<<opening - 1))
+	return uint32(((nth&^last)>>opening | last<<(7-opening)) << 1)
 }
 
 func weekday(day int64) int { return int(((day+4)%7 + 7) % 7) } // 1970-01-01 was a Thursday
