@@ -7,7 +7,8 @@ import "math/bits"
 type dayRule struct {
 	onDate    uint32 // bit d: day d of the month
 	nearDate  uint32 // bit d: the weekday nearest to day d ("15W")
-	lastDate  bool   // the last day of the month ("L")
+	fromLast  uint32 // bit n: n days before the last day of the month ("L", "L-3")
+	nearLast  bool   // the last weekday of the month ("LW")
 	either    bool   // one of date and weekday is enough
 	onWeekday uint8  // bit v: weekday v, Sunday is 0
 	lastOf    uint8  // bit v: the last weekday v of the month ("5L")
@@ -71,9 +72,9 @@ func (r *dayRule) inMonth(first int64, length int) uint32 {
 
 // dates returns the days that the day-of-month field names.
 func (r *dayRule) dates(opening, length int) uint32 {
-	dates := r.onDate
-	if r.lastDate {
-		dates |= 1 << length
+	dates := r.onDate | bits.Reverse32(r.fromLast)>>(31-length)
+	if r.nearLast {
+		dates |= 1 << nearestWeekday(length, opening, length)
 	}
 	for near := r.nearDate; near != 0; near &= near - 1 {
 		if date := bits.TrailingZeros32(near); date <= length {
