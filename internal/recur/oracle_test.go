@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -175,6 +176,92 @@ func compareStart(t *testing.T, c *Cron, want []int64, start, from, end int64) {
 	if i > 0 && got.Unix() != want[i-1] || i == 0 && ok && got.Unix() >= from {
 		t.Errorf("%q in %s: Prev(%v) = %v", c.expr, c.zone.name, time.Unix(start, 0).UTC(), got)
 	}
+}
+
+// TestCronDays compares the days of random day fields, with either and with both required, over years that have leap
+// days, and a century that has none.
+func TestCronDays(t *testing.T) {
+	cases := 300
+	if raceEnabled {
+		cases = 20
+	}
+	random := rand.New(rand.NewPCG(7, 8))
+	zone := mustZone(t, "UTC")
+	for range cases {
+		expr := fmt.Sprintf("0 0 %s %s %s", randomItems(random, randomDate), randomItems(random, randomMonth), randomItems(random, randomWeekday))
+		n := newNaive(expr, random.IntN(2) == 0)
+		first := time.Date(1995+random.IntN(105), 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+		last := first + 9*366*secondsPerDay
+		var want []int64
+		for u := first; u < last; u += secondsPerDay {
+			if n.onDay(u / secondsPerDay) {
+				want = append(want, u)
+			}
+		}
+		c, err := NewCron(expr, zone, n.and)
+		if err != nil {
+			if len(want) > 0 || !strings.Contains(err.Error(), "never fires") {
+				t.Errorf("%v, but %q (and: %t) fires on %v", err, expr, n.and, want)
+			}
+			continue
+		}
+		back := chainPrev(c, first, last)
+		slices.Reverse(back)
+		if got := chainNext(c, first, last); !slices.Equal(got, want) || !slices.Equal(back, want) {
+			t.Errorf("%q (and: %t):\n%sback:\n%s", expr, n.and, difference(got, want), difference(back, want))
+		}
+	}
+}
+
+// randomItems joins one to three items, or is a star.
+func randomItems(random *rand.Rand, item func(*rand.Rand) string) string {
+	if random.IntN(3) == 0 {
+		return "*"
+	}
+	items := []string{item(random)}
+	for random.IntN(3) == 0 {
+		items = append(items, item(random))
+	}
+	return strings.Join(items, ",")
+}
+
+func randomDate(random *rand.Rand) string {
+	date := 1 + random.IntN(31)
+	switch random.IntN(7) {
+	case 0:
+		return "L"
+	case 1:
+		return "LW"
+	case 2:
+		return fmt.Sprintf("L-%d", 1+random.IntN(30))
+	case 3:
+		return fmt.Sprintf("%dW", date)
+	case 4:
+		return fmt.Sprintf("%d-%d", date, 1+random.IntN(31))
+	case 5:
+		return fmt.Sprintf("*/%d", 1+random.IntN(30))
+	}
+	return strconv.Itoa(date)
+}
+
+func randomMonth(random *rand.Rand) string {
+	if random.IntN(2) == 0 {
+		return fmt.Sprintf("%d-%d", 1+random.IntN(12), 1+random.IntN(12))
+	}
+	return []string{"2", "1", "12", "4"}[random.IntN(4)]
+}
+
+func randomWeekday(random *rand.Rand) string {
+	weekday := random.IntN(7)
+	switch random.IntN(4) {
+	case 0:
+		return fmt.Sprintf("%dL", weekday)
+	case 1:
+		return fmt.Sprintf("%d#%d", weekday, 1+random.IntN(5))
+	case 2:
+		return fmt.Sprintf("%d-%d", weekday, random.IntN(7))
+	}
+	return strconv.Itoa(weekday)
 }
 
 func chainNext(c *Cron, from, end int64) (instants []int64) {

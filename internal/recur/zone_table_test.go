@@ -99,7 +99,7 @@ func TestZoneInTheYearOfItsLastChange(t *testing.T) {
 	for _, test := range zoneChanges {
 		t.Run(test.zone, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				time.Sleep(time.Unix(test.loaded, 0).Sub(time.Now()))
+				time.Sleep(time.Until(time.Unix(test.loaded, 0)))
 				compareChanges(t, loadData(t, data, test.zone), test.from, test.changes)
 			})
 		})
