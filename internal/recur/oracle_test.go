@@ -25,7 +25,7 @@ var sweepExprs = []string{
 	"0 3 * * *", "0,30 0-4 * * *", "15,45 22-2 * * *", "50-10/5 23-1 * * *", "0-59 0-23 * * *", "0 12 * * *",
 	"7 0-23/2 * * *", "30 2 * * sun", "0 0 * * fri-mon", "0 2 1,30,31 * 0", "15 1 28-3 nov-feb *", "30 1 */2 * 5",
 	"0-59 * 30 12 *", "30 0 L * *", "30 2 * * 7L", "0 2 * 3,10 sun#2", "0 3 * * 1,sun#1,5L", "0 0 1W,15W,31W * *",
-	"0 23 LW * *", "30 1 L-2,L-6 3,9,10 *", "0 0 L-30,L-29,5 * *", "45 23 L-1 * 6L", "0 0,2 */2 * */2",
+	"0 0 1 4,10 *", "0 23 LW * *", "30 1 L-2,L-6 3,9,10 *", "0 0 L-30,L-29,5 * *", "45 23 L-1 * 6L", "0 0,2 */2 * */2",
 }
 
 // sampleZones have every kind of change: an hour, half an hour, at midnight, at 00:01, a whole day, odd seconds, twice
@@ -157,6 +157,9 @@ func compareWindow(t *testing.T, oracles []*naive, w window) (compared int64) {
 		for range 8 {
 			compareStart(t, c, want, from+random.Int64N(end-from), from, end)
 		}
+		if len(want) > 0 {
+			compareAfar(t, c, want[0], want[len(want)-1])
+		}
 	}
 	return compared
 }
@@ -175,6 +178,21 @@ func compareStart(t *testing.T, c *Cron, want []int64, start, from, end int64) {
 	got, ok = c.Prev(time.Unix(start, 0))
 	if i > 0 && got.Unix() != want[i-1] || i == 0 && ok && got.Unix() >= from {
 		t.Errorf("%q in %s: Prev(%v) = %v", c.expr, c.zone.name, time.Unix(start, 0).UTC(), got)
+	}
+}
+
+// compareAfar searches for the first and the last instant of a window from the neighbours that they have outside, which
+// may be years away.
+func compareAfar(t *testing.T, c *Cron, first, last int64) {
+	if prev, ok := c.Prev(time.Unix(first, 0)); ok {
+		if got, _ := c.Next(prev); got.Unix() != first {
+			t.Errorf("%q in %s: Next(%v) = %v, want %v", c.expr, c.zone.name, prev, got, time.Unix(first, 0).UTC())
+		}
+	}
+	if next, ok := c.Next(time.Unix(last, 0)); ok {
+		if got, _ := c.Prev(next); got.Unix() != last {
+			t.Errorf("%q in %s: Prev(%v) = %v, want %v", c.expr, c.zone.name, next, got, time.Unix(last, 0).UTC())
+		}
 	}
 }
 
