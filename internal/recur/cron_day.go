@@ -31,7 +31,7 @@ func (r *dayRule) next(months uint16, day, last int64) (int64, bool) {
 		} else {
 			year, month = year+1, bits.TrailingZeros16(months)
 		}
-		first, date = monthStart(year, month), 1
+		first, date = monthStart(year*12+int64(month-1)), 1
 	}
 	return 0, false
 }
@@ -53,7 +53,7 @@ func (r *dayRule) prev(months uint16, day, first int64) (int64, bool) {
 			year, earlier = year-1, months
 		}
 		month = bits.Len16(earlier) - 1
-		begin, date = monthStart(year, month), monthLength(year, month)
+		begin, date = monthStart(year*12+int64(month-1)), monthLength(year, month)
 	}
 	return 0, false
 }
@@ -149,14 +149,4 @@ func civil(day int64) (year int64, month, date int) {
 		return year + 1, month - 12, date
 	}
 	return year, month, date
-}
-
-// monthStart is the inverse of civil for the first day of a month (days_from_civil).
-func monthStart(year int64, month int) int64 {
-	if month < 3 {
-		year, month = year-1, month+12
-	}
-	era := floorDiv(year, 400)
-	ofEra := year - era*400
-	return era*146097 + ofEra*365 + ofEra/4 - ofEra/100 + int64((153*(month-3)+2)/5) - 719468
 }
