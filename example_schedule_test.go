@@ -86,7 +86,7 @@ func ExampleSchedule_Err() {
 	fmt.Println(provost.Cron("0 0 31 2 *").In("Europ/Berlin").Err())
 	// Output:
 	// schedule: time zone "Europ/Berlin" is unknown: did you mean Europe/Berlin, Europe/Dublin?
-	// cron expression "0 0 31 2 *" never fires: no date has that day of month, month and day of week; check fields 3 to 5
+	// cron expression "0 0 31 2 *" never fires: no date matches field 3 (day of month) "31" and field 4 (month) "2": change one of them, or write L in field 3 for the last day of a month
 }
 
 func ExampleSchedule_MarshalJSON() {

@@ -77,8 +77,9 @@ const (
 )
 
 // Cron is a schedule in the five fields of cron (minute, hour, day of month, month, day of week) or a name such as @daily. Where
-// both day fields are restricted, a day that matches either one counts (Vixie cron; see DayAnd). Beyond cron it knows L (last
-// day of the month), 5L (last Friday), 5#2 (second Friday) and 15W (weekday nearest the 15th).
+// both day fields are restricted, a day that matches either one counts (Vixie cron; see DayAnd). Beyond cron it knows, as
+// Quartz does, L (last day of the month), L-3 (third day before it; a month too short has none), LW (last weekday, Monday to
+// Friday), 15W (weekday nearest the 15th), 5L (last Friday) and 5#2 (second Friday).
 //
 // Daylight saving follows the rule of ISC cron. If the hour or the minute field begins with *, the schedule fires whenever the
 // local clock matches. Otherwise it fires exactly once for each matching local date and time: a time that the clock skips is

@@ -183,7 +183,7 @@ func TestScheduleErrors(t *testing.T) {
 		{provost.Cron("@every 1h"), "use an interval schedule"},
 		{provost.Cron("@reboot"), "names no time"},
 		{provost.Cron("@dayly"), "use @hourly"},
-		{provost.Cron(", * * * *"), "empty item"},
+		{provost.Cron(", * * * *"), "write * for every one"},
 		{provost.Cron("1, * * * *"), "empty item"},
 		{provost.Cron("60 * * * *"), "minutes go from 0 to 59"},
 		{provost.Cron("* * 0 * *"), "days of the month go from 1 to 31"},

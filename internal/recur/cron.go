@@ -43,15 +43,48 @@ func (c *Cron) Next(after time.Time) (time.Time, bool) {
 	if !ok {
 		return time.Time{}, false
 	}
-	instant, ok := c.zone.next(c, c.passes, from, limit)
+	near := min(from+nearby, limit)
+	instant, ok := c.zone.next(c, c.passes, from, near)
+	if !ok {
+		instant, ok = c.zone.next(c, c.passes, c.earliest(near+1, limit), limit)
+	}
 	return at(instant, ok)
 }
 
 // Prev returns the last instant strictly before the given one, false if there is none within 400 years.
 func (c *Cron) Prev(before time.Time) (time.Time, bool) {
 	limit, until := behind(before)
-	instant, ok := c.zone.prev(c, c.passes, limit, until)
+	near := max(until-nearby, limit)
+	instant, ok := c.zone.prev(c, c.passes, near, until)
+	if !ok {
+		instant, ok = c.zone.prev(c, c.passes, limit, c.latest(limit, near))
+	}
 	return at(instant, ok)
+}
+
+// nearby is the range that is searched as it is, and has a monthly schedule's date. Beyond it a search goes by the
+// calendar first: the zone's changes on the way to a leap day that is a Monday are many.
+const nearby = 32 * secondsPerDay
+
+// earliest raises from to where the first matching date may begin; past the limit if there is none. An instant lies
+// within maxOffset of the local time that it fires for, read as UTC.
+func (c *Cron) earliest(from, limit int64) int64 {
+	day, last := floorDiv(from-maxOffset, secondsPerDay), floorDiv(limit+maxOffset, secondsPerDay)
+	day, ok := c.days.next(c.months, day, last)
+	if !ok {
+		return limit + 1
+	}
+	return max(from, day*secondsPerDay-maxOffset)
+}
+
+// latest mirrors earliest.
+func (c *Cron) latest(limit, until int64) int64 {
+	day, first := floorDiv(until+maxOffset, secondsPerDay), floorDiv(limit-maxOffset, secondsPerDay)
+	day, ok := c.days.prev(c.months, day, first)
+	if !ok {
+		return limit
+	}
+	return min(until, (day+1)*secondsPerDay+maxOffset)
 }
 
 func (c *Cron) nextShown(offset, from, end int64) int64 {
@@ -63,17 +96,19 @@ func (c *Cron) nextShown(offset, from, end int64) int64 {
 		return end
 	}
 	day, lastDay := floorDiv(minute, minutesPerDay), floorDiv(lastMinute, minutesPerDay)
-	m, ok := 0, false
-	if c.days.matches(c.months, day) {
-		m, ok = c.nextInDay(int(minute - day*minutesPerDay))
-	}
+	m, ok := c.nextInDay(int(minute - day*minutesPerDay))
 	if !ok {
-		if day, ok = c.days.next(c.months, day+1, lastDay); !ok {
-			return end
-		}
+		day++
 		m, _ = c.nextInDay(0)
 	}
-	if minute = day*minutesPerDay + int64(m); minute > lastMinute {
+	found, ok := c.days.next(c.months, day, lastDay)
+	if !ok {
+		return end
+	}
+	if found > day {
+		m, _ = c.nextInDay(0)
+	}
+	if minute = found*minutesPerDay + int64(m); minute > lastMinute {
 		return end
 	}
 	return minute*60 - offset
@@ -105,17 +140,19 @@ func (c *Cron) prevShown(offset, from, end int64) int64 {
 		return from - 1
 	}
 	day, firstDay := floorDiv(minute, minutesPerDay), floorDiv(firstMinute, minutesPerDay)
-	m, ok := 0, false
-	if c.days.matches(c.months, day) {
-		m, ok = c.prevInDay(int(minute - day*minutesPerDay))
-	}
+	m, ok := c.prevInDay(int(minute - day*minutesPerDay))
 	if !ok {
-		if day, ok = c.days.prev(c.months, day-1, firstDay); !ok {
-			return from - 1
-		}
+		day--
 		m, _ = c.prevInDay(minutesPerDay - 1)
 	}
-	if minute = day*minutesPerDay + int64(m); minute < firstMinute {
+	found, ok := c.days.prev(c.months, day, firstDay)
+	if !ok {
+		return from - 1
+	}
+	if found < day {
+		m, _ = c.prevInDay(minutesPerDay - 1)
+	}
+	if minute = found*minutesPerDay + int64(m); minute < firstMinute {
 		return from - 1
 	}
 	return minute*60 - offset

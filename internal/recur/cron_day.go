@@ -3,40 +3,35 @@ package recur
 import "math/bits"
 
 // dayRule says which days of a month match. All of it is bits, so that a month's matching days are one word and a
-// search steps by months.
+// search steps from one month of the schedule to the next.
 type dayRule struct {
 	onDate    uint32 // bit d: day d of the month
 	nearDate  uint32 // bit d: the weekday nearest to day d ("15W")
-	lastDate  bool   // the last day of the month ("L")
+	fromLast  uint32 // bit n: n days before the last day of the month ("L", "L-3")
+	nearLast  bool   // the last weekday of the month ("LW")
 	either    bool   // one of date and weekday is enough
 	onWeekday uint8  // bit v: weekday v, Sunday is 0
 	lastOf    uint8  // bit v: the last weekday v of the month ("5L")
 	nthOf     uint64 // bit 7*(n-1)+v: the nth weekday v of the month ("5#2")
 }
 
-// matches reports whether a day, counted from 1970-01-01, matches.
-func (r *dayRule) matches(months uint16, day int64) bool {
-	year, month, date := civil(day)
-	return months>>month&1 != 0 && r.inMonth(day-int64(date-1), monthLength(year, month))>>date&1 != 0
-}
-
-// next returns the first matching day in [day, last].
+// next returns the first matching day in [day, last]; days count from 1970-01-01.
 func (r *dayRule) next(months uint16, day, last int64) (int64, bool) {
 	year, month, date := civil(day)
 	first := day - int64(date-1)
 	for first <= last {
-		length := monthLength(year, month)
 		if months>>month&1 != 0 {
-			if rest := r.inMonth(first, length) >> date; rest != 0 {
+			if rest := r.inMonth(first, monthLength(year, month)) >> date; rest != 0 {
 				found := first + int64(date-1+bits.TrailingZeros32(rest))
 				return found, found <= last
 			}
 		}
-		first += int64(length)
-		date = 1
-		if month++; month > 12 {
-			year, month = year+1, 1
+		if later := months >> (month + 1); later != 0 {
+			month += 1 + bits.TrailingZeros16(later)
+		} else {
+			year, month = year+1, bits.TrailingZeros16(months)
 		}
+		first, date = monthStart(year*12+int64(month-1)), 1
 	}
 	return 0, false
 }
@@ -47,17 +42,18 @@ func (r *dayRule) prev(months uint16, day, first int64) (int64, bool) {
 	begin := day - int64(date-1)
 	for begin+int64(date-1) >= first {
 		if months>>month&1 != 0 {
-			upTo := uint32(1)<<date | (uint32(1)<<date - 1)
+			upTo := uint32(uint64(1)<<(date+1) - 1)
 			if rest := r.inMonth(begin, monthLength(year, month)) & upTo; rest != 0 {
 				found := begin + int64(bits.Len32(rest)-2)
 				return found, found >= first
 			}
 		}
-		if month--; month < 1 {
-			year, month = year-1, 12
+		earlier := months & (1<<month - 1)
+		if earlier == 0 {
+			year, earlier = year-1, months
 		}
-		date = monthLength(year, month)
-		begin -= int64(date)
+		month = bits.Len16(earlier) - 1
+		begin, date = monthStart(year*12+int64(month-1)), monthLength(year, month)
 	}
 	return 0, false
 }
@@ -76,9 +72,9 @@ func (r *dayRule) inMonth(first int64, length int) uint32 {
 
 // dates returns the days that the day-of-month field names.
 func (r *dayRule) dates(opening, length int) uint32 {
-	dates := r.onDate
-	if r.lastDate {
-		dates |= 1 << length
+	dates := r.onDate | bits.Reverse32(r.fromLast)>>(31-length)
+	if r.nearLast {
+		dates |= 1 << nearestWeekday(length, opening, length)
 	}
 	for near := r.nearDate; near != 0; near &= near - 1 {
 		if date := bits.TrailingZeros32(near); date <= length {
@@ -108,22 +104,21 @@ func nearestWeekday(date, opening, length int) int {
 
 // weekdays returns the days that the day-of-week field names.
 func (r *dayRule) weekdays(opening, length int) uint32 {
-	days := everyWeek(r.onWeekday, opening)
+	days := byDate(r.nthOf|everyWeek*uint64(r.onWeekday), opening)
 	if r.lastOf != 0 {
-		days |= everyWeek(r.lastOf, opening) &^ (1<<(length-6) - 1)
-	}
-	for n := 0; r.nthOf>>(7*n) != 0; n++ {
-		week := uint32(0x7f) << (7*n + 1)
-		days |= everyWeek(uint8(r.nthOf>>(7*n))&0x7f, opening) & week
+		days |= byDate(everyWeek*uint64(r.lastOf), opening) &^ (1<<(length-6) - 1)
 	}
 	return days
 }
 
-// everyWeek spreads a set of weekdays over a month that opens with the given weekday.
-func everyWeek(set uint8, opening int) uint32 {
-	week := uint64(set)<<7 | uint64(set)
-	week = week >> opening & 0x7f
-	return uint32(week * (1<<1 | 1<<8 | 1<<15 | 1<<22 | 1<<29))
+// everyWeek times a set of weekdays is that set in each week, in the order of nthOf.
+const everyWeek = 1 | 1<<7 | 1<<14 | 1<<21 | 1<<28
+
+// byDate turns a set in the order of nthOf into days of a month that opens with the given weekday. In each of its weeks
+// the weekdays before that one come last.
+func byDate(nth uint64, opening int) uint32 {
+	last := nth & (everyWeek * (1<<opening - 1))
+	return uint32(((nth&^last)>>opening | last<<(7-opening)) << 1)
 }
 
 func weekday(day int64) int { return int(((day+4)%7 + 7) % 7) } // 1970-01-01 was a Thursday

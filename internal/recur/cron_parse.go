@@ -38,7 +38,7 @@ func parseCron(expr string, zone *Zone, dayAnd bool) (*Cron, error) {
 	for i, text := range fields {
 		canonical[i], plain[i], err = fieldKinds[i].read(text, &days)
 		if err != nil {
-			return nil, fmt.Errorf("field %d (%s) is %s: %w", i+1, fieldKinds[i].name, quote(text), err)
+			return nil, fmt.Errorf("field %d (%s) is %s: %w%s", i+1, fieldKinds[i].name, quote(text), err, takenBy(text))
 		}
 	}
 	parsed, err := fieldParser.Parse(strings.Join(plain[:], " "))
@@ -89,7 +89,7 @@ func splitExpr(expr string) ([]string, error) {
 		return splitNickname(expr, first, len(fields))
 	}
 	if len(fields) != 5 {
-		return nil, wrongCount(expr, len(fields))
+		return nil, wrongCount(expr, fields)
 	}
 	return fields, nil
 }
@@ -108,16 +108,43 @@ func splitNickname(expr, name string, words int) ([]string, error) {
 	return strings.Fields(fields), nil
 }
 
-func wrongCount(expr string, count int) error {
-	const want = "minute, hour, day of month, month, day of week"
-	if count == 6 {
-		return fmt.Errorf("cron expression %s has 6 fields: write five (%s); there are no seconds, use an interval schedule for less than a minute", quote(expr), want)
+func wrongCount(expr string, fields []string) error {
+	for i, text := range fields {
+		if len(text) > 1 && text[len(text)-1] == ',' || i > 0 && len(text) > 1 && text[0] == ',' {
+			return fmt.Errorf("cron expression %s has %d fields, because the list at %s is cut by a space: write it without, as in 1,2", quote(expr), len(fields), quote(text))
+		}
 	}
-	return fmt.Errorf("cron expression %s has %d fields: write five (%s)", quote(expr), count, want)
+	advice := ""
+	switch len(fields) {
+	case 6:
+		advice = "; there are no seconds: leave out the first field, or use an interval schedule for less than a minute"
+	case 7:
+		advice = "; there are no seconds and no years: leave out the first and the last field"
+	}
+	return fmt.Errorf("cron expression %s has %d fields: write five (minute, hour, day of month, month, day of week)%s", quote(expr), len(fields), advice)
 }
 
 func errNeverFires(c *Cron) error {
-	return fmt.Errorf("cron expression %s never fires: no date has that day of month, month and day of week; check fields 3 to 5", quote(c.expr))
+	var fields []string
+	for i, text := range strings.Fields(c.expr)[2:] {
+		if text != "*" {
+			fields = append(fields, fmt.Sprintf("field %d (%s) %s", i+3, fieldKinds[i+2].name, quote(text)))
+		}
+	}
+	return fmt.Errorf("cron expression %s never fires: no date matches %s: change one of them, or write L in field 3 for the last day of a month", quote(c.expr), join(fields, "and"))
+}
+
+// takenBy names the field that a refused one was perhaps meant for: 5L or mon in field 3. Numbers alone say nothing.
+func takenBy(text string) string {
+	if strings.Trim(text, "0123456789*?/,-") == "" {
+		return ""
+	}
+	for i := range fieldKinds {
+		if _, _, err := fieldKinds[i].read(text, new(dayRule)); err == nil {
+			return fmt.Sprintf("; field %d (%s) takes it", i+1, fieldKinds[i].name)
+		}
+	}
+	return ""
 }
 
 // fieldKind describes one of the five fields.
@@ -148,6 +175,9 @@ func (k *fieldKind) all() uint64 { return 1<<(k.hi+1) - 1<<k.lo }
 // read returns a field's canonical text and the text of its plain items for the field parser; special items go into
 // days.
 func (k *fieldKind) read(text string, days *dayRule) (canonical, plain string, err error) {
+	if strings.Trim(text, ",") == "" {
+		return "", "", fmt.Errorf("no value: write * for every one; %s", k.bounds())
+	}
 	var shown, parsed []string
 	for item := range strings.SplitSeq(strings.ToLower(text), ",") {
 		if item == "" {
@@ -273,12 +303,12 @@ func (k *fieldKind) bounds() string {
 // readStep reads a step and refuses one that leaves a single value: */60 in the minute field says "every hour" to its
 // author and "minute 0" to cron.
 func readStep(text string, width int) (int, error) {
-	step, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || step == 0 {
+	step, err := strconv.ParseUint(text, 10, 16) // the largest value if it is beyond 16 bits
+	if err != nil && !errors.Is(err, strconv.ErrRange) || step == 0 {
 		return 0, fmt.Errorf("the step %s is not a positive number: write one, such as /2", quote(text))
 	}
 	if step > 1 && int(step) > width {
-		return 0, fmt.Errorf("the step %d is beyond the range, so only its first value would match: write that value alone, or a step up to %d", step, max(width, 1))
+		return 0, fmt.Errorf("the step %s is beyond the range, so only its first value would match: write that value alone, or a step up to %d", quote(text), max(width, 1))
 	}
 	return int(step), nil
 }
@@ -307,11 +337,18 @@ func (k *fieldKind) plainItem(lo, width, step int) string {
 	return strings.Join(values, ",")
 }
 
-// specialDate reads L and 15W.
+// specialDate reads L, L-3, LW and 15W.
 func specialDate(k *fieldKind, item string, days *dayRule) (string, bool, error) {
-	if item == "l" {
-		days.lastDate = true
+	switch item {
+	case "l":
+		days.fromLast |= 1
 		return "L", true, nil
+	case "lw":
+		days.nearLast = true
+		return "LW", true, nil
+	}
+	if number, ok := strings.CutPrefix(item, "l-"); ok {
+		return daysBeforeLast(number, days)
 	}
 	number, ok := strings.CutSuffix(item, "w")
 	if !ok {
@@ -319,10 +356,20 @@ func specialDate(k *fieldKind, item string, days *dayRule) (string, bool, error)
 	}
 	date, err := k.readValue(number)
 	if err != nil {
-		return "", false, fmt.Errorf("%w; W follows one day, as in 15W, the weekday nearest to the 15th", err)
+		return "", false, fmt.Errorf("%w; W follows one day, as in 15W, the weekday nearest to the 15th, or L, as in LW, the last weekday", err)
 	}
 	days.nearDate |= 1 << date
 	return strconv.Itoa(date) + "W", true, nil
+}
+
+// daysBeforeLast reads the number of L-3.
+func daysBeforeLast(text string, days *dayRule) (string, bool, error) {
+	n, err := strconv.ParseUint(text, 10, 8)
+	if err != nil || n < 1 || n > 30 {
+		return "", false, fmt.Errorf("the number %s after L- is not 1 to 30: write L-3 for the third day before the last, or L for the last day of the month", quote(text))
+	}
+	days.fromLast |= 1 << n
+	return "L-" + strconv.FormatUint(n, 10), true, nil
 }
 
 // specialWeekday reads 5L, L5 and 5#2, with names too.
@@ -347,7 +394,7 @@ func specialWeekday(k *fieldKind, item string, days *dayRule) (string, bool, err
 		return "", false, nil
 	}
 	if text == "" {
-		return "", false, errors.New("a bare L is for field 3: write 5L for the last Friday, or L in field 3 for the last day of the month")
+		return "", false, errors.New("a bare L names no weekday: write 5L for the last Friday")
 	}
 	day, err := k.readValue(text)
 	if err != nil {

@@ -3,6 +3,7 @@ package recur
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -143,10 +144,25 @@ func (r *dayRule) dateWords() (words []string) {
 	for _, date := range bitSet(r.nearDate).members() {
 		words = append(words, "the weekday nearest to the "+ordinal(date))
 	}
-	if r.lastDate {
-		words = append(words, "the last day")
+	before := bitSet(r.fromLast).members()
+	slices.Reverse(before)
+	for _, n := range before {
+		words = append(words, fromLastWords(n))
+	}
+	if r.nearLast {
+		words = append(words, "the last weekday")
 	}
 	return words
+}
+
+func fromLastWords(n int) string {
+	switch n {
+	case 0:
+		return "the last day"
+	case 1:
+		return "the day before the last day"
+	}
+	return "the " + ordinal(n) + " day before the last day"
 }
 
 // weekdayWords describes the day-of-week field; article goes before plain weekdays.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,11 +20,12 @@ import (
 // sweepExprs are the expressions that the oracle compares.
 var sweepExprs = []string{
 	"* * * * *", "*/15 * * * *", "*/7 * * * *", "0 * * * *", "30 * * * *", "0 */2 * * *", "15 */6 * * *",
-	"* 2 * * *", "*/10 1-3 * * *", "*,5 0 * * *",
+	"* 2 * * *", "*/10 1-3 * * *", "*,5 0 * * *", "*/20 23-1 * * 0",
 	"0 0 * * *", "1 0 * * *", "59 23 * * *", "30 0 * * *", "0 1 * * *", "30 1 * * *", "0 2 * * *", "30 2 * * *",
-	"0 3 * * *", "0,30 0-4 * * *", "15,45 22-2 * * *", "0-59 0-23 * * *", "0 12 * * *", "7 0-23/2 * * *",
-	"30 2 * * sun", "0 0 * * fri-mon", "0 2 1,30,31 * 0", "30 0 L * *", "30 2 * * 7L", "0 2 * 3,10 sun#2",
-	"0 0 1W,15W,31W * *", "30 1 */2 * 5", "0-59 * 30 12 *",
+	"0 3 * * *", "0,30 0-4 * * *", "15,45 22-2 * * *", "50-10/5 23-1 * * *", "0-59 0-23 * * *", "0 12 * * *",
+	"7 0-23/2 * * *", "30 2 * * sun", "0 0 * * fri-mon", "0 2 1,30,31 * 0", "15 1 28-3 nov-feb *", "30 1 */2 * 5",
+	"0-59 * 30 12 *", "30 0 L * *", "30 2 * * 7L", "0 2 * 3,10 sun#2", "0 3 * * 1,sun#1,5L", "0 0 1W,15W,31W * *",
+	"0 0 1 4,10 *", "0 23 LW * *", "30 1 L-2,L-6 3,9,10 *", "0 0 L-30,L-29,5 * *", "45 23 L-1 * 6L", "0 0,2 */2 * */2",
 }
 
 // sampleZones have every kind of change: an hour, half an hour, at midnight, at 00:01, a whole day, odd seconds, twice
@@ -34,106 +36,250 @@ var sampleZones = []string{
 	"America/Juneau", "Pacific/Kwajalein", "Asia/Gaza", "Africa/Monrovia", "Europe/Amsterdam", "Asia/Pyongyang",
 }
 
-// TestOracle compares windows around every change of the sample. With RECUR_SWEEP=1 it takes every zone, otherwise some
-// of each.
+// TestOracle compares what fires around offset changes: with RECUR_SWEEP=1 around every change of every zone, otherwise
+// around one of each kind since 1970. ZONEINFO, which the time package reads, gives it another edition of the zones.
 func TestOracle(t *testing.T) {
-	names, stride := sampleZones, 7 // odd, so that both spring and autumn come up
+	zones := distinctZones(t)
+	var windows []window
 	switch {
 	case os.Getenv("RECUR_SWEEP") != "":
-		names, stride = distinctZones(t), 1
+		windows = changeWindows(zones, firstInstant)
 	case testing.Short(), raceEnabled:
-		names, stride = sampleZones[:len(sampleZones)/3], 63
+		windows = everyNth(oneOfEachKind(changeWindows(zones, 0)), 13)
+	default:
+		windows = oneOfEachKind(changeWindows(zones, 0))
 	}
-	var compared atomic.Int64
+	var compared, taken atomic.Int64
 	var group sync.WaitGroup
-	gate := make(chan struct{}, 16)
-	for _, name := range names {
+	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() {
-			gate <- struct{}{}
-			defer func() { <-gate }()
-			z, err := LoadZone(name)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			for i := 0; i < len(z.changes); i += stride {
-				if at := z.changes[i].at; at < sweepUntil {
-					compared.Add(compareWindow(t, z, at))
+			oracles := newOracles()
+			for {
+				i := int(taken.Add(1)) - 1
+				if i >= len(windows) {
+					return
 				}
+				compared.Add(compareWindow(t, oracles, windows[i]))
 			}
-			compared.Add(compareWindow(t, z, 1_767_225_600))
 		})
 	}
 	group.Wait()
-	t.Logf("%d instants compared in %d zones with %d expressions", compared.Load(), len(names), len(sweepExprs))
+	t.Logf("%d instants compared in %d windows of %d zones with %d expressions", compared.Load(), len(windows), len(zones), len(sweepExprs))
 }
 
-// distinctZones are the zones of the list without those that share another's offsets.
-func distinctZones(t *testing.T) (names []string) {
+// distinctZones are the zones of the list without those whose offsets are another's at all times.
+func distinctZones(t *testing.T) (zones []*Zone) {
 	seen := map[string]bool{}
 	for name := range zoneNames() {
-		z, err := LoadZone(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		z := mustZone(t, name)
 		if key := fmt.Sprint(z.initial, z.changes); !seen[key] {
 			seen[key] = true
-			names = append(names, name)
+			zones = append(zones, z)
 		}
 	}
-	return names
+	return zones
 }
 
-// sweepUntil is 2038-01-19: later changes follow the same yearly rules, and TestZoneTable compares their offsets.
-const sweepUntil = 1 << 31
+// A window is a stretch of time around an instant in a zone.
+type window struct {
+	zone *Zone
+	at   int64
+}
+
+// changeWindows are those around each change from an instant up to sweepUntil, and one for each zone in which little
+// happens.
+func changeWindows(zones []*Zone, from int64) (windows []window) {
+	for _, z := range zones {
+		for _, c := range z.changes {
+			if from <= c.at && c.at < sweepUntil {
+				windows = append(windows, window{z, c.at})
+			}
+		}
+		windows = append(windows, window{z, 1_767_225_600})
+	}
+	return windows
+}
+
+// oneOfEachKind picks windows whose changes differ in the offsets or in the local time, and the first of those without.
+func oneOfEachKind(windows []window) (picked []window) {
+	type kind struct{ before, after, clock int64 }
+	seen := map[kind]bool{}
+	for _, w := range windows {
+		i := w.zone.periodOf(w.at)
+		k := kind{w.zone.offset(i - 1), w.zone.offset(i), (w.at + w.zone.offset(i)) % secondsPerDay}
+		if w.zone.begins(i) != w.at {
+			k = kind{}
+		}
+		if !seen[k] {
+			seen[k] = true
+			picked = append(picked, w)
+		}
+	}
+	return picked
+}
+
+func everyNth(windows []window, n int) (picked []window) {
+	for i := 0; i < len(windows); i += n {
+		picked = append(picked, windows[i])
+	}
+	return picked
+}
+
+// sweepUntil is 2038-01-01: later changes follow the same yearly rules, and TestZoneTable compares their offsets.
+const sweepUntil = 2_145_916_800
 
 const (
-	windowHalf = 30 * 3600 // compared on either side of a change
-	windowView = 58 * 3600 // seen by the oracle, so that a shift of a day is inside
+	windowHalf = 48 * 3600            // compared on either side of a change
+	windowView = windowHalf + 28*3600 // seen by the oracle, so that a shift of a day is inside
 )
 
-func compareWindow(t *testing.T, z *Zone, at int64) (compared int64) {
-	view := look(z.loc, at-windowView, at+windowView)
-	from, end := at-windowHalf, at+windowHalf
-	random := rand.New(rand.NewPCG(uint64(at), 1))
-	for _, expr := range sweepExprs {
-		c, err := NewCron(expr, z, false)
+func compareWindow(t *testing.T, oracles []*naive, w window) (compared int64) {
+	from, end := w.at-windowHalf, w.at+windowHalf
+	view := look(w.zone.loc, w.at-windowView, w.at+windowView)
+	random := rand.New(rand.NewPCG(uint64(w.at), 1))
+	for _, n := range oracles {
+		c, err := NewCron(n.expr, w.zone, false)
 		if err != nil {
-			t.Errorf("%s in %s: %v", expr, z.name, err)
+			t.Errorf("%s in %s: %v", n.expr, w.zone.name, err)
 			return compared
 		}
-		want := view.fires(expr, from, end)
-		got := chainNext(c, from, end)
+		want := n.fires(view, from, end)
 		compared += int64(len(want))
-		if !slices.Equal(got, want) {
-			t.Errorf("%q in %s around %v:\n%s", expr, z.name, time.Unix(at, 0).UTC(), difference(got, want))
+		if got := chainNext(c, from, end); !slices.Equal(got, want) {
+			t.Errorf("%q in %s around %v:\n%s", n.expr, w.zone.name, time.Unix(w.at, 0).UTC(), difference(got, want))
 			continue
 		}
 		back := chainPrev(c, from, end)
 		slices.Reverse(back)
 		if !slices.Equal(back, want) {
-			t.Errorf("Prev of %q in %s around %v:\n%s", expr, z.name, time.Unix(at, 0).UTC(), difference(back, want))
+			t.Errorf("Prev of %q in %s around %v:\n%s", n.expr, w.zone.name, time.Unix(w.at, 0).UTC(), difference(back, want))
 		}
 		for range 8 {
-			compareStart(t, c, want, from+random.Int64N(end-from), end)
+			compareStart(t, c, want, from+random.Int64N(end-from), from, end)
+		}
+		if len(want) > 0 {
+			compareAfar(t, c, want[0], want[len(want)-1])
 		}
 	}
 	return compared
 }
 
 // compareStart checks that the set does not depend on where a search begins.
-func compareStart(t *testing.T, c *Cron, want []int64, start, end int64) {
+func compareStart(t *testing.T, c *Cron, want []int64, start, from, end int64) {
 	i, found := slices.BinarySearch(want, start)
 	next := i
 	if found {
 		next++
 	}
-	if got, _ := c.Next(time.Unix(start, 5)); next < len(want) && got.Unix() != want[next] {
-		t.Errorf("%q in %s: Next(%v) = %v, want %v", c.expr, c.zone.name, time.Unix(start, 5).UTC(), got, time.Unix(want[next], 0).UTC())
+	got, ok := c.Next(time.Unix(start, 5))
+	if next < len(want) && got.Unix() != want[next] || next == len(want) && ok && got.Unix() < end {
+		t.Errorf("%q in %s: Next(%v) = %v", c.expr, c.zone.name, time.Unix(start, 5).UTC(), got)
 	}
-	if got, _ := c.Prev(time.Unix(start, 0)); i > 0 && got.Unix() != want[i-1] {
-		t.Errorf("%q in %s: Prev(%v) = %v, want %v", c.expr, c.zone.name, time.Unix(start, 0).UTC(), got, time.Unix(want[i-1], 0).UTC())
+	got, ok = c.Prev(time.Unix(start, 0))
+	if i > 0 && got.Unix() != want[i-1] || i == 0 && ok && got.Unix() >= from {
+		t.Errorf("%q in %s: Prev(%v) = %v", c.expr, c.zone.name, time.Unix(start, 0).UTC(), got)
 	}
+}
+
+// compareAfar searches for the first and the last instant of a window from the neighbours that they have outside, which
+// may be years away.
+func compareAfar(t *testing.T, c *Cron, first, last int64) {
+	if prev, ok := c.Prev(time.Unix(first, 0)); ok {
+		if got, _ := c.Next(prev); got.Unix() != first {
+			t.Errorf("%q in %s: Next(%v) = %v, want %v", c.expr, c.zone.name, prev, got, time.Unix(first, 0).UTC())
+		}
+	}
+	if next, ok := c.Next(time.Unix(last, 0)); ok {
+		if got, _ := c.Prev(next); got.Unix() != last {
+			t.Errorf("%q in %s: Prev(%v) = %v, want %v", c.expr, c.zone.name, next, got, time.Unix(last, 0).UTC())
+		}
+	}
+}
+
+// TestCronDays compares the days of random day fields, with either and with both required, over years that have leap
+// days, and a century that has none.
+func TestCronDays(t *testing.T) {
+	cases := 300
+	if raceEnabled {
+		cases = 20
+	}
+	random := rand.New(rand.NewPCG(7, 8))
+	zone := mustZone(t, "UTC")
+	for range cases {
+		expr := fmt.Sprintf("0 0 %s %s %s", randomItems(random, randomDate), randomItems(random, randomMonth), randomItems(random, randomWeekday))
+		n := newNaive(expr, random.IntN(2) == 0)
+		first := time.Date(1995+random.IntN(105), 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+		last := first + 9*366*secondsPerDay
+		var want []int64
+		for u := first; u < last; u += secondsPerDay {
+			if n.onDay(u / secondsPerDay) {
+				want = append(want, u)
+			}
+		}
+		c, err := NewCron(expr, zone, n.and)
+		if err != nil {
+			if len(want) > 0 || !strings.Contains(err.Error(), "never fires") {
+				t.Errorf("%v, but %q (and: %t) fires on %v", err, expr, n.and, want)
+			}
+			continue
+		}
+		back := chainPrev(c, first, last)
+		slices.Reverse(back)
+		if got := chainNext(c, first, last); !slices.Equal(got, want) || !slices.Equal(back, want) {
+			t.Errorf("%q (and: %t):\n%sback:\n%s", expr, n.and, difference(got, want), difference(back, want))
+		}
+	}
+}
+
+// randomItems joins one to three items, or is a star.
+func randomItems(random *rand.Rand, item func(*rand.Rand) string) string {
+	if random.IntN(3) == 0 {
+		return "*"
+	}
+	items := []string{item(random)}
+	for random.IntN(3) == 0 {
+		items = append(items, item(random))
+	}
+	return strings.Join(items, ",")
+}
+
+func randomDate(random *rand.Rand) string {
+	date := 1 + random.IntN(31)
+	switch random.IntN(7) {
+	case 0:
+		return "L"
+	case 1:
+		return "LW"
+	case 2:
+		return fmt.Sprintf("L-%d", 1+random.IntN(30))
+	case 3:
+		return fmt.Sprintf("%dW", date)
+	case 4:
+		return fmt.Sprintf("%d-%d", date, 1+random.IntN(31))
+	case 5:
+		return fmt.Sprintf("*/%d", 1+random.IntN(30))
+	}
+	return strconv.Itoa(date)
+}
+
+func randomMonth(random *rand.Rand) string {
+	if random.IntN(2) == 0 {
+		return fmt.Sprintf("%d-%d", 1+random.IntN(12), 1+random.IntN(12))
+	}
+	return []string{"2", "1", "12", "4"}[random.IntN(4)]
+}
+
+func randomWeekday(random *rand.Rand) string {
+	weekday := random.IntN(7)
+	switch random.IntN(4) {
+	case 0:
+		return fmt.Sprintf("%dL", weekday)
+	case 1:
+		return fmt.Sprintf("%d#%d", weekday, 1+random.IntN(5))
+	case 2:
+		return fmt.Sprintf("%d-%d", weekday, random.IntN(7))
+	}
+	return strconv.Itoa(weekday)
 }
 
 func chainNext(c *Cron, from, end int64) (instants []int64) {
@@ -173,169 +319,56 @@ func difference(got, want []int64) string {
 	return b.String()
 }
 
-// A view is what a clock shows over a stretch of time.
+// A view is what a clock shows over a stretch of time: the instants at which a schedule may fire and the local minutes
+// that it would fire for.
 type view struct {
-	step  int64
-	seen  []reading
-	first map[int64]int64 // local time -> first instant that shows it
+	every []showing // for a schedule that fires whenever the clock matches
+	once  []showing // for one that fires once for each local time
 }
 
-type reading struct{ instant, wall int64 }
+type showing struct {
+	instant int64
+	day     int64 // from 1970-01-01
+	minute  int   // of the day
+}
 
-func look(loc *time.Location, from, end int64) view {
-	v := view{step: 60, first: map[int64]int64{}}
+// look applies the rules for gaps and overlaps. It reads the clock once, for all expressions.
+func look(loc *time.Location, from, end int64) (v view) {
+	step := int64(60)
 	for u := from; u < end; u += 3600 {
 		if _, offset := time.Unix(u, 0).In(loc).Zone(); offset%60 != 0 || from%60 != 0 {
-			v.step = 1
+			step = 1
 		}
 	}
-	for u := from; u < end; u += v.step {
+	lowest := from - maxOffset
+	shown := make([]bool, (end-from+2*maxOffset)/step)
+	var walls []int64
+	for u := from; u < end; u += step {
 		_, offset := time.Unix(u, 0).In(loc).Zone()
-		r := reading{u, u + int64(offset)}
-		v.seen = append(v.seen, r)
-		if _, ok := v.first[r.wall]; !ok {
-			v.first[r.wall] = u
+		wall := u + int64(offset)
+		walls = append(walls, wall)
+		v.every = appendMinute(v.every, u, wall)
+		if k := (wall - lowest) / step; !shown[k] {
+			shown[k] = true
+			v.once = appendMinute(v.once, u, wall)
 		}
 	}
+	for i, wall := range walls[1:] {
+		before := walls[i] // the clock jumps where the next reading is not the next minute
+		for skipped := before + step; skipped < wall; skipped += step {
+			if !shown[(skipped-lowest)/step] {
+				v.once = appendMinute(v.once, from+int64(i)*step+skipped-before, skipped)
+			}
+		}
+	}
+	slices.SortStableFunc(v.once, func(a, b showing) int { return int(a.instant - b.instant) })
 	return v
 }
 
-// fires applies the rules to each minute.
-func (v view) fires(expr string, from, end int64) (instants []int64) {
-	add := func(u int64) {
-		if from <= u && u < end {
-			instants = append(instants, u)
-		}
+func appendMinute(list []showing, instant, wall int64) []showing {
+	if wall%60 != 0 {
+		return list
 	}
-	n := newNaive(expr)
-	everyish := n.fields[0][0] == '*' || n.fields[1][0] == '*'
-	for i, r := range v.seen {
-		if n.match(r.wall) && (everyish || v.first[r.wall] == r.instant) {
-			add(r.instant)
-		}
-		if everyish || i == 0 {
-			continue
-		}
-		before := v.seen[i-1]
-		for wall := before.wall + v.step; wall < r.wall; wall += v.step { // the clock jumped
-			if _, shown := v.first[wall]; !shown && n.match(wall) {
-				add(wall - (before.wall - before.instant))
-			}
-		}
-	}
-	slices.Sort(instants)
-	return slices.Compact(instants)
-}
-
-// naive is an expression as the oracle reads it.
-type naive struct {
-	fields  []string
-	minutes [60]bool
-	hours   [24]bool
-	days    map[int64]bool
-}
-
-func newNaive(expr string) *naive {
-	n := &naive{fields: strings.Fields(expr), days: map[int64]bool{}}
-	for m := range n.minutes {
-		n.minutes[m] = naiveField(n.fields[0], m, 60, 0)
-	}
-	for h := range n.hours {
-		n.hours[h] = naiveField(n.fields[1], h, 24, 0)
-	}
-	return n
-}
-
-func (n *naive) match(wall int64) bool {
 	day := floorDiv(wall, secondsPerDay)
-	second := wall - day*secondsPerDay
-	if second%60 != 0 || !n.minutes[second/60%60] || !n.hours[second/3600] {
-		return false
-	}
-	match, known := n.days[day]
-	if !known {
-		match = naiveDay(n.fields, time.Unix(wall, 0).UTC())
-		n.days[day] = match
-	}
-	return match
-}
-
-func naiveDay(f []string, t time.Time) bool {
-	if !naiveField(f[3], int(t.Month()), 12, 1) {
-		return false
-	}
-	tomorrow := t.AddDate(0, 0, 1)
-	date := naiveField(f[2], t.Day(), 31, 1) || f[2] == "L" && tomorrow.Day() == 1
-	for item := range strings.SplitSeq(f[2], ",") {
-		if n, ok := strings.CutSuffix(item, "W"); ok {
-			date = date || naiveNearest(n, t)
-		}
-	}
-	weekday := naiveField(f[4], int(t.Weekday()), 7, 0)
-	switch f[4] {
-	case "7L":
-		weekday = t.Weekday() == 0 && t.AddDate(0, 0, 7).Month() != t.Month()
-	case "sun#2":
-		weekday = t.Weekday() == 0 && t.Day() > 7 && t.Day() <= 14
-	}
-	if f[2][0] != '*' && f[4][0] != '*' {
-		return date || weekday
-	}
-	return date && weekday
-}
-
-// naiveNearest looks for the weekday with the least distance to day n.
-func naiveNearest(n string, t time.Time) bool {
-	day, _ := strconv.Atoi(n)
-	target := time.Date(t.Year(), t.Month(), day, 0, 0, 0, 0, time.UTC)
-	if target.Month() != t.Month() {
-		return false
-	}
-	for _, distance := range []int{0, -1, 1, -2, 2} {
-		d := target.AddDate(0, 0, distance)
-		if d.Month() == t.Month() && d.Weekday() != 0 && d.Weekday() != 6 {
-			return d.Day() == t.Day()
-		}
-	}
-	return false
-}
-
-var naiveNames = map[string]int{"sun": 0, "mon": 1, "fri": 5}
-
-func naiveField(field string, value, size, lo int) bool {
-	for item := range strings.SplitSeq(field, ",") {
-		span, stepText, _ := strings.Cut(item, "/")
-		step, _ := strconv.Atoi(stepText)
-		if step == 0 {
-			step = 1
-		}
-		a, b := lo, lo+size-1
-		if span != "*" {
-			from, to, ranged := strings.Cut(span, "-")
-			var ok bool
-			if a, ok = naiveValue(from); !ok {
-				continue
-			}
-			if b = a; ranged {
-				b, _ = naiveValue(to)
-			}
-		}
-		for n := a; ; n++ {
-			if (n-lo)%size+lo == value && (n-a)%step == 0 {
-				return true
-			}
-			if (n-lo)%size+lo == b {
-				break
-			}
-		}
-	}
-	return false
-}
-
-func naiveValue(text string) (int, bool) {
-	if n, ok := naiveNames[text]; ok {
-		return n, true
-	}
-	n, err := strconv.Atoi(text)
-	return n, err == nil
+	return append(list, showing{instant, day, int(wall-day*secondsPerDay) / 60})
 }

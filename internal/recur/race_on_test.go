@@ -2,5 +2,5 @@
 
 package recur
 
-// raceEnabled makes the sweep smaller: the race detector slows it tenfold.
+// raceEnabled makes the sweeps smaller: the race detector slows it tenfold.
 const raceEnabled = true

@@ -76,9 +76,9 @@ func newZone(name string, loc *time.Location) *Zone {
 
 // offsetChanges lists the changes of a zone up to cycleEnd.
 //
-// ZoneBounds ends a zone's last period of a year 365 days after its start. In a leap year that is 31 December 00:00
-// UTC, so on that day the end is not after the time asked about; the walk then goes on by a day. Bounds that change
-// nothing but the abbreviation are left out.
+// ZoneBounds ends a zone's last period of a year 365 days after the year began. In a leap year that is 31 December 00:00
+// UTC, so on that day the end is not after the time asked about; the walk then goes on at the end of the day. It never
+// asks for a start, which may be too early: see the tests. Bounds that change nothing but the abbreviation are left out.
 func offsetChanges(loc *time.Location) (initial int32, changes []change) {
 	at := time.Unix(firstInstant, 0).In(loc)
 	initial = offsetOf(at)
@@ -89,7 +89,8 @@ func offsetChanges(loc *time.Location) (initial int32, changes []change) {
 			return initial, changes
 		}
 		if !end.After(at) {
-			end = at.Add(secondsPerDay * time.Second)
+			const day = secondsPerDay * time.Second
+			end = at.Truncate(day).Add(day)
 		}
 		at = end
 		if at.Unix() >= cycleEnd {

@@ -2,38 +2,10 @@ package recur
 
 import (
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 )
-
-// TestZoneTable compares the table with the standard library's clock: just before, at and after each change, on each 31
-// December of a leap year (where ZoneBounds goes wrong), and at random.
-func TestZoneTable(t *testing.T) {
-	random := rand.New(rand.NewPCG(5, 6))
-	for name := range zoneNames() {
-		zone := mustZone(t, name)
-		var instants []int64
-		for _, c := range zone.changes {
-			if c.at < 6_000_000_000 {
-				instants = append(instants, c.at-1, c.at, c.at+1)
-			}
-		}
-		for year := 1900; year < 2600; year += 4 {
-			newYear := time.Date(year+1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
-			instants = append(instants, newYear-86400, newYear-43200, newYear)
-		}
-		for range 200 {
-			instants = append(instants, random.Int64N(30_000_000_000)-5_000_000_000, firstInstant+random.Int64N(lastInstant-firstInstant))
-		}
-		for _, u := range instants {
-			if got, want := zone.offset(zone.periodOf(u)), offsetOf(time.Unix(u, 0).In(zone.loc)); got != int64(want) {
-				t.Fatalf("%s at %v: %d, want %d", name, time.Unix(u, 0).UTC(), got, want)
-			}
-		}
-	}
-}
 
 // TestZonePeriodsAreLongerThanShifts holds what nextInPeriod rests on: the times that a change repeats or jumps over
 // are over before the next change.
