@@ -195,19 +195,25 @@ var errEmptySchedule = errors.New("empty: make it with Cron, Every, RRule or At"
 
 // Next is the first instant after t, false if there is none or the schedule is wrong. Where exceptions drop all for five years
 // and more, there may be none as far as Next is concerned.
-func (s Schedule) Next(t time.Time) (time.Time, bool) { return s.seek(t, forward) }
+func (s Schedule) Next(t time.Time) (time.Time, bool) {
+	next, _, ok := s.seek(t, forward, maxPatience)
+	return next, ok
+}
 
 // Prev is the last instant before t, false if there is none or the schedule is wrong.
-func (s Schedule) Prev(t time.Time) (time.Time, bool) { return s.seek(t, backward) }
+func (s Schedule) Prev(t time.Time) (time.Time, bool) {
+	prev, _, ok := s.seek(t, backward, maxPatience)
+	return prev, ok
+}
 
-func (s Schedule) seek(t time.Time, way direction) (time.Time, bool) {
+func (s Schedule) seek(t time.Time, way direction, patience int) (found time.Time, left int, ok bool) {
 	if s.spec == nil || s.spec.err != nil {
-		return time.Time{}, false
+		return time.Time{}, patience, false
 	}
 	if s.spec.extra == nil {
-		return way.step(s.spec.timing, t)
+		return way.step(s.spec.timing, t, patience)
 	}
-	return s.spec.seek(t, way)
+	return s.spec.seek(t, way, patience)
 }
 
 // Upcoming is the first n instants after t, fewer if there are no more.

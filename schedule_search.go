@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/provost-go/provost/internal/recur"
 )
 
 // A search for an instant that no exception drops goes from local date to local date: one instant tells of its whole date. It
@@ -12,6 +14,7 @@ import (
 const (
 	maxSearchSteps = 1 << 12 // over five years of dates that a calendar drops
 	maxSearchSpan  = 146_097 * secondsPerDay
+	maxPatience    = 90_000 // with the exceptions of recurrence rules, see recur.RRule.NextWithin
 	secondsPerDay  = 24 * 60 * 60
 )
 
@@ -20,6 +23,7 @@ type search struct {
 	spec      *scheduleSpec
 	way       direction
 	steps     int                        // left
+	patience  int                        // left
 	calendars [maxCalendars]calendarDate // of spec.extra.exceptOn
 }
 
@@ -31,21 +35,30 @@ type calendarDate struct {
 }
 
 // seek finds the first instant from t on, in one direction, that neither a bound nor an exception drops.
-func (c *scheduleSpec) seek(t time.Time, way direction) (time.Time, bool) {
+func (c *scheduleSpec) seek(t time.Time, way direction, patience int) (found time.Time, left int, ok bool) {
 	x := c.extra
-	s := search{spec: c, way: way, steps: maxSearchSteps + len(x.except)}
+	s := search{spec: c, way: way, steps: maxSearchSteps + len(x.except), patience: patience}
 	t = x.enter(t, way)
-	first, ok := way.step(c.timing, t)
-	for at := first; ok && !x.outside(at); at, ok = way.step(c.timing, t) {
-		if !s.drops(at) {
-			return at, true
+	first, ok := s.step(t)
+	for at := first; ok && !x.outside(at); at, ok = s.step(t) {
+		drop := s.drops(at)
+		if s.patience <= 0 { // a calendar may not have been read to its end
+			break
+		}
+		if !drop {
+			return at, s.patience, true
 		}
 		if s.steps--; s.steps < 0 || way.distance(first.Unix(), at.Unix()) > maxSearchSpan {
 			break
 		}
 		t = way.leave(at, c.location)
 	}
-	return time.Time{}, false
+	return time.Time{}, s.patience, false
+}
+
+func (s *search) step(t time.Time) (at time.Time, ok bool) {
+	at, s.patience, ok = s.way.step(s.spec.timing, t, s.patience)
+	return at, ok
 }
 
 // enter moves t to the bound that the search comes to first.
@@ -87,7 +100,8 @@ func (s *search) nearest(i int, calendar Schedule, day int64) int64 {
 	c := &s.calendars[i]
 	if !c.known || s.way.distance(c.asked, day) < 0 || s.way.distance(day, c.found) < 0 {
 		s.steps--
-		*c = calendarDate{known: true, asked: day, found: s.way.firstDate(calendar, day)}
+		*c = calendarDate{known: true, asked: day}
+		c.found, s.patience = s.way.firstDate(calendar, day, s.patience)
 	}
 	return c.found
 }
@@ -100,15 +114,19 @@ const (
 	backward direction = -1
 )
 
-func (way direction) step(t interface {
-	Next(time.Time) (time.Time, bool)
-	Prev(time.Time) (time.Time, bool)
-}, from time.Time,
-) (time.Time, bool) {
-	if way == forward {
-		return t.Next(from)
+func (way direction) step(t timing, from time.Time, patience int) (found time.Time, left int, ok bool) {
+	rule, patient := t.(*recur.RRule)
+	switch {
+	case patient && way == forward:
+		return rule.NextWithin(from, patience)
+	case patient:
+		return rule.PrevWithin(from, patience)
+	case way == forward:
+		found, ok = t.Next(from)
+	default:
+		found, ok = t.Prev(from)
 	}
-	return t.Prev(from)
+	return found, patience, ok
 }
 
 // distance is how far b lies ahead of a, negative if behind.
@@ -118,16 +136,17 @@ func (way direction) distance(a, b int64) int64 { return int64(way) * (b - a) }
 const noDate = math.MaxInt32
 
 // firstDate is the first local date of a calendar from day on.
-func (way direction) firstDate(calendar Schedule, day int64) int64 {
+func (way direction) firstDate(calendar Schedule, day int64, patience int) (date int64, left int) {
 	location := calendar.location()
 	t := way.dateStart(day, location)
 	for {
-		at, ok := way.step(calendar, t)
+		at, left, ok := calendar.seek(t, way, patience)
+		patience = left
 		if !ok {
-			return int64(way) * noDate
+			return int64(way) * noDate, patience
 		}
 		if found := localDay(at, location); way.distance(day, found) >= 0 {
-			return found
+			return found, patience
 		}
 		t = way.leave(at, location)
 	}

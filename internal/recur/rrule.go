@@ -19,7 +19,7 @@ type RRule struct {
 	dates    []int64 // RDATE, ascending
 	exrules  []*rule
 	exdates  []int64 // EXDATE, ascending
-	patience int     // instants in a row that exceptions may drop
+	patience int     // of one search, see patience
 	first    int64   // nothing fires before
 	text     ruleSet // as read, for people
 	start    ruleStart
@@ -45,7 +45,7 @@ const (
 	maxRules        = 16
 	maxCount        = 100_000
 	maxDroppedTimes = 40_000 // a century of days
-	maxDroppedTicks = 90_000 // a day of seconds
+	maxDroppedTicks = 45_000 // half a day of seconds
 )
 
 // NewRRule reads a recurrence set: the parts of one rule (FREQ=DAILY;BYHOUR=9), or lines with DTSTART, RRULE, EXRULE,
@@ -90,7 +90,7 @@ func NewRRule(text string, zone *Zone) (*RRule, error) {
 	if len(r.dates) > 0 {
 		r.first = min(r.first, r.dates[0])
 	}
-	r.patience = patience(r.rules, r.exrules)
+	r.patience = patience(r.rules)
 	return r, r.checkFires()
 }
 
@@ -101,31 +101,31 @@ func (p *ruleParts) firing(start ruleStart) (r *rule, fires bool, err error) {
 		_, fires = r.next(start.zone, start.earliest(), min(start.instant+calendarCycle, lastInstant))
 	}
 	if fires && p.count > 0 && !r.stopAfter(p.count, start) {
-		return nil, false, fmt.Errorf("recurrence rule %s takes more than 400 years to count to %d: use UNTIL, or neither", quote(p.expr(start.zone)), p.count)
+		return nil, false, fmt.Errorf("recurrence rule %s takes more than 100 years to count to %d: use UNTIL, or neither", quote(p.expr(start.zone)), p.count)
 	}
 	return r, fires, nil
 }
 
-// patience is the number of instants in a row that exceptions may drop. There are always more than EXDATE has.
-func patience(rules, exrules []*rule) int {
-	most := maxDroppedTimes
+// patience is how many lines a search may look at, so that exceptions drop only so many instants in a row. There are always
+// more than EXDATE has.
+func patience(rules []*rule) int {
 	for _, r := range rules {
 		if r.how == everyPass {
-			most = maxDroppedTicks
+			return 2 * maxDroppedTicks
 		}
 	}
-	if lines := len(rules) + len(exrules); lines > 2 {
-		return 2 * most / lines
-	}
-	return most
+	return 2 * maxDroppedTimes
 }
+
+// lines is what it takes to find an instant and to drop it.
+func (r *RRule) lines() int { return max(2, len(r.rules)+len(r.exrules)) }
 
 // checkFires sees to it that exceptions leave something.
 func (r *RRule) checkFires() error {
 	if len(r.exrules)+len(r.exdates) == 0 {
 		return nil
 	}
-	if _, ok := r.next(r.first, min(r.first+calendarCycle, lastInstant)); !ok {
+	if _, _, ok := r.next(r.first, min(r.first+calendarCycle, lastInstant), r.patience); !ok {
 		return fmt.Errorf("recurrence rule %s never fires: its EXRULE and EXDATE lines drop every instant", quote(r.expr))
 	}
 	return nil
@@ -138,27 +138,36 @@ func (r *RRule) Zone() *Zone { return r.zone }
 func (r *RRule) Expr() string { return r.expr }
 
 // Next returns the first instant strictly after the given one, false if there is none within 400 years or if exceptions
-// drop all of a long time: 40,000 instants in a row, for rules of hours and less 90,000, fewer if there are many rules.
+// drop all of a long time: 40,000 instants in a row, for rules of hours and less 45,000, fewer if there are many rules.
 func (r *RRule) Next(after time.Time) (time.Time, bool) {
+	next, _, ok := r.NextWithin(after, r.patience)
+	return next, ok
+}
+
+// NextWithin is Next for a search of many steps. It takes the work of dropping instants off the patience that they share.
+func (r *RRule) NextWithin(after time.Time, patience int) (next time.Time, left int, ok bool) {
 	from, limit, ok := ahead(after)
 	if !ok {
-		return time.Time{}, false
+		return time.Time{}, patience, false
 	}
 	if from < r.first {
 		from, limit = r.first, min(r.first+calendarCycle, lastInstant)
 	}
-	return at(r.next(from, limit))
+	own := min(patience, r.patience)
+	instant, rest, ok := r.next(from, limit, own)
+	next, ok = at(instant, ok)
+	return next, patience - own + rest, ok
 }
 
-func (r *RRule) next(from, limit int64) (int64, bool) {
-	for range r.patience {
-		instant, ok := r.nextIncluded(from, limit)
+func (r *RRule) next(from, limit int64, patience int) (instant int64, left int, ok bool) {
+	for ; patience > 0; patience -= r.lines() {
+		instant, ok = r.nextIncluded(from, limit)
 		if !ok || !r.excludes(instant) {
-			return instant, ok
+			return instant, patience, ok
 		}
 		from = instant + 1
 	}
-	return 0, false
+	return 0, patience, false
 }
 
 // nextIncluded returns the first instant in [from, limit] of a rule or a date.
@@ -176,19 +185,28 @@ func (r *RRule) nextIncluded(from, limit int64) (first int64, ok bool) {
 
 // Prev returns the last instant strictly before the given one, false as Next does.
 func (r *RRule) Prev(before time.Time) (time.Time, bool) {
-	limit, until := behind(before)
-	return at(r.prev(limit, until))
+	prev, _, ok := r.PrevWithin(before, r.patience)
+	return prev, ok
 }
 
-func (r *RRule) prev(limit, until int64) (int64, bool) {
-	for range r.patience {
-		instant, ok := r.prevIncluded(limit, until)
+// PrevWithin is to Prev as NextWithin to Next.
+func (r *RRule) PrevWithin(before time.Time, patience int) (prev time.Time, left int, ok bool) {
+	limit, until := behind(before)
+	own := min(patience, r.patience)
+	instant, rest, ok := r.prev(limit, until, own)
+	prev, ok = at(instant, ok)
+	return prev, patience - own + rest, ok
+}
+
+func (r *RRule) prev(limit, until int64, patience int) (instant int64, left int, ok bool) {
+	for ; patience > 0; patience -= r.lines() {
+		instant, ok = r.prevIncluded(limit, until)
 		if !ok || !r.excludes(instant) {
-			return instant, ok
+			return instant, patience, ok
 		}
 		until = instant
 	}
-	return 0, false
+	return 0, patience, false
 }
 
 // prevIncluded returns the last instant in [limit, until) of a rule or a date.

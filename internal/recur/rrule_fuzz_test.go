@@ -87,7 +87,7 @@ func FuzzRRule(f *testing.F) {
 		var r *RRule
 		var err error
 		parse := func() { r, err = NewRRule(text, zone) }
-		if took := quickest(parse); took > ruleBudget(text) {
+		if took := patiently(text, parse); took > ruleBudget(text) {
 			t.Errorf("NewRRule(%q) took %v", text, took)
 		}
 		if err != nil {
@@ -105,7 +105,7 @@ func FuzzRRule(f *testing.F) {
 		}
 		at := time.Unix(start, 0)
 		var forth, same []int64
-		if took := quickest(func() { forth = firstInstants(t, r, at) }); took > ruleBudget(text) {
+		if took := patiently(text, func() { forth = firstInstants(t, r, at) }); took > ruleBudget(text) {
 			t.Errorf("8 instants of %q in %s from %v took %v", text, r.Zone().Name(), at, took)
 		}
 		if same = firstInstants(t, again, at); !slices.Equal(forth, same) {
@@ -121,6 +121,16 @@ func ruleBudget(text string) time.Duration {
 		return time.Minute
 	}
 	return 10 * time.Millisecond
+}
+
+// patiently says what a step takes. It tries for long before it calls the step slow and not the machine busy.
+func patiently(text string, step func()) (took time.Duration) {
+	for range 10 {
+		if took = quickest(step); took <= ruleBudget(text) {
+			break
+		}
+	}
+	return took
 }
 
 func firstInstants(t *testing.T, r *RRule, at time.Time) (instants []int64) {
