@@ -83,12 +83,12 @@ func checkJSON(t *testing.T, data []byte, schedule provost.Schedule) {
 	}
 }
 
-// within holds a step to ten milliseconds. What is slow by itself is slow each of three times, a busy machine is not.
+// within holds a step to ten milliseconds. What is slow by itself is slow each time, a busy machine is not.
 func within(t *testing.T, data []byte, what string, step func()) {
 	t.Helper()
 	const limit = 10 * time.Millisecond
 	best := time.Hour
-	for range 3 {
+	for range 30 {
 		start := time.Now()
 		step()
 		if best = min(best, time.Since(start)); best < limit || raceEnabled || len(data) > 1<<10 {
@@ -116,5 +116,9 @@ var scheduleSeeds = []string{
 	`{"rrule":"FREQ=YEARLY;INTERVAL=399;BYMONTH=2;BYMONTHDAY=29","except_on":[{"rrule":"FREQ=YEARLY;INTERVAL=399;BYMONTH=2;BYMONTHDAY=29"}]}`,
 	`{"rrule":"FREQ=SECONDLY;INTERVAL=7;BYSECOND=30;BYDAY=MO","timezone":"Australia/Lord_Howe","except_on":[{"rrule":"FREQ=MINUTELY;INTERVAL=7;BYDAY=MO"},{"cron":"* * * * 1"},{"interval":60}]}`,
 	`{"rrule":"DTSTART;TZID=Africa/Monrovia:18820101T000000\nRRULE:FREQ=DAILY","except_on":[{"rrule":"DTSTART;TZID=Pacific/Apia:20111230T000000\nRRULE:FREQ=DAILY;COUNT=9000"}]}`,
+	`{"rrule":"FREQ=SECONDLY\nEXRULE:FREQ=SECONDLY;BYHOUR=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22","except_on":[{"rrule":"FREQ=DAILY"}]}`,
+	`{"rrule":"FREQ=DAILY","except_on":[{"rrule":"FREQ=SECONDLY\nEXRULE:FREQ=SECONDLY;BYHOUR=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22"}]}`,
+	`{"rrule":"FREQ=MINUTELY\nEXRULE:FREQ=MINUTELY;BYHOUR=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22","except_on":[{"rrule":"FREQ=DAILY"}]}`,
+	`{"cron":"* * * * *","except_on":[{"rrule":"FREQ=MINUTELY\nEXRULE:FREQ=MINUTELY;BYHOUR=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22"},{"rrule":"FREQ=MINUTELY\nEXRULE:FREQ=HOURLY;BYHOUR=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22"}]}`,
 	`{"rrule":"DTSTART:99990101\nRRULE:FREQ=DAILY\nRDATE:00010101,20260301\nEXDATE:99991231","from":"0001-01-01T00:00:00Z","until":"9999-12-31T23:59:59.999Z"}`,
 }

@@ -20,9 +20,9 @@ func TestRRuleOracle(t *testing.T) {
 	case os.Getenv("RECUR_SWEEP") != "":
 		starts, drawn = 60, 100_000
 	case testing.Short(), raceEnabled:
-		starts, drawn = 1, 100
+		starts, drawn = 1, 40
 	}
-	var compared, never atomic.Int64
+	var compared, refused atomic.Int64
 	var group sync.WaitGroup
 	gate := make(chan struct{}, 4)
 	compare := func(seed uint64, text func(*rand.Rand, *Zone) string) {
@@ -34,7 +34,7 @@ func TestRRuleOracle(t *testing.T) {
 			n, fires := compareRRule(t, random, zone, text(random, zone))
 			compared.Add(int64(n))
 			if !fires {
-				never.Add(1)
+				refused.Add(1)
 			}
 		})
 	}
@@ -49,7 +49,7 @@ func TestRRuleOracle(t *testing.T) {
 		compare(uint64(1_000_000+i), randomText)
 	}
 	group.Wait()
-	t.Logf("%d instants compared in %d rules, %d of which never fire", compared.Load(), starts*len(plainRules)+drawn, never.Load())
+	t.Logf("%d instants compared in %d rules, %d of which are refused", compared.Load(), starts*len(plainRules)+drawn, refused.Load())
 }
 
 // compareRRule looks at a rule around its start and its ends, around changes of the clock, the ends of years and leap days.
@@ -57,7 +57,8 @@ func compareRRule(t *testing.T, random *rand.Rand, zone *Zone, text string) (com
 	set := newPlainSet(text, zone.loc)
 	r, err := NewRRule(text, zone)
 	if err != nil {
-		if !strings.Contains(err.Error(), "never fires") || !set.mayNeverFire() {
+		rare := strings.Contains(err.Error(), "years to count") && set.counts()
+		if !rare && (!strings.Contains(err.Error(), "never fires") || !set.mayNeverFire()) {
 			t.Errorf("%s in %s: %v", text, zone.name, err)
 		}
 		return 0, false

@@ -192,13 +192,13 @@ func (r *rule) stopAfter(count int, start ruleStart) (ok bool) {
 	return ok
 }
 
-// counted returns the last of the first count instants, false if there are fewer in the first 400 years: rare ticks are
+// counted returns the last of the first count instants, false if there are fewer in the first 100 years: rare ticks are
 // searched day by day.
 func (r *tickRule) counted(bounds *rule, count int, start ruleStart) (int64, bool) {
 	if r.width == 1 && r.times.everyTime() && r.dates.everyDate() {
 		return min(start.instant+int64(count-1)*r.period, lastInstant), true
 	}
-	last, limit := start.instant-1, start.instant+calendarCycle
+	last, limit := start.instant-1, start.instant+calendarCycle/4
 	for count > 0 {
 		next, ok := bounds.next(start.zone, last+1, min(limit, lastInstant))
 		if !ok {
