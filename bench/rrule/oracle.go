@@ -17,11 +17,26 @@ var Origin = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
 //
 // The zone is that of Schedule.In, "" for none.
 func Expand(text, zone string, n int) ([]time.Time, error) {
+	return expand(text, zone, n, map[frequency]time.Duration{
+		daily: 250 * 365 * day, hourly: 20 * 365 * day, minutely: 3 * 365 * day, secondly: 60 * day,
+	})
+}
+
+// expand is Expand with a bound for the search, by frequency; daily stands for the longer ones too.
+func expand(text, zone string, n int, bounds map[frequency]time.Duration) ([]time.Time, error) {
 	s, err := parseSet(text, zone)
 	if err != nil {
 		return nil, err
 	}
-	for span := s.shortest(); ; span *= 4 {
+	finest := daily
+	for _, r := range slices.Concat(s.rules, s.exrules) {
+		finest = max(finest, r.freq)
+	}
+	span := 40 * day
+	if finest > daily {
+		span = 2 * time.Hour
+	}
+	for ; ; span *= 2 {
 		instants, complete := s.expand(s.start.instant.Add(span))
 		if len(instants) >= n {
 			return instants[:n], nil
@@ -29,7 +44,7 @@ func Expand(text, zone string, n int) ([]time.Time, error) {
 		if complete {
 			return instants, nil
 		}
-		if span > s.longest() {
+		if span > bounds[finest] {
 			return nil, fmt.Errorf("%d instants, and no more in %d days", len(instants), int(span.Hours()/24))
 		}
 	}
@@ -44,34 +59,6 @@ type set struct {
 }
 
 const day = 24 * time.Hour
-
-// shortest and longest are the spans to begin and to end with, such that the work stays bearable.
-func (s *set) shortest() time.Duration {
-	if s.finest() <= hourly {
-		return 40 * day
-	}
-	return 2 * time.Hour
-}
-
-func (s *set) longest() time.Duration {
-	switch s.finest() {
-	case hourly:
-		return 20 * 365 * day
-	case minutely:
-		return 3 * 365 * day
-	case secondly:
-		return 60 * day
-	}
-	return 250 * 365 * day
-}
-
-func (s *set) finest() frequency {
-	finest := yearly
-	for _, r := range slices.Concat(s.rules, s.exrules) {
-		finest = max(finest, r.freq)
-	}
-	return finest
-}
 
 // expand lists the instants up to the horizon, and says whether those are all.
 func (s *set) expand(horizon time.Time) (instants []time.Time, complete bool) {
