@@ -92,7 +92,12 @@ func Every(d time.Duration) Schedule {
 	return newSchedule(scheduleSpec{kind: intervalSchedule, interval: d})
 }
 
-// RRule is a schedule by a recurrence rule of RFC 5545. It is not supported yet: Err says so.
+// RRule is a schedule by a recurrence rule of RFC 5545: the parts of one rule, such as "FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=18", or
+// lines with DTSTART, RRULE, EXRULE, RDATE and EXDATE. The rule recurs on the clock of the schedule's zone, which DTSTART may name
+// in place of In. Without DTSTART it begins at 2020-01-01 00:00, as Prefect's rules do, never at the time of the call.
+//
+// Daylight saving is as for a Cron that names its times, and a time that the clock skips counts for COUNT. Rules of hours, minutes
+// and seconds follow elapsed time. A rule with no instant within 400 years is refused.
 func RRule(rule string) Schedule { return newSchedule(scheduleSpec{kind: rruleSchedule, expr: rule}) }
 
 // At is a schedule that fires once.
@@ -268,11 +273,12 @@ func (s Schedule) bare() Schedule {
 	}
 	c := *s.spec
 	c.paused, c.catchUp, c.window, c.jitter, c.slug = false, "", 0, 0, ""
+	if (c.kind == cronSchedule || c.kind == rruleSchedule) && c.err == nil {
+		c.expr = c.timing.Expr()
+		c.zone = c.location.String()
+	}
 	if c.zone == "UTC" {
 		c.zone = ""
-	}
-	if c.kind == cronSchedule && c.err == nil {
-		c.expr = c.timing.Expr()
 	}
 	if c.extra != nil {
 		x := *c.extra
@@ -385,6 +391,9 @@ func (c *scheduleSpec) compile() {
 	}
 	c.location = zone.Location()
 	t, err := c.recurrence(zone)
+	if rule, ok := t.(*recur.RRule); ok {
+		c.location = rule.Zone().Location()
+	}
 	c.err = errors.Join(append([]error{zoneErr, err}, c.checkRefinements()...)...)
 	if c.err != nil {
 		t = nil
@@ -395,11 +404,12 @@ func (c *scheduleSpec) compile() {
 func (c *scheduleSpec) recurrence(zone *recur.Zone) (timing, error) {
 	switch c.kind {
 	case cronSchedule:
-		return sharedCron(c.expr, zone, c.dayAnd)
+		key := timingKey{expr: c.expr, zone: zone, dayAnd: c.dayAnd}
+		return shared(key, func() (timing, error) { return recur.NewCron(c.expr, zone, c.dayAnd) })
 	case intervalSchedule:
 		return recur.NewInterval(c.interval, c.anchor, zone)
 	case rruleSchedule:
-		return nil, fmt.Errorf("recurrence rules are not supported yet (%q): use Cron or Every: %w", c.expr, errors.ErrUnsupported)
+		return c.rule(zone)
 	case atSchedule:
 		if c.at.IsZero() {
 			return nil, errors.New("At has the zero time: give it the time to fire")
@@ -410,36 +420,63 @@ func (c *scheduleSpec) recurrence(zone *recur.Zone) (timing, error) {
 	}
 }
 
-// sharedCron parses an expression once: schedules are refined step by step, and thousands share a few expressions. The cache is
-// emptied when it is full.
-func sharedCron(expr string, zone *recur.Zone, dayAnd bool) (timing, error) {
-	key := cronKey{expr, zone, dayAnd}
-	crons.Lock()
-	defer crons.Unlock()
-	if c := crons.parsed[key]; c != nil {
-		return c, nil
+// rule leaves the zone to the rule's DTSTART if the schedule names none.
+func (c *scheduleSpec) rule(zone *recur.Zone) (timing, error) {
+	if c.zone == "" {
+		zone = nil
 	}
-	c, err := recur.NewCron(expr, zone, dayAnd)
+	key := timingKey{expr: c.expr, zone: zone, rule: true}
+	return shared(key, func() (timing, error) { return recur.NewRRule(c.expr, zone) })
+}
+
+// shared parses an expression once: schedules are refined step by step, and thousands share a few expressions. What is kept is
+// dropped when it is much.
+func shared(key timingKey, parse func() (timing, error)) (timing, error) {
+	if t := timings.get(key); t != nil {
+		return t, nil
+	}
+	t, err := parse()
 	if err != nil {
 		return nil, err
 	}
-	if crons.parsed == nil || len(crons.parsed) >= maxSharedCrons {
-		crons.parsed = make(map[cronKey]*recur.Cron)
+	timings.put(key, t)
+	return t, nil
+}
+
+const (
+	maxShared     = 4096
+	maxSharedSize = 1 << 20 // bytes of expressions
+)
+
+var timings timingCache
+
+type timingCache struct {
+	mu     sync.Mutex
+	parsed map[timingKey]timing
+	size   int // of the expressions
+}
+
+func (c *timingCache) get(key timingKey) timing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.parsed[key]
+}
+
+func (c *timingCache) put(key timingKey, t timing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.parsed == nil || len(c.parsed) >= maxShared || c.size >= maxSharedSize {
+		c.parsed = make(map[timingKey]timing)
+		c.size = 0
 	}
-	crons.parsed[key] = c
-	return c, nil
+	c.parsed[key] = t
+	c.size += len(key.expr)
 }
 
-const maxSharedCrons = 4096
-
-var crons struct {
-	sync.Mutex
-	parsed map[cronKey]*recur.Cron
-}
-
-type cronKey struct {
+type timingKey struct {
 	expr   string
 	zone   *recur.Zone
+	rule   bool // expr is a recurrence rule
 	dayAnd bool
 }
 
@@ -448,7 +485,7 @@ func (c *scheduleSpec) checkRefinements() (errs []error) {
 		errs = append(errs, errors.New("DayAnd is for Cron only: remove it"))
 	}
 	if !c.anchor.IsZero() && c.kind != intervalSchedule {
-		errs = append(errs, errors.New("Anchor is for Every only: use From to set a beginning"))
+		errs = append(errs, errors.New("Anchor is for Every only: use From, or the DTSTART of a rule, to set a beginning"))
 	}
 	if c.jitter < 0 {
 		errs = append(errs, fmt.Errorf("jitter %v is negative: give 0 or more", c.jitter))
@@ -458,9 +495,6 @@ func (c *scheduleSpec) checkRefinements() (errs []error) {
 	}
 	if c.catchUp != CatchUpLatest && c.catchUp != CatchUpAll && c.catchUp != CatchUpNone {
 		errs = append(errs, fmt.Errorf("catch-up policy %q is unknown: use CatchUpLatest, CatchUpAll or CatchUpNone", c.catchUp))
-	}
-	if c.kind == rruleSchedule && len(c.expr) > maxExpression {
-		errs = append(errs, fmt.Errorf("recurrence rule has %d bytes: shorten it to at most %d", len(c.expr), maxExpression))
 	}
 	if err := checkSlug(c.slug); err != nil {
 		errs = append(errs, err)
@@ -472,9 +506,8 @@ func (c *scheduleSpec) checkRefinements() (errs []error) {
 }
 
 const (
-	maxExpression = 1 << 10
-	maxExcept     = 10_000
-	maxCalendars  = 64
+	maxExcept    = 10_000
+	maxCalendars = 64
 )
 
 func checkSlug(slug string) error {

@@ -83,7 +83,7 @@ func (s Schedule) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads what MarshalJSON writes, and Prefect's schedules of these kinds. It refuses unknown and repeated keys, an
-// object of no kind or of two, and every schedule that Err would complain of, but for a recurrence rule.
+// object of no kind or of two, and every schedule that Err would complain of.
 func (s *Schedule) UnmarshalJSON(text []byte) error {
 	read, err := readSchedule(text, false)
 	if err != nil {
@@ -112,7 +112,7 @@ func readSchedule(text []byte, calendar bool) (Schedule, error) {
 		return Schedule{}, err
 	}
 	read := newSchedule(spec)
-	return read, unforgivable(read.spec.err)
+	return read, read.spec.err
 }
 
 // checkKeys sees to what encoding/json lets pass: another case, and a key that comes twice.
@@ -153,17 +153,6 @@ func typeError(err error) error {
 	}
 	want := map[reflect.Kind]string{reflect.String: "a string", reflect.Bool: "true or false", reflect.Slice: "an array", reflect.Map: "an object"}
 	return fmt.Errorf("%s is a %s: write %s", mismatch.Field, mismatch.Value, want[mismatch.Type.Kind()])
-}
-
-// unforgivable is the mistakes without those that this version alone does not support: a schedule of another version is kept.
-func unforgivable(mistakes error) error {
-	joined, ok := mistakes.(interface{ Unwrap() []error })
-	if !ok {
-		return mistakes
-	}
-	return errors.Join(slices.DeleteFunc(slices.Clone(joined.Unwrap()), func(err error) bool {
-		return errors.Is(err, errors.ErrUnsupported)
-	})...)
 }
 
 func (j *scheduleJSON) spec() (scheduleSpec, error) {

@@ -2,13 +2,13 @@ package recur
 
 import "time"
 
-// A wallSet is a set of local times. Each is a number of seconds: those that a clock without a zone would have counted
-// since it showed 1970-01-01 00:00.
-type wallSet interface {
-	// nextWall returns the first member in [from, end); end if there is none or the range is empty.
-	nextWall(from, end int64) int64
-	// prevWall returns the last member in [from, end); from-1 if there is none or the range is empty.
-	prevWall(from, end int64) int64
+// A clockSet is a set of instants that is known by what a clock shows.
+type clockSet interface {
+	// nextShown returns the first instant in [from, end) at which a clock that runs offset seconds ahead of UTC shows a
+	// member; end if there is none or the range is empty.
+	nextShown(offset, from, end int64) int64
+	// prevShown returns the last one; from-1 if there is none or the range is empty.
+	prevShown(offset, from, end int64) int64
 }
 
 // passes says how the local times of a set become instants.
@@ -22,7 +22,7 @@ const (
 )
 
 // next returns the first instant in [from, limit], false if there is none.
-func (z *Zone) next(set wallSet, how passes, from, limit int64) (int64, bool) {
+func (z *Zone) next(set clockSet, how passes, from, limit int64) (int64, bool) {
 	for i := z.periodOf(from); from <= limit; i++ {
 		end := min(z.begins(i+1), limit+1)
 		if instant := z.nextInPeriod(set, how, i, from, end); instant < end {
@@ -34,26 +34,26 @@ func (z *Zone) next(set wallSet, how passes, from, limit int64) (int64, bool) {
 }
 
 // nextInPeriod returns the first instant in [from, end), end if there is none. The whole range lies in period i.
-func (z *Zone) nextInPeriod(set wallSet, how passes, i int, from, end int64) int64 {
+func (z *Zone) nextInPeriod(set clockSet, how passes, i int, from, end int64) int64 {
 	offset := z.offset(i)
 	if how == everyPass || i < 0 {
-		return set.nextWall(from+offset, end+offset) - offset
+		return set.nextShown(offset, from, end)
 	}
 	begin, previous := z.begins(i), z.offset(i-1)
 	jump := offset - previous
 	if jump < 0 { // until begin-jump the clock repeats what it showed before
-		return set.nextWall(max(from, begin-jump)+offset, end+offset) - offset
+		return set.nextShown(offset, max(from, begin-jump), end)
 	}
 	// Until begin+jump the times that were jumped over fire too.
 	gapEnd := min(begin+jump, end)
-	if shifted := set.nextWall(from+previous, gapEnd+previous) - previous; shifted < gapEnd {
+	if shifted := set.nextShown(previous, from, gapEnd); shifted < gapEnd {
 		end = shifted
 	}
-	return set.nextWall(from+offset, end+offset) - offset
+	return set.nextShown(offset, from, end)
 }
 
 // prev returns the last instant in [limit, until), false if there is none.
-func (z *Zone) prev(set wallSet, how passes, limit, until int64) (int64, bool) {
+func (z *Zone) prev(set clockSet, how passes, limit, until int64) (int64, bool) {
 	for i := z.periodOf(until - 1); until > limit; i-- {
 		begin := max(z.begins(i), limit)
 		if instant := z.prevInPeriod(set, how, i, begin, until); instant >= begin {
@@ -65,23 +65,23 @@ func (z *Zone) prev(set wallSet, how passes, limit, until int64) (int64, bool) {
 }
 
 // prevInPeriod mirrors nextInPeriod: the last instant in [from, end), or from-1.
-func (z *Zone) prevInPeriod(set wallSet, how passes, i int, from, end int64) int64 {
+func (z *Zone) prevInPeriod(set clockSet, how passes, i int, from, end int64) int64 {
 	offset := z.offset(i)
 	if how == everyPass || i < 0 {
-		return set.prevWall(from+offset, end+offset) - offset
+		return set.prevShown(offset, from, end)
 	}
 	begin, previous := z.begins(i), z.offset(i-1)
 	jump := offset - previous
 	if jump < 0 {
 		first := max(from, begin-jump)
-		if instant := set.prevWall(first+offset, end+offset) - offset; instant >= first {
+		if instant := set.prevShown(offset, first, end); instant >= first {
 			return instant
 		}
 		return from - 1
 	}
 	return max(
-		set.prevWall(from+previous, min(begin+jump, end)+previous)-previous,
-		set.prevWall(from+offset, end+offset)-offset)
+		set.prevShown(previous, from, min(begin+jump, end)),
+		set.prevShown(offset, from, end))
 }
 
 // ahead is the range of a search for what follows a time: 400 years from the next whole second, false past the year 9999.

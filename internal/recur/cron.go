@@ -54,12 +54,11 @@ func (c *Cron) Prev(before time.Time) (time.Time, bool) {
 	return at(instant, ok)
 }
 
-// nextWall returns the first matching local time in [from, end), end if there is none.
-func (c *Cron) nextWall(from, end int64) int64 {
+func (c *Cron) nextShown(offset, from, end int64) int64 {
 	if from >= end {
 		return end
 	}
-	minute, lastMinute := ceilDiv(from, 60), floorDiv(end-1, 60)
+	minute, lastMinute := ceilDiv(from+offset, 60), floorDiv(end-1+offset, 60)
 	if minute > lastMinute {
 		return end
 	}
@@ -77,7 +76,7 @@ func (c *Cron) nextWall(from, end int64) int64 {
 	if minute = day*minutesPerDay + int64(m); minute > lastMinute {
 		return end
 	}
-	return minute * 60
+	return minute*60 - offset
 }
 
 const minutesPerDay = 24 * 60
@@ -97,12 +96,11 @@ func (c *Cron) nextInDay(minute int) (int, bool) {
 	return (hour+1+bits.TrailingZeros32(rest))*60 + bits.TrailingZeros64(c.minutes), true
 }
 
-// prevWall mirrors nextWall: the last matching local time in [from, end), or from-1.
-func (c *Cron) prevWall(from, end int64) int64 {
+func (c *Cron) prevShown(offset, from, end int64) int64 {
 	if from >= end {
 		return from - 1
 	}
-	minute, firstMinute := floorDiv(end-1, 60), ceilDiv(from, 60)
+	minute, firstMinute := floorDiv(end-1+offset, 60), ceilDiv(from+offset, 60)
 	if minute < firstMinute {
 		return from - 1
 	}
@@ -120,7 +118,7 @@ func (c *Cron) prevWall(from, end int64) int64 {
 	if minute = day*minutesPerDay + int64(m); minute < firstMinute {
 		return from - 1
 	}
-	return minute * 60
+	return minute*60 - offset
 }
 
 // prevInDay returns the last matching minute of the day up to minute.

@@ -262,11 +262,11 @@ func join(words []string, conjunction string, suffix ...string) string {
 
 func ordinal(n int) string {
 	switch {
-	case n%10 == 1 && n != 11:
+	case n%10 == 1 && n%100 != 11:
 		return strconv.Itoa(n) + "st"
-	case n%10 == 2 && n != 12:
+	case n%10 == 2 && n%100 != 12:
 		return strconv.Itoa(n) + "nd"
-	case n%10 == 3 && n != 13:
+	case n%10 == 3 && n%100 != 13:
 		return strconv.Itoa(n) + "rd"
 	}
 	return strconv.Itoa(n) + "th"
