@@ -172,46 +172,42 @@ func atPositions(times []time.Time, positions []int) []time.Time {
 // elapsed expands a rule by hours or less, second by second.
 func (s *set) elapsed(r *rule, horizon time.Time) (instants []time.Time, all bool) {
 	unit := map[frequency]int64{hourly: 3600, minutely: 60, secondly: 1}[r.freq]
-	start := s.start.instant.Unix()
+	// steady is a clock that runs on with DTSTART's offset.
 	offset := s.clock.offset(s.start.instant)
-	first := (start + offset) / unit
-
-	// BYSETPOS counts within whole local units, the one that DTSTART falls into as well.
-	begin := first
-	if r.bysetpos != nil {
-		begin -= int64(day/time.Second) / unit
-	}
-	members := make(map[int64][]time.Time) // by local unit
-	var units []int64
-	for k := begin; k*unit-offset <= horizon.Unix(); k++ {
-		if (k-first)%int64(r.interval) != 0 {
-			continue
-		}
+	steady := func(instant time.Time) time.Time { return instant.Add(time.Duration(offset) * time.Second) }
+	first := steady(s.start.instant).Unix() / unit
+	for k := first; k*unit-offset <= horizon.Unix(); k += int64(r.interval) {
 		for u := k*unit - offset; u < (k+1)*unit-offset; u++ {
 			instant := time.Unix(u, 0).UTC()
 			wall := s.clock.wall(instant)
-			if !r.allowsTime(wall, time.Unix(u+offset, 0).UTC(), s.start.wall) {
+			if instant.Before(s.start.instant) || !r.allowsTime(wall, steady(instant), s.start.wall) {
 				continue
 			}
-			local := wall.Unix() / unit
-			if members[local] == nil {
-				units = append(units, local)
+			if r.bysetpos != nil && !r.atPosition(wall, steady(instant), s.start.wall, unit) {
+				continue
 			}
-			members[local] = append(members[local], instant)
-		}
-	}
-	for _, local := range units {
-		instants = append(instants, atPositions(members[local], r.bysetpos)...)
-	}
-	slices.SortFunc(instants, time.Time.Compare)
-	instants = slices.DeleteFunc(instants, s.start.instant.After)
-	for i, t := range instants {
-		if r.until.before(t, s.clock.wall(t)) {
-			return instants[:i], true
-		}
-		if i+1 == r.count {
-			return instants[:i+1], true
+			if r.until.before(instant, wall) {
+				return instants, true
+			}
+			instants = append(instants, instant)
+			if len(instants) == r.count {
+				return instants, true
+			}
 		}
 	}
 	return instants, r.until.before(horizon, s.clock.wall(horizon))
+}
+
+// atPosition applies BYSETPOS to a time that the other parts allow: its position is the one among the local times of
+// its local hour, minute or second.
+func (r *rule) atPosition(wall, steady, start time.Time, unit int64) bool {
+	begin := time.Unix(wall.Unix()-wall.Unix()%unit, 0).UTC()
+	var times []time.Time
+	for i := range unit {
+		t := begin.Add(time.Duration(i) * time.Second)
+		if r.allowsTime(t, t.Add(steady.Sub(wall)), start) {
+			times = append(times, t)
+		}
+	}
+	return slices.ContainsFunc(atPositions(times, r.bysetpos), wall.Equal)
 }

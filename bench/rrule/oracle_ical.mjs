@@ -30,15 +30,38 @@ class Clock {
     return shown.length ? Math.min(...shown) : wall - offsets[0];
   }
 
-  // Reads a date or a time, written on the clock own if not in UTC.
+  // Reads a date or a time, written on the clock own if not in UTC, as a wall time and as an instant.
   read(value, own = this) {
     const [, year, month, day, hour = 0, minute = 0, second = 0, utc] = pattern.exec(value.split('/')[0]);
     const digits = Date.UTC(year, month - 1, day, hour, minute, second);
-    return utc ? digits : own.instant(digits);
+    if (own === this && !utc) return { wall: digits, instant: this.instant(digits) };
+    const instant = utc ? digits : own.instant(digits);
+    return { wall: this.wall(instant), instant };
   }
 }
 
 const icalTime = (wall) => ICAL.Time.fromDateTimeString(new Date(wall).toISOString().slice(0, 19));
+
+// The instants of an iterator. A few are read ahead, because near a gap the order on the clock is not theirs.
+class Stream {
+  constructor(iterator, clock) {
+    Object.assign(this, { iterator, clock, ahead: [], wall: -Infinity });
+    this.advance();
+  }
+
+  advance() {
+    while (this.ahead.length < 8) {
+      const t = this.iterator.next();
+      if (!t) break;
+      const wall = Date.UTC(t.year, t.month - 1, t.day, t.hour, t.minute, t.second);
+      if (wall < this.wall) throw new Error('goes backwards');
+      this.wall = wall;
+      this.ahead.push(this.clock.instant(wall));
+    }
+    this.ahead.sort((a, b) => a - b);
+    this.head = this.ahead.shift() ?? Infinity;
+  }
+}
 
 function* properties(text) {
   for (const line of text.replace(/\r?\n[ \t]/g, '').split(/\r?\n/)) {
@@ -58,38 +81,26 @@ function expand({ text, zone, n }) {
 
   const stream = (rule) => {
     const local = rule.replace(/UNTIL=([^;]+)/, (_, until) =>
-      'UNTIL=' + new Date(clock.wall(clock.read(until))).toISOString().slice(0, 19).replace(/[-:]/g, ''));
-    const iterator = ICAL.Recur.fromString(local).iterator(icalTime(clock.wall(start)));
-    const next = () => {
-      const t = iterator.next();
-      return t === null || t === undefined ? Infinity
-        : clock.instant(Date.UTC(t.year, t.month - 1, t.day, t.hour, t.minute, t.second));
-    };
-    return { head: next(), next };
+      'UNTIL=' + new Date(clock.read(until).wall).toISOString().slice(0, 19).replace(/[-:]/g, ''));
+    return new Stream(ICAL.Recur.fromString(local).iterator(icalTime(start.wall)), clock);
   };
 
   const named = (wanted) => lines.filter(({ name }) => name === wanted);
   const dates = (wanted) => named(wanted).flatMap(({ value, tzid }) =>
-    value.split(',').map((item) => clock.read(item, tzid ? new Clock(tzid) : clock)));
+    value.split(',').map((item) => clock.read(item, tzid ? new Clock(tzid) : clock).instant));
   const rules = named('RRULE').map(({ value }) => stream(value));
   const exrules = named('EXRULE').map(({ value }) => stream(value));
   const exdates = new Set(dates('EXDATE'));
-  let rdates = [...dates('RDATE'), ...(rules.length ? [] : [start])].sort((a, b) => a - b);
+  let rdates = [...dates('RDATE'), ...(rules.length ? [] : [start.instant])].sort((a, b) => a - b);
 
   const found = [];
   while (found.length < n) {
     const least = Math.min(rdates[0] ?? Infinity, ...rules.map(({ head }) => head));
     if (least === Infinity) break;
     rdates = rdates.filter((t) => t > least);
-    for (const s of exrules) while (s.head < least) s.head = s.next();
+    for (const s of exrules) while (s.head < least) s.advance();
     if (!exdates.has(least) && !exrules.some(({ head }) => head === least)) found.push(least);
-    for (const s of rules) {
-      while (s.head <= least) {
-        const head = s.next();
-        if (head < s.head) throw new Error('goes backwards');
-        s.head = head;
-      }
-    }
+    for (const s of rules) while (s.head <= least) s.advance();
   }
   return found.map((t) => new Date(t).toISOString().replace('.000', ''));
 }

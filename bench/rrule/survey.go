@@ -18,22 +18,24 @@ type Survey struct {
 	Answers  map[string][]Answer // by name of the voice
 }
 
-// Ask asks the oracle and the voices, all at the same time, for every rule of the table. The voices must have been
-// started.
-func (t *Table) Ask(voices []*Voice) (*Survey, error) {
-	s := &Survey{Table: t, Voices: voices, Expected: make([][]time.Time, len(t.Rules)), Answers: make(map[string][]Answer)}
-	var group errgroup.Group
-	group.Go(func() error {
-		var mistakes []error
-		for i, r := range t.Rules {
-			instants, err := Expand(r.Text, r.Zone, r.N)
-			if err != nil {
-				mistakes = append(mistakes, fmt.Errorf("%s: %w", r.Name, err))
-			}
-			s.Expected[i] = instants
+// Expand asks the oracle for the instants of every rule.
+func (t *Table) Expand() ([][]time.Time, error) {
+	expected := make([][]time.Time, len(t.Rules))
+	var mistakes []error
+	for i, r := range t.Rules {
+		instants, err := Expand(r.Text, r.Zone, r.N)
+		if err != nil {
+			mistakes = append(mistakes, fmt.Errorf("%s: %w", r.Name, err))
 		}
-		return errors.Join(mistakes...)
-	})
+		expected[i] = instants
+	}
+	return expected, errors.Join(mistakes...)
+}
+
+// Ask asks the voices, which must have been started, for every rule, all at the same time.
+func (t *Table) Ask(voices []*Voice, expected [][]time.Time) (*Survey, error) {
+	s := &Survey{Table: t, Voices: voices, Expected: expected, Answers: make(map[string][]Answer)}
+	var group errgroup.Group
 	for _, v := range voices {
 		answers := make([]Answer, len(t.Rules))
 		s.Answers[v.Name] = answers
@@ -69,14 +71,17 @@ func (s *Survey) Surprises() []string {
 	return surprises
 }
 
-// difference shows where an answer leaves what is expected.
 func (s *Survey) difference(i int, answer Answer) string {
 	if answer.Refused != "" {
 		return "refused: " + answer.Refused
 	}
-	expected := s.Expected[i]
+	return Difference(s.Expected[i], answer.Instants)
+}
+
+// Difference shows where a list of instants leaves the expected one.
+func Difference(expected, got []time.Time) string {
 	k := 0
-	for k < len(expected) && k < len(answer.Instants) && expected[k].Equal(answer.Instants[k]) {
+	for k < len(expected) && k < len(got) && expected[k].Equal(got[k]) {
 		k++
 	}
 	some := func(list []time.Time) (text string) {
@@ -85,7 +90,7 @@ func (s *Survey) difference(i int, answer Answer) string {
 		}
 		return text + fmt.Sprintf(" (of %d)", len(list))
 	}
-	return fmt.Sprintf("from instant %d on: expected%s, got%s", k+1, some(expected), some(answer.Instants))
+	return fmt.Sprintf("from instant %d on: expected%s, got%s", k+1, some(expected), some(got))
 }
 
 // Agreeing names the voices that agree with the oracle on rule i.

@@ -1,5 +1,5 @@
-// Command draw writes the rules that chance made to rrule/random.json, with what is known about them if they were there
-// before. Run it in the folder of this module.
+// Command draw writes the rules that chance makes to rrule/random.json, and keeps what is known about those that were
+// there before. Run it in the folder of this module.
 package main
 
 import (
@@ -11,7 +11,18 @@ import (
 
 func main() {
 	log.SetFlags(0)
+	table, err := rrule.LoadTable("rrule")
+	if err != nil {
+		log.Fatal(err)
+	}
+	known := make(map[string]map[string]string)
+	for _, r := range table.Rules {
+		known[r.Text] = r.Differs
+	}
 	rules := rrule.Draw(rrule.Seed, rrule.Drawn)
+	for i, r := range rules {
+		rules[i].Differs = known[r.Text]
+	}
 	text, err := rrule.MarshalLines(rules)
 	if err != nil {
 		log.Fatal(err)
