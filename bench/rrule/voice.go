@@ -152,7 +152,8 @@ func (p *process) ask(r Rule, patience time.Duration) (Answer, error) {
 	select {
 	case line, ok := <-p.lines:
 		if !ok {
-			return Answer{}, errors.Join(fmt.Errorf("ended, saying: %s", p.stderr), p.kill())
+			err := p.kill()
+			return Answer{}, errors.Join(fmt.Errorf("ended, saying: %s", p.stderr), err)
 		}
 		var answer Answer
 		err := json.Unmarshal(line, &answer)
