@@ -58,7 +58,7 @@ func pairs(b *testing.B) []pair {
 			if next, ok := ours.Next(now); !ok || !next.Equal(theirs.After(now, false)) {
 				b.Fatalf("%s: provost gives %s, rrule-go %s", text, next, theirs.After(now, false).UTC())
 			}
-			pairs = append(pairs, pair{name(rule, "from "+age.name+" ago"), ours, theirs})
+			pairs = append(pairs, pair{rule + ", from " + age.name + " ago", ours, theirs})
 		}
 	}
 	return pairs
@@ -100,7 +100,7 @@ func BenchmarkRRule100(b *testing.B) {
 				for n := 0; n < 100; {
 					t, ok := next()
 					if !ok {
-						b.Fatal("no more instants")
+						break // rrule-go ends a rule 292 years after DTSTART
 					}
 					if t.After(now) {
 						n++

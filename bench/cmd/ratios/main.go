@@ -1,5 +1,6 @@
 // Command ratios reads the output of go test -bench and prints, as a table in Markdown, the median times of provost and
-// of the other library in each benchmark, and how many times as long the other one takes.
+// of the other library in each benchmark, and how many times as long the other one takes. What else it reads goes to
+// standard error.
 package main
 
 import (
@@ -17,7 +18,7 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	if err := printRatios(os.Stdin, os.Stdout); err != nil {
+	if err := printRatios(os.Stdin, os.Stdout, os.Stderr); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -31,12 +32,15 @@ type comparison struct {
 	ours, theirs      []float64
 }
 
-func printRatios(in io.Reader, out io.Writer) error {
+func printRatios(in io.Reader, out, rest io.Writer) error {
 	var comparisons []*comparison
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		m := result.FindStringSubmatch(lines.Text())
 		if m == nil {
+			if _, err := fmt.Fprintln(rest, lines.Text()); err != nil {
+				return err
+			}
 			continue
 		}
 		group, what, whose := m[1], strings.NewReplacer("÷", "/", "_", " ").Replace(m[2]), m[3]

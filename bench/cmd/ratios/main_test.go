@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 )
@@ -26,13 +27,13 @@ PASS
 | ` + "`FREQ=MINUTELY`" + ` | 2µs | 4.41s | 2206173 |
 `
 	var got strings.Builder
-	if err := printRatios(strings.NewReader(measured), &got); err != nil {
+	if err := printRatios(strings.NewReader(measured), &got, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if got.String() != want {
 		t.Errorf("got %s\nwant %s", got.String(), want)
 	}
-	if err := printRatios(strings.NewReader("BenchmarkCron/x/provost 1 2 ns/op\n"), &got); err == nil {
+	if err := printRatios(strings.NewReader("BenchmarkCron/x/provost 1 2 ns/op\n"), &got, io.Discard); err == nil {
 		t.Error("one side alone is printed")
 	}
 }
