@@ -42,7 +42,7 @@
 //
 // # Schedules
 //
-// [Cron], [Every] and [At] make a [Schedule], a value that its methods refine: In sets the zone (UTC otherwise), From and
+// [Cron], [Every], [RRule] and [At] make a [Schedule], a value that its methods refine: In sets the zone (UTC otherwise), From and
 // Until bound it, Except and ExceptOn take days out, WithParameters gives its runs parameters of their own. A deployment may
 // have several.
 //

@@ -33,6 +33,19 @@ func ExampleEvery() {
 	// 12:15:00
 }
 
+func ExampleRRule() {
+	s := provost.RRule("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1;BYHOUR=18").In("Europe/Berlin")
+	fmt.Println(s)
+	for _, t := range s.Upcoming(friday, 3) {
+		fmt.Println(t.Format(time.RFC3339))
+	}
+	// Output:
+	// every month on every weekday at 18:00 (only the last of these), Europe/Berlin
+	// 2026-03-31T16:00:00Z
+	// 2026-04-30T16:00:00Z
+	// 2026-05-29T16:00:00Z
+}
+
 func ExampleAt() {
 	s := provost.At(time.Date(2026, 4, 1, 8, 0, 0, 0, time.UTC))
 	next, ok := s.Next(friday)

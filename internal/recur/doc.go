@@ -1,7 +1,8 @@
 // Package recur says what a schedule's timing means: pure functions from a time to the next or the previous instant. It
 // knows no store, no clock and no run; two processes that hold the same text compute the same instants.
 //
-// [Cron] is a five-field expression, [Interval] a fixed distance from an anchor, and both read the clock of a [Zone].
+// [Cron] is a five-field expression, [Interval] a fixed distance from an anchor, [RRule] a recurrence set of RFC 5545, and
+// all read the clock of a [Zone].
 // What they share is one rule for daylight saving, taken from ISC cron (cron(8), "Daylight Saving Time and other time
 // changes") and made exact:
 //

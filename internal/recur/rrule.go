@@ -65,14 +65,21 @@ func NewRRule(text string, zone *Zone) (*RRule, error) {
 		dates: instantsOf(set.dates, zone), exdates: instantsOf(set.exdates, zone),
 	}
 	for _, p := range set.rules {
-		rule, err := p.firing(start)
+		rule, fires, err := p.firing(start)
+		if err == nil && !fires {
+			err = p.errNever(start)
+		}
 		if err != nil {
 			return nil, err
 		}
 		r.rules = append(r.rules, rule)
 	}
 	for _, p := range set.exrules {
-		if rule, err := p.firing(start); err == nil { // one that never fires drops nothing
+		rule, fires, err := p.firing(start)
+		if err != nil {
+			return nil, err
+		}
+		if fires {
 			r.exrules = append(r.exrules, rule)
 		}
 	}
@@ -87,19 +94,16 @@ func NewRRule(text string, zone *Zone) (*RRule, error) {
 	return r, r.checkFires()
 }
 
-// firing makes a rule and sees to it that it fires.
-func (p *ruleParts) firing(start ruleStart) (*rule, error) {
-	r, ok := p.rule(start)
-	if ok {
-		_, ok = r.next(start.zone, start.earliest(), min(start.instant+calendarCycle, lastInstant))
+// firing makes a rule, and says whether it fires at all.
+func (p *ruleParts) firing(start ruleStart) (r *rule, fires bool, err error) {
+	r, fires = p.rule(start)
+	if fires {
+		_, fires = r.next(start.zone, start.earliest(), min(start.instant+calendarCycle, lastInstant))
 	}
-	if !ok {
-		return nil, p.errNever(start)
+	if fires && p.count > 0 && !r.stopAfter(p.count, start) {
+		return nil, false, fmt.Errorf("recurrence rule %s takes more than 400 years to count to %d: use UNTIL, or neither", quote(p.expr(start.zone)), p.count)
 	}
-	if p.count > 0 {
-		r.stopAfter(p.count, start)
-	}
-	return r, nil
+	return r, fires, nil
 }
 
 // patience is the number of instants in a row that exceptions may drop. There are always more than EXDATE has.

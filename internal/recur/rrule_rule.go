@@ -127,6 +127,9 @@ func (p *ruleParts) tickRule(start ruleStart) (*tickRule, bool) {
 		}
 	case minutely:
 		unit = 60
+		if minutes != nil && seconds == nil {
+			seconds = []int{int(modulo(steady, 60))}
+		}
 		if seconds != nil {
 			r.width = 60
 		}
@@ -178,26 +181,28 @@ func (r *tickRule) members() (members []int) {
 	return members
 }
 
-// stopAfter ends a rule with its nth instant.
-func (r *rule) stopAfter(count int, start ruleStart) {
+// stopAfter ends a rule with its nth instant, false if that takes long to find.
+func (r *rule) stopAfter(count int, start ruleStart) (ok bool) {
 	switch set := r.set.(type) {
 	case *localRule:
-		set.last = set.counted(count, set.last)
+		set.last, ok = set.counted(count, set.last), true
 	case *tickRule:
-		r.last = set.counted(r, count, start)
+		r.last, ok = set.counted(r, count, start)
 	}
+	return ok
 }
 
-// counted returns the last of the first count instants, or of all if there are fewer.
-func (r *tickRule) counted(bounds *rule, count int, start ruleStart) int64 {
+// counted returns the last of the first count instants, false if there are fewer in the first 400 years: rare ticks are
+// searched day by day.
+func (r *tickRule) counted(bounds *rule, count int, start ruleStart) (int64, bool) {
 	if r.width == 1 && r.times.everyTime() && r.dates.everyDate() {
-		return min(start.instant+int64(count-1)*r.period, lastInstant)
+		return min(start.instant+int64(count-1)*r.period, lastInstant), true
 	}
-	last := start.instant - 1
+	last, limit := start.instant-1, start.instant+calendarCycle
 	for count > 0 {
-		next, ok := bounds.next(start.zone, last+1, lastInstant)
+		next, ok := bounds.next(start.zone, last+1, min(limit, lastInstant))
 		if !ok {
-			break
+			return last, limit > lastInstant
 		}
 		last = next
 		count--
@@ -212,7 +217,7 @@ func (r *tickRule) counted(bounds *rule, count int, start ruleStart) int64 {
 			last = next
 		}
 	}
-	return last
+	return last, true
 }
 
 // errNever says why a rule has no instants.
