@@ -194,22 +194,19 @@ func (r *localRule) counted(count int, last int64) int64 {
 }
 
 func (r *localRule) countedPicks(count int, last int64) int64 {
-	found, lastDay := r.first, floorDiv(last, secondsPerDay)
+	var found period
+	pick, lastDay := -1, floorDiv(last, secondsPerDay)
 	day, ok := r.nextDay(floorDiv(r.first, secondsPerDay), lastDay)
-	for ok {
+	for ok && count > 0 {
 		p := r.period(day)
-		pick := -1
 		for n, ok := r.picks.next(r.rank(p, r.first), p.count); ok && count > 0; n, ok = r.picks.next(n+1, p.count) {
-			pick = n
+			found, pick = p, n
 			count--
-		}
-		if pick >= 0 {
-			found = r.nth(p, pick)
-		}
-		if count == 0 {
-			break
 		}
 		day, ok = r.nextDay(p.end, lastDay)
 	}
-	return found
+	if pick < 0 {
+		return r.first
+	}
+	return r.nth(found, pick)
 }

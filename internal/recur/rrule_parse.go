@@ -127,6 +127,9 @@ func (s *ruleSet) check() error {
 	count, dated := 0, s.start != nil && s.start.form == dateOnly
 	for _, p := range slices.Concat(s.rules, s.exrules) {
 		count += p.count
+		if dated && p.namesTimes() {
+			return errors.New("recurrence rule has a date for DTSTART, but its rule names times: give DTSTART a time, such as T000000")
+		}
 		if p.until != nil && p.until.form == dateOnly && !dated {
 			return fmt.Errorf("recurrence rule part UNTIL=%s is a date, but the rule has times: write UNTIL=%sT235959 for the end of that day", p.until, p.until)
 		}
@@ -308,6 +311,11 @@ func parseWeekdays(text string) (days []nthWeekday, err error) {
 }
 
 func (p *ruleParts) has(name string) bool { return slices.Contains(p.given, name) }
+
+// namesTimes reports whether a rule needs more than dates.
+func (p *ruleParts) namesTimes() bool {
+	return p.freq < daily || p.has("BYHOUR") || p.has("BYMINUTE") || p.has("BYSECOND")
+}
 
 // check is the list of what RFC 5545, section 3.3.10, says must not be.
 func (p *ruleParts) check() error {
