@@ -103,7 +103,7 @@ func (p *ruleParts) firing(start ruleStart) (r *rule, fires bool, err error) {
 		_, fires = r.next(start.zone, start.earliest(), min(start.instant+calendarCycle, lastInstant))
 	}
 	if fires && p.count > 0 && !r.stopAfter(p.count, start) {
-		return nil, false, fmt.Errorf("recurrence rule %s takes more than 100 years to count to %d: use UNTIL, or neither", quote(p.expr(start.zone)), p.count)
+		return nil, false, fmt.Errorf("recurrence rule %s takes too many years to count to %d: use UNTIL, or neither", quote(p.expr(start.zone)), p.count)
 	}
 	return r, fires, nil
 }

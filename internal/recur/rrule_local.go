@@ -141,8 +141,11 @@ type period struct {
 	count      int
 }
 
-// period returns the period that a day is in.
+// period returns the period that a day with local times is in.
 func (r *localRule) period(day int64) period {
+	if r.periods.freq == daily {
+		return period{day, day + 1, r.times.count()}
+	}
 	number := r.periods.of(day)
 	start, end := r.periods.start(number), r.periods.start(number+1)
 	return period{start, end, r.dates.count(start, end) * r.times.count()}
@@ -170,43 +173,37 @@ func (r *localRule) nth(p period, n int) int64 {
 	return day*secondsPerDay + int64(r.times.nth(n%r.times.count()))
 }
 
-// counted returns the last of the first count local times, or of all if there are fewer until last.
-func (r *localRule) counted(count int, last int64) int64 {
+// counted returns the last of the first count local times, false if it lies beyond last.
+func (r *localRule) counted(count int, last int64) (int64, bool) {
 	if r.picks != nil {
 		return r.countedPicks(count, last)
 	}
-	found, perDay := r.first, r.times.count()
-	day, lastDay := floorDiv(r.first, secondsPerDay), floorDiv(last, secondsPerDay)
-	skipped := r.times.rank(int(r.first - day*secondsPerDay))
-	for next, ok := r.nextDay(day, lastDay); ok; next, ok = r.nextDay(next+1, lastDay) {
-		if next > day {
-			skipped = 0
-		}
-		n := min(count, perDay-skipped)
-		if n > 0 {
-			found = next*secondsPerDay + int64(r.times.nth(skipped+n-1))
-		}
-		if count -= n; count == 0 {
-			break
-		}
+	start, lastDay := floorDiv(r.first, secondsPerDay), floorDiv(last, secondsPerDay)
+	day, ok := r.nextDay(start, lastDay)
+	if day == start {
+		count += r.times.rank(int(r.first - start*secondsPerDay)) // those that the day has before DTSTART
 	}
-	return found
+	for ; ok; day, ok = r.nextDay(day+1, lastDay) {
+		if n := r.times.count(); count > n {
+			count -= n
+			continue
+		}
+		return day*secondsPerDay + int64(r.times.nth(count-1)), true
+	}
+	return 0, false
 }
 
-func (r *localRule) countedPicks(count int, last int64) int64 {
-	var found period
-	pick, lastDay := -1, floorDiv(last, secondsPerDay)
+func (r *localRule) countedPicks(count int, last int64) (int64, bool) {
+	lastDay := floorDiv(last, secondsPerDay)
 	day, ok := r.nextDay(floorDiv(r.first, secondsPerDay), lastDay)
-	for ok && count > 0 {
+	for ok {
 		p := r.period(day)
-		for n, ok := r.picks.next(r.rank(p, r.first), p.count); ok && count > 0; n, ok = r.picks.next(n+1, p.count) {
-			found, pick = p, n
-			count--
+		for n, ok := r.picks.next(r.rank(p, r.first), p.count); ok; n, ok = r.picks.next(n+1, p.count) {
+			if count--; count == 0 {
+				return r.nth(p, n), true
+			}
 		}
 		day, ok = r.nextDay(p.end, lastDay)
 	}
-	if pick < 0 {
-		return r.first
-	}
-	return r.nth(found, pick)
+	return 0, false
 }

@@ -181,24 +181,29 @@ func (r *tickRule) members() (members []int) {
 	return members
 }
 
-// stopAfter ends a rule with its nth instant, false if that takes long to find.
+// maxCounting bounds the search for where COUNT ends. Rare ticks are searched day by day.
+const (
+	maxCounting      = calendarCycle
+	maxCountingTicks = calendarCycle / 4
+)
+
+// stopAfter ends a rule with its nth instant, false if that lies too far ahead.
 func (r *rule) stopAfter(count int, start ruleStart) (ok bool) {
 	switch set := r.set.(type) {
 	case *localRule:
-		set.last, ok = set.counted(count, set.last), true
+		set.last, ok = set.counted(count, start.local+maxCounting)
 	case *tickRule:
 		r.last, ok = set.counted(r, count, start)
 	}
 	return ok
 }
 
-// counted returns the last of the first count instants, false if there are fewer in the first 100 years: rare ticks are
-// searched day by day.
+// counted returns the last of the first count instants, false if it lies too far ahead.
 func (r *tickRule) counted(bounds *rule, count int, start ruleStart) (int64, bool) {
 	if r.width == 1 && r.times.everyTime() && r.dates.everyDate() {
 		return min(start.instant+int64(count-1)*r.period, lastInstant), true
 	}
-	last, limit := start.instant-1, start.instant+calendarCycle/4
+	last, limit := start.instant-1, start.instant+maxCountingTicks
 	for count > 0 {
 		next, ok := bounds.next(start.zone, last+1, min(limit, lastInstant))
 		if !ok {

@@ -5,9 +5,6 @@ import "math/bits"
 // yearDates is a set of dates of one year: bit n stands for the day that n days of the year precede.
 type yearDates [6]uint64
 
-// has reports whether day n is in the set.
-func (d *yearDates) has(n int) bool { return d[n/64]>>(n%64)&1 != 0 }
-
 func (d *yearDates) add(n int) { d[n/64] |= 1 << (n % 64) }
 
 // next returns the first day from n on, false if there is none.
