@@ -38,10 +38,15 @@ func TestCompileRefuses(t *testing.T) {
 		{"remote reference", `{"properties":{"a":{"$ref":"` + server.URL + `/x"}}}`, "properties.a.$ref", "leads out of the schema"},
 		{"file reference", `{"$ref":"file:///etc/passwd"}`, "$ref", "leads out of the schema"},
 		{"relative reference", `{"$ref":"other.json#/a"}`, "$ref", "leads out of the schema"},
-		{"named anchor", `{"$ref":"#here"}`, "$ref", "leads out of the schema"},
+		{"named anchor", `{"$ref":"#here"}`, "$ref", "names nothing"},
 		{"dangling reference", `{"$ref":"#/definitions/a"}`, "$ref", "names nothing"},
-		{"moved base", `{"properties":{"a":{"$id":"http://x/"}}}`, "properties.a", "would move the base"},
-		{"moved base, draft-04", `{"items":{"id":"http://x/"}}`, "items", "would move the base"},
+		{"moved base", `{"properties":{"a":{"$id":"http://x/","$ref":"#/definitions/b"}},"definitions":{"b":{}}}`, "properties.a.$ref", "names nothing"},
+		{"moved base to fetch", `{"$id":"` + server.URL + `/","properties":{"a":{"$ref":"x"}}}`, "properties.a.$ref", "leads out of the schema"},
+		{"moved base, draft-04", `{"items":{"id":"http://x/"}}`, "items", "moves the base"},
+		{"one address twice", `{"definitions":{"a":{"$id":"x"},"b":{"$id":"x"}}}`, "definitions.b.$id", "names two schemas"},
+		{"one name twice", `{"definitions":{"a":{"$anchor":"x"},"b":{"$id":"#x"}}}`, "definitions.b", "names two schemas"},
+		{"bad address", `{"$id":"%zz"}`, "$id", "expected an address"},
+		{"posing as the metaschema", `{"$id":"http://json-schema.org/draft-07/schema#","$ref":"#"}`, "$id", "names two schemas"},
 		{"self reference", `{"$ref":"#"}`, "", "lead back here"},
 		{"self reference in allOf", `{"allOf":[{"$ref":"#"}]}`, "", "lead back here"},
 		{"self reference in anyOf", `{"anyOf":[{"type":"string"},{"$ref":"#"}]}`, "", "lead back here"},
@@ -57,12 +62,22 @@ func TestCompileRefuses(t *testing.T) {
 		{"large pattern", `{"pattern":"` + strings.Repeat("[\\\\pL\\\\pN]{1,50}", 300) + `"}`, "pattern", "too large"},
 		{"many patterns", `{"allOf":[` + strings.Repeat(`{"pattern":"\\pL{999}"},`, 1000) + `{}]}`, "", "too large"},
 		{"bad patternProperties", `{"patternProperties":{"(":{}}}`, "patternProperties", "RE2"},
-		{"prefixItems", `{"prefixItems":[]}`, "", `"prefixItems" is not a keyword`},
-		{"$defs", `{"$defs":{}}`, "", `call it "definitions"`},
-		{"unevaluatedProperties", `{"unevaluatedProperties":false}`, "", "additionalProperties"},
-		{"dependentRequired", `{"dependentRequired":{}}`, "", "dependencies"},
-		{"nullable", `{"properties":{"a":{"type":"string","nullable":true}}}`, "properties.a", `"type": ["string", "null"]`},
-		{"newer draft", `{"$schema":"https://json-schema.org/draft/2020-12/schema"}`, "$schema", "draft-07"},
+		{"unevaluatedItems", `{"unevaluatedItems":false}`, "", `"unevaluatedItems" is not supported`},
+		{"unevaluatedProperties of others", `{"unevaluatedProperties":false,"allOf":[{}]}`, "", `beside "allOf" has no equal`},
+		{"minContains", `{"contains":{},"minContains":2}`, "", `"minContains" is not supported`},
+		{"$dynamicRef", `{"$dynamicRef":"#a"}`, "", `"$dynamicRef" is not supported`},
+		{"$recursiveRef", `{"$recursiveRef":"#"}`, "", `"$recursiveRef" is not supported`},
+		{"$vocabulary", `{"$vocabulary":{}}`, "", `"$vocabulary" is not supported`},
+		{"draft-03", `{"items":{"divisibleBy":2}}`, "items", `"divisibleBy" is not supported; use "multipleOf"`},
+		{"prefixItems beside a list", `{"prefixItems":[{}],"items":[{}]}`, "", "expected a schema, got a list"},
+		{"prefixItems beside additionalItems", `{"prefixItems":[{}],"additionalItems":false}`, "", "of different drafts"},
+		{"dependentRequired beside dependencies", `{"dependentRequired":{},"dependencies":{}}`, "", "of different drafts"},
+		{"nullable without type", `{"nullable":true}`, "nullable", `there is none`},
+		{"nullable beside enum", `{"type":"string","enum":["a"],"nullable":true}`, "nullable", "null is not in the list"},
+		{"not nullable but null", `{"type":["null","string"],"nullable":false}`, "nullable", "remove one of the two"},
+		{"nullable of a wrong kind", `{"type":"string","nullable":"yes"}`, "nullable", "expected true or false"},
+		{"unknown draft", `{"$schema":"https://json-schema.org/draft/next/schema"}`, "$schema", "draft-07"},
+		{"draft below the top", `{"items":{"$schema":"http://json-schema.org/draft-07/schema#"}}`, "items", "belongs to the top"},
 		{"rule beside a reference", `{"$ref":"#/definitions/a","maxLength":3,"definitions":{"a":{}}}`, "", "allOf"},
 		{"large number", `{"maximum":1e5000000}`, "maximum", "exponent"},
 		{"long number", `{"maximum":` + strings.Repeat("1", 41) + `}`, "maximum", "41 characters"},
@@ -146,10 +161,10 @@ func TestValidateBoundsHostileValues(t *testing.T) {
 		{"deep", `{"type":"string"}`, tooDeep, "nested deeper"},
 		{"large", `{"type":"integer"}`, strings.Repeat("x", MaxValue), "the limit is 524288"},
 		{"too many items", `{"maxItems":2,"items":{"type":"string"}}`, ones, "at most 2 items, got 200000"},
-		{"many wrong items", `{"items":{"type":"string"}}`, ones, "takes more than"},
+		{"many wrong items", `{"items":{"type":"string"}}`, ones, "expected text"},
 		{"many items that fit no alternative", `{"items":{"oneOf":[{"type":"string"},{"type":"null"}]}}`, ones[:24_000], "expected text"},
 		{"multiplying recursion", `{"properties":{"a":{"allOf":[{"$ref":"#"},{"$ref":"#"}]}},"minProperties":1}`, deep, "takes more than"},
-		{"patterns compiled for each key", `{"patternProperties":{"\\pL{100}":{}},"minProperties":1}`, keys(40_000), "takes more than"},
+		{"patterns compiled for each key", `{"patternProperties":{"\\pL{100}":{}},"minProperties":50000}`, keys(40_000), "at least 50000 keys"},
 		{"slow pattern", `{"pattern":"^(.?){900}$"}`, strings.Repeat("x", 500_000), "takes more than"},
 		{"wrong Go type", `{"type":"string"}`, 3, "not a plain JSON value"},
 	}
@@ -205,7 +220,7 @@ func TestProblems(t *testing.T) {
 		{`{"region":"europe","one":3}`, "one: must fit exactly one of the allowed forms, got the number 3"},
 		{`{"region":"europe","nmae":"x"}`, "nmae: is not a parameter here; did you mean name?"},
 		{`{"region":"europe","nested":{}}`, "nested.n: is required and missing; add a whole number"},
-		{`{"region":"europe","even":3}`, "even: expected a multiple of 2, got the number 3"},
+		{`{"region":"europe","even":3}`, "even: expected a multiple of 2, got the number 3; the nearest are 2 and 4"},
 		{`{"region":"europe","size":null,"limit":1e1,"name":"abc","at":"2026-03-05T14:00:00.5+01:00"}`, ""},
 	}
 	s, err := Compile([]byte(schema))
@@ -342,12 +357,11 @@ func libraryTakes(s *Schema, v any) bool {
 	return len(judge.problems(s.root, v)) == 0
 }
 
-// TestCheckAgreesWithLibrary compares the fast way with the library over random schemas and values: for the schemas that
-// check takes on alone, its yes must be the library's yes, and for scalars its no the library's no.
-func TestCheckAgreesWithLibrary(t *testing.T) {
+// TestVerdictsAgree compares our own verdict with the library's over random schemas and values.
+func TestVerdictsAgree(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	fast, yes := 0, 0
-	for range 3000 {
+	yes, no := 0, 0
+	for range 5000 {
 		text, _ := json.Marshal(randomSchema(random, 3))
 		s, err := Compile(text)
 		if err != nil {
@@ -355,31 +369,22 @@ func TestCheckAgreesWithLibrary(t *testing.T) {
 		}
 		for range 10 {
 			v := randomValue(random, 3)
-			got, want := s.root.fits(v), libraryTakes(s, v)
-			if s.direct {
-				fast++
-				if got {
-					yes++
-				}
-				if got && !want {
-					t.Fatalf("schema %s takes %v, the library does not", text, show(v))
-				}
-				if !got && want && !mayHesitate(s, v) {
-					t.Fatalf("schema %s refuses %v, the library takes it", text, show(v))
-				}
+			got, want := s.Validate(v) == nil, libraryTakes(s, v)
+			switch {
+			case got:
+				yes++
+			default:
+				no++
 			}
-			if valid := s.Validate(v) == nil; valid != want {
-				t.Fatalf("schema %s: Validate says %t to %v, the library %t", text, valid, show(v), want)
+			if got != want {
+				t.Fatalf("schema %s: Validate says %t to %v, the library %t", text, got, show(v), want)
 			}
 		}
 	}
-	if fast < 5000 || yes < 1000 {
-		t.Errorf("only %d cases went the fast way, %d of them fit", fast, yes)
+	if yes < 1000 || no < 1000 {
+		t.Errorf("only %d cases fit, %d did not", yes, no)
 	}
 }
-
-// mayHesitate: enums of lists and objects are left to the library.
-func mayHesitate(s *Schema, v any) bool { return strings.ContainsAny(show(v), "[{") }
 
 func pick[T any](random *rand.Rand, list ...T) T { return list[random.IntN(len(list))] }
 
@@ -491,7 +496,7 @@ func FuzzSchemaAndValue(f *testing.F) {
 				t.Fatal(p)
 			}
 		}
-		if s.direct && s.root.fits(v) && s.root.checkSizes(v) == nil && !libraryTakes(s, v) {
+		if problems == nil && s.root.cost(v, 10*maxAsked) <= 10*maxAsked && !libraryTakes(s, v) {
 			t.Fatalf("schema %s takes %s, the library does not", schema, value)
 		}
 	})
