@@ -2,22 +2,27 @@ package guard
 
 import (
 	"encoding/json"
-	"hash/maphash"
-	"maps"
-	"math"
-	"math/big"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// budget is how many steps a walk may still take. A step is some tens of nanoseconds.
-type budget int
+// budget is how many steps a walk may still take, each some tens of nanoseconds, and how deep into the value it is.
+type budget struct{ steps, depth int }
 
-func (b *budget) spend(steps int) { *b -= budget(steps) }
+func (b *budget) spend(steps int) { b.steps -= steps }
 
-func (b *budget) spent() bool { return *b <= 0 }
+func (b *budget) spent() bool { return b.steps <= 0 }
+
+// enter is false where a value is nested deeper than any may be. It bounds the stack: a Go value may contain itself.
+func (b *budget) enter() bool {
+	if b.depth++; b.depth > MaxDepth {
+		b.steps = 0
+	}
+	return !b.spent()
+}
+
+func (b *budget) leave() { b.depth-- }
 
 // outOfBudget is what broken returns once the budget is spent; whoever gave the budget asks it before the answer counts.
 const outOfBudget = "budget"
@@ -245,14 +250,20 @@ func (n *node) countFits(v any, b *budget) int {
 }
 
 // brokenInside judges items and properties.
-func (n *node) brokenInside(v any, b *budget) string {
+func (n *node) brokenInside(v any, b *budget) (rule string) {
 	switch v := v.(type) {
 	case []any:
-		return n.brokenItems(v, b)
+		if rule = outOfBudget; b.enter() {
+			rule = n.brokenItems(v, b)
+		}
+		b.leave()
 	case map[string]any:
-		return n.brokenProperties(v, b)
+		if rule = outOfBudget; b.enter() {
+			rule = n.brokenProperties(v, b)
+		}
+		b.leave()
 	}
-	return ""
+	return rule
 }
 
 func (n *node) brokenItems(list []any, b *budget) string {
@@ -330,122 +341,4 @@ func (n *node) keyNodes(key string, b *budget) []*node {
 		list = append(list, n.additional)
 	}
 	return list
-}
-
-// same says that two values are equal in JSON, where 1 and 1.0 are. Like the library it compares numbers as floats, so
-// that the two agree, under "not" as well.
-func same(x, y any, b *budget) bool {
-	b.spend(1)
-	switch x := x.(type) {
-	case nil, bool, string:
-		return x == y
-	case json.Number:
-		other, ok := y.(json.Number)
-		return ok && (x == other || floatBits(x) == floatBits(other))
-	case []any:
-		other, ok := y.([]any)
-		return ok && slices.EqualFunc(x, other, func(x, y any) bool { return same(x, y, b) })
-	case map[string]any:
-		other, ok := y.(map[string]any)
-		return ok && maps.EqualFunc(x, other, func(x, y any) bool { return same(x, y, b) })
-	}
-	return false
-}
-
-var hashSeed = maphash.MakeSeed()
-
-// distinct says that no two items are the same.
-func distinct(list []any, b *budget) bool {
-	seen := make(map[uint64]int, len(list))
-	for i, item := range list {
-		if b.spend(4); b.spent() {
-			return false
-		}
-		sum := hash(item, b)
-		if j, ok := seen[sum]; ok && same(item, list[j], b) {
-			return false
-		}
-		seen[sum] = i
-	}
-	return true
-}
-
-// hash is equal for values that are the same.
-func hash(v any, b *budget) uint64 {
-	b.spend(1)
-	switch v := v.(type) {
-	case bool:
-		return maphash.Comparable(hashSeed, v)
-	case string:
-		b.spend(len(v) / 256)
-		return maphash.String(hashSeed, v)
-	case json.Number:
-		return maphash.Comparable(hashSeed, floatBits(v))
-	case []any:
-		sum := uint64(len(v))
-		for _, item := range v {
-			sum = maphash.Comparable(hashSeed, [2]uint64{sum, hash(item, b)})
-		}
-		return sum
-	case map[string]any:
-		sum := ^uint64(len(v))
-		for key, item := range v { // in any order
-			sum += maphash.Comparable(hashSeed, [2]uint64{maphash.String(hashSeed, key), hash(item, b)})
-		}
-		return sum
-	}
-	return 0
-}
-
-func floatBits(number json.Number) uint64 {
-	f, _ := number.Float64()
-	return math.Float64bits(f)
-}
-
-// fraction is what exact arithmetic costs in steps.
-const fraction = 32
-
-// compareNumbers is exact. Literals that are too large to compute with are not compared: ok is false.
-func compareNumbers(x, y string, b *budget) (sign int, ok bool) {
-	if i, err := strconv.ParseInt(x, 10, 64); err == nil {
-		if j, err := strconv.ParseInt(y, 10, 64); err == nil {
-			return compare(i, j), true
-		}
-	}
-	// Rounding keeps order, so only what is rounded to the same number needs more.
-	f, errX := strconv.ParseFloat(x, 64)
-	g, errY := strconv.ParseFloat(y, 64)
-	if errX == nil && errY == nil && f != g {
-		return compare(f, g), true
-	}
-	b.spend(fraction)
-	r, okX := rational(x)
-	s, okY := rational(y)
-	if !okX || !okY {
-		return 0, false
-	}
-	return r.Cmp(s), true
-}
-
-// compare is cmp.Compare without its care for NaN.
-func compare[T int64 | float64](x, y T) int {
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
-}
-
-func isMultiple(x, of string, b *budget) bool {
-	if i, err := strconv.ParseInt(x, 10, 64); err == nil {
-		if j, err := strconv.ParseInt(of, 10, 64); err == nil {
-			return i%j == 0
-		}
-	}
-	b.spend(fraction)
-	r, okX := rational(x)
-	s, okY := rational(of)
-	return okX && okY && new(big.Rat).Quo(r, s).IsInt()
 }

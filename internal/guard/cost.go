@@ -61,7 +61,7 @@ func (c *counter) object(n *node, m map[string]any) {
 		if c.steps > c.limit {
 			return
 		}
-		free := budget(maxChecked)
+		free := budget{steps: maxChecked}
 		for _, child := range n.keyNodes(key, &free) {
 			c.walk(child, v)
 		}

@@ -5,7 +5,7 @@ import "maps"
 // readDefaults holds each default to its own schema and returns what the schema as a whole gives to an object that says
 // nothing, nil if that is nothing.
 func readDefaults(root *node, nodes []*node) (map[string]any, error) {
-	f := filler{open: map[*node]bool{}, budget: maxChecked}
+	f := filler{open: map[*node]bool{}, budget: budget{steps: maxChecked}}
 	for _, n := range nodes {
 		if !n.isValue || n.fits(n.value, &f.budget) {
 			continue
@@ -18,8 +18,10 @@ func readDefaults(root *node, nodes []*node) (map[string]any, error) {
 			return nil, refuse(n.at+"/default", "%s", problem[0].Error())
 		}
 	}
-	v, _ := f.value(root)
-	defaults, _ := v.(map[string]any)
+	var defaults map[string]any
+	if v, ok := f.value(root); ok {
+		defaults, _ = v.(map[string]any)
+	}
 	if f.budget.spent() {
 		return nil, refuse("", "collecting the defaults takes more than %d steps; simplify the schema", maxChecked)
 	}

@@ -121,7 +121,7 @@ func addNull(n *node, m map[string]any) error {
 		return nil
 	}
 	nullable, isBool := v.(bool)
-	spent := budget(maxChecked)
+	spent := budget{steps: maxChecked}
 	switch {
 	case !isBool:
 		return refuse(n.at+"/nullable", "expected true or false, got %s", describe(v))

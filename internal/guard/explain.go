@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math/big"
 	"slices"
 	"strconv"
@@ -19,10 +18,10 @@ func (s *Schema) explain(v any) []*Problem {
 	if err != nil {
 		return []*Problem{{Reason: err.Error()}}
 	}
-	r := reporter{judges: map[*node]judge{s.root: library}, size: library.size, checked: maxChecked, asked: maxAsked}
+	r := reporter{judges: map[*node]judge{s.root: library}, size: library.size, checked: budget{steps: maxChecked}, asked: maxAsked}
 	r.report(s.root, v, "")
 	if r.problems == nil {
-		b := budget(maxChecked)
+		b := budget{steps: maxChecked}
 		r.add("", reason(s.root.broken(v, &b), "", v))
 	}
 	return sorted(r.problems)
@@ -49,7 +48,7 @@ func (r *reporter) report(n *node, v any, path string) {
 		n = n.ref
 	}
 	steps := n.cost(v, r.asked)
-	r.checked.spend(steps)
+	r.checked.spend(min(steps, r.asked))
 	if steps <= r.asked {
 		r.asked -= steps
 		if r.ask(n, v, path) {
@@ -143,7 +142,7 @@ func (r *reporter) inside(n *node, v any, path string) {
 			}
 		}
 	case map[string]any:
-		for _, key := range slices.Sorted(maps.Keys(v)) {
+		for _, key := range r.wrongKeys(n, v) {
 			for _, child := range n.keyNodes(key, &r.checked) {
 				switch {
 				case r.full():
@@ -156,6 +155,20 @@ func (r *reporter) inside(n *node, v any, path string) {
 			}
 		}
 	}
+}
+
+// wrongKeys are the first of the keys whose values do not fit, sorted.
+func (r *reporter) wrongKeys(n *node, m map[string]any) []string {
+	var wrong []string
+	for key, v := range m {
+		i, _ := slices.BinarySearch(wrong, key)
+		if i == MaxProblems || !slices.ContainsFunc(n.keyNodes(key, &r.checked), func(child *node) bool { return !child.takes(v, &r.checked) }) {
+			continue
+		}
+		wrong = slices.Insert(wrong, i, key)
+		wrong = wrong[:min(len(wrong), MaxProblems)]
+	}
+	return wrong
 }
 
 // problems asks the library what is wrong with v, which has been measured.

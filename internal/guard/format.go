@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"math/big"
 	"net/mail"
 	"net/netip"
 	"net/url"
@@ -208,86 +207,4 @@ func isRelativePointer(s string) bool {
 func isRegex(s string) bool {
 	_, err := parsePattern(s)
 	return err == nil
-}
-
-// ErrFraction says that a number is not whole, ErrRange that its type cannot hold it.
-var (
-	ErrFraction = errors.New("not a whole number")
-	ErrRange    = errors.New("out of range")
-)
-
-// ParseInt reads an integer exactly, in whatever way JSON spells it: 3, 3.0, 3e2.
-func ParseInt(literal string) (int64, error) {
-	if n, err := strconv.ParseInt(literal, 10, 64); err == nil {
-		return n, nil
-	}
-	n, err := parseWhole(literal)
-	if err != nil {
-		return 0, err
-	}
-	if !n.IsInt64() {
-		return 0, ErrRange
-	}
-	return n.Int64(), nil
-}
-
-// ParseUint is ParseInt for integers without sign.
-func ParseUint(literal string) (uint64, error) {
-	if n, err := strconv.ParseUint(literal, 10, 64); err == nil {
-		return n, nil
-	}
-	n, err := parseWhole(literal)
-	if err != nil {
-		return 0, err
-	}
-	if !n.IsUint64() {
-		return 0, ErrRange
-	}
-	return n.Uint64(), nil
-}
-
-func parseWhole(literal string) (*big.Int, error) {
-	r, ok := rational(literal)
-	switch {
-	case !ok:
-		return nil, ErrRange
-	case !r.IsInt():
-		return nil, ErrFraction
-	}
-	return r.Num(), nil
-}
-
-// rational is the exact value of a literal; not ok if the literal is too large to compute with.
-func rational(literal string) (*big.Rat, bool) {
-	if CheckNumber(literal) != "" {
-		return nil, false
-	}
-	return new(big.Rat).SetString(literal)
-}
-
-// isWhole is exact without computing.
-func isWhole(literal string) bool {
-	digits, exponent, ok := scanNumber(literal)
-	if digits || !ok {
-		return ok
-	}
-	shift := 0
-	if exponent != "" {
-		var err error
-		if shift, err = strconv.Atoi(exponent); err != nil || shift > MaxExponent {
-			return false
-		}
-	}
-	mantissa := strings.TrimPrefix(literal, "-")
-	if i := strings.IndexAny(mantissa, "eE"); i >= 0 {
-		mantissa = mantissa[:i]
-	}
-	_, fraction, _ := strings.Cut(mantissa, ".")
-	zeros := 0 // at the end of all digits
-	for i := len(mantissa) - 1; i >= 0 && (mantissa[i] == '0' || mantissa[i] == '.'); i-- {
-		if mantissa[i] == '0' {
-			zeros++
-		}
-	}
-	return strings.Trim(mantissa, "0.") == "" || len(fraction)-zeros <= shift
 }

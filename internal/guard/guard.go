@@ -22,10 +22,10 @@ const (
 	MaxExponent = 308       // of a number, either sign
 	MaxProblems = 50        // reported for one value
 
-	maxNodes   = 5_000     // schemas in one document
-	maxApplied = 1_000     // schemas that may judge one and the same value through allOf, $ref and the like
-	maxChecked = 1_000_000 // steps of our own over one value, some tens of nanoseconds each
-	maxAsked   = 2_000     // steps of the library over what is wrong with it, some microseconds each
+	maxNodes   = 5_000   // schemas in one document
+	maxApplied = 1_000   // schemas that may judge one and the same value through allOf, $ref and the like
+	maxChecked = 300_000 // steps of our own over one value, some tens of nanoseconds each
+	maxAsked   = 2_000   // steps of the library over what is wrong with it, some microseconds each
 )
 
 // Problem is one thing wrong with a schema or a value.
@@ -53,32 +53,31 @@ type Schema struct {
 // Compile reads a schema of JSON Schema draft-07, of the drafts before it as far as they agree, and of those after it as
 // far as they can be said in its words. The error is a *Problem whose path leads into the schema.
 func Compile(text []byte) (*Schema, error) {
-	s, nodes, err := compile(text)
+	root, nodes, err := parseSchema(text)
 	if err != nil {
 		return nil, err
 	}
-	if s.defaults, err = readDefaults(s.root, nodes); err != nil {
+	defaults, err := readDefaults(root, nodes)
+	if err != nil {
 		return nil, err
 	}
+	s, err := compile(root)
+	if err != nil {
+		return nil, err
+	}
+	s.defaults = defaults
 	return s, nil
 }
 
-// compile is Compile without a look at the defaults, which say nothing about values.
-func compile(text []byte) (*Schema, []*node, error) {
-	root, nodes, err := parseSchema(text)
-	if err != nil {
-		return nil, nil, err
-	}
+func compile(root *node) (*Schema, error) {
 	s := newSchema(root)
 	s.partial = s
 	if loose := root.loosened(); loose != root {
 		s.partial = newSchema(loose)
 	}
 	// The library compiles now, so that a schema it cannot take is refused here and not at the first run.
-	if _, err := s.library(); err != nil {
-		return nil, nil, err
-	}
-	return s, nodes, nil
+	_, err := s.library()
+	return s, err
 }
 
 func newSchema(root *node) *Schema {
@@ -90,7 +89,7 @@ func newSchema(root *node) *Schema {
 //
 // It says yes alone; to a no it asks the library what is wrong.
 func (s *Schema) Validate(v any) []*Problem {
-	b := budget(maxChecked)
+	b := budget{steps: maxChecked}
 	if s.root.fits(v, &b) {
 		return nil
 	}
@@ -117,7 +116,7 @@ func (s *Schema) Defaults() map[string]any {
 
 // Empty says that every object that has no key fits, whatever else the schema asks for.
 func (s *Schema) Empty() bool {
-	b := budget(maxChecked)
+	b := budget{steps: maxChecked}
 	return s.root.fits(map[string]any{}, &b)
 }
 

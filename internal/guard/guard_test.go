@@ -11,15 +11,6 @@ import (
 	"time"
 )
 
-// within fails a test whose work is not bounded. Under -race and on a busy machine the real times of some tens of
-// milliseconds grow tenfold.
-func within(t *testing.T, start time.Time) {
-	t.Helper()
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("took %v", took)
-	}
-}
-
 func TestCompileRefuses(t *testing.T) {
 	hits := 0
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits++ }))
@@ -98,9 +89,7 @@ func TestCompileRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			start := time.Now()
 			_, err := Compile([]byte(test.schema))
-			within(t, start)
 			problem, ok := err.(*Problem)
 			if !ok {
 				t.Fatalf("got %v, want a *Problem", err)
@@ -131,56 +120,6 @@ func TestCompileTakes(t *testing.T) {
 		if _, err := Compile([]byte(schema)); err != nil {
 			t.Errorf("%s: %v", schema, err)
 		}
-	}
-}
-
-func TestValidateBoundsHostileValues(t *testing.T) {
-	number := json.Number("1e5000000")
-	ones := make([]any, 200_000)
-	for i := range ones {
-		ones[i] = json.Number("1")
-	}
-	deep := any("x")
-	for range 60 {
-		deep = map[string]any{"a": deep}
-	}
-	tooDeep := any("x")
-	for range 100 {
-		tooDeep = []any{tooDeep}
-	}
-	tests := []struct {
-		name, schema string
-		value        any
-		reason       string
-	}{
-		{"huge number under maximum", `{"maximum":3}`, number, "exponent"},
-		{"huge number under integer", `{"type":"integer"}`, number, "exponent"},
-		{"huge number under enum", `{"enum":[1]}`, number, "exponent"},
-		{"long number", `{"multipleOf":3}`, json.Number(strings.Repeat("9", 100_000)), "characters"},
-		{"not a number", `{"type":"string"}`, json.Number("NaN"), "not a number"},
-		{"deep", `{"type":"string"}`, tooDeep, "nested deeper"},
-		{"large", `{"type":"integer"}`, strings.Repeat("x", MaxValue), "the limit is 524288"},
-		{"too many items", `{"maxItems":2,"items":{"type":"string"}}`, ones, "at most 2 items, got 200000"},
-		{"many wrong items", `{"items":{"type":"string"}}`, ones, "expected text"},
-		{"many items that fit no alternative", `{"items":{"oneOf":[{"type":"string"},{"type":"null"}]}}`, ones[:24_000], "expected text"},
-		{"multiplying recursion", `{"properties":{"a":{"allOf":[{"$ref":"#"},{"$ref":"#"}]}},"minProperties":1}`, deep, "takes more than"},
-		{"patterns compiled for each key", `{"patternProperties":{"\\pL{100}":{}},"minProperties":50000}`, keys(40_000), "at least 50000 keys"},
-		{"slow pattern", `{"pattern":"^(.?){900}$"}`, strings.Repeat("x", 500_000), "takes more than"},
-		{"wrong Go type", `{"type":"string"}`, 3, "not a plain JSON value"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			s, err := Compile([]byte(test.schema))
-			if err != nil {
-				t.Fatal(err)
-			}
-			start := time.Now()
-			problems := s.Validate(test.value)
-			within(t, start)
-			if len(problems) == 0 || len(problems) > MaxProblems || !strings.Contains(problems[0].Reason, test.reason) {
-				t.Errorf("got %v, want %q", problems, test.reason)
-			}
-		})
 	}
 }
 
@@ -490,7 +429,9 @@ func FuzzSchemaAndValue(f *testing.F) {
 		problems := s.Validate(v)
 		s.ValidatePartial(v)
 		s.Defaults()
-		within(t, start)
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("took %v", took)
+		}
 		for _, p := range problems {
 			if strings.HasPrefix(p.Reason, "the schema library failed") {
 				t.Fatal(p)

@@ -94,7 +94,7 @@ func (w *writer) refer(n *node) any {
 	if n.verdict != nil {
 		return *n.verdict
 	}
-	if w.shared[n] == 1 {
+	if w.shared[n] == 1 || n.small() {
 		return w.document(n)
 	}
 	name, ok := w.names[n]
@@ -104,6 +104,11 @@ func (w *writer) refer(n *node) any {
 		w.queue = append(w.queue, n)
 	}
 	return map[string]any{"$ref": "#/definitions/" + name}
+}
+
+// small says that n takes less to repeat than to refer to.
+func (n *node) small() bool {
+	return n.enum == nil && n.pattern == nil && n.ref == nil && len(n.required) < 10 && len(n.children()) == 0
 }
 
 func (w *writer) document(n *node) any {

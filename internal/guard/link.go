@@ -26,9 +26,15 @@ type link struct {
 
 // links are the names that references in a document may use. Addresses are compared, nothing is ever fetched.
 type links struct {
-	places  map[string]place    // by address: the document and the schemas in it with an $id
-	bases   map[string]*url.URL // the same by where they stand
-	anchors map[string]place    // by address and name, "address#name"
+	at       map[string]*resource // by the place in the document
+	resource map[string]*resource // by address
+}
+
+// resource is the document, or a schema in it that has an address of its own.
+type resource struct {
+	address *url.URL
+	top     place
+	anchors map[string]place // by name
 }
 
 // place is a value in the document, and the JSON pointer to it.
@@ -38,24 +44,32 @@ type place struct {
 }
 
 func newLinks(document any) links {
-	return links{places: map[string]place{"": {document, ""}}, bases: map[string]*url.URL{"": {}}, anchors: map[string]place{}}
+	l := links{at: map[string]*resource{}, resource: map[string]*resource{}}
+	l.add(&url.URL{}, place{document, ""})
+	return l
 }
 
-// base is the address against which references at a place are read.
-func (l *links) base(at string) *url.URL {
-	for {
-		if base := l.bases[at]; base != nil {
-			return base
+func (l *links) add(address *url.URL, top place) {
+	r := &resource{address: address, top: top, anchors: map[string]place{}}
+	l.at[top.at], l.resource[address.String()] = r, r
+}
+
+// around is the resource that a place is in.
+func (l *links) around(at string) *resource {
+	for len(l.at) > 1 {
+		if r := l.at[at]; r != nil {
+			return r
 		}
 		i := strings.LastIndexByte(at, '/')
 		if i < 0 {
-			return l.bases[""]
+			break
 		}
 		at = at[:i]
 	}
+	return l.at[""]
 }
 
-// addID gives a schema an address, or a name in the one around it where the $id is a fragment, as draft-07 has it.
+// addID gives a schema an address, or a name in the resource around it where the $id is a fragment, as draft-07 has it.
 func (l *links) addID(v any, at string, schema map[string]any) error {
 	if at == metaschemaID { // has it already
 		return nil
@@ -64,15 +78,14 @@ func (l *links) addID(v any, at string, schema map[string]any) error {
 	if name, ok := strings.CutPrefix(id, "#"); ok {
 		return l.addAnchor(name, at, schema)
 	}
-	address, err := l.base(at).Parse(strings.TrimSuffix(id, "#"))
+	address, err := l.around(at).address.Parse(strings.TrimSuffix(id, "#"))
 	if err != nil || id == "" || address.Fragment != "" {
 		return refuse(at+"/$id", "expected an address without fragment, got %s", describe(v))
 	}
-	if known, ok := l.places[address.String()]; ok && known.at != at || address.String() == metaschemaID {
+	if l.resource[address.String()] != nil || address.String() == metaschemaID {
 		return refuse(at+"/$id", "%q names two schemas; rename one of them", id)
 	}
-	l.places[address.String()] = place{schema, at}
-	l.bases[at] = address
+	l.add(address, place{schema, at})
 	return nil
 }
 
@@ -81,51 +94,59 @@ func (l *links) addAnchor(v any, at string, schema map[string]any) error {
 	if name == "" || strings.ContainsAny(name, "#/") {
 		return refuse(at, "a name of a schema is text without # and /, got %s", describe(v))
 	}
-	key := l.base(at).String() + "#" + name
-	if _, ok := l.anchors[key]; ok {
+	anchors := l.around(at).anchors
+	if _, ok := anchors[name]; ok {
 		return refuse(at, "%q names two schemas; rename one of them", name)
 	}
-	l.anchors[key] = place{schema, at}
+	anchors[name] = place{schema, at}
 	return nil
 }
 
 // resolve finds what a reference leads to.
-func (l *links) resolve(from link) (target any, at string, err error) {
-	address, err := l.base(from.at).Parse(from.ref)
-	if err != nil {
-		return nil, "", fmt.Errorf("%q is not a valid reference", from.ref)
+func (l *links) resolve(from link) (to place, err error) {
+	address, fragment, _ := strings.Cut(from.ref, "#")
+	if fragment, err = url.PathUnescape(fragment); err != nil {
+		return place{}, fmt.Errorf("%q is not a valid reference", from.ref)
 	}
-	fragment := address.Fragment
-	address.Fragment, address.RawFragment = "", ""
-	if address.String() == metaschemaID {
-		if err := l.addMetaschema(); err != nil {
-			return nil, "", err
+	in := l.around(from.at)
+	if address != "" {
+		full, err := in.address.Parse(address)
+		if err != nil {
+			return place{}, fmt.Errorf("%q is not a valid reference", from.ref)
+		}
+		if in, err = l.find(full.String()); err != nil {
+			return place{}, err
+		}
+		if in == nil {
+			return place{}, fmt.Errorf(`%q leads out of the schema; copy what it names into "definitions" and refer to "#/definitions/..."`, from.ref)
 		}
 	}
-	to, ok := l.places[address.String()]
-	if !ok {
-		return nil, "", fmt.Errorf(`%q leads out of the schema; copy what it names into "definitions" and refer to "#/definitions/..."`, from.ref)
-	}
-	if fragment != "" && fragment[0] != '/' {
-		to, ok = l.anchors[address.String()+"#"+fragment]
+	var ok bool
+	if fragment == "" || fragment[0] == '/' {
+		to, ok = in.top.point(fragment)
 	} else {
-		to, ok = to.point(fragment)
+		to, ok = in.anchors[fragment]
 	}
 	if !ok {
-		return nil, "", fmt.Errorf("%q names nothing in the schema", from.ref)
+		return place{}, fmt.Errorf("%q names nothing in the schema", from.ref)
 	}
-	return to.value, to.at, nil
+	return to, nil
 }
 
-// addMetaschema makes the schema of schemas a place, once somebody asks for it.
-func (l *links) addMetaschema() error {
-	document, err := metaschema()
-	if err != nil {
-		return err
+// find is the resource with an address, nil if the document has none. The schema of schemas is added when it is asked for.
+func (l *links) find(address string) (*resource, error) {
+	if address == metaschemaID && l.resource[address] == nil {
+		document, err := metaschema()
+		if err != nil {
+			return nil, err
+		}
+		full, err := url.Parse(address)
+		if err != nil {
+			return nil, err
+		}
+		l.add(full, place{document, metaschemaID})
 	}
-	l.places[metaschemaID] = place{document, metaschemaID}
-	l.bases[metaschemaID], err = url.Parse(metaschemaID)
-	return err
+	return l.resource[address], nil
 }
 
 // point follows a JSON pointer.

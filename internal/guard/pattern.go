@@ -50,7 +50,7 @@ func (r *reader) readPattern(v any, at string) (*pattern, error) {
 }
 
 func parsePattern(source string) (*syntax.Regexp, error) {
-	if len(source) > maxPattern/20 {
+	if len(source) > maxPattern/50 {
 		return nil, errors.New(tooLarge)
 	}
 	parsed, err := syntax.Parse(source, syntax.Perl)

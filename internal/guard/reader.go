@@ -103,11 +103,11 @@ func (r *reader) follow() error {
 	for len(r.pending) > 0 {
 		l := r.pending[0]
 		r.pending = r.pending[1:]
-		target, at, err := r.links.resolve(l)
+		to, err := r.links.resolve(l)
 		if err != nil {
 			return refuse(l.at, "%v", err)
 		}
-		if l.from.ref, err = r.node(target, at); err != nil {
+		if l.from.ref, err = r.node(to.value, to.at); err != nil {
 			return err
 		}
 	}
@@ -414,6 +414,11 @@ func refuse(at, format string, args ...any) error {
 	return &Problem{Path: path, Reason: fmt.Sprintf(format, args...)}
 }
 
-func unescape(token string) string { return strings.NewReplacer("~1", "/", "~0", "~").Replace(token) }
+var (
+	unescaper = strings.NewReplacer("~1", "/", "~0", "~")
+	escaper   = strings.NewReplacer("~", "~0", "/", "~1")
+)
 
-func escape(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
+func unescape(token string) string { return unescaper.Replace(token) }
+
+func escape(key string) string { return escaper.Replace(key) }

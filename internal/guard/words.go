@@ -129,7 +129,7 @@ func (n *node) find(keys []string) *node {
 			return child.find(keys[1:])
 		}
 	}
-	free := budget(maxChecked)
+	free := budget{steps: maxChecked}
 	for _, child := range n.keyNodes(keys[0], &free) {
 		return child.find(keys[1:])
 	}
@@ -215,19 +215,13 @@ func list(values []any) string {
 func nearestOf(allowed []any, v any) string {
 	switch v := v.(type) {
 	case string:
-		var texts []string
-		for _, each := range allowed {
-			if s, ok := each.(string); ok {
-				texts = append(texts, s)
-			}
-		}
-		if guess := closest(v, texts); guess != "" {
+		if guess := closest(v, texts(allowed)); guess != "" {
 			return fmt.Sprintf("; did you mean %q?", guess)
 		}
 	case json.Number:
 		best, least := "", math.Inf(1)
 		f, _ := v.Float64()
-		for _, each := range allowed {
+		for _, each := range allowed[:min(len(allowed), 500)] {
 			if n, ok := each.(json.Number); ok {
 				if g, _ := n.Float64(); math.Abs(g-f) < least {
 					best, least = string(n), math.Abs(g-f)
@@ -241,12 +235,23 @@ func nearestOf(allowed []any, v any) string {
 	return ""
 }
 
+// texts are the strings among values, as far as it does not take long to compare with all of them.
+func texts(values []any) []string {
+	var list []string
+	for _, v := range values[:min(len(values), 500)] {
+		if s, ok := v.(string); ok {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
 // closest is the name within a third of the letters of what was written, "" if none is.
 func closest(s string, names []string) string {
 	best, least := "", len(s)/3+1
 	for _, name := range names {
-		if len(name) > 100 || len(s) > 100 {
-			continue
+		if len(name) > 100 || len(s) > 100 || len(name) >= len(s)+least || len(s) >= len(name)+least {
+			continue // too long to compare, or to be close
 		}
 		if d := distance(strings.ToLower(s), strings.ToLower(name)); d < least {
 			best, least = name, d
