@@ -29,7 +29,7 @@ type suiteGroup struct {
 }
 
 // readSuite finds the suite for draft-07 in the module of the library, which ships it. What fetches documents is left out.
-func readSuite(t *testing.T) []suiteGroup {
+func readSuite(t testing.TB) []suiteGroup {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/xeipuuv/gojsonschema").Output()
 	dir := filepath.Join(strings.TrimSpace(string(out)), "testdata", "draft7")
@@ -202,7 +202,7 @@ func compareManual(t *testing.T, table string) {
 		return
 	}
 	if !*update {
-		t.Fatalf("%s is not what was measured; go test -run TestSuite -update ./internal/guard writes:\n%s", file, table)
+		t.Fatalf("%s is not what was measured; go test ./internal/guard -run TestSuite -update writes:\n%s", file, table)
 	}
 	if err := os.WriteFile(file, []byte(before+begin+table+end+after), 0o644); err != nil {
 		t.Fatal(err)
