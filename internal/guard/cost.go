@@ -26,7 +26,7 @@ func (c *counter) walk(n *node, v any) {
 		// A regular expression reads each character once per instruction.
 		c.steps += len(v) / 1024
 		if n.pattern != nil {
-			c.steps += len(v) * n.pattern.size / 1024
+			c.steps += n.pattern.steps(v, 1024)
 		}
 	case []any:
 		c.list(n, v)

@@ -161,7 +161,7 @@ func (r *reporter) inside(n *node, v any, path string) {
 func (r *reporter) wrongKeys(n *node, m map[string]any) []string {
 	var wrong []string
 	for key, v := range m {
-		i, _ := slices.BinarySearch(wrong, key)
+		i, _ := slices.BinarySearchFunc(wrong, key, comparePaths)
 		if i == MaxProblems || !slices.ContainsFunc(n.keyNodes(key, &r.checked), func(child *node) bool { return !child.takes(v, &r.checked) }) {
 			continue
 		}
@@ -196,7 +196,7 @@ func (j judge) problems(root *node, v any) (problems []*Problem) {
 			problems = append(problems, p)
 		}
 	}
-	sortProblems(problems)
+	slices.SortFunc(problems, func(a, b *Problem) int { return cmp.Compare(a.Path, b.Path) })
 	vague = slices.DeleteFunc(vague, func(p *Problem) bool { return anyAt(problems, p.Path) })
 	return append(problems, vague...)
 }

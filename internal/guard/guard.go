@@ -121,13 +121,28 @@ func (s *Schema) Empty() bool {
 }
 
 func sorted(problems []*Problem) []*Problem {
-	sortProblems(problems)
+	slices.SortFunc(problems, func(a, b *Problem) int {
+		return cmp.Or(comparePaths(a.Path, b.Path), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Reason, b.Reason))
+	})
 	problems = slices.CompactFunc(problems, func(a, b *Problem) bool { return *a == *b })
 	return problems[:min(len(problems), MaxProblems)]
 }
 
-func sortProblems(problems []*Problem) {
-	slices.SortFunc(problems, func(a, b *Problem) int {
-		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Reason, b.Reason))
-	})
+// comparePaths compares numbers in paths as numbers: item 2 comes before item 10.
+func comparePaths(a, b string) int {
+	for a != "" && b != "" {
+		i, j := leadingDigits(a), leadingDigits(b)
+		if i == 0 || j == 0 {
+			if a[0] != b[0] {
+				return cmp.Compare(a[0], b[0])
+			}
+			a, b = a[1:], b[1:]
+			continue
+		}
+		if c := cmp.Or(cmp.Compare(i, j), cmp.Compare(a[:i], b[:j])); c != 0 {
+			return c
+		}
+		a, b = a[i:], b[j:]
+	}
+	return cmp.Compare(a, b)
 }

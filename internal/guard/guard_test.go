@@ -192,6 +192,9 @@ func TestProblemsAreSortedAndBounded(t *testing.T) {
 	if n := strings.Count(first, "\n") + 1; n != MaxProblems {
 		t.Errorf("got %d problems, want %d", n, MaxProblems)
 	}
+	if !strings.HasPrefix(first, "0: ") || !strings.Contains(first, "\n9: ") || strings.Contains(first, "\n50: ") {
+		t.Errorf("these are not the first %d:\n%s", MaxProblems, first)
+	}
 	for range 10 {
 		if again := text(s.Validate(any(keys(200)))); again != first {
 			t.Fatalf("the problems changed:\n%s\n%s", first, again)

@@ -20,8 +20,13 @@ type pattern struct {
 
 // matches spends what matching costs: each character is read once per instruction, at the worst.
 func (p *pattern) matches(s string, b *budget) bool {
-	b.spend(len(s) * p.size / 32)
+	b.spend(p.steps(s, 32))
 	return !b.spent() && p.expr.MatchString(s)
+}
+
+// steps is what reading s costs, where a step is so many characters and instructions.
+func (p *pattern) steps(s string, step int64) int {
+	return int(min(int64(len(s))*int64(p.size)/step, 2*maxChecked))
 }
 
 func (r *reader) readPattern(v any, at string) (*pattern, error) {
@@ -66,14 +71,15 @@ func withoutPrefix(err error) string {
 	return strings.TrimPrefix(err.Error(), "error parsing regexp: ")
 }
 
-// weighPattern counts the instructions that an expression becomes, with their ranges of characters.
+// weighPattern counts the instructions that an expression becomes, with their ranges of characters. Repeats multiply; it
+// stops counting where it is too much anyway.
 func weighPattern(re *syntax.Regexp) int {
 	weight := 1 + len(re.Rune)
 	for _, sub := range re.Sub {
-		weight += weighPattern(sub)
+		weight = min(weight+weighPattern(sub), 2*maxPattern)
 	}
 	if re.Op == syntax.OpRepeat {
 		weight *= max(re.Min, re.Max, 1)
 	}
-	return min(weight, 2*maxPattern) // repeats multiply
+	return weight
 }

@@ -192,7 +192,11 @@ func nearest(name string, known []string) string {
 
 // notListed names the allowed values and the nearest of them.
 func notListed(allowed []any, v any) string {
-	return "expected one of " + list(allowed) + "; got " + describe(v) + nearestOf(allowed, v)
+	expected := "expected one of "
+	if len(allowed) == 1 {
+		expected = "expected "
+	}
+	return expected + list(allowed) + "; got " + describe(v) + nearestOf(allowed, v)
 }
 
 // list writes values one after the other, as many as fit into a message.
