@@ -18,11 +18,12 @@ func (s *Schema) explain(v any) []*Problem {
 	if err != nil {
 		return []*Problem{{Reason: err.Error()}}
 	}
-	r := reporter{judges: map[*node]judge{s.root: library}, size: library.size, checked: budget{steps: maxChecked}, asked: maxAsked}
-	r.report(s.root, v, "")
-	if r.problems == nil {
+	root := s.root.target()
+	r := reporter{judges: map[*node]judge{root: library}, size: library.size, checked: budget{steps: maxChecked}, asked: maxAsked}
+	r.report(root, v, "")
+	if r.problems == nil { // not found again in time
 		b := budget{steps: maxChecked}
-		r.add("", reason(s.root.broken(v, &b), "", v))
+		r.here(root, root.broken(v, &b), v, "")
 	}
 	return sorted(r.problems)
 }
@@ -43,24 +44,21 @@ func (r *reporter) add(path, reason string) {
 
 func (r *reporter) full() bool { return len(r.problems) >= MaxProblems || r.checked.spent() }
 
+// report adds what is wrong with v by a node that v does not fit.
 func (r *reporter) report(n *node, v any, path string) {
-	for n.ref != nil {
-		n = n.ref
-	}
+	n = n.target()
 	steps := n.cost(v, r.asked)
-	r.checked.spend(min(steps, r.asked))
-	if steps <= r.asked {
+	if r.checked.spend(min(steps, r.asked)); steps <= r.asked {
 		r.asked -= steps
 		if r.ask(n, v, path) {
 			return
 		}
 	}
-	before := len(r.problems)
-	rule := n.brokenHere(v, &r.checked)
-	if rule != "" {
+	if rule := n.brokenHere(v, &r.checked); rule != "" {
 		r.here(n, rule, v, path)
 		return
 	}
+	before := len(r.problems)
 	for _, other := range n.allOf {
 		if !r.full() && !other.takes(v, &r.checked) {
 			r.report(other, v, path)
@@ -79,9 +77,10 @@ func (r *reporter) report(n *node, v any, path string) {
 func (r *reporter) ask(n *node, v any, path string) bool {
 	j, ok := r.judges[n]
 	if !ok {
-		if r.asked -= r.size; r.asked < 0 {
+		if r.asked < r.size {
 			return false
 		}
+		r.asked -= r.size
 		var err error
 		if j, err = newJudge(n); err != nil {
 			r.add(path, err.Error())

@@ -24,7 +24,11 @@ const (
 func refusedCheaply(t *testing.T, words string, refuse func() []*Problem) {
 	t.Helper()
 	took, memory := time.Duration(math.MaxInt64), uint64(math.MaxUint64)
-	for range 3 {
+	tries := 3
+	if raceEnabled {
+		tries = 1
+	}
+	for range tries {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		start := spent()
@@ -211,7 +215,7 @@ func TestHostileValues(t *testing.T) {
 		{"100,000 deep, under a recursive schema", `{"items":{"$ref":"#"},"type":"array"}`, tooDeep, "nested deeper"},
 		{"inside itself", `{"items":{"$ref":"#"}}`, around, "nested deeper"},
 		{"1 MiB of text", `{"type":"integer"}`, strings.Repeat("x", 1<<20), "the limit is 524288"},
-		{"1,000,000 keys", `{"additionalProperties":{"type":"string"}}`, func() any { return keys(1_000_000) }, "the limit is 524288"},
+		{"200,000 keys", `{"additionalProperties":{"type":"string"}}`, func() any { return keys(200_000) }, "the limit is 524288"},
 		{"wrong Go type", `{"type":"string"}`, 3, "not a plain JSON value"},
 		{"98,000 wrong items", `{"items":{"type":"string"}}`, list("1", 98_000), `[0]: expected text, got the number 1; write "1" in quotes`},
 		{"200,000 wrong items", `{"items":{"type":"string"}}`, list("1", 200_000), "[0]: expected text"},

@@ -74,6 +74,14 @@ func (t typeSet) names() []string {
 	return names
 }
 
+// target is where the references of n end.
+func (n *node) target() *node {
+	for n.ref != nil {
+		n = n.ref
+	}
+	return n
+}
+
 // inPlace lists the nodes that judge the same value as n does.
 func (n *node) inPlace() []*node {
 	var list []*node
