@@ -55,7 +55,7 @@ func (c *counter) list(n *node, list []any) {
 func (c *counter) object(n *node, m map[string]any) {
 	c.steps += len(m) * len(n.properties) / 64 // the library looks each key up in a list
 	for _, p := range n.patterns {
-		c.steps += len(m) * (1 + p.weight/64) // and compiles each pattern for each key
+		c.steps += len(m) * (1 + p.weight/256) // and compiles each pattern for each key
 	}
 	for key, v := range m {
 		if c.steps > c.limit {

@@ -36,7 +36,7 @@ type filler struct {
 
 func (f *filler) value(n *node) (any, bool) {
 	if n.isValue {
-		f.budget.spend(16 * weigh(n.value))
+		f.budget.spend(4 * weigh(n.value))
 		return clone(n.value), true
 	}
 	f.budget.spend(1)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 )
@@ -110,6 +111,8 @@ func TestCompileTakes(t *testing.T) {
 		`{"default":{"$ref":"x","id":3},"examples":[{"$ref":"http://x"}]}`,
 		`{"properties":{"next":{"$ref":"#"}}}`,
 		`{"minimum":1,"exclusiveMinimum":true}`,
+		`{"pattern":"^[\\pL\\pN]{1,50}$","properties":{"a":{"pattern":"^([a-z0-9]{1,63}\\.){1,10}[a-z]{2,63}$"}}}`,
+		`{"properties":` + object(1_000, `{"default":[1,2,3,4,5,6,7,8,9]}`) + `}`,
 		`{"enum":[1,1.0,1e0]}`,
 		`{"definitions":{"enum":{"$ref":"#/definitions/const"},"const":{"type":"null"}},"items":[{"$ref":"#/definitions/enum"}]}`,
 		`{"dependencies":{"a":[],"b":["a"],"c":{"minProperties":2}}}`,
@@ -129,19 +132,20 @@ func keys(n int) map[string]any {
 	return m
 }
 
+const orderSchema = `{
+	"type": "object", "required": ["region"], "additionalProperties": false,
+	"properties": {
+		"region": {"enum": ["europe", "america"]},
+		"limit": {"type": "integer", "minimum": 1, "maximum": 10},
+		"name": {"type": "string", "pattern": "^[a-z]+$", "maxLength": 5},
+		"at": {"type": "string", "format": "date-time"},
+		"customer": {"properties": {"address": {"items": {"properties": {"zip": {"type": "string"}}}}}},
+		"size": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+		"even": {"multipleOf": 2}, "one": {"oneOf": [{"type": "integer"}, {"type": "number"}]},
+		"nested": {"required": ["n"], "properties": {"n": {"type": "integer"}}}
+	}}`
+
 func TestProblems(t *testing.T) {
-	const schema = `{
-		"type": "object", "required": ["region"], "additionalProperties": false,
-		"properties": {
-			"region": {"enum": ["europe", "america"]},
-			"limit": {"type": "integer", "minimum": 1, "maximum": 10},
-			"name": {"type": "string", "pattern": "^[a-z]+$", "maxLength": 5},
-			"at": {"type": "string", "format": "date-time"},
-			"customer": {"properties": {"address": {"items": {"properties": {"zip": {"type": "string"}}}}}},
-			"size": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-			"even": {"multipleOf": 2}, "one": {"oneOf": [{"type": "integer"}, {"type": "number"}]},
-			"nested": {"required": ["n"], "properties": {"n": {"type": "integer"}}}
-		}}`
 	tests := []struct{ value, want string }{
 		{`{}`, `region: is required and missing; add one of "europe", "america"`},
 		{`{"region":"eurape"}`, `region: expected one of "europe", "america"; got the text "eurape"; did you mean "europe"?`},
@@ -160,7 +164,7 @@ func TestProblems(t *testing.T) {
 		{`{"region":"europe","even":3}`, "even: expected a multiple of 2, got the number 3; the nearest are 2 and 4"},
 		{`{"region":"europe","size":null,"limit":1e1,"name":"abc","at":"2026-03-05T14:00:00.5+01:00"}`, ""},
 	}
-	s, err := Compile([]byte(schema))
+	s, err := Compile([]byte(orderSchema))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +185,34 @@ func text(problems []*Problem) string {
 		lines = append(lines, p.Error())
 	}
 	return strings.Join(lines, "\n")
+}
+
+// TestManualQuotesProblems holds the manual to the words of refusals that it shows.
+func TestManualQuotesProblems(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/parameters.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Compile([]byte(orderSchema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(strings.ReplaceAll(string(manual), "\r\n", "\n"), "| sent | refusal |\n|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := strings.Split(table, "\n")
+	if len(rows) < 5 {
+		t.Fatalf("the manual has no table of refusals: %q", table)
+	}
+	for _, row := range rows {
+		cells := strings.Split(strings.Trim(row, "|` "), "` | `")
+		v, err := Parse([]byte(cells[0]), ValueLimits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := text(s.Validate(v)); !strings.Contains(got+"\n", cells[1]+"\n") {
+			t.Errorf("%s:\n got %s\nwant %s", cells[0], got, cells[1])
+		}
+	}
 }
 
 func TestProblemsAreSortedAndBounded(t *testing.T) {

@@ -112,6 +112,7 @@ func TestHostileSchemas(t *testing.T) {
 		{"regular expression of large classes", `{"pattern":"` + strings.Repeat(`[\\pL\\pN]{1,50}`, 600) + `"}`, "too large"},
 		{"regular expression that repeats repeats", `{"pattern":"((a{100}){100}){100}"}`, "RE2"},
 		{"many regular expressions", `{"allOf":[` + repeat(`{"pattern":"\\pL{999}"}`, 900) + `]}`, "too large"},
+		{"many long regular expressions", `{"properties":` + object(60, `{"pattern":"`+strings.Repeat("a", 3_900)+`"}`) + `}`, "too large"},
 		{"regular expression with look-ahead", `{"pattern":"(?=a)b"}`, "RE2"},
 		{"regular expression with a back-reference", `{"pattern":"(a)\\1"}`, "RE2"},
 		{"invalid regular expression of properties", `{"patternProperties":{"(":{}}}`, "RE2"},

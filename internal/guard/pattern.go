@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// maxPattern bounds all regular expressions of a schema together, by weight.
+// maxPattern bounds all regular expressions of a schema together, by weight: some 12,000 instructions.
 const maxPattern = 200_000
 
 // pattern is a regular expression and what it costs: size is what matching costs per character, weight what compiling
@@ -71,10 +71,14 @@ func withoutPrefix(err error) string {
 	return strings.TrimPrefix(err.Error(), "error parsing regexp: ")
 }
 
-// weighPattern counts the instructions that an expression becomes, with their ranges of characters. Repeats multiply; it
-// stops counting where it is too much anyway.
+// weighPattern counts what an expression becomes: instructions, and the ranges of their characters, which cost less.
+// Repeats multiply; it stops counting where it is too much anyway.
 func weighPattern(re *syntax.Regexp) int {
-	weight := 1 + len(re.Rune)
+	const instruction = 16
+	weight := instruction + len(re.Rune)
+	if re.Op == syntax.OpLiteral {
+		weight = instruction * (1 + len(re.Rune))
+	}
 	for _, sub := range re.Sub {
 		weight = min(weight+weighPattern(sub), 2*maxPattern)
 	}

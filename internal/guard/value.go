@@ -266,23 +266,33 @@ func measure(v any, depth int, size *int) *Problem {
 			return &Problem{Reason: tooDeep(MaxDepth)}
 		}
 		*size += 2
-		for key, item := range v {
-			if *size > MaxValue {
-				return nil
-			}
-			n, ok := stringSize(key)
-			if !ok {
-				return &Problem{Reason: fmt.Sprintf("the key %q is not valid UTF-8", key)}
-			}
-			*size += n + 2
-			if problem := measure(item, depth, size); problem != nil {
-				return under(Join("", key), problem)
-			}
-		}
+		return measureKeys(v, depth, size)
 	default:
 		return &Problem{Reason: fmt.Sprintf("%T is not a plain JSON value", v)}
 	}
 	return nil
+}
+
+// measureKeys returns the problem of the first key that has one, whatever the order of the map.
+func measureKeys(m map[string]any, depth int, size *int) (first *Problem) {
+	for key, item := range m {
+		if *size > MaxValue {
+			break
+		}
+		n, ok := stringSize(key)
+		*size += n + 2
+		problem := measure(item, depth, size)
+		switch {
+		case !ok:
+			problem = &Problem{Reason: fmt.Sprintf("the key %q is not valid UTF-8", cut(key, 60))}
+		case problem != nil:
+			problem = under(Join("", key), problem)
+		}
+		if problem != nil && (first == nil || comparePaths(problem.Path, first.Path) < 0) {
+			first = problem
+		}
+	}
+	return first
 }
 
 // stringSize is the length of a string in JSON; not ok if it is not UTF-8.
