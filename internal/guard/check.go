@@ -2,76 +2,79 @@ package guard
 
 import (
 	"encoding/json"
-	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// plain says that check understands every rule of n, so that its yes is the library's yes.
-func (n *node) plain() bool {
-	_, multiple := n.numbers["multipleOf"]
-	return !multiple && !n.unique && n.patterns == nil && n.names == nil && n.deps == nil && n.depKeys == nil &&
-		n.tuple == nil && n.more == nil && n.contains == nil && n.oneOf == nil && n.not == nil && n.cond == nil &&
-		n.then == nil && n.or == nil
+// budget is how many steps a walk may still take, each some tens of nanoseconds, and how deep into the value it is.
+type budget struct{ steps, depth int }
+
+func (b *budget) spend(steps int) { b.steps -= steps }
+
+func (b *budget) spent() bool { return b.steps <= 0 }
+
+// enter is false where a value is nested deeper than any may be. It bounds the stack: a Go value may contain itself.
+func (b *budget) enter() bool {
+	if b.depth++; b.depth > MaxDepth {
+		b.steps = 0
+	}
+	return !b.spent()
 }
 
-// budget bounds how long check may take; what is too much for it goes the slow way, which measures first.
-type budget int
+func (b *budget) leave() { b.depth-- }
 
-// A step is some tens of nanoseconds.
-const directBudget budget = 2_000_000
+// outOfBudget is what broken returns once the budget is spent; whoever gave the budget asks it before the answer counts.
+const outOfBudget = "budget"
 
-func (b *budget) spend(steps int) bool {
-	*b -= budget(steps)
-	return *b > 0
+// broken is the keyword of the first rule that v breaks, "" if v fits. It looks at no more of the value than the schema
+// describes, at what is cheap before what is dear, and allocates nothing for ordinary values.
+func (n *node) broken(v any, b *budget) string {
+	if b.spend(1); b.spent() {
+		return outOfBudget
+	}
+	switch {
+	case n.ref != nil:
+		return n.ref.broken(v, b)
+	case n.verdict != nil && *n.verdict:
+		return ""
+	case n.verdict != nil:
+		return "false"
+	}
+	rule := n.brokenHere(v, b)
+	if rule == "" {
+		rule = n.brokenInPlace(v, b)
+	}
+	if rule == "" {
+		rule = n.brokenInside(v, b)
+	}
+	return rule
 }
 
-// check is the fast way to say yes: true means that v fits. False means only that the library has to be asked. It walks
-// no more of the value than the schema describes and allocates nothing for ordinary values.
-func (n *node) check(v any, b *budget) bool {
-	if !b.spend(1) {
-		return false
-	}
-	if n.verdict != nil {
-		return *n.verdict
-	}
-	if n.ref != nil {
-		return n.ref.check(v, b)
-	}
-	if n.types != 0 && !n.types.has(v) || n.enum != nil && !n.listed(v) {
-		return false
-	}
-	for _, other := range n.allOf {
-		if !other.check(v, b) {
-			return false
-		}
-	}
-	if n.anyOf != nil && !anyFits(n.anyOf, v, b) {
-		return false
+func (n *node) takes(v any, b *budget) bool { return n.broken(v, b) == "" }
+
+// fits says that v fits and that it did not take too long to find out.
+func (n *node) fits(v any, b *budget) bool { return n.takes(v, b) && !b.spent() }
+
+// brokenHere judges by the rules that need no other schema.
+func (n *node) brokenHere(v any, b *budget) string {
+	switch {
+	case n.types != 0 && !n.types.has(v):
+		return "type"
+	case n.enum != nil && !n.listed(v, b):
+		return "enum"
 	}
 	switch v := v.(type) {
 	case string:
-		return n.checkString(v, b)
+		return n.brokenString(v, b)
 	case json.Number:
-		return n.checkNumber(v)
+		return n.brokenNumber(v, b)
 	case []any:
-		return n.checkArray(v, b)
+		return n.brokenList(v, b)
 	case map[string]any:
-		return n.checkObject(v, b)
+		return n.brokenObject(v)
 	}
-	return true
-}
-
-func anyFits(nodes []*node, v any, b *budget) bool {
-	for _, n := range nodes {
-		if n.check(v, b) {
-			return true
-		}
-	}
-	return false
+	return ""
 }
 
 func (t typeSet) has(v any) bool {
@@ -92,210 +95,245 @@ func (t typeSet) has(v any) bool {
 	return false
 }
 
-// listed says that a scalar is in the enum; arrays and objects are left to the library.
-func (n *node) listed(v any) bool {
+func (n *node) listed(v any, b *budget) bool {
+	b.spend(len(n.enum) / 8)
 	for _, allowed := range n.enum {
-		switch v := v.(type) {
-		case nil, bool, string:
-			if allowed == v {
-				return true
-			}
-		case json.Number:
-			if other, ok := allowed.(json.Number); ok && sameNumber(string(v), string(other)) {
-				return true
-			}
+		if same(v, allowed, b) {
+			return true
 		}
 	}
 	return false
 }
 
-func (n *node) checkString(s string, b *budget) bool {
+func (n *node) brokenString(s string, b *budget) string {
 	if n.counts != nil {
-		length := utf8.RuneCountInString(s)
-		if !n.within(length, "minLength", "maxLength") {
-			return false
+		b.spend(len(s) / 64)
+		if rule := n.brokenCount(utf8.RuneCountInString(s), "minLength", "maxLength"); rule != "" {
+			return rule
 		}
 	}
-	if n.pattern != nil && !(b.spend(len(s)*n.pattern.size/32) && n.pattern.expr.MatchString(s)) {
-		return false
+	if n.pattern != nil && !n.pattern.matches(s, b) {
+		return "pattern"
 	}
-	return n.format == "" || formatFits(n.format, s)
+	if n.format != "" {
+		b.spend(len(s) / 4)
+		if !matches(n.format, s) {
+			return "format"
+		}
+	}
+	return ""
 }
 
-// formatFits leaves formats that nobody checks alone.
-func formatFits(format string, v any) bool {
-	_, known := formats[format]
-	return !known || matches(format, v)
-}
-
-func (n *node) checkNumber(v json.Number) bool {
+func (n *node) brokenNumber(v json.Number, b *budget) string {
 	for keyword, bound := range n.numbers {
-		sign, ok := compareNumbers(string(v), string(bound))
-		if !ok {
-			return false
+		if keyword == "multipleOf" {
+			if !isMultiple(string(v), string(bound), b) {
+				return keyword
+			}
+			continue
 		}
+		sign, ok := compareNumbers(string(v), string(bound), b)
 		switch keyword {
 		case "minimum":
-			ok = sign >= 0
+			ok = ok && sign >= 0
 		case "maximum":
-			ok = sign <= 0
+			ok = ok && sign <= 0
 		case "exclusiveMinimum":
-			ok = sign > 0
+			ok = ok && sign > 0
 		case "exclusiveMaximum":
-			ok = sign < 0
+			ok = ok && sign < 0
 		}
 		if !ok {
-			return false
+			return keyword
 		}
 	}
-	return n.format == "" || formatFits(n.format, v)
-}
-
-func (n *node) checkArray(list []any, b *budget) bool {
-	if n.counts != nil && !n.within(len(list), "minItems", "maxItems") {
-		return false
-	}
-	if n.items != nil {
-		for _, item := range list {
-			if !n.items.check(item, b) {
-				return false
-			}
+	if n.format != "" {
+		if strings.ContainsAny(string(v), ".eE") {
+			b.spend(fraction)
+		}
+		if !matches(n.format, v) {
+			return "format"
 		}
 	}
-	return true
+	return ""
 }
 
-func (n *node) checkObject(m map[string]any, b *budget) bool {
-	if n.counts != nil && !n.within(len(m), "minProperties", "maxProperties") {
-		return false
+func (n *node) brokenList(list []any, b *budget) string {
+	if n.counts != nil {
+		if rule := n.brokenCount(len(list), "minItems", "maxItems"); rule != "" {
+			return rule
+		}
+	}
+	if n.unique && !distinct(list, b) {
+		return "uniqueItems"
+	}
+	return ""
+}
+
+func (n *node) brokenObject(m map[string]any) string {
+	if n.counts != nil {
+		if rule := n.brokenCount(len(m), "minProperties", "maxProperties"); rule != "" {
+			return rule
+		}
 	}
 	for _, name := range n.required {
 		if _, ok := m[name]; !ok {
-			return false
+			return "required"
 		}
 	}
-	if n.properties == nil && n.additional == nil {
-		return true
-	}
-	for key, v := range m {
-		child := n.properties[key]
-		if child == nil {
-			child = n.additional
+	for key, names := range n.depKeys {
+		if _, ok := m[key]; !ok {
+			continue
 		}
-		if child != nil && !child.check(v, b) {
-			return false
+		for _, name := range names {
+			if _, ok := m[name]; !ok {
+				return "dependencies"
+			}
 		}
 	}
-	return true
+	return ""
 }
 
-func (n *node) within(count int, least, most string) bool {
+func (n *node) brokenCount(count int, least, most string) string {
 	if bound, ok := n.counts[least]; ok && count < bound {
-		return false
+		return least
 	}
-	bound, ok := n.counts[most]
-	return !ok || count <= bound
+	if bound, ok := n.counts[most]; ok && count > bound {
+		return most
+	}
+	return ""
 }
 
-// checkSizes refuses what the library would take too long over, before it starts: lists longer than their maxItems, of
-// which it checks each item first, and work that multiplies.
-func (n *node) checkSizes(v any) *Problem {
-	w := worker{}
-	w.walk(n, v, "")
-	if w.problem == nil && w.steps > maxWork {
-		return &Problem{Reason: fmt.Sprintf("checking this value against its schema takes more than %d steps; send less, or simplify the schema", maxWork)}
+// brokenInPlace judges by the schemas that look at the same value.
+func (n *node) brokenInPlace(v any, b *budget) string {
+	for _, other := range n.allOf {
+		if !other.takes(v, b) {
+			return "allOf"
+		}
 	}
-	return w.problem
+	if n.anyOf != nil && !slices.ContainsFunc(n.anyOf, func(other *node) bool { return other.takes(v, b) }) {
+		return "anyOf"
+	}
+	if n.oneOf != nil && n.countFits(v, b) != 1 {
+		return "oneOf"
+	}
+	if n.not != nil && n.not.takes(v, b) {
+		return "not"
+	}
+	if n.cond != nil {
+		branch, keyword := n.or, "else"
+		if n.cond.takes(v, b) {
+			branch, keyword = n.then, "then"
+		}
+		if branch != nil && !branch.takes(v, b) {
+			return keyword
+		}
+	}
+	if m, ok := v.(map[string]any); ok {
+		for key, other := range n.deps {
+			if _, ok := m[key]; ok && !other.takes(v, b) {
+				return "dependencies"
+			}
+		}
+	}
+	return ""
 }
 
-// worker walks a value along a schema as the library would, and counts.
-type worker struct {
-	steps   int
-	problem *Problem
+func (n *node) countFits(v any, b *budget) int {
+	count := 0
+	for _, other := range n.oneOf {
+		if other.takes(v, b) {
+			count++
+		}
+	}
+	return count
 }
 
-func (w *worker) walk(n *node, v any, path string) {
-	w.steps++
-	if w.steps > maxWork || w.problem != nil {
-		return
-	}
-	if n.enum != nil || n.unique {
-		w.steps += weigh(v) / 8
-	}
-	for _, other := range n.inPlace() {
-		w.walk(other, v, path)
-	}
+// brokenInside judges items and properties.
+func (n *node) brokenInside(v any, b *budget) (rule string) {
 	switch v := v.(type) {
-	case string:
-		// A regular expression reads each character once per instruction.
-		if n.pattern != nil {
-			w.steps += len(v) * n.pattern.size / 1024
-		}
 	case []any:
-		w.array(n, v, path)
+		if rule = outOfBudget; b.enter() {
+			rule = n.brokenItems(v, b)
+		}
+		b.leave()
 	case map[string]any:
-		w.object(n, v, path)
+		if rule = outOfBudget; b.enter() {
+			rule = n.brokenProperties(v, b)
+		}
+		b.leave()
 	}
+	return rule
 }
 
-func (w *worker) array(n *node, list []any, path string) {
-	if most, ok := n.counts["maxItems"]; ok && len(list) > most && len(list) > MaxProblems {
-		w.problem = &Problem{Path: path, Reason: tooMany(most, len(list))}
-		return
-	}
-	for i, item := range list {
-		for _, child := range n.itemNodes(i) {
-			w.walk(child, item, path+index(i))
-		}
-		if w.steps > maxWork || w.problem != nil {
-			return
+func (n *node) brokenItems(list []any, b *budget) string {
+	if n.items != nil || n.tuple != nil {
+		for i, item := range list {
+			if b.spent() {
+				return outOfBudget
+			}
+			if child := n.itemNode(i); child != nil && !child.takes(item, b) {
+				return "items"
+			}
 		}
 	}
+	if n.contains != nil && !slices.ContainsFunc(list, func(item any) bool { return n.contains.takes(item, b) }) {
+		return "contains"
+	}
+	return ""
 }
 
-// itemNodes lists the nodes that judge item i.
-func (n *node) itemNodes(i int) []*node {
-	var list []*node
+// itemNode is the node that judges item i, nil if none does.
+func (n *node) itemNode(i int) *node {
 	switch {
 	case n.items != nil:
-		list = append(list, n.items)
+		return n.items
 	case i < len(n.tuple):
-		list = append(list, n.tuple[i])
-	case n.more != nil && n.tuple != nil:
-		list = append(list, n.more)
+		return n.tuple[i]
+	case n.tuple != nil:
+		return n.more
 	}
-	if n.contains != nil {
-		list = append(list, n.contains)
-	}
-	return list
+	return nil
 }
 
-func (w *worker) object(n *node, m map[string]any, path string) {
-	w.steps += len(m) * len(n.properties) / 64 // the library looks each key up in a list
-	for _, p := range n.patterns {
-		w.steps += len(m) * (1 + p.weight/64) // and compiles each pattern for each key
+func (n *node) brokenProperties(m map[string]any, b *budget) string {
+	if n.properties == nil && n.additional == nil && n.patterns == nil && n.names == nil {
+		return ""
 	}
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		for _, child := range n.keyNodes(key) {
-			w.walk(child, m[key], Join(path, key))
+	for key, v := range m {
+		if b.spend(1); b.spent() {
+			return outOfBudget
 		}
-		if n.names != nil {
-			w.walk(n.names, key, path)
+		if n.names != nil && !n.names.takes(key, b) {
+			return "propertyNames"
 		}
-		if w.steps > maxWork || w.problem != nil {
-			return
+		if n.patterns == nil {
+			child := n.properties[key]
+			if child == nil {
+				child = n.additional
+			}
+			if child != nil && !child.takes(v, b) {
+				return "properties"
+			}
+			continue
+		}
+		for _, child := range n.keyNodes(key, b) {
+			if !child.takes(v, b) {
+				return "properties"
+			}
 		}
 	}
+	return ""
 }
 
 // keyNodes lists the nodes that judge the value of a key.
-func (n *node) keyNodes(key string) []*node {
+func (n *node) keyNodes(key string, b *budget) []*node {
 	var list []*node
 	if child := n.properties[key]; child != nil {
 		list = append(list, child)
 	}
 	for _, p := range n.patterns {
-		if p.expr.MatchString(key) {
+		if p.matches(key, b) {
 			list = append(list, p.node)
 		}
 	}
@@ -303,152 +341,4 @@ func (n *node) keyNodes(key string) []*node {
 		list = append(list, n.additional)
 	}
 	return list
-}
-
-// weigh is about the number of values inside v, which is what it costs to write v as text.
-func weigh(v any) int {
-	weight := 1
-	switch v := v.(type) {
-	case string:
-		weight += len(v) / 16
-	case []any:
-		for _, item := range v {
-			weight += weigh(item)
-		}
-	case map[string]any:
-		for _, item := range v {
-			weight += 1 + weigh(item)
-		}
-	}
-	return weight
-}
-
-func tooMany(most, got int) string {
-	return fmt.Sprintf("expected at most %s, got %d; send fewer", plural(most, "item"), got)
-}
-
-// loosened returns a root that judges only what is there: nothing is required of the top level, because a later layer
-// may bring it. The same node is returned if that changes nothing.
-func (n *node) loosened() *node {
-	if n.ref != nil {
-		return n.ref.loosened()
-	}
-	loose := *n
-	loose.required, loose.deps, loose.depKeys = nil, nil, nil
-	loose.cond, loose.then, loose.or = nil, nil, nil
-	loose.counts = maps.Clone(n.counts)
-	delete(loose.counts, "minProperties")
-	changed := n.required != nil || n.deps != nil || n.depKeys != nil || n.cond != nil || len(loose.counts) != len(n.counts)
-	loosen := func(list []*node) []*node {
-		var all []*node
-		for _, other := range list {
-			all = append(all, other.loosened())
-			changed = changed || all[len(all)-1] != other
-		}
-		return all
-	}
-	loose.allOf, loose.anyOf = loosen(n.allOf), loosen(n.anyOf)
-	if n.oneOf != nil {
-		// Which one of them it is shows only when all is there.
-		changed = true
-		loose.oneOf = nil
-		loose.allOf = append(loose.allOf, &node{at: n.at, anyOf: loosen(n.oneOf)})
-	}
-	if !changed {
-		return n
-	}
-	return &loose
-}
-
-// filler collects the values that a schema gives where nothing is said.
-type filler struct {
-	open  map[*node]bool // whose value is being collected; a schema inside itself gives nothing
-	steps int            // left, against definitions that multiply
-}
-
-func (f *filler) value(n *node) (any, bool) {
-	if n.isValue {
-		return clone(n.value), true
-	}
-	if f.steps--; f.steps < 0 || f.open[n] || n.types&typeNull != 0 { // null says nothing as well
-		return nil, false
-	}
-	f.open[n] = true
-	defer delete(f.open, n)
-	if n.ref != nil {
-		return f.value(n.ref)
-	}
-	m := map[string]any{}
-	for _, other := range n.allOf {
-		v, _ := f.value(other)
-		if inner, ok := v.(map[string]any); ok {
-			maps.Copy(m, inner)
-		}
-	}
-	for _, name := range n.order {
-		child := n.properties[name]
-		v, ok := f.value(child)
-		// An object made of nothing but its properties' defaults may lack what it requires; then it stays away.
-		if ok && (child.isValue || child.fits(v)) {
-			m[name] = v
-		}
-	}
-	return m, len(m) > 0
-}
-
-func clone(v any) any {
-	switch v := v.(type) {
-	case []any:
-		list := make([]any, len(v))
-		for i := range v {
-			list[i] = clone(v[i])
-		}
-		return list
-	case map[string]any:
-		m := make(map[string]any, len(v))
-		for key := range v {
-			m[key] = clone(v[key])
-		}
-		return m
-	}
-	return v
-}
-
-// fits is check with a budget of its own.
-func (n *node) fits(v any) bool {
-	b := directBudget
-	return n.check(v, &b)
-}
-
-// checkDefaults refuses a default that its own schema would refuse.
-func checkDefaults(nodes []*node, direct bool) error {
-	// All that check cannot vouch for go to the library together, as the items of one list.
-	all := &node{}
-	var values []any
-	for _, n := range nodes {
-		if n.isValue && !(direct && n.fits(n.value)) {
-			all.tuple = append(all.tuple, n)
-			values = append(values, n.value)
-		}
-	}
-	if values == nil {
-		return nil
-	}
-	judge, err := newJudge(all)
-	if err != nil {
-		return err
-	}
-	problem := all.checkSizes(values)
-	if problem == nil {
-		problems := sorted(judge.problems(all, values))
-		if problems == nil {
-			return nil
-		}
-		problem = problems[0]
-	}
-	// The path begins with the index of the default.
-	i, _ := strconv.Atoi(strings.TrimPrefix(problem.Path[:strings.IndexByte(problem.Path+"]", ']')], "["))
-	_, inner, _ := strings.Cut(problem.Path, "]")
-	inner = strings.TrimPrefix(inner, ".")
-	return refuse(all.tuple[i].at+"/default", "%s", (&Problem{inner, problem.Reason}).Error())
 }

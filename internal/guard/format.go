@@ -4,14 +4,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"math"
-	"math/big"
 	"net/mail"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // formats are the formats that provost checks; any other is a hint to people, as the specification has it. What passes
@@ -21,19 +21,31 @@ var formats = map[string]struct {
 	text    func(string) bool      // nil: a format of numbers
 	number  func(json.Number) bool // nil: a format of strings
 }{
-	"date-time": {example: `"2026-03-05T14:00:00+01:00"`, text: func(s string) bool { _, err := ParseTime(s); return err == nil }},
-	"date":      {example: `"2026-03-05"`, text: func(s string) bool { _, err := time.Parse(time.DateOnly, s); return err == nil }},
-	"time":      {example: `"14:00:00Z"`, text: isTime},
-	"duration":  {example: `"1h30m"`, text: func(s string) bool { _, err := time.ParseDuration(s); return err == nil }},
-	"uuid":      {example: `"0197a5c4-71c2-7b3e-9d0f-2a5b8c1e4f60"`, text: isUUID},
-	"email":     {example: `"ada@example.com"`, text: isEmail},
-	"uri":       {example: `"https://example.com/"`, text: isURI},
-	"ipv4":      {example: `"192.0.2.1"`, text: func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is4() }},
-	"ipv6":      {example: `"2001:db8::1"`, text: func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is6() && a.Zone() == "" }},
-	"byte":      {example: `"aGVsbG8=", the standard base64`, text: func(s string) bool { _, err := base64.StdEncoding.DecodeString(s); return err == nil }},
-	"int64":     {example: "an integer of 64 bits", number: func(n json.Number) bool { _, err := ParseInt(string(n)); return err == nil }},
-	"uint64":    {example: "an integer of 64 bits without sign", number: func(n json.Number) bool { _, err := ParseUint(string(n)); return err == nil }},
-	"float":     {example: "a number that a float32 can hold", number: func(n json.Number) bool { _, err := strconv.ParseFloat(string(n), 32); return err == nil }},
+	"date-time":             {example: `"2026-03-05T14:00:00+01:00"`, text: func(s string) bool { _, err := ParseTime(s); return err == nil }},
+	"date":                  {example: `"2026-03-05"`, text: func(s string) bool { _, err := time.Parse(time.DateOnly, s); return err == nil }},
+	"time":                  {example: `"14:00:00Z"`, text: isTime},
+	"duration":              {example: `"1h30m"`, text: func(s string) bool { _, err := time.ParseDuration(s); return err == nil }},
+	"uuid":                  {example: `"0197a5c4-71c2-7b3e-9d0f-2a5b8c1e4f60"`, text: isUUID},
+	"email":                 {example: `"ada@example.com"`, text: func(s string) bool { return isEmail(s) && isASCII(s) }},
+	"idn-email":             {example: `"ada@example.com"`, text: isEmail},
+	"hostname":              {example: `"www.example.com"`, text: func(s string) bool { return isHost(s) && isASCII(s) }},
+	"idn-hostname":          {example: `"www.example.com"`, text: isHost},
+	"uri":                   {example: `"https://example.com/"`, text: func(s string) bool { return isURI(s) && isASCII(s) }},
+	"uri-reference":         {example: `"/path?query"`, text: func(s string) bool { return isReference(s) && isASCII(s) }},
+	"iri":                   {example: `"https://example.com/"`, text: isURI},
+	"iri-reference":         {example: `"/path?query"`, text: isReference},
+	"uri-template":          {example: `"https://example.com/{id}"`, text: isTemplate},
+	"json-pointer":          {example: `"/a/0"`, text: isPointer},
+	"relative-json-pointer": {example: `"1/a"`, text: isRelativePointer},
+	"regex":                 {example: `"^[a-z]+$"`, text: isRegex},
+	"ipv4":                  {example: `"192.0.2.1"`, text: func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is4() }},
+	"ipv6":                  {example: `"2001:db8::1"`, text: func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is6() && a.Zone() == "" }},
+	"byte":                  {example: `"aGVsbG8=", the standard base64`, text: func(s string) bool { _, err := base64.StdEncoding.DecodeString(s); return err == nil }},
+	"json":                  {example: `"{\"a\": 1}"`, text: func(s string) bool { return json.Valid([]byte(s)) }},
+	"byte of json":          {example: `"eyJhIjogMX0=", the standard base64 of JSON`, text: func(s string) bool { b, err := base64.StdEncoding.DecodeString(s); return err == nil && json.Valid(b) }},
+	"int64":                 {example: "an integer of 64 bits", number: func(n json.Number) bool { _, err := ParseInt(string(n)); return err == nil }},
+	"uint64":                {example: "an integer of 64 bits without sign", number: func(n json.Number) bool { _, err := ParseUint(string(n)); return err == nil }},
+	"float":                 {example: "a number that a float32 can hold", number: func(n json.Number) bool { _, err := strconv.ParseFloat(string(n), 32); return err == nil }},
 }
 
 // matches says that v has the format, or that the format does not apply to v.
@@ -48,27 +60,46 @@ func matches(format string, v any) bool {
 	return true
 }
 
-// ParseTime reads a date and time of RFC 3339, strictly: time.Parse takes one-digit hours and decimal commas. The offset
-// is kept as it is written and never becomes time.Local.
+// ParseTime reads a date and time of RFC 3339, strictly: time.Parse takes one-digit hours and decimal commas, and neither
+// a small t or z nor a leap second, which here is the instant after it. The offset is kept as it is written and never
+// becomes time.Local.
 func ParseTime(s string) (time.Time, error) {
-	if len(s) < len("2006-01-02T15:04:05Z") || s[10] != 'T' || s[13] != ':' || strings.Contains(s, ",") {
+	if len(s) < len("2006-01-02T15:04:05Z") || s[10]|0x20 != 't' || !isClock(s[11:]) {
 		return time.Time{}, errors.New("not a date and time of RFC 3339")
 	}
-	if last := s[len(s)-1]; last != 'Z' {
-		if i := len(s) - len("+00:00"); s[i] != '+' && s[i] != '-' || s[i+1:] > "23:59" || s[i+4:] > "59" {
-			return time.Time{}, errors.New("the offset is outside of RFC 3339")
+	leap := s[17:19] == "60"
+	if leap || s[10] == 't' || s[len(s)-1] == 'z' {
+		s = strings.ToUpper(s)
+		if leap {
+			s = s[:17] + "59" + s[19:]
 		}
 	}
-	return time.ParseInLocation(time.RFC3339Nano, s, time.UTC)
+	t, err := time.ParseInLocation(time.RFC3339Nano, s, time.UTC)
+	if err != nil || !leap {
+		return t, err
+	}
+	if u := t.UTC(); u.Hour() != 23 || u.Minute() != 59 {
+		return time.Time{}, errors.New("no leap second is at this time")
+	}
+	return t.Truncate(time.Second).Add(time.Second), nil
 }
 
-func isTime(s string) bool {
-	for _, layout := range []string{"15:04:05Z07:00", "15:04:05"} {
-		if _, err := time.Parse(layout, s); err == nil && !strings.Contains(s, ",") {
-			return true
-		}
+// isClock says that s has the shape of "15:04:05Z" or "15:04:05.9+01:00". It leaves hours, minutes and seconds to others.
+func isClock(s string) bool {
+	if len(s) < len("15:04:05Z") || s[2] != ':' || s[5] != ':' || strings.Contains(s, ",") {
+		return false
 	}
-	return false
+	if s[len(s)-1]|0x20 == 'z' {
+		return true
+	}
+	i := len(s) - len("+00:00")
+	return i >= len("15:04:05") && (s[i] == '+' || s[i] == '-') && s[i+1:] <= "23:59" && s[i+4:] <= "59"
+}
+
+// isTime takes the time of day that ParseTime takes after a date.
+func isTime(s string) bool {
+	_, err := ParseTime("2000-01-02T" + s)
+	return err == nil
 }
 
 func isUUID(s string) bool {
@@ -95,106 +126,85 @@ func isEmail(s string) bool {
 	return err == nil && address.Address == s
 }
 
-func isURI(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && u.Scheme != "" && !strings.Contains(s, `\`)
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(c rune) bool { return c >= utf8.RuneSelf }) < 0
 }
 
-// ErrFraction says that a number is not whole, ErrRange that its type cannot hold it.
-var (
-	ErrFraction = errors.New("not a whole number")
-	ErrRange    = errors.New("out of range")
-)
-
-// ParseInt reads an integer exactly, in whatever way JSON spells it: 3, 3.0, 3e2.
-func ParseInt(literal string) (int64, error) {
-	if n, err := strconv.ParseInt(literal, 10, 64); err == nil {
-		return n, nil
+// isHost takes names in letters of any script. That a label becomes longer in ASCII is counted as one character for each
+// letter, which is the least it can be.
+func isHost(s string) bool {
+	if len(s) > 253 && isASCII(s) {
+		return false
 	}
-	n, err := parseWhole(literal)
-	if err != nil {
-		return 0, err
-	}
-	if !n.IsInt64() {
-		return 0, ErrRange
-	}
-	return n.Int64(), nil
-}
-
-// ParseUint is ParseInt for integers without sign.
-func ParseUint(literal string) (uint64, error) {
-	if n, err := strconv.ParseUint(literal, 10, 64); err == nil {
-		return n, nil
-	}
-	n, err := parseWhole(literal)
-	if err != nil {
-		return 0, err
-	}
-	if !n.IsUint64() {
-		return 0, ErrRange
-	}
-	return n.Uint64(), nil
-}
-
-func parseWhole(literal string) (*big.Int, error) {
-	r, ok := rational(literal)
-	switch {
-	case !ok:
-		return nil, ErrRange
-	case !r.IsInt():
-		return nil, ErrFraction
-	}
-	return r.Num(), nil
-}
-
-// rational is the exact value of a literal; not ok if the literal is too large to compute with.
-func rational(literal string) (*big.Rat, bool) {
-	if CheckNumber(literal) != "" {
-		return nil, false
-	}
-	return new(big.Rat).SetString(literal)
-}
-
-func isWhole(literal string) bool {
-	if digits, _, ok := scanNumber(literal); digits {
-		return ok
-	}
-	r, ok := rational(literal)
-	return ok && r.IsInt()
-}
-
-// compareNumbers is exact. Literals that are too large to compute with are not compared: ok is false.
-func compareNumbers(a, b string) (sign int, ok bool) {
-	if x, err := strconv.ParseInt(a, 10, 64); err == nil {
-		if y, err := strconv.ParseInt(b, 10, 64); err == nil {
-			return max(-1, min(1, sub(x, y))), true
+	for label := range strings.SplitSeq(s, ".") {
+		length := utf8.RuneCountInString(label)
+		if !isASCII(label) {
+			length += len("xn--")
+		}
+		if length == 0 || length > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.IndexFunc(label, notInHost) >= 0 {
+			return false
 		}
 	}
-	x, okX := rational(a)
-	y, okY := rational(b)
-	if !okX || !okY {
-		return 0, false
-	}
-	return x.Cmp(y), true
+	return true
 }
 
-// sub is the sign of x - y, free of overflow.
-func sub(x, y int64) int {
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
-}
-
-// sameNumber compares as floats, as the library does for enum and const.
-func sameNumber(a, b string) bool {
-	if a == b {
+func notInHost(c rune) bool {
+	switch c {
+	case '-', '\u00b7', '\u0375', '\u05f3', '\u05f4', '\u30fb', '\u200c', '\u200d':
+		return false
+	case '\u0640', '\u07fa', '\u302e', '\u302f', '\u3031', '\u3032', '\u3033', '\u3034', '\u3035', '\u303b': // RFC 5892, 2.6
 		return true
 	}
-	x, errX := strconv.ParseFloat(a, 64)
-	y, errY := strconv.ParseFloat(b, 64)
-	return errX == nil && errY == nil && x == y && !math.IsInf(x, 0)
+	return !unicode.IsLetter(c) && !unicode.IsMark(c) && !unicode.IsDigit(c)
+}
+
+func isReference(s string) bool {
+	_, err := url.Parse(s)
+	return err == nil && !strings.ContainsAny(s, " <>\"{}|\\^`")
+}
+
+func isURI(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme != "" && isReference(s)
+}
+
+// isTemplate takes text with expressions in braces that are not inside each other.
+func isTemplate(s string) bool {
+	var plain strings.Builder
+	for {
+		before, rest, open := strings.Cut(s, "{")
+		plain.WriteString(before)
+		if !open {
+			return isReference(plain.String())
+		}
+		expression, after, closed := strings.Cut(rest, "}")
+		if !closed || expression == "" || strings.ContainsAny(expression, "{ ") {
+			return false
+		}
+		plain.WriteByte('x')
+		s = after
+	}
+}
+
+func isPointer(s string) bool {
+	if s != "" && s[0] != '/' {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] == '~' && (i+1 == len(s) || s[i+1] != '0' && s[i+1] != '1') {
+			return false
+		}
+	}
+	return true
+}
+
+func isRelativePointer(s string) bool {
+	up := leadingDigits(s)
+	rest := s[up:]
+	return up > 0 && (up == 1 || s[0] != '0') && (rest == "#" || isPointer(rest))
+}
+
+func isRegex(s string) bool {
+	_, err := parsePattern(s)
+	return err == nil
 }

@@ -8,6 +8,7 @@ package guard
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -21,10 +22,10 @@ const (
 	MaxExponent = 308       // of a number, either sign
 	MaxProblems = 50        // reported for one value
 
+	maxNodes   = 5_000   // schemas in one document
 	maxApplied = 1_000   // schemas that may judge one and the same value through allOf, $ref and the like
-	maxPattern = 200_000 // weight of a schema's compiled regular expressions: instructions and their character ranges
-	maxFilled  = 10_000  // schemas looked at for defaults
-	maxWork    = 100_000 // steps the library may take over one value, some microseconds each
+	maxChecked = 300_000 // steps of our own over one value, some tens of nanoseconds each
+	maxAsked   = 2_000   // steps of the library over what is wrong with it, some microseconds each
 )
 
 // Problem is one thing wrong with a schema or a value.
@@ -42,66 +43,63 @@ func (p *Problem) Error() string {
 
 // Schema is a compiled schema. It is safe for concurrent use.
 type Schema struct {
-	root *node
-	// direct says that check alone understands the schema, so that the library is asked only to explain a refusal.
-	direct bool
-	// partial judges values that a later layer completes.
-	partial *Schema
+	root    *node
+	partial *Schema // judges values that a later layer completes
 	library func() (judge, error)
 	// defaults is nil if there are none.
 	defaults map[string]any
 }
 
-// Compile reads a schema of JSON Schema draft-07 (or -04 and -06, where they agree with it). The error is a *Problem
-// whose path leads into the schema.
+// Compile reads a schema of JSON Schema draft-07, of the drafts before it as far as they agree, and of those after it as
+// far as they can be said in its words. The error is a *Problem whose path leads into the schema.
 func Compile(text []byte) (*Schema, error) {
 	root, nodes, err := parseSchema(text)
 	if err != nil {
 		return nil, err
 	}
-	direct := true
-	for _, n := range nodes {
-		direct = direct && n.plain()
-	}
-	s := newSchema(root, direct)
-	s.partial = s
-	if loose := root.loosened(); loose != root {
-		s.partial = newSchema(loose, direct)
-	}
-	// The library compiles now, so that a schema it cannot take is refused here and not at the first run.
-	if _, err := s.library(); err != nil {
+	defaults, err := readDefaults(root, nodes)
+	if err != nil {
 		return nil, err
 	}
-	if err := checkDefaults(nodes, direct); err != nil {
+	s, err := compile(root)
+	if err != nil {
 		return nil, err
 	}
-	if v, ok := (&filler{open: map[*node]bool{}, steps: maxFilled}).value(root); ok {
-		s.defaults, _ = v.(map[string]any)
-	}
+	s.defaults = defaults
 	return s, nil
 }
 
-func newSchema(root *node, direct bool) *Schema {
-	return &Schema{root: root, direct: direct, library: sync.OnceValues(func() (judge, error) { return newJudge(root) })}
+func compile(root *node) (*Schema, error) {
+	s := newSchema(root)
+	s.partial = s
+	if loose := root.loosened(); loose != root {
+		s.partial = newSchema(loose)
+	}
+	// The library compiles now, so that a schema it cannot take is refused here and not at the first run.
+	_, err := s.library()
+	return s, err
+}
+
+func newSchema(root *node) *Schema {
+	return &Schema{root: root, library: sync.OnceValues(func() (judge, error) { return newJudge(root) })}
 }
 
 // Validate returns what is wrong with v, sorted by path and at most [MaxProblems]; nil if v fits. The value holds only
 // nil, bool, string, json.Number, []any and map[string]any.
+//
+// It says yes alone; to a no it asks the library what is wrong.
 func (s *Schema) Validate(v any) []*Problem {
-	if s.direct && s.root.fits(v) {
+	b := budget{steps: maxChecked}
+	if s.root.fits(v, &b) {
 		return nil
 	}
 	if problem := CheckValue(v); problem != nil {
 		return []*Problem{problem}
 	}
-	if problem := s.root.checkSizes(v); problem != nil {
-		return []*Problem{problem}
+	if b.spent() {
+		return []*Problem{{Reason: fmt.Sprintf("checking this value against its schema takes more than %d steps; send less, or simplify the schema", maxChecked)}}
 	}
-	judge, err := s.library()
-	if err != nil {
-		return []*Problem{{Reason: err.Error()}}
-	}
-	return sorted(judge.problems(s.root, v))
+	return s.explain(v)
 }
 
 // ValidatePartial is Validate for the lower layers of a value: nothing is required of the top level.
@@ -117,16 +115,34 @@ func (s *Schema) Defaults() map[string]any {
 }
 
 // Empty says that every object that has no key fits, whatever else the schema asks for.
-func (s *Schema) Empty() bool { return s.root.fits(map[string]any{}) }
+func (s *Schema) Empty() bool {
+	b := budget{steps: maxChecked}
+	return s.root.fits(map[string]any{}, &b)
+}
 
 func sorted(problems []*Problem) []*Problem {
-	sortProblems(problems)
+	slices.SortFunc(problems, func(a, b *Problem) int {
+		return cmp.Or(comparePaths(a.Path, b.Path), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Reason, b.Reason))
+	})
 	problems = slices.CompactFunc(problems, func(a, b *Problem) bool { return *a == *b })
 	return problems[:min(len(problems), MaxProblems)]
 }
 
-func sortProblems(problems []*Problem) {
-	slices.SortFunc(problems, func(a, b *Problem) int {
-		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Reason, b.Reason))
-	})
+// comparePaths compares numbers in paths as numbers: item 2 comes before item 10.
+func comparePaths(a, b string) int {
+	for a != "" && b != "" {
+		i, j := leadingDigits(a), leadingDigits(b)
+		if i == 0 || j == 0 {
+			if a[0] != b[0] {
+				return cmp.Compare(a[0], b[0])
+			}
+			a, b = a[1:], b[1:]
+			continue
+		}
+		if c := cmp.Or(cmp.Compare(i, j), cmp.Compare(a[:i], b[:j])); c != 0 {
+			return c
+		}
+		a, b = a[i:], b[j:]
+	}
+	return cmp.Compare(a, b)
 }

@@ -1,14 +1,12 @@
 package guard
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math/big"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/xeipuuv/gojsonschema"
 )
@@ -45,12 +43,16 @@ func matchesRat(format string, r *big.Rat) bool {
 }
 
 // judge is the library with one schema.
-type judge struct{ schema *gojsonschema.Schema }
+type judge struct {
+	schema *gojsonschema.Schema
+	size   int // in nodes
+}
 
 // newJudge hands the library a schema that this package wrote.
 func newJudge(root *node) (j judge, err error) {
 	defer recoverTo(&err)
-	w := writer{names: map[*node]string{}, definitions: map[string]any{}}
+	w := writer{shared: map[*node]int{}, names: map[*node]string{}, definitions: map[string]any{}}
+	w.count(root)
 	document := map[string]any{"$schema": "http://json-schema.org/draft-07/schema#", "allOf": []any{w.refer(root)}, "definitions": w.definitions}
 	for len(w.queue) > 0 {
 		n := w.queue[0]
@@ -61,52 +63,7 @@ func newJudge(root *node) (j judge, err error) {
 	if err != nil {
 		return judge{}, &Problem{Reason: err.Error()}
 	}
-	return judge{schema}, nil
-}
-
-// problems asks the library what is wrong with v, which has been measured.
-func (j judge) problems(root *node, v any) (problems []*Problem) {
-	var err error
-	defer func() {
-		if err != nil {
-			problems = []*Problem{{Reason: err.Error()}}
-		}
-	}()
-	defer recoverTo(&err)
-	result, err := j.schema.Validate(gojsonschema.NewRawLoader(v))
-	if err != nil {
-		return nil
-	}
-	// That no alternative fits is worth saying only if none of them says why.
-	var vague []*Problem
-	for _, e := range result.Errors() {
-		p := explain(root, v, e)
-		switch {
-		case p == nil:
-		case e.Type() == "number_any_of" || e.Type() == "number_one_of":
-			vague = append(vague, p)
-		default:
-			problems = append(problems, p)
-		}
-	}
-	sortProblems(problems)
-	vague = slices.DeleteFunc(vague, func(p *Problem) bool { return anyAt(problems, p.Path) })
-	problems = append(problems, vague...)
-	if problems == nil && !result.Valid() {
-		problems = []*Problem{{Reason: "does not fit the schema"}}
-	}
-	return problems
-}
-
-// anyAt says that one of the problems, which are sorted, lies at a path or below it.
-func anyAt(problems []*Problem, path string) bool {
-	for _, below := range []string{path, path + ".", path + "["} {
-		i, _ := slices.BinarySearchFunc(problems, below, func(p *Problem, path string) int { return cmp.Compare(p.Path, path) })
-		if i < len(problems) && (problems[i].Path == path || below != path && strings.HasPrefix(problems[i].Path, below)) {
-			return true
-		}
-	}
-	return path == "" && len(problems) > 0
+	return judge{schema, len(w.shared)}, nil
 }
 
 func recoverTo(err *error) {
@@ -115,16 +72,30 @@ func recoverTo(err *error) {
 	}
 }
 
-// writer writes nodes as a draft-07 document; whatever has a name is written once, in definitions.
+// writer writes nodes as a draft-07 document. A node that several others use is written once, in definitions; all others
+// in place, because the library takes long over a reference.
 type writer struct {
+	shared      map[*node]int // how many use a node
 	names       map[*node]string
 	queue       []*node
 	definitions map[string]any
 }
 
+func (w *writer) count(n *node) {
+	if w.shared[n]++; w.shared[n] > 1 {
+		return
+	}
+	for _, other := range n.children() {
+		w.count(other)
+	}
+}
+
 func (w *writer) refer(n *node) any {
 	if n.verdict != nil {
 		return *n.verdict
+	}
+	if w.shared[n] == 1 || n.small() {
+		return w.document(n)
 	}
 	name, ok := w.names[n]
 	if !ok {
@@ -133,6 +104,11 @@ func (w *writer) refer(n *node) any {
 		w.queue = append(w.queue, n)
 	}
 	return map[string]any{"$ref": "#/definitions/" + name}
+}
+
+// small says that n takes less to repeat than to refer to.
+func (n *node) small() bool {
+	return n.enum == nil && n.pattern == nil && n.ref == nil && len(n.required) < 10 && len(n.children()) == 0
 }
 
 func (w *writer) document(n *node) any {
@@ -150,7 +126,7 @@ func (w *writer) document(n *node) any {
 		m["type"] = toAny(n.types.names())
 	}
 	if n.enum != nil {
-		m["enum"] = distinct(n.enum)
+		m["enum"] = unlike(n.enum)
 	}
 	if n.pattern != nil {
 		m["pattern"] = n.pattern.expr.String()
@@ -225,8 +201,8 @@ func (w *writer) objects(m map[string]any, n *node) {
 	}
 }
 
-// distinct drops values that the library holds for equal, because it refuses an enum with two such values.
-func distinct(values []any) []any {
+// unlike drops values that the library holds for equal, because it refuses an enum with two such values.
+func unlike(values []any) []any {
 	seen := map[string]bool{}
 	var list []any
 	for _, v := range values {
@@ -266,103 +242,4 @@ func toAny(names []string) []any {
 		list[i] = name
 	}
 	return list
-}
-
-// explain turns an error of the library into one of ours; nil if it says no more than those beside it.
-func explain(root *node, v any, e gojsonschema.ResultError) *Problem {
-	path, keys := pathOf(v, e.Context())
-	details := e.Details()
-	at := func(key string) string { return Join(path, key) }
-	got := describe(e.Value())
-	switch e.Type() {
-	case "number_all_of", "condition_then", "condition_else":
-		return nil
-	case "false":
-		return &Problem{path, "nothing is allowed here; leave it out"}
-	case "required":
-		name := fmt.Sprint(details["property"])
-		return &Problem{at(name), missing(root.find(append(keys, name)))}
-	case "additional_property_not_allowed":
-		name := fmt.Sprint(details["property"])
-		return &Problem{at(name), "is not a parameter here" + nearest(name, root.namesAt(keys))}
-	case "invalid_type":
-		expected := strings.Split(strings.Trim(fmt.Sprint(details["expected"]), "[]"), ",")
-		return &Problem{path, "expected " + article(expected) + ", got " + got + hint(expected, e.Value())}
-	case "enum", "const":
-		allowed := strings.ReplaceAll(fmt.Sprint(details["allowed"]), ",", ", ")
-		allowed = strings.ReplaceAll(allowed, ",  ", ", ")
-		return &Problem{path, "expected one of " + cut(allowed, 300) + "; got " + got + didYouMean(e.Value(), allowedStrings(root.find(keys)))}
-	case "number_any_of":
-		return &Problem{path, "fits none of the allowed forms, got " + got}
-	case "number_one_of":
-		return &Problem{path, "must fit exactly one of the allowed forms, got " + got}
-	case "number_not":
-		return &Problem{path, got + " is excluded here; choose another value"}
-	case "missing_dependency":
-		return &Problem{at(fmt.Sprint(details["dependency"])), "is required beside another parameter and missing; add it"}
-	case "array_min_items":
-		return &Problem{path, fmt.Sprintf("expected at least %s, got %d; send more", plural(details["min"], "item"), size(e.Value()))}
-	case "array_max_items":
-		return &Problem{path, fmt.Sprintf("expected at most %s, got %d; send fewer", plural(details["max"], "item"), size(e.Value()))}
-	case "array_no_additional_items":
-		return &Problem{path, fmt.Sprintf("got %d items, more than are described; send fewer", size(e.Value()))}
-	case "array_min_properties":
-		return &Problem{path, fmt.Sprintf("expected at least %s, got %d; send more", plural(details["min"], "key"), size(e.Value()))}
-	case "array_max_properties":
-		return &Problem{path, fmt.Sprintf("expected at most %s, got %d; send fewer", plural(details["max"], "key"), size(e.Value()))}
-	case "unique":
-		return &Problem{path, fmt.Sprintf("items %v and %v are equal; remove one of them", details["i"], details["j"])}
-	case "contains":
-		return &Problem{path, "no item is of the form that must be in the list"}
-	case "invalid_property_name":
-		return &Problem{path, fmt.Sprintf("%q is not allowed as a key here", cut(fmt.Sprint(details["property"]), 60))}
-	case "string_gte":
-		return &Problem{path, fmt.Sprintf("expected at least %s, got %s", plural(details["min"], "character"), got)}
-	case "string_lte":
-		return &Problem{path, fmt.Sprintf("expected at most %s, got %d: %s", plural(details["max"], "character"), size(e.Value()), got)}
-	case "pattern":
-		return &Problem{path, fmt.Sprintf("expected text that matches %v, got %s", details["pattern"], got)}
-	case "format":
-		name := strings.TrimPrefix(fmt.Sprint(details["format"]), ownFormat)
-		return &Problem{path, fmt.Sprintf("expected the format %s, such as %s; got %s", name, formats[name].example, got)}
-	case "multiple_of":
-		return &Problem{path, fmt.Sprintf("expected a multiple of %s, got %s", bound(details["multiple"]), got)}
-	case "number_gte":
-		return &Problem{path, fmt.Sprintf("expected at least %s, got %s", bound(details["min"]), got)}
-	case "number_gt":
-		return &Problem{path, fmt.Sprintf("expected more than %s, got %s", bound(details["min"]), got)}
-	case "number_lte":
-		return &Problem{path, fmt.Sprintf("expected at most %s, got %s", bound(details["max"]), got)}
-	case "number_lt":
-		return &Problem{path, fmt.Sprintf("expected less than %s, got %s", bound(details["max"]), got)}
-	}
-	return &Problem{path, e.Description()}
-}
-
-// pathOf is the place of an error: as a path, and as the keys that lead there.
-func pathOf(v any, context *gojsonschema.JsonContext) (path string, keys []string) {
-	const separator = "\x1f\x00"
-	steps := strings.Split(context.String(separator), separator)
-	for _, key := range steps[1:] { // the first is the root
-		switch inner := v.(type) {
-		case []any:
-			i, err := strconv.Atoi(key)
-			if err != nil || i >= len(inner) {
-				return path, keys
-			}
-			v, path = inner[i], path+"["+key+"]"
-		case map[string]any:
-			v, path = inner[key], Join(path, key)
-		}
-		keys = append(keys, key)
-	}
-	return path, keys
-}
-
-// bound writes a number of the library, a big.Float or an int, as people do.
-func bound(v any) string {
-	if f, ok := v.(*big.Float); ok {
-		return f.Text('g', 15)
-	}
-	return fmt.Sprint(v)
 }

@@ -29,8 +29,33 @@ func Parse(text []byte, limits Limits) (any, error) {
 	if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
 		return nil, &Problem{Reason: syntaxReason(err)}
 	}
-	p := parser{text: text, limits: limits}
+	p := parser{text: text, limits: limits, sizes: countItems(text)}
 	return p.value(0)
+}
+
+// countItems counts the items of each array and the keys of each object, in the order in which they begin. Knowing them
+// before keeps a long list from being copied while it grows.
+func countItems(text []byte) []int32 {
+	var sizes []int32
+	var open []int
+	for at := 0; at < len(text); at++ {
+		switch text[at] {
+		case '"':
+			for at++; text[at] != '"'; at++ {
+				if text[at] == '\\' {
+					at++
+				}
+			}
+		case '[', '{':
+			open = append(open, len(sizes))
+			sizes = append(sizes, 1)
+		case ']', '}':
+			open = open[:len(open)-1]
+		case ',':
+			sizes[open[len(open)-1]]++
+		}
+	}
+	return sizes
 }
 
 func syntaxReason(err error) string {
@@ -45,6 +70,7 @@ type parser struct {
 	text   []byte
 	at     int
 	limits Limits
+	sizes  []int32 // of the arrays and objects that are yet to begin
 }
 
 func (p *parser) value(depth int) (any, error) {
@@ -70,10 +96,11 @@ func (p *parser) value(depth int) (any, error) {
 }
 
 func (p *parser) array(depth int) (any, error) {
-	if err := p.enter(depth); err != nil {
+	size, err := p.enter(depth)
+	if err != nil {
 		return nil, err
 	}
-	list := []any{}
+	list := make([]any, 0, size)
 	for p.next() != ']' {
 		v, err := p.value(depth)
 		if err != nil {
@@ -87,10 +114,11 @@ func (p *parser) array(depth int) (any, error) {
 }
 
 func (p *parser) object(depth int) (any, error) {
-	if err := p.enter(depth); err != nil {
+	size, err := p.enter(depth)
+	if err != nil {
 		return nil, err
 	}
-	m := map[string]any{}
+	m := make(map[string]any, size)
 	for p.next() != '}' {
 		key := p.string()
 		p.next()
@@ -109,21 +137,41 @@ func (p *parser) object(depth int) (any, error) {
 	return m, nil
 }
 
-// enter steps over the opening bracket.
-func (p *parser) enter(depth int) error {
+// enter steps over the opening bracket and says how many values come, at the most.
+func (p *parser) enter(depth int) (size int, err error) {
 	p.at++
 	if p.limits.Depth > 0 && depth > p.limits.Depth {
-		return &Problem{Reason: tooDeep(p.limits.Depth)}
+		return 0, &Problem{Reason: tooDeep(p.limits.Depth)}
 	}
-	return nil
+	size, p.sizes = int(p.sizes[0]), p.sizes[1:]
+	if c := p.next(); c == ']' || c == '}' {
+		size = 0
+	}
+	return size, nil
 }
+
+// smallNumbers saves an allocation for each of the numbers that are met most.
+var smallNumbers = func() (numbers [100]any) {
+	for i := range numbers {
+		numbers[i] = json.Number(strconv.Itoa(i))
+	}
+	return numbers
+}()
 
 func (p *parser) number() (any, error) {
 	start := p.at
 	for p.at < len(p.text) && strings.IndexByte("+-.0123456789Ee", p.text[p.at]) >= 0 {
 		p.at++
 	}
-	literal := string(p.text[start:p.at])
+	text := p.text[start:p.at]
+	if len(text) <= 2 && text[0] != '-' {
+		i := 0
+		for _, digit := range text {
+			i = 10*i + int(digit-'0')
+		}
+		return smallNumbers[i], nil
+	}
+	literal := string(text)
 	if p.limits.Numbers {
 		if reason := CheckNumber(literal); reason != "" {
 			return nil, &Problem{Reason: reason}
@@ -218,23 +266,33 @@ func measure(v any, depth int, size *int) *Problem {
 			return &Problem{Reason: tooDeep(MaxDepth)}
 		}
 		*size += 2
-		for key, item := range v {
-			if *size > MaxValue {
-				return nil
-			}
-			n, ok := stringSize(key)
-			if !ok {
-				return &Problem{Reason: fmt.Sprintf("the key %q is not valid UTF-8", key)}
-			}
-			*size += n + 2
-			if problem := measure(item, depth, size); problem != nil {
-				return under(Join("", key), problem)
-			}
-		}
+		return measureKeys(v, depth, size)
 	default:
 		return &Problem{Reason: fmt.Sprintf("%T is not a plain JSON value", v)}
 	}
 	return nil
+}
+
+// measureKeys returns the problem of the first key that has one, whatever the order of the map.
+func measureKeys(m map[string]any, depth int, size *int) (first *Problem) {
+	for key, item := range m {
+		if *size > MaxValue {
+			break
+		}
+		n, ok := stringSize(key)
+		*size += n + 2
+		problem := measure(item, depth, size)
+		switch {
+		case !ok:
+			problem = &Problem{Reason: fmt.Sprintf("the key %q is not valid UTF-8", cut(key, 60))}
+		case problem != nil:
+			problem = under(Join("", key), problem)
+		}
+		if problem != nil && (first == nil || comparePaths(problem.Path, first.Path) < 0) {
+			first = problem
+		}
+	}
+	return first
 }
 
 // stringSize is the length of a string in JSON; not ok if it is not UTF-8.

@@ -3,6 +3,7 @@ package guard
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,13 +124,13 @@ func (n *node) find(keys []string) *node {
 	if n == nil || len(keys) == 0 {
 		return n
 	}
-	key := keys[0]
-	if i, err := strconv.Atoi(key); err == nil && n.properties == nil {
-		if list := n.itemNodes(i); len(list) > 0 {
-			return list[0].find(keys[1:])
+	if i, err := strconv.Atoi(keys[0]); err == nil && n.properties == nil {
+		if child := n.itemNode(i); child != nil {
+			return child.find(keys[1:])
 		}
 	}
-	for _, child := range n.keyNodes(key) {
+	free := budget{steps: maxChecked}
+	for _, child := range n.keyNodes(keys[0], &free) {
 		return child.find(keys[1:])
 	}
 	return nil
@@ -166,29 +167,12 @@ func (n *node) namesAt(keys []string) []string {
 	return n.order
 }
 
-func allowedStrings(n *node) []string {
-	if n == nil {
-		return nil
-	}
-	var list []string
-	for _, v := range n.enum {
-		if s, ok := v.(string); ok {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
 // missing tells what a required value should be.
 func missing(n *node) string {
 	const what = "is required and missing; "
 	switch {
 	case n != nil && len(n.enum) > 1:
-		words := make([]string, len(n.enum))
-		for i, v := range n.enum {
-			words[i] = show(v)
-		}
-		return what + "add one of " + cut(strings.Join(words, ", "), 300)
+		return what + "add one of " + list(n.enum)
 	case n != nil && n.types != 0:
 		return what + "add " + article(n.types.names())
 	}
@@ -206,20 +190,72 @@ func nearest(name string, known []string) string {
 	return "; known are " + cut(strings.Join(known, ", "), 300)
 }
 
-func didYouMean(v any, allowed []string) string {
-	s, ok := v.(string)
-	if guess := closest(s, allowed); ok && guess != "" {
-		return fmt.Sprintf("; did you mean %q?", guess)
+// notListed names the allowed values and the nearest of them.
+func notListed(allowed []any, v any) string {
+	expected := "expected one of "
+	if len(allowed) == 1 {
+		expected = "expected "
+	}
+	return expected + list(allowed) + "; got " + describe(v) + nearestOf(allowed, v)
+}
+
+// list writes values one after the other, as many as fit into a message.
+func list(values []any) string {
+	var text strings.Builder
+	for i, v := range values {
+		if text.Len() > 300 {
+			fmt.Fprintf(&text, " and %d more", len(values)-i)
+			break
+		}
+		if i > 0 {
+			text.WriteString(", ")
+		}
+		text.WriteString(show(v))
+	}
+	return text.String()
+}
+
+// nearestOf is the allowed value that v may have meant: the text with the fewest letters to change, the nearest number.
+func nearestOf(allowed []any, v any) string {
+	switch v := v.(type) {
+	case string:
+		if guess := closest(v, texts(allowed)); guess != "" {
+			return fmt.Sprintf("; did you mean %q?", guess)
+		}
+	case json.Number:
+		best, least := "", math.Inf(1)
+		f, _ := v.Float64()
+		for _, each := range allowed[:min(len(allowed), 500)] {
+			if n, ok := each.(json.Number); ok {
+				if g, _ := n.Float64(); math.Abs(g-f) < least {
+					best, least = string(n), math.Abs(g-f)
+				}
+			}
+		}
+		if best != "" {
+			return "; the nearest is " + best
+		}
 	}
 	return ""
+}
+
+// texts are the strings among values, as far as it does not take long to compare with all of them.
+func texts(values []any) []string {
+	var list []string
+	for _, v := range values[:min(len(values), 500)] {
+		if s, ok := v.(string); ok {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // closest is the name within a third of the letters of what was written, "" if none is.
 func closest(s string, names []string) string {
 	best, least := "", len(s)/3+1
 	for _, name := range names {
-		if len(name) > 100 || len(s) > 100 {
-			continue
+		if len(name) > 100 || len(s) > 100 || len(name) >= len(s)+least || len(s) >= len(name)+least {
+			continue // too long to compare, or to be close
 		}
 		if d := distance(strings.ToLower(s), strings.ToLower(name)); d < least {
 			best, least = name, d
