@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
@@ -156,6 +157,8 @@ func (c *codec) encode(v reflect.Value, depth int) (any, error) {
 		return formatTime(v.Interface().(time.Time))
 	case shapeDuration:
 		return time.Duration(v.Int()).String(), nil
+	case shapeURL:
+		return addressable(v).Interface().(*url.URL).String(), nil
 	case shapeBytes:
 		return base64.StdEncoding.EncodeToString(v.Bytes()), nil
 	case shapeRaw:
@@ -339,7 +342,7 @@ func (c *codec) decode(src any, dst reflect.Value, defaults bool) error {
 			dst.SetString(s)
 			return nil
 		}
-	case shapeTime, shapeDuration, shapeBytes, shapeText:
+	case shapeTime, shapeDuration, shapeBytes, shapeText, shapeURL:
 		return c.decodeText(src, dst)
 	case shapePointer:
 		ptr := reflect.New(c.typ.Elem())
@@ -435,6 +438,12 @@ func (c *codec) decodeText(src any, dst reflect.Value) error {
 		var d time.Duration
 		if d, err = time.ParseDuration(s); err == nil {
 			dst.SetInt(int64(d))
+			return nil
+		}
+	case shapeURL:
+		var u *url.URL
+		if u, err = url.Parse(s); err == nil {
+			*dst.Addr().Interface().(*url.URL) = *u
 			return nil
 		}
 	case shapeBytes:

@@ -72,11 +72,11 @@ func TestSchemaGolden(t *testing.T) {
 	} {
 		name := strings.TrimPrefix(strings.NewReplacer(" ", "", "{}", "").Replace(typ.String()), "provost.")
 		t.Run(name, func(t *testing.T) {
-			got, err := writeSchema(typ)
+			got, err := writeSchema(typ, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, _ := writeSchema(typ); !bytes.Equal(got, again) {
+			if again, _ := writeSchema(typ, nil); !bytes.Equal(got, again) {
 				t.Errorf("the bytes changed from\n%s\nto\n%s", got, again)
 			}
 			var pretty bytes.Buffer

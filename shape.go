@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ const (
 	shapeRaw       // json.RawMessage, anything
 	shapeJSON      // has its own MarshalJSON or UnmarshalJSON, anything
 	shapeText      // has its own MarshalText or UnmarshalText, text
+	shapeURL       // url.URL, text
 	shapeAny       // any
 	shapeInterface // another interface: can be written, not read
 	shapePointer
@@ -57,10 +59,12 @@ type codec struct {
 
 // field is a field of a struct under its JSON name.
 type field struct {
-	name  string
-	index []int
-	codec *codec
-	tag   reflect.StructTag
+	name   string
+	goName string
+	owner  reflect.Type // the struct that declares it
+	index  []int
+	codec  *codec
+	tag    reflect.StructTag
 
 	omitEmpty, omitZero, quoted bool
 
@@ -75,6 +79,7 @@ var (
 	timeType      = reflect.TypeFor[time.Time]()
 	durationType  = reflect.TypeFor[time.Duration]()
 	numberType    = reflect.TypeFor[json.Number]()
+	urlType       = reflect.TypeFor[url.URL]()
 	rawType       = reflect.TypeFor[json.RawMessage]()
 	zeroerType    = reflect.TypeFor[interface{ IsZero() bool }]()
 	jsonTypes     = []reflect.Type{reflect.TypeFor[json.Marshaler](), reflect.TypeFor[json.Unmarshaler]()}
@@ -142,6 +147,8 @@ func shapeOf(t reflect.Type) shape {
 		return shapeNumber
 	case rawType:
 		return shapeRaw
+	case urlType:
+		return shapeURL
 	}
 	kind := t.Kind()
 	switch {
@@ -239,7 +246,7 @@ func (b *codecBuilder) collect(t reflect.Type, index []int, open map[reflect.Typ
 		case sf.Anonymous && isStruct && name == "" && (sf.IsExported() || sf.Type.Kind() == reflect.Struct):
 			b.collect(inner, at, open, all)
 		case sf.IsExported():
-			f := field{name: name, index: at, tag: sf.Tag}
+			f := field{name: name, goName: sf.Name, owner: t, index: at, tag: sf.Tag}
 			if name == "" {
 				f.name = sf.Name
 			}
@@ -333,7 +340,7 @@ func (c *codec) findDefaults() bool {
 func (c *codec) parseText(text string) (any, error) {
 	var plain any
 	switch c.scalar() {
-	case shapeString, shapeTime, shapeDuration, shapeBytes, shapeText:
+	case shapeString, shapeTime, shapeDuration, shapeBytes, shapeText, shapeURL:
 		plain = text
 	default:
 		var err error
@@ -412,6 +419,8 @@ func (c *codec) want() string {
 		return `bytes in standard base64 such as "aGVsbG8="`
 	case shapeText:
 		return fmt.Sprintf("text of a %v", c.typ)
+	case shapeURL:
+		return `a URL such as "https://example.com/"`
 	case shapePointer:
 		return c.elem.want()
 	case shapeSlice, shapeArray:

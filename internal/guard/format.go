@@ -21,19 +21,20 @@ var formats = map[string]struct {
 	text    func(string) bool      // nil: a format of numbers
 	number  func(json.Number) bool // nil: a format of strings
 }{
-	"date-time": {example: `"2026-03-05T14:00:00+01:00"`, text: func(s string) bool { _, err := ParseTime(s); return err == nil }},
-	"date":      {example: `"2026-03-05"`, text: func(s string) bool { _, err := time.Parse(time.DateOnly, s); return err == nil }},
-	"time":      {example: `"14:00:00Z"`, text: isTime},
-	"duration":  {example: `"1h30m"`, text: func(s string) bool { _, err := time.ParseDuration(s); return err == nil }},
-	"uuid":      {example: `"0197a5c4-71c2-7b3e-9d0f-2a5b8c1e4f60"`, text: isUUID},
-	"email":     {example: `"ada@example.com"`, text: isEmail},
-	"uri":       {example: `"https://example.com/"`, text: isURI},
-	"ipv4":      {example: `"192.0.2.1"`, text: func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is4() }},
-	"ipv6":      {example: `"2001:db8::1"`, text: func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is6() && a.Zone() == "" }},
-	"byte":      {example: `"aGVsbG8=", the standard base64`, text: func(s string) bool { _, err := base64.StdEncoding.DecodeString(s); return err == nil }},
-	"int64":     {example: "an integer of 64 bits", number: func(n json.Number) bool { _, err := ParseInt(string(n)); return err == nil }},
-	"uint64":    {example: "an integer of 64 bits without sign", number: func(n json.Number) bool { _, err := ParseUint(string(n)); return err == nil }},
-	"float":     {example: "a number that a float32 can hold", number: func(n json.Number) bool { _, err := strconv.ParseFloat(string(n), 32); return err == nil }},
+	"date-time":     {example: `"2026-03-05T14:00:00+01:00"`, text: func(s string) bool { _, err := ParseTime(s); return err == nil }},
+	"date":          {example: `"2026-03-05"`, text: func(s string) bool { _, err := time.Parse(time.DateOnly, s); return err == nil }},
+	"time":          {example: `"14:00:00Z"`, text: isTime},
+	"duration":      {example: `"1h30m"`, text: func(s string) bool { _, err := time.ParseDuration(s); return err == nil }, number: isInt64},
+	"uuid":          {example: `"0197a5c4-71c2-7b3e-9d0f-2a5b8c1e4f60"`, text: isUUID},
+	"email":         {example: `"ada@example.com"`, text: isEmail},
+	"uri":           {example: `"https://example.com/"`, text: isURI},
+	"uri-reference": {example: `"https://example.com/"`, text: func(s string) bool { _, err := url.Parse(s); return err == nil }},
+	"ipv4":          {example: `"192.0.2.1"`, text: func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is4() }},
+	"ipv6":          {example: `"2001:db8::1"`, text: func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is6() && a.Zone() == "" }},
+	"byte":          {example: `"aGVsbG8=", the standard base64`, text: func(s string) bool { _, err := base64.StdEncoding.DecodeString(s); return err == nil }},
+	"int64":         {example: "an integer of 64 bits", number: isInt64},
+	"uint64":        {example: "an integer of 64 bits without sign", number: func(n json.Number) bool { _, err := ParseUint(string(n)); return err == nil }},
+	"float":         {example: "a number that a float32 can hold", number: func(n json.Number) bool { _, err := strconv.ParseFloat(string(n), 32); return err == nil }},
 }
 
 // matches says that v has the format, or that the format does not apply to v.
@@ -60,6 +61,11 @@ func ParseTime(s string) (time.Time, error) {
 		}
 	}
 	return time.ParseInLocation(time.RFC3339Nano, s, time.UTC)
+}
+
+func isInt64(n json.Number) bool {
+	_, err := ParseInt(string(n))
+	return err == nil
 }
 
 func isTime(s string) bool {
