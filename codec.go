@@ -555,27 +555,28 @@ func (c *codec) decodeStruct(m map[string]any, dst reflect.Value, defaults bool)
 		case ok:
 		case !defaults:
 			continue
-		case f.hasDefault:
-			if f.fault != nil {
-				return f.fault
-			}
-			src = f.value
-		case f.codec.hasDefaults:
-			src = map[string]any(nil)
-		default:
+		case f.fault != nil:
+			return f.fault
+		case f.value == nil:
 			continue
+		default:
+			src = f.value
 		}
-		if f.quoted {
-			var err error
-			if src, err = unquote(f.codec, src); err != nil {
-				return under(guard.Join("", f.name), err)
-			}
-		}
-		if err := f.codec.decode(src, f.set(dst), defaults); err != nil {
+		if err := f.read(src, f.set(dst), defaults); err != nil {
 			return under(guard.Join("", f.name), err)
 		}
 	}
 	return nil
+}
+
+// read is decode for a field, which may be quoted.
+func (f *field) read(src any, dst reflect.Value, defaults bool) (err error) {
+	if f.quoted {
+		if src, err = unquote(f.codec, src); err != nil {
+			return err
+		}
+	}
+	return f.codec.decode(src, dst, defaults)
 }
 
 // unquote undoes the tag option ",string".

@@ -148,7 +148,7 @@ type flow struct {
 
 	function       any // nil if the flow has none
 	params, result reflect.Type
-	prepare        func(Params) (invocation, error)
+	prepare        func(p Params, schema *validator, derived bool) (invocation, error) // see readParams
 }
 
 // invocation is one call of a flow's function, its parameters decoded.
@@ -174,10 +174,10 @@ func (f *Flow[P, R]) erase() *flow {
 	}
 	if c.call != nil {
 		erased.function = c.function
-		erased.prepare = func(params Params) (_ invocation, err error) {
+		erased.prepare = func(params Params, schema *validator, derived bool) (_ invocation, err error) {
 			defer recovered(&err)
 			i := &typedInvocation[P, R]{function: c.call}
-			if err := decodeParams(params, &i.params); err != nil {
+			if err := readParams(params, schema, derived, &i.params); err != nil {
 				return nil, err
 			}
 			return i, nil

@@ -49,9 +49,11 @@ type codec struct {
 	reason string // of shapeNone: why, and what to do
 	empty  bool   // a struct without fields: nothing to do
 
-	elem   *codec  // of pointers, slices, arrays and maps
-	fields []field // of structs, embedded ones resolved, in the order of declaration
-	zeroer bool    // has a method IsZero
+	own    *guard.Schema // of a type that describes itself
+	elem   *codec        // of pointers, slices, arrays and maps
+	fields []field       // of structs, embedded ones resolved, in the order of declaration
+	byName map[string]int
+	zeroer bool // has a method IsZero
 
 	// hasDefaults says that a struct sets fields even from an empty object.
 	hasDefaults bool
@@ -69,8 +71,13 @@ type field struct {
 	omitEmpty, omitZero, quoted bool
 
 	hasDefault bool
-	value      any         // the default, a plain value
-	fault      *ParamError // the default is not of the field's type
+	value      any           // what it is read from when absent: the default, a plain value, or nothing of an object with defaults
+	preset     reflect.Value // the default in Go, if that can be shared
+	fault      *ParamError   // the default is not of the field's type
+
+	required bool
+	rules    *rules
+	unclear  bool // its tags make no schema
 }
 
 var (
@@ -96,6 +103,7 @@ func codecFor(t reflect.Type) *codec {
 	c := b.codec(t)
 	// Only whole codecs are published: a recursive type's refer to each other.
 	b.readDefaults()
+	b.readRules()
 	for t, made := range b.made {
 		codecs.LoadOrStore(t, made)
 	}
@@ -328,11 +336,50 @@ func (c *codec) findDefaults() bool {
 	}
 	for i := range c.fields {
 		f := &c.fields[i]
-		if f.hasDefault || f.codec.findDefaults() {
+		switch {
+		case f.hasDefault:
 			c.hasDefaults = true
+		case f.codec.findDefaults():
+			c.hasDefaults, f.value = true, map[string]any(nil)
 		}
 	}
 	return c.hasDefaults
+}
+
+// readRules reads the other tags, by way of the schema that they make.
+func (b *codecBuilder) readRules() {
+	for t, c := range b.made {
+		if own, err := ownSchema(t); own != nil && err == nil {
+			text, _ := marshal(own)
+			c.own, _ = guard.Compile(text) // what is wrong with it shows in the schema of P
+		}
+		c.byName = make(map[string]int, len(c.fields))
+		for i := range c.fields {
+			f := &c.fields[i]
+			c.byName[f.name] = i
+			f.required = f.tag.Get("required") == "true"
+			f.readPreset()
+			w := schemaWriter{names: map[*codec]string{}}
+			if schema, err := w.field(f); err == nil {
+				f.rules = newRules(f, schema)
+			} else {
+				f.unclear = true
+			}
+		}
+	}
+}
+
+func (f *field) readPreset() {
+	if f.value == nil || f.fault != nil {
+		return
+	}
+	switch f.codec.shape {
+	case shapeBool, shapeInt, shapeUint, shapeFloat, shapeString, shapeNumber, shapeTime, shapeDuration:
+		v := reflect.New(f.codec.typ).Elem()
+		if f.read(f.value, v, true) == nil {
+			f.preset = v
+		}
+	}
 }
 
 // parseText reads the text of a tag as a value of the codec's type and returns its plain form: JSON, or for types that
