@@ -164,7 +164,7 @@ func (w *schemaWriter) object(c *codec) (members, error) {
 		if err != nil {
 			return nil, under(guard.Join("", f.name), err)
 		}
-		properties = append(properties, member{f.name, append(property, member{"position", i})})
+		properties = append(properties, member{f.name, property.with("position", i)})
 		switch must := f.tag.Get("required"); must {
 		case "true":
 			required = append(required, f.name)

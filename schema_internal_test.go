@@ -124,7 +124,60 @@ func TestSchemaRefuses(t *testing.T) {
 		{struct{ Deep struct{ F []func() } }{}, "Deep.F[]", "func() has no form"},
 		{struct{ M map[string]complex64 }{}, "M[key]", "complex64 has no form"},
 		{struct{ E error }{}, "E", "error cannot be read back"},
-		{struct{ M map[int]string }{}, "M", "use map[string]string"},
+		{struct{ M map[bool]string }{}, "M", "use map[string]string"},
+		{struct{ M map[string]chan int }{}, "M[key]", "chan int has no form"},
+		{struct{ L []struct{ P *complex64 } }{}, "L[].P", "complex64 has no form"},
+		{struct {
+			L []int `minItems:"-1"`
+		}{}, "L", `minItems "-1": write a whole number`},
+		{struct {
+			L [2]int `maxItems:"1"`
+		}{}, "L", `maxItems "1": the tag is for slices, this is [2]int`},
+		{struct {
+			L []int `minItems:"3" maxItems:"2"`
+		}{}, "L", "minItems 3 is above maxItems 2"},
+		{struct {
+			L []int `uniqueItems:"yes"`
+		}{}, "L", `uniqueItems "yes": write true or false`},
+		{struct {
+			L []int `default:"[1,1]" uniqueItems:"true"`
+		}{}, "L", "default: "},
+		{struct {
+			N int `exclusiveMinimum:"x"`
+		}{}, "N", `exclusiveMinimum "x": write a number`},
+		{struct {
+			N int `multipleOf:"0"`
+		}{}, "N", "expected a number above 0"},
+		{struct {
+			N int `default:"3" multipleOf:"2"`
+		}{}, "N", "default: expected a multiple of 2"},
+		{struct {
+			N int8 `maximum:"200"`
+		}{}, "N", `maximum "200": the type is int8, which ends before that`},
+		{struct {
+			N *uint `minimum:"-1"`
+		}{}, "N", `minimum "-1": the type is uint`},
+		{struct {
+			N int `json:",string" minimum:"1"`
+		}{}, "N", "the tag is for numbers"},
+		{struct {
+			S string `examples:"a,abc" maxLength:"2"`
+		}{}, "S", `examples "a,abc": abc does not fit`},
+		{struct {
+			N int `examples:"1,x"`
+		}{}, "N", `examples "1,x": expected a whole number`},
+		{struct {
+			L []int `examples:"1,2"`
+		}{}, "L", "write a list in JSON"},
+		{struct {
+			C colour `minLength:"1"`
+		}{}, "C", "the tag is for text"},
+		{struct {
+			C colour `default:"#10"`
+		}{}, "C", "default"},
+		{struct{ D describedBadly }{}, "D", `"$ref" leads out of it`},
+		{struct{ L []describedWorse }{}, "L[]", "type"},
+		{struct{ D describedByPanic }{}, "D", "panic: no idea"},
 		{half{}, "Level", "has MarshalText but no UnmarshalText"},
 		{struct {
 			N int `default:"x"`
@@ -181,6 +234,20 @@ func TestSchemaRefuses(t *testing.T) {
 		})
 	}
 }
+
+type describedBadly string
+
+func (describedBadly) JSONSchema() map[string]any {
+	return map[string]any{"items": map[string]any{"$ref": "#/definitions/x"}}
+}
+
+type describedWorse string
+
+func (describedWorse) JSONSchema() map[string]any { return map[string]any{"type": "strnig"} }
+
+type describedByPanic string
+
+func (describedByPanic) JSONSchema() map[string]any { panic("no idea") }
 
 // onlyMarshals can be written, but not read.
 type onlyMarshals struct{ _ int }

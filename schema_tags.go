@@ -48,9 +48,13 @@ func addExamples(f *field, schema members) (members, error) {
 	if err != nil {
 		return refuse(err)
 	}
+	asked := newRules(f, schema)
 	for i, example := range examples {
 		if f.quoted {
 			examples[i] = fmt.Sprint(example)
+		}
+		if !f.codec.take(examples[i], reflect.New(f.codec.typ).Elem(), asked, new(extent)) {
+			return refuse(fmt.Errorf("%v does not fit the type and the other tags; change one of them", example))
 		}
 	}
 	return schema.with("examples", examples), nil
