@@ -108,6 +108,14 @@ func (f *Flow[P, R]) Decode(params Params) (P, error) {
 	return p, err
 }
 
+// DecodeJSON is Decode for JSON text, such as the body of a request, which is held to the schema of P first: unknown keys, a
+// key that comes twice and all that the tags of P rule out are refused. The error is a *[ParamError], or several joined.
+func (f *Flow[P, R]) DecodeJSON(text []byte) (P, error) {
+	var p P
+	err := readJSON(text, &p)
+	return p, err
+}
+
 // Result is what a run of this flow returned. A run that is not COMPLETED gives a *[RunError].
 func (f *Flow[P, R]) Result(run *Run) (R, error) {
 	var r R

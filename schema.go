@@ -16,8 +16,13 @@ import (
 	"github.com/provost-go/provost/internal/guard"
 )
 
-// schemas keeps what schemaFor has made, by reflect.Type.
+// schemas keeps what schemaWithDocs has made, by schemaKey.
 var schemas sync.Map
+
+type schemaKey struct {
+	typ    reflect.Type
+	source fs.FS
+}
 
 type madeSchema struct {
 	text json.RawMessage
@@ -30,26 +35,27 @@ type madeSchema struct {
 //
 // A field is required only if tagged required:"true". No object takes keys that it does not list. The documentation of the
 // package lists the tags; they become keywords of the same names.
-func schemaFor(t reflect.Type) (json.RawMessage, error) {
-	if made, ok := schemas.Load(t); ok {
-		return made.(madeSchema).text, made.(madeSchema).err
-	}
-	text, err := writeSchema(t, nil)
-	made, _ := schemas.LoadOrStore(t, madeSchema{text, err})
-	return made.(madeSchema).text, made.(madeSchema).err
-}
+func schemaFor(t reflect.Type) (json.RawMessage, error) { return schemaWithDocs(t, nil) }
 
-// schemaWithDocs is schemaFor with the doc comments that source has for fields which no tag describes.
+// schemaWithDocs is schemaFor with the doc comments that source, if there is one, has for fields that no tag describes.
 func schemaWithDocs(t reflect.Type, source fs.FS) (json.RawMessage, error) {
-	if source == nil {
-		return schemaFor(t)
+	key := schemaKey{t, source}
+	lasting := source == nil || reflect.ValueOf(source).Comparable() // an embed.FS is
+	if lasting {
+		if made, ok := schemas.Load(key); ok {
+			return made.(madeSchema).text, made.(madeSchema).err
+		}
 	}
 	docs := fieldDocs{}
-	docs.read(source, codecFor(t))
-	if len(docs) == 0 {
-		return schemaFor(t)
+	if source != nil {
+		docs.read(source, codecFor(t))
 	}
-	return writeSchema(t, docs)
+	text, err := writeSchema(t, docs)
+	if !lasting {
+		return text, err
+	}
+	made, _ := schemas.LoadOrStore(key, madeSchema{text, err})
+	return made.(madeSchema).text, made.(madeSchema).err
 }
 
 func writeSchema(t reflect.Type, docs fieldDocs) (json.RawMessage, error) {

@@ -9,6 +9,34 @@ import (
 	"github.com/provost-go/provost/internal/guard"
 )
 
+// readJSON sets dst, a pointer to P, from JSON text that is held to P's schema.
+func readJSON(text []byte, dst any) error {
+	if takeJSON(string(text), dst) {
+		return nil
+	}
+	reflect.ValueOf(dst).Elem().SetZero()
+	plain, err := guard.Parse(text, guard.ValueLimits)
+	if err != nil {
+		return fromGuard(err)
+	}
+	object, ok := plain.(map[string]any)
+	if !ok {
+		return &ParamError{Reason: "expected an object with a key for each parameter"}
+	}
+	derived, err := schemaFor(reflect.TypeOf(dst).Elem())
+	if err != nil {
+		return err
+	}
+	schema, err := compileSchema(derived)
+	if err != nil {
+		return err
+	}
+	if err := schema.validate(object); err != nil {
+		return err
+	}
+	return decodeParams(object, dst)
+}
+
 // takeJSON is takeParams for JSON text, without making Params of it first.
 func takeJSON(text string, dst any) bool {
 	if len(text) > guard.MaxValue {
