@@ -450,7 +450,7 @@ func (w *schemaWriter) rules(f *field, schema members) (members, error) {
 		if !ok {
 			continue
 		}
-		if shape := f.codec.scalar(); !slices.Contains(rule.shapes, shape) || f.quoted || describesItself(f.codec.typ) {
+		if shape := f.codec.scalar(); !slices.Contains(rule.shapes, shape) || f.quoted || describesItself(f.codec.pointee().typ) {
 			return nil, &ParamError{Reason: fmt.Sprintf("%s %s: the tag is for %s, this is %v; drop it and check the value in the flow", rule.tag, quote(text), rule.about, f.codec.typ)}
 		}
 		value, fix := rule.read(text)
@@ -542,9 +542,12 @@ func addEnum(f *field, schema members, text string) (members, error) {
 			values = append(values, v)
 		}
 	}
+	isScalar := false
 	switch c.scalar() {
 	case shapeBool, shapeInt, shapeUint, shapeFloat, shapeNumber, shapeString, shapeText, shapeURL, shapeTime, shapeDuration:
-	default:
+		isScalar = !describesItself(c.pointee().typ)
+	}
+	if !isScalar {
 		return nil, &ParamError{Reason: fmt.Sprintf("enum %s: the tag is for text, numbers and lists of them, this is %v; drop it and check the value in the flow", quote(text), f.codec.typ)}
 	}
 	for each := range strings.SplitSeq(text, ",") {

@@ -173,6 +173,12 @@ func TestSchemaRefuses(t *testing.T) {
 			C colour `minLength:"1"`
 		}{}, "C", "the tag is for text"},
 		{struct {
+			C *colour `maxLength:"1"`
+		}{}, "C", "the tag is for text"},
+		{struct {
+			C []colour `enum:"#000000"`
+		}{}, "C", "the tag is for text"},
+		{struct {
 			C colour `default:"#10"`
 		}{}, "C", "default"},
 		{struct{ D describedBadly }{}, "D", `"$ref" leads out of it`},

@@ -21,9 +21,7 @@ func readFlagTag(text string) (any, string) {
 
 // beyondType says what is wrong with a bound that would let in more than an integer type holds; "" if nothing is.
 func beyondType(c *codec, text string) (fix string) {
-	for c.shape == shapePointer {
-		c = c.elem
-	}
+	c = c.pointee()
 	if c.shape != shapeInt && c.shape != shapeUint {
 		return ""
 	}

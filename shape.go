@@ -289,13 +289,16 @@ func dominant(same []candidate) *candidate {
 	return nil
 }
 
-// scalar is the shape behind pointers.
-func (c *codec) scalar() shape {
+// pointee is the codec behind pointers.
+func (c *codec) pointee() *codec {
 	for c.shape == shapePointer {
 		c = c.elem
 	}
-	return c.shape
+	return c
 }
+
+// scalar is the shape behind pointers.
+func (c *codec) scalar() shape { return c.pointee().shape }
 
 // quotable says that the tag option ",string" means something.
 func (c *codec) quotable() bool {
