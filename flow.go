@@ -23,7 +23,7 @@ type Flow[P, R any] struct {
 	Description string
 
 	// Source is the Go source of the flow's function, usually an embed.FS. The function's doc comment in it is the default
-	// description.
+	// description, and those of the fields of P, if P is declared there, describe parameters that have no description tag.
 	Source fs.FS
 
 	// Retries is how many more attempts a failed run gets. A crash of the process does not count against it.

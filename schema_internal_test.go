@@ -2,6 +2,7 @@ package provost
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -297,6 +298,49 @@ parameter since: expected the format date-time, such as "2026-03-05T14:00:00+01:
 		t.Error(err)
 	}
 	refused(t, v.validatePartial(Params{"limit": "5"}), "limit", "write 5 without quotes")
+}
+
+// openParams is a map that describes itself, as a flow's parameters.
+type openParams map[string]any
+
+func (openParams) JSONSchema() map[string]any {
+	return map[string]any{"type": "object", "required": []string{"n"}, "properties": map[string]any{"n": map[string]any{"type": "integer"}}}
+}
+
+func TestParametersThatDescribeThemselves(t *testing.T) {
+	text, err := schemaFor(reflect.TypeFor[openParams]())
+	want := `{"$schema":"http://json-schema.org/draft-07/schema#","properties":{"n":{"type":"integer"}},"required":["n"],"type":"object"}`
+	if err != nil || string(text) != want {
+		t.Errorf("got %s, %v, want %s", text, err, want)
+	}
+	v := validatorFor[openParams](t)
+	for _, derived := range []bool{true, false} {
+		var p openParams
+		if err := readParams(Params{"n": json.Number("1"), "more": true}, v, derived, &p); err != nil || p["n"] != json.Number("1") {
+			t.Errorf("got %v, %v", p, err)
+		}
+		refused(t, readParams(Params{"n": "x"}, v, derived, &p), "n", "expected a whole number")
+		refused(t, readParams(nil, v, derived, &p), "n", "is required")
+	}
+}
+
+func TestDecodeJSON(t *testing.T) {
+	flow := NewFlow("report", func(context.Context, reportParams) (int, error) { return 0, nil })
+	p, err := flow.DecodeJSON([]byte(`{"region":"us","limit":1e1}`)) // spelled in an unusual way
+	if want := (reportParams{Region: "us", Limit: 10}); err != nil || p != want {
+		t.Errorf("got %+v, %v, want %+v", p, err, want)
+	}
+	for text, want := range map[string]string{
+		`{"region":"us"`: "not one JSON text", `[]`: "expected an object", `{"region":"us","region":"us"}`: "comes twice",
+		`{"region":"us","limit":1.5}`: "limit: expected a whole number", `{}`: "region: is required", `{"region":"us","x":1}`: "x: is not a parameter",
+	} {
+		if p, err := flow.DecodeJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || p != (reportParams{}) {
+			t.Errorf("%s: got %+v, %v, want %q", text, p, err, want)
+		}
+	}
+	broken := NewFlow("broken", func(context.Context, struct{ C chan int }) (int, error) { return 0, nil })
+	_, err = broken.DecodeJSON([]byte(`{"C":1}`))
+	refused(t, err, "C", "no form in JSON")
 }
 
 func TestValidatorDefaults(t *testing.T) {
