@@ -147,7 +147,7 @@ var sampleTexts = map[string][]string{
 	"date":          {"2026-03-05"},
 	"ipv4":          {"192.0.2.1"},
 	"byte":          {"aGVsbG8=", ""},
-	"":              {"a", "b", "abc", "ééé", "", "é", "192.0.2.1", "#102030", "0.5", "-7", "2001:db8::1%eth0"},
+	"":              {"a", "b", "abc", "ééé", "", "é", "192.0.2.1", "#102030", "#A0B0C0", "0.5", "-7", "2001:db8::1%eth0"},
 }
 
 func (m valueMaker) value(schema map[string]any, depth int) any {
