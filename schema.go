@@ -194,7 +194,7 @@ func (w *schemaWriter) field(f *field) (members, error) {
 	if f.quoted {
 		schema = quotedSchema(f.codec)
 	}
-	if schema, err = w.rules(f, schema); err != nil {
+	if schema, err = addRules(f, schema); err != nil {
 		return nil, err
 	}
 	if len(schema) == 1 && schema[0].key == "$ref" { // beside which other keywords mean nothing
@@ -437,8 +437,8 @@ func nullable(schema members) members {
 	return schema
 }
 
-// rules adds the tags that decide about values.
-func (w *schemaWriter) rules(f *field, schema members) (members, error) {
+// addRules adds the tags that decide about values.
+func addRules(f *field, schema members) (members, error) {
 	if text, ok := f.tag.Lookup("enum"); ok {
 		var err error
 		if schema, err = addEnum(f, schema, text); err != nil {

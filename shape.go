@@ -349,7 +349,7 @@ func (c *codec) findDefaults() bool {
 	return c.hasDefaults
 }
 
-// readRules reads the other tags, by way of the schema that they make.
+// readRules reads the tags that decide about values.
 func (b *codecBuilder) readRules() {
 	for t, c := range b.made {
 		if own, err := ownSchema(t); own != nil && err == nil {
@@ -362,13 +362,24 @@ func (b *codecBuilder) readRules() {
 			c.byName[f.name] = i
 			f.required = f.tag.Get("required") == "true"
 			f.readPreset()
-			w := schemaWriter{names: map[*codec]string{}}
-			if schema, err := w.field(f); err == nil {
-				f.rules = newRules(f, schema)
-			} else {
-				f.unclear = true
-			}
+			f.readRules()
 		}
+	}
+}
+
+// readRules goes by way of the keywords that the tags become.
+func (f *field) readRules() {
+	var schema members
+	switch {
+	case f.quoted:
+		schema = quotedSchema(f.codec)
+	case f.codec.shape == shapeSlice || f.codec.shape == shapeArray:
+		schema = members{{"items", members{}}}
+	}
+	schema, err := addRules(f, schema)
+	f.unclear = err != nil
+	if err == nil {
+		f.rules = newRules(f, schema)
 	}
 }
 

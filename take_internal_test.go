@@ -339,7 +339,7 @@ func (n *tally) differ(t testing.TB, random *rand.Rand) {
 
 // TestOnePassAgrees holds the one pass to the schema library over types, tags and values that are made up.
 func TestOnePassAgrees(t *testing.T) {
-	const rounds = 150
+	const rounds = 100
 	var n tally
 	for seed := range rounds {
 		n.differ(t, rand.New(rand.NewPCG(uint64(seed), 17)))
@@ -400,7 +400,7 @@ func roundTrip(t testing.TB, random *rand.Rand) {
 }
 
 func TestRoundTripOfMadeUpTypes(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(100) {
 		roundTrip(t, rand.New(rand.NewPCG(seed, 23)))
 	}
 }
