@@ -562,21 +562,21 @@ func (c *codec) decodeStruct(m map[string]any, dst reflect.Value, defaults bool)
 		default:
 			src = f.value
 		}
-		if err := f.read(src, f.set(dst), defaults); err != nil {
+		if err := f.decode(src, dst, defaults); err != nil {
 			return under(guard.Join("", f.name), err)
 		}
 	}
 	return nil
 }
 
-// read is decode for a field, which may be quoted.
-func (f *field) read(src any, dst reflect.Value, defaults bool) (err error) {
+// decode sets the field in dst, the struct.
+func (f *field) decode(src any, dst reflect.Value, defaults bool) (err error) {
 	if f.quoted {
 		if src, err = unquote(f.codec, src); err != nil {
 			return err
 		}
 	}
-	return f.codec.decode(src, dst, defaults)
+	return f.codec.decode(src, f.set(dst), defaults)
 }
 
 // unquote undoes the tag option ",string".

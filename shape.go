@@ -361,7 +361,7 @@ func (b *codecBuilder) readRules() {
 			f := &c.fields[i]
 			c.byName[f.name] = i
 			f.required = f.tag.Get("required") == "true"
-			f.readPreset()
+			f.readPreset(t)
 			f.readRules()
 		}
 	}
@@ -383,15 +383,15 @@ func (f *field) readRules() {
 	}
 }
 
-func (f *field) readPreset() {
+func (f *field) readPreset(owner reflect.Type) {
 	if f.value == nil || f.fault != nil {
 		return
 	}
 	switch f.codec.shape {
 	case shapeBool, shapeInt, shapeUint, shapeFloat, shapeString, shapeNumber, shapeTime, shapeDuration:
-		v := reflect.New(f.codec.typ).Elem()
-		if f.read(f.value, v, true) == nil {
-			f.preset = v
+		v := reflect.New(owner).Elem()
+		if f.decode(f.value, v, true) == nil {
+			f.preset = f.set(v)
 		}
 	}
 }

@@ -198,7 +198,7 @@ func (c *codec) takeString(s string, dst reflect.Value, r *rules) bool {
 		return true
 	case shapeURL:
 		u, err := url.Parse(s)
-		if err != nil {
+		if err != nil || !guard.TextFits("uri-reference", s) {
 			return false
 		}
 		*dst.Addr().Interface().(*url.URL) = *u
@@ -360,5 +360,5 @@ func (f *field) leaveOut(dst reflect.Value) bool {
 	case f.value == nil:
 		return true
 	}
-	return f.read(f.value, f.set(dst), true) == nil
+	return f.decode(f.value, dst, true) == nil
 }

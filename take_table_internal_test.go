@@ -92,7 +92,7 @@ func TestOnePassByRule(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
-		library, _ := oracle(t, text)
+		library := newLibrary(t, text)
 		schema, err := compileSchema(text)
 		if err != nil {
 			t.Fatal(err)
