@@ -12,13 +12,23 @@ func Measure(v any, depth int) (size int, ok bool) {
 func TextSize(s string) (n int, ok bool) { return stringSize(s) }
 
 // TextFits says that a text has a format, or that the format is not one of text.
-func TextFits(format, s string) bool { return formatFits(format, s) }
+func TextFits(format, s string) bool { return matches(format, s) }
 
 // NumberFits says that a number has a format, or that the format is not one of numbers.
-func NumberFits(format, literal string) bool { return formatFits(format, json.Number(literal)) }
+func NumberFits(format, literal string) bool { return matches(format, json.Number(literal)) }
 
 // Compare compares two numbers exactly; not ok if one is too large to compute with.
-func Compare(a, b string) (sign int, ok bool) { return compareNumbers(a, b) }
+func Compare(a, b string) (sign int, ok bool) {
+	if a == b {
+		return 0, true
+	}
+	x, okX := rational(a)
+	y, okY := rational(b)
+	if !okX || !okY {
+		return 0, false
+	}
+	return x.Cmp(y), true
+}
 
 // IsMultiple says that a number is a whole multiple of another, exactly.
 func IsMultiple(literal, of string) bool {
