@@ -81,7 +81,11 @@ func (m typeMaker) object(depth int) reflect.Type {
 	fields := make([]reflect.StructField, m.IntN(6))
 	for i := range fields {
 		t := m.any(depth)
-		tag := fmt.Sprintf(`json:"%s%s"`, string(rune('a'+i)), pickOne(m.Rand, "", "", "", ",omitempty", ",omitzero", ",string"))
+		options := []string{"", "", "", ",string", ",omitempty", ",omitzero"}
+		if !m.rules {
+			options = options[:5] // what is empty and not zero is written and comes back zero
+		}
+		tag := fmt.Sprintf(`json:"%s%s"`, string(rune('a'+i)), pickOne(m.Rand, options...))
 		for _, name := range slices.Sorted(maps.Keys(sampleTags)) {
 			if m.rules && m.IntN(3) == 0 {
 				candidate := tag + fmt.Sprintf(" %s:%s", name, strconv.Quote(pickOne(m.Rand, sampleTags[name]...)))
