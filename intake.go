@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -321,7 +320,7 @@ func (w *mapWriter) key(key string) bool {
 	case isUUID(t):
 		return guard.TextFits("uuid", key)
 	}
-	return utf8.ValidString(key)
+	return true
 }
 
 func (w *mapWriter) put() { w.dst.SetMapIndex(w.name, w.item) }
