@@ -150,3 +150,23 @@ func TestOnePassKeepsToLimits(t *testing.T) {
 		}
 	}
 }
+
+func TestOnePassAsksForWhatIsRequired(t *testing.T) {
+	type params struct {
+		A  *int `json:"a" required:"true"`
+		In *struct {
+			B int `json:"b" required:"true" default:"3"`
+		} `json:"in"`
+	}
+	for text, want := range map[string]bool{
+		`{}`: false, `{"a":null}`: true, `{"a":1,"in":null}`: true, `{"a":1,"in":{}}`: false, `{"a":1,"in":{"b":2}}`: true, `{"in":{"b":2}}`: false,
+	} {
+		plain, err := guard.Parse([]byte(text), guard.ValueLimits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if byValue, byText := takeParams(plain.(map[string]any), new(params)), takeJSON(text, new(params)); byValue != want || byText != want {
+			t.Errorf("%s: by value %t, by text %t, want %t", text, byValue, byText, want)
+		}
+	}
+}
