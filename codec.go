@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
@@ -156,6 +157,8 @@ func (c *codec) encode(v reflect.Value, depth int) (any, error) {
 		return formatTime(v.Interface().(time.Time))
 	case shapeDuration:
 		return time.Duration(v.Int()).String(), nil
+	case shapeURL:
+		return addressable(v).Interface().(*url.URL).String(), nil
 	case shapeBytes:
 		return base64.StdEncoding.EncodeToString(v.Bytes()), nil
 	case shapeRaw:
@@ -339,7 +342,7 @@ func (c *codec) decode(src any, dst reflect.Value, defaults bool) error {
 			dst.SetString(s)
 			return nil
 		}
-	case shapeTime, shapeDuration, shapeBytes, shapeText:
+	case shapeTime, shapeDuration, shapeBytes, shapeText, shapeURL:
 		return c.decodeText(src, dst)
 	case shapePointer:
 		ptr := reflect.New(c.typ.Elem())
@@ -435,6 +438,12 @@ func (c *codec) decodeText(src any, dst reflect.Value) error {
 		var d time.Duration
 		if d, err = time.ParseDuration(s); err == nil {
 			dst.SetInt(int64(d))
+			return nil
+		}
+	case shapeURL:
+		var u *url.URL
+		if u, err = url.Parse(s); err == nil {
+			*dst.Addr().Interface().(*url.URL) = *u
 			return nil
 		}
 	case shapeBytes:
@@ -546,27 +555,28 @@ func (c *codec) decodeStruct(m map[string]any, dst reflect.Value, defaults bool)
 		case ok:
 		case !defaults:
 			continue
-		case f.hasDefault:
-			if f.fault != nil {
-				return f.fault
-			}
-			src = f.value
-		case f.codec.hasDefaults:
-			src = map[string]any(nil)
-		default:
+		case f.fault != nil:
+			return f.fault
+		case f.value == nil:
 			continue
+		default:
+			src = f.value
 		}
-		if f.quoted {
-			var err error
-			if src, err = unquote(f.codec, src); err != nil {
-				return under(guard.Join("", f.name), err)
-			}
-		}
-		if err := f.codec.decode(src, f.set(dst), defaults); err != nil {
+		if err := f.decode(src, dst, defaults); err != nil {
 			return under(guard.Join("", f.name), err)
 		}
 	}
 	return nil
+}
+
+// decode sets the field in dst, the struct.
+func (f *field) decode(src any, dst reflect.Value, defaults bool) (err error) {
+	if f.quoted {
+		if src, err = unquote(f.codec, src); err != nil {
+			return err
+		}
+	}
+	return f.codec.decode(src, f.set(dst), defaults)
 }
 
 // unquote undoes the tag option ",string".

@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"net/netip"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -97,6 +98,18 @@ func fill(random *rand.Rand, v reflect.Value, depth int) {
 		return
 	case *level:
 		x.n = random.IntN(5)
+		return
+	case *url.URL:
+		*x = *pickOne(random, &url.URL{}, &url.URL{Scheme: "https", Host: "example.com", Path: "/a b", RawQuery: "c=d", User: url.UserPassword("u", "p")}, &url.URL{Scheme: "mailto", Opaque: "a@b"}, &url.URL{Path: "../x", Fragment: "é"})
+		return
+	case *json.Number:
+		*x = pickOne[json.Number](random, "0", "-1.50", "1e300", "123456789012345678901234567890")
+		return
+	case *json.RawMessage:
+		*x = pickOne(random, json.RawMessage("null"), json.RawMessage(`{"a":[1.0]}`), json.RawMessage("true"))
+		return
+	case *any:
+		*x = pickOne[any](random, nil, true, "x", json.Number("1.0"), []any{nil}, map[string]any{"a": json.Number("9007199254740993")})
 		return
 	}
 	switch v.Kind() {
@@ -200,7 +213,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 // same compares, taking nil and empty slices and maps for equal.
-func same(t *testing.T, got, want reflect.Value) {
+func same(t testing.TB, got, want reflect.Value) {
 	t.Helper()
 	if reflect.DeepEqual(got.Interface(), want.Interface()) {
 		return

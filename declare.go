@@ -100,7 +100,7 @@ func (d *Deployment) declareEntrypoint(p *problems, f *flow, r *DeploymentRecord
 }
 
 func (d *Deployment) declareParameters(p *problems, f *flow, r *DeploymentRecord) {
-	derived, err := schemaFor(f.params)
+	derived, err := schemaWithDocs(f.params, f.source)
 	if err != nil {
 		p.add("Flow", "parameter type %s: %w", f.params, err)
 	}

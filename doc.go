@@ -54,12 +54,28 @@
 //
 // # Parameters
 //
-// Parameters are the fields of a struct. From its types and tags (json, default, enum, description, title, minimum, maximum,
-// minLength, maxLength, pattern, format, required) comes a JSON Schema. The parameters of a run are layered: the schema's
-// defaults, then the deployment's, the schedule's and the run's own, key by key at the top level. Those that do not fit are
-// refused with a [*ParamError] when a run is made by hand; a scheduled run with such parameters fails at once, visibly.
-// Durations are written "1h30m". [Flow.Params] turns a typed value into parameters and leaves out zero fields, so that lower
-// layers show through.
+// Parameters are the fields of a struct. From its types and tags comes a JSON Schema (draft-07):
+//
+//	json                                name, omitempty, omitzero, string, - as in encoding/json
+//	default                             default:"eu", default:"1h30m", default:"[1,2]": what an absent field gets, at any depth
+//	required                            required:"true"; without it no field is required
+//	enum                                enum:"eu,us"; of a slice, what its items may be
+//	minimum, maximum, multipleOf,
+//	exclusiveMinimum, exclusiveMaximum  of numbers, compared exactly
+//	minLength, maxLength                of text, in characters
+//	pattern                             of text, in the syntax of package regexp
+//	format                              format:"email", "uri", "date", ...
+//	minItems, maxItems, uniqueItems     of slices
+//	title, description, examples        for people; examples are separated by commas
+//
+// A field without a description tag is described by its doc comment if [Flow.Source] has it. Durations are written "1h30m",
+// times in RFC 3339, bytes in base64; pointers may be null; integers are exact. A type with a method JSONSchema()
+// map[string]any describes itself. What makes no schema is an error of [Deployment.Validate] that names the field.
+//
+// The parameters of a run are layered: the schema's defaults, then the deployment's, the schedule's and the run's own, key by
+// key at the top level. Those that do not fit are refused with a [*ParamError] when a run is made by hand; a scheduled run with
+// such parameters fails at once, visibly. [Flow.Params] turns a typed value into parameters and leaves out zero fields, so that
+// lower layers show through. [Flow.DecodeJSON] reads JSON text that is held to the schema.
 //
 // # Running and shutdown
 //

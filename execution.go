@@ -77,13 +77,7 @@ func (x *execution) runLog() *runLog {
 func (s *server) newExecution(c Claim, sd *served, now time.Time) *execution {
 	x := &execution{server: s, served: sd, claim: c, attempt: c.Attempt + 1, trusted: now}
 	x.Context, x.cancel = context.WithCancelCause(s.flowContext)
-	if sd.schema != nil {
-		if err := sd.schema.validate(c.Parameters); err != nil {
-			x.refused = err
-			return x
-		}
-	}
-	x.invocation, x.refused = sd.flow.prepare(c.Parameters)
+	x.invocation, x.refused = sd.flow.prepare(c.Parameters, sd.schema, sd.derived)
 	return x
 }
 

@@ -23,7 +23,7 @@ type Flow[P, R any] struct {
 	Description string
 
 	// Source is the Go source of the flow's function, usually an embed.FS. The function's doc comment in it is the default
-	// description.
+	// description, and those of the fields of P, if P is declared there, describe parameters that have no description tag.
 	Source fs.FS
 
 	// Retries is how many more attempts a failed run gets. A crash of the process does not count against it.
@@ -108,6 +108,14 @@ func (f *Flow[P, R]) Decode(params Params) (P, error) {
 	return p, err
 }
 
+// DecodeJSON is Decode for JSON text, such as the body of a request, which is held to the schema of P first: unknown keys, a
+// key that comes twice and all that the tags of P rule out are refused. The error is a *[ParamError], or several joined.
+func (f *Flow[P, R]) DecodeJSON(text []byte) (P, error) {
+	var p P
+	err := readJSON(text, &p)
+	return p, err
+}
+
 // Result is what a run of this flow returned. A run that is not COMPLETED gives a *[RunError].
 func (f *Flow[P, R]) Result(run *Run) (R, error) {
 	var r R
@@ -148,7 +156,7 @@ type flow struct {
 
 	function       any // nil if the flow has none
 	params, result reflect.Type
-	prepare        func(Params) (invocation, error)
+	prepare        func(p Params, schema *validator, derived bool) (invocation, error) // see readParams
 }
 
 // invocation is one call of a flow's function, its parameters decoded.
@@ -174,10 +182,10 @@ func (f *Flow[P, R]) erase() *flow {
 	}
 	if c.call != nil {
 		erased.function = c.function
-		erased.prepare = func(params Params) (_ invocation, err error) {
+		erased.prepare = func(params Params, schema *validator, derived bool) (_ invocation, err error) {
 			defer recovered(&err)
 			i := &typedInvocation[P, R]{function: c.call}
-			if err := decodeParams(params, &i.params); err != nil {
+			if err := readParams(params, schema, derived, &i.params); err != nil {
 				return nil, err
 			}
 			return i, nil

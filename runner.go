@@ -181,6 +181,7 @@ type served struct {
 	version string
 	flow    *flow
 	schema  *validator // nil: parameters are not validated
+	derived bool       // the schema is that of the flow's parameter type
 	onStart bool
 	once    bool // AtMostOnce
 }
@@ -238,6 +239,7 @@ func prepareOne(d *Deployment, flows *sync.Map) (*served, error) {
 		record: record, id: record.ID, name: record.Name, version: record.Version, flow: erased.(*flow),
 		onStart: record.RunOnStart, once: record.AtMostOnce,
 	}
+	sd.derived = d.ParameterSchema == nil
 	if !record.SkipParameterValidation {
 		if sd.schema, err = compileSchema(record.ParameterSchema); err != nil {
 			return nil, err

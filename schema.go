@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"reflect"
 	"regexp"
 	"slices"
@@ -15,8 +16,13 @@ import (
 	"github.com/provost-go/provost/internal/guard"
 )
 
-// schemas keeps what schemaFor has made, by reflect.Type.
+// schemas keeps what schemaWithDocs has made, by schemaKey.
 var schemas sync.Map
+
+type schemaKey struct {
+	typ    reflect.Type
+	source fs.FS
+}
 
 type madeSchema struct {
 	text json.RawMessage
@@ -24,31 +30,50 @@ type madeSchema struct {
 }
 
 // schemaFor writes the JSON Schema (draft-07) of the parameters P. The bytes are the same for the same type, with
-// properties in the order of the fields. The error is a *ParamError that names the field.
+// properties in the order of the fields, which the keyword position repeats for readers that lose it. The error is a
+// *ParamError that names the field.
 //
-// A field is required only if tagged required:"true". No object takes keys that it does not list. The tags default, enum,
-// description, title, minimum, maximum, minLength, maxLength, pattern and format become the keywords of those names; an
-// enum's values are separated by commas, and on a slice it lists what its items may be.
-func schemaFor(t reflect.Type) (json.RawMessage, error) {
-	if made, ok := schemas.Load(t); ok {
-		return made.(madeSchema).text, made.(madeSchema).err
+// A field is required only if tagged required:"true". No object takes keys that it does not list. The documentation of the
+// package lists the tags; they become keywords of the same names.
+func schemaFor(t reflect.Type) (json.RawMessage, error) { return schemaWithDocs(t, nil) }
+
+// schemaWithDocs is schemaFor with the doc comments that source, if there is one, has for fields that no tag describes.
+func schemaWithDocs(t reflect.Type, source fs.FS) (json.RawMessage, error) {
+	key := schemaKey{t, source}
+	lasting := source == nil || reflect.ValueOf(source).Comparable() // an embed.FS is
+	if lasting {
+		if made, ok := schemas.Load(key); ok {
+			return made.(madeSchema).text, made.(madeSchema).err
+		}
 	}
-	text, err := writeSchema(t)
-	made, _ := schemas.LoadOrStore(t, madeSchema{text, err})
+	docs := fieldDocs{}
+	if source != nil {
+		docs.read(source, codecFor(t))
+	}
+	text, err := writeSchema(t, docs)
+	if !lasting {
+		return text, err
+	}
+	made, _ := schemas.LoadOrStore(key, madeSchema{text, err})
 	return made.(madeSchema).text, made.(madeSchema).err
 }
 
-func writeSchema(t reflect.Type) (json.RawMessage, error) {
+func writeSchema(t reflect.Type, docs fieldDocs) (json.RawMessage, error) {
 	c := codecFor(t)
 	root := members{{"$schema", "http://json-schema.org/draft-07/schema#"}}
+	if fault := c.fault(true); fault != nil && c.takesObject() {
+		return nil, fault
+	}
+	own, err := ownSchema(t)
 	switch {
+	case err != nil:
+		return nil, err
+	case own != nil && c.takesObject():
+		root = append(root, own...)
 	case c.shape == shapeMap && c.elem.shape == shapeAny && t.Key().Kind() == reflect.String:
 		root = append(root, member{"type", "object"})
 	case c.shape == shapeStruct:
-		if fault := c.fault(true); fault != nil {
-			return nil, fault
-		}
-		w := schemaWriter{root: c, names: map[*codec]string{}}
+		w := schemaWriter{root: c, docs: docs, names: map[*codec]string{}}
 		object, err := w.object(c)
 		if err != nil {
 			return nil, err
@@ -115,6 +140,7 @@ func marshal(v any) ([]byte, error) {
 // schemaWriter writes the schema of one P. Structs that contain themselves go to definitions, all others in place.
 type schemaWriter struct {
 	root  *codec
+	docs  fieldDocs
 	names map[*codec]string
 	queue []*codec
 }
@@ -144,7 +170,7 @@ func (w *schemaWriter) object(c *codec) (members, error) {
 		if err != nil {
 			return nil, under(guard.Join("", f.name), err)
 		}
-		properties = append(properties, member{f.name, property})
+		properties = append(properties, member{f.name, property.with("position", i)})
 		switch must := f.tag.Get("required"); must {
 		case "true":
 			required = append(required, f.name)
@@ -168,22 +194,37 @@ func (w *schemaWriter) field(f *field) (members, error) {
 	if f.quoted {
 		schema = quotedSchema(f.codec)
 	}
-	if schema, err = w.rules(f, schema); err != nil {
+	if schema, err = addRules(f, schema); err != nil {
 		return nil, err
 	}
-	for _, keyword := range []string{"title", "description"} {
-		if text, ok := f.tag.Lookup(keyword); ok {
-			schema = append(schema, member{keyword, text})
-		}
+	if len(schema) == 1 && schema[0].key == "$ref" { // beside which other keywords mean nothing
+		schema = members{{"allOf", []any{schema}}}
+	}
+	if title, ok := f.tag.Lookup("title"); ok {
+		schema = schema.with("title", title)
+	}
+	if description := w.description(f); description != "" {
+		schema = schema.with("description", description)
 	}
 	if f.hasDefault {
-		schema = append(schema, member{"default", f.value})
+		schema = schema.with("default", f.value)
 	}
-	return schema, nil
+	return addExamples(f, schema)
+}
+
+// description is the tag, else the doc comment.
+func (w *schemaWriter) description(f *field) string {
+	if text, ok := f.tag.Lookup("description"); ok {
+		return text
+	}
+	return w.docs[f.owner][f.goName]
 }
 
 // schema describes a type, without the tags of a field.
 func (w *schemaWriter) schema(c *codec) (members, error) {
+	if own, err := ownSchema(c.typ); own != nil || err != nil {
+		return own, err
+	}
 	switch c.shape {
 	case shapeBool:
 		return members{{"type", "boolean"}}, nil
@@ -200,18 +241,23 @@ func (w *schemaWriter) schema(c *codec) (members, error) {
 	case shapeString:
 		return members{{"type", "string"}}, nil
 	case shapeText:
-		if c.typ.PkgPath() == "github.com/google/uuid" && c.typ.Name() == "UUID" {
+		if isUUID(c.typ) {
 			return members{{"type", "string"}, {"format", "uuid"}}, nil
 		}
 		return members{{"type", "string"}}, nil
+	case shapeURL:
+		return members{{"type", "string"}, {"format", "uri-reference"}}, nil
 	case shapeTime:
 		return members{{"type", "string"}, {"format", "date-time"}}, nil
 	case shapeDuration:
-		return members{{"type", "string"}, {"format", "duration"}}, nil
+		return members{{"type", []string{"string", "integer"}}, {"format", "duration"}}, nil // text, or Go's nanoseconds
 	case shapeBytes:
 		return members{{"type", "string"}, {"contentEncoding", "base64"}}, nil
 	case shapePointer:
 		schema, err := w.schema(c.elem)
+		if describesItself(c.elem.typ) {
+			return members{{"anyOf", []any{schema, members{{"type", "null"}}}}}, err
+		}
 		return nullable(schema), err
 	case shapeSlice, shapeArray:
 		items, err := w.schema(c.elem)
@@ -221,15 +267,50 @@ func (w *schemaWriter) schema(c *codec) (members, error) {
 		}
 		return schema, inList(err)
 	case shapeMap:
-		if c.typ.Key().Kind() != reflect.String {
-			return nil, &ParamError{Reason: fmt.Sprintf("%v has keys that are not strings; use map[string]%v", c.typ, c.typ.Elem())}
+		schema := members{{"type", "object"}}
+		if names := keySchema(c.typ.Key()); names != nil {
+			schema = append(schema, member{"propertyNames", names})
 		}
 		values, err := w.schema(c.elem)
-		return members{{"type", "object"}, {"additionalProperties", values}}, err
+		return append(schema, member{"additionalProperties", values}), inMap(err)
 	case shapeStruct:
 		return w.structSchema(c)
 	}
 	return members{}, nil // any, json.RawMessage, a type with its own MarshalJSON
+}
+
+// keySchema is what the keys of a map are held to, nil if any text will do.
+func keySchema(key reflect.Type) members {
+	switch {
+	case key.Kind() == reflect.String:
+		return nil
+	case reflect.Zero(key).CanInt():
+		return members{{"pattern", wholeKey}}
+	case reflect.Zero(key).CanUint():
+		return members{{"pattern", naturalKey}}
+	case key == timeType:
+		return members{{"format", "date-time"}}
+	case isUUID(key):
+		return members{{"format", "uuid"}}
+	}
+	return nil
+}
+
+// How integers are spelled as keys.
+const (
+	wholeKey   = "^(0|-?[1-9][0-9]{0,18})$"
+	naturalKey = "^(0|[1-9][0-9]{0,19})$"
+)
+
+func isUUID(t reflect.Type) bool {
+	return t.PkgPath() == "github.com/google/uuid" && t.Name() == "UUID"
+}
+
+func inMap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return under("[key]", err)
 }
 
 func inList(err error) error {
@@ -339,8 +420,13 @@ func nullable(schema members) members {
 	for i, each := range schema {
 		switch each.key {
 		case "type":
-			if name, ok := each.value.(string); ok {
-				schema[i].value = []string{name, "null"}
+			switch types := each.value.(type) {
+			case string:
+				schema[i].value = []string{types, "null"}
+			case []string:
+				if !slices.Contains(types, "null") {
+					schema[i].value = append(slices.Clone(types), "null")
+				}
 			}
 		case "enum":
 			schema[i].value = append(each.value.([]any), nil)
@@ -351,8 +437,8 @@ func nullable(schema members) members {
 	return schema
 }
 
-// rules adds the tags that decide about values.
-func (w *schemaWriter) rules(f *field, schema members) (members, error) {
+// addRules adds the tags that decide about values.
+func addRules(f *field, schema members) (members, error) {
 	if text, ok := f.tag.Lookup("enum"); ok {
 		var err error
 		if schema, err = addEnum(f, schema, text); err != nil {
@@ -364,10 +450,13 @@ func (w *schemaWriter) rules(f *field, schema members) (members, error) {
 		if !ok {
 			continue
 		}
-		if shape := f.codec.scalar(); !slices.Contains(rule.shapes, shape) || f.quoted {
+		if shape := f.codec.scalar(); !slices.Contains(rule.shapes, shape) || f.quoted || describesItself(f.codec.pointee().typ) {
 			return nil, &ParamError{Reason: fmt.Sprintf("%s %s: the tag is for %s, this is %v; drop it and check the value in the flow", rule.tag, quote(text), rule.about, f.codec.typ)}
 		}
 		value, fix := rule.read(text)
+		if fix == "" && (rule.tag == "minimum" || rule.tag == "maximum") {
+			fix = beyondType(f.codec, text)
+		}
 		if fix != "" {
 			return nil, &ParamError{Reason: fmt.Sprintf("%s %s: %s", rule.tag, quote(text), fix)}
 		}
@@ -396,15 +485,22 @@ var tagRules = []struct {
 }{
 	{"minimum", "numbers", numberShapes, readNumberTag},
 	{"maximum", "numbers", numberShapes, readNumberTag},
+	{"exclusiveMinimum", "numbers", numberShapes, readNumberTag},
+	{"exclusiveMaximum", "numbers", numberShapes, readNumberTag},
+	{"multipleOf", "numbers", numberShapes, readNumberTag},
 	{"minLength", "text", textShapes, readLengthTag},
 	{"maxLength", "text", textShapes, readLengthTag},
 	{"pattern", "text", textShapes, readPatternTag},
-	{"format", "text and numbers", append(textShapes, numberShapes...), func(text string) (any, string) { return text, "" }},
+	{"format", "text and numbers", slices.Concat(textShapes, numberShapes), func(text string) (any, string) { return text, "" }},
+	{"minItems", "slices", listShapes, readLengthTag},
+	{"maxItems", "slices", listShapes, readLengthTag},
+	{"uniqueItems", "slices", listShapes, readFlagTag},
 }
 
 var (
 	numberShapes = []shape{shapeInt, shapeUint, shapeFloat, shapeNumber}
-	textShapes   = []shape{shapeString, shapeText}
+	textShapes   = []shape{shapeString, shapeText, shapeURL}
+	listShapes   = []shape{shapeSlice}
 )
 
 func readNumberTag(text string) (any, string) {
@@ -446,9 +542,12 @@ func addEnum(f *field, schema members, text string) (members, error) {
 			values = append(values, v)
 		}
 	}
+	isScalar := false
 	switch c.scalar() {
-	case shapeBool, shapeInt, shapeUint, shapeFloat, shapeNumber, shapeString, shapeText, shapeTime, shapeDuration:
-	default:
+	case shapeBool, shapeInt, shapeUint, shapeFloat, shapeNumber, shapeString, shapeText, shapeURL, shapeTime, shapeDuration:
+		isScalar = !describesItself(c.pointee().typ)
+	}
+	if !isScalar {
 		return nil, &ParamError{Reason: fmt.Sprintf("enum %s: the tag is for text, numbers and lists of them, this is %v; drop it and check the value in the flow", quote(text), f.codec.typ)}
 	}
 	for each := range strings.SplitSeq(text, ",") {
@@ -489,6 +588,8 @@ func fieldError(err error) error {
 		case (step == "properties" || step == "definitions") && len(steps) > 1:
 			steps = steps[1:]
 			path = guard.Prepend(path, steps[0])
+		case step == "allOf":
+			steps = steps[1:]
 		case step == "items":
 			path += "[]"
 		case step == "additionalProperties":

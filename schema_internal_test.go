@@ -2,6 +2,7 @@ package provost
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -72,11 +73,11 @@ func TestSchemaGolden(t *testing.T) {
 	} {
 		name := strings.TrimPrefix(strings.NewReplacer(" ", "", "{}", "").Replace(typ.String()), "provost.")
 		t.Run(name, func(t *testing.T) {
-			got, err := writeSchema(typ)
+			got, err := writeSchema(typ, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, _ := writeSchema(typ); !bytes.Equal(got, again) {
+			if again, _ := writeSchema(typ, nil); !bytes.Equal(got, again) {
 				t.Errorf("the bytes changed from\n%s\nto\n%s", got, again)
 			}
 			var pretty bytes.Buffer
@@ -124,7 +125,66 @@ func TestSchemaRefuses(t *testing.T) {
 		{struct{ Deep struct{ F []func() } }{}, "Deep.F[]", "func() has no form"},
 		{struct{ M map[string]complex64 }{}, "M[key]", "complex64 has no form"},
 		{struct{ E error }{}, "E", "error cannot be read back"},
-		{struct{ M map[int]string }{}, "M", "use map[string]string"},
+		{struct{ M map[bool]string }{}, "M", "use map[string]string"},
+		{struct{ M map[string]chan int }{}, "M[key]", "chan int has no form"},
+		{struct{ L []struct{ P *complex64 } }{}, "L[].P", "complex64 has no form"},
+		{struct {
+			L []int `minItems:"-1"`
+		}{}, "L", `minItems "-1": write a whole number`},
+		{struct {
+			L [2]int `maxItems:"1"`
+		}{}, "L", `maxItems "1": the tag is for slices, this is [2]int`},
+		{struct {
+			L []int `minItems:"3" maxItems:"2"`
+		}{}, "L", "minItems 3 is above maxItems 2"},
+		{struct {
+			L []int `uniqueItems:"yes"`
+		}{}, "L", `uniqueItems "yes": write true or false`},
+		{struct {
+			L []int `default:"[1,1]" uniqueItems:"true"`
+		}{}, "L", "default: "},
+		{struct {
+			N int `exclusiveMinimum:"x"`
+		}{}, "N", `exclusiveMinimum "x": write a number`},
+		{struct {
+			N int `multipleOf:"0"`
+		}{}, "N", "expected a number above 0"},
+		{struct {
+			N int `default:"3" multipleOf:"2"`
+		}{}, "N", "default: expected a multiple of 2"},
+		{struct {
+			N int8 `maximum:"200"`
+		}{}, "N", `maximum "200": the type is int8, which ends before that`},
+		{struct {
+			N *uint `minimum:"-1"`
+		}{}, "N", `minimum "-1": the type is uint`},
+		{struct {
+			N int `json:",string" minimum:"1"`
+		}{}, "N", "the tag is for numbers"},
+		{struct {
+			S string `examples:"a,abc" maxLength:"2"`
+		}{}, "S", `examples "a,abc": abc does not fit`},
+		{struct {
+			N int `examples:"1,x"`
+		}{}, "N", `examples "1,x": expected a whole number`},
+		{struct {
+			L []int `examples:"1,2"`
+		}{}, "L", "write a list in JSON"},
+		{struct {
+			C colour `minLength:"1"`
+		}{}, "C", "the tag is for text"},
+		{struct {
+			C *colour `maxLength:"1"`
+		}{}, "C", "the tag is for text"},
+		{struct {
+			C []colour `enum:"#000000"`
+		}{}, "C", "the tag is for text"},
+		{struct {
+			C colour `default:"#10"`
+		}{}, "C", "default"},
+		{struct{ D describedBadly }{}, "D", `"$ref" leads out of it`},
+		{struct{ L []describedWorse }{}, "L[]", "type"},
+		{struct{ D describedByPanic }{}, "D", "panic: no idea"},
 		{half{}, "Level", "has MarshalText but no UnmarshalText"},
 		{struct {
 			N int `default:"x"`
@@ -182,6 +242,20 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
+type describedBadly string
+
+func (describedBadly) JSONSchema() map[string]any {
+	return map[string]any{"items": map[string]any{"$ref": "#/definitions/x"}}
+}
+
+type describedWorse string
+
+func (describedWorse) JSONSchema() map[string]any { return map[string]any{"type": "strnig"} }
+
+type describedByPanic string
+
+func (describedByPanic) JSONSchema() map[string]any { panic("no idea") }
+
 // onlyMarshals can be written, but not read.
 type onlyMarshals struct{ _ int }
 
@@ -224,6 +298,49 @@ parameter since: expected the format date-time, such as "2026-03-05T14:00:00+01:
 		t.Error(err)
 	}
 	refused(t, v.validatePartial(Params{"limit": "5"}), "limit", "write 5 without quotes")
+}
+
+// openParams is a map that describes itself, as a flow's parameters.
+type openParams map[string]any
+
+func (openParams) JSONSchema() map[string]any {
+	return map[string]any{"type": "object", "required": []string{"n"}, "properties": map[string]any{"n": map[string]any{"type": "integer"}}}
+}
+
+func TestParametersThatDescribeThemselves(t *testing.T) {
+	text, err := schemaFor(reflect.TypeFor[openParams]())
+	want := `{"$schema":"http://json-schema.org/draft-07/schema#","properties":{"n":{"type":"integer"}},"required":["n"],"type":"object"}`
+	if err != nil || string(text) != want {
+		t.Errorf("got %s, %v, want %s", text, err, want)
+	}
+	v := validatorFor[openParams](t)
+	for _, derived := range []bool{true, false} {
+		var p openParams
+		if err := readParams(Params{"n": json.Number("1"), "more": true}, v, derived, &p); err != nil || p["n"] != json.Number("1") {
+			t.Errorf("got %v, %v", p, err)
+		}
+		refused(t, readParams(Params{"n": "x"}, v, derived, &p), "n", "expected a whole number")
+		refused(t, readParams(nil, v, derived, &p), "n", "is required")
+	}
+}
+
+func TestDecodeJSON(t *testing.T) {
+	flow := NewFlow("report", func(context.Context, reportParams) (int, error) { return 0, nil })
+	p, err := flow.DecodeJSON([]byte(`{"region":"us","limit":1e1}`)) // spelled in an unusual way
+	if want := (reportParams{Region: "us", Limit: 10}); err != nil || p != want {
+		t.Errorf("got %+v, %v, want %+v", p, err, want)
+	}
+	for text, want := range map[string]string{
+		`{"region":"us"`: "not one JSON text", `[]`: "expected an object", `{"region":"us","region":"us"}`: "comes twice",
+		`{"region":"us","limit":1.5}`: "limit: expected a whole number", `{}`: "region: is required", `{"region":"us","x":1}`: "x: is not a parameter",
+	} {
+		if p, err := flow.DecodeJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || p != (reportParams{}) {
+			t.Errorf("%s: got %+v, %v, want %q", text, p, err, want)
+		}
+	}
+	broken := NewFlow("broken", func(context.Context, struct{ C chan int }) (int, error) { return 0, nil })
+	_, err = broken.DecodeJSON([]byte(`{"C":1}`))
+	refused(t, err, "C", "no form in JSON")
 }
 
 func TestValidatorDefaults(t *testing.T) {

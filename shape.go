@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ const (
 	shapeRaw       // json.RawMessage, anything
 	shapeJSON      // has its own MarshalJSON or UnmarshalJSON, anything
 	shapeText      // has its own MarshalText or UnmarshalText, text
+	shapeURL       // url.URL, text
 	shapeAny       // any
 	shapeInterface // another interface: can be written, not read
 	shapePointer
@@ -47,9 +49,11 @@ type codec struct {
 	reason string // of shapeNone: why, and what to do
 	empty  bool   // a struct without fields: nothing to do
 
-	elem   *codec  // of pointers, slices, arrays and maps
-	fields []field // of structs, embedded ones resolved, in the order of declaration
-	zeroer bool    // has a method IsZero
+	own    *guard.Schema // of a type that describes itself
+	elem   *codec        // of pointers, slices, arrays and maps
+	fields []field       // of structs, embedded ones resolved, in the order of declaration
+	byName map[string]int
+	zeroer bool // has a method IsZero
 
 	// hasDefaults says that a struct sets fields even from an empty object.
 	hasDefaults bool
@@ -57,16 +61,23 @@ type codec struct {
 
 // field is a field of a struct under its JSON name.
 type field struct {
-	name  string
-	index []int
-	codec *codec
-	tag   reflect.StructTag
+	name   string
+	goName string
+	owner  reflect.Type // the struct that declares it
+	index  []int
+	codec  *codec
+	tag    reflect.StructTag
 
 	omitEmpty, omitZero, quoted bool
 
 	hasDefault bool
-	value      any         // the default, a plain value
-	fault      *ParamError // the default is not of the field's type
+	value      any           // what it is read from when absent: the default, a plain value, or nothing of an object with defaults
+	preset     reflect.Value // the default in Go, if that can be shared
+	fault      *ParamError   // the default is not of the field's type
+
+	required bool
+	rules    *rules
+	unclear  bool // its tags make no schema
 }
 
 var (
@@ -75,6 +86,7 @@ var (
 	timeType      = reflect.TypeFor[time.Time]()
 	durationType  = reflect.TypeFor[time.Duration]()
 	numberType    = reflect.TypeFor[json.Number]()
+	urlType       = reflect.TypeFor[url.URL]()
 	rawType       = reflect.TypeFor[json.RawMessage]()
 	zeroerType    = reflect.TypeFor[interface{ IsZero() bool }]()
 	jsonTypes     = []reflect.Type{reflect.TypeFor[json.Marshaler](), reflect.TypeFor[json.Unmarshaler]()}
@@ -91,6 +103,7 @@ func codecFor(t reflect.Type) *codec {
 	c := b.codec(t)
 	// Only whole codecs are published: a recursive type's refer to each other.
 	b.readDefaults()
+	b.readRules()
 	for t, made := range b.made {
 		codecs.LoadOrStore(t, made)
 	}
@@ -142,6 +155,8 @@ func shapeOf(t reflect.Type) shape {
 		return shapeNumber
 	case rawType:
 		return shapeRaw
+	case urlType:
+		return shapeURL
 	}
 	kind := t.Kind()
 	switch {
@@ -239,7 +254,7 @@ func (b *codecBuilder) collect(t reflect.Type, index []int, open map[reflect.Typ
 		case sf.Anonymous && isStruct && name == "" && (sf.IsExported() || sf.Type.Kind() == reflect.Struct):
 			b.collect(inner, at, open, all)
 		case sf.IsExported():
-			f := field{name: name, index: at, tag: sf.Tag}
+			f := field{name: name, goName: sf.Name, owner: t, index: at, tag: sf.Tag}
 			if name == "" {
 				f.name = sf.Name
 			}
@@ -274,13 +289,16 @@ func dominant(same []candidate) *candidate {
 	return nil
 }
 
-// scalar is the shape behind pointers.
-func (c *codec) scalar() shape {
+// pointee is the codec behind pointers.
+func (c *codec) pointee() *codec {
 	for c.shape == shapePointer {
 		c = c.elem
 	}
-	return c.shape
+	return c
 }
+
+// scalar is the shape behind pointers.
+func (c *codec) scalar() shape { return c.pointee().shape }
 
 // quotable says that the tag option ",string" means something.
 func (c *codec) quotable() bool {
@@ -321,11 +339,61 @@ func (c *codec) findDefaults() bool {
 	}
 	for i := range c.fields {
 		f := &c.fields[i]
-		if f.hasDefault || f.codec.findDefaults() {
+		switch {
+		case f.hasDefault:
 			c.hasDefaults = true
+		case f.codec.findDefaults():
+			c.hasDefaults, f.value = true, map[string]any(nil)
 		}
 	}
 	return c.hasDefaults
+}
+
+// readRules reads the tags that decide about values.
+func (b *codecBuilder) readRules() {
+	for t, c := range b.made {
+		if own, err := ownSchema(t); own != nil && err == nil {
+			text, _ := marshal(own)
+			c.own, _ = guard.Compile(text) // what is wrong with it shows in the schema of P
+		}
+		c.byName = make(map[string]int, len(c.fields))
+		for i := range c.fields {
+			f := &c.fields[i]
+			c.byName[f.name] = i
+			f.required = f.tag.Get("required") == "true"
+			f.readPreset(t)
+			f.readRules()
+		}
+	}
+}
+
+// readRules goes by way of the keywords that the tags become.
+func (f *field) readRules() {
+	var schema members
+	switch {
+	case f.quoted:
+		schema = quotedSchema(f.codec)
+	case f.codec.shape == shapeSlice || f.codec.shape == shapeArray:
+		schema = members{{"items", members{}}}
+	}
+	schema, err := addRules(f, schema)
+	f.unclear = err != nil
+	if err == nil {
+		f.rules = newRules(f, schema)
+	}
+}
+
+func (f *field) readPreset(owner reflect.Type) {
+	if f.value == nil || f.fault != nil {
+		return
+	}
+	switch f.codec.shape {
+	case shapeBool, shapeInt, shapeUint, shapeFloat, shapeString, shapeNumber, shapeTime, shapeDuration:
+		v := reflect.New(owner).Elem()
+		if f.decode(f.value, v, true) == nil {
+			f.preset = f.set(v)
+		}
+	}
 }
 
 // parseText reads the text of a tag as a value of the codec's type and returns its plain form: JSON, or for types that
@@ -333,7 +401,7 @@ func (c *codec) findDefaults() bool {
 func (c *codec) parseText(text string) (any, error) {
 	var plain any
 	switch c.scalar() {
-	case shapeString, shapeTime, shapeDuration, shapeBytes, shapeText:
+	case shapeString, shapeTime, shapeDuration, shapeBytes, shapeText, shapeURL:
 		plain = text
 	default:
 		var err error
@@ -412,6 +480,8 @@ func (c *codec) want() string {
 		return `bytes in standard base64 such as "aGVsbG8="`
 	case shapeText:
 		return fmt.Sprintf("text of a %v", c.typ)
+	case shapeURL:
+		return `a URL such as "https://example.com/"`
 	case shapePointer:
 		return c.elem.want()
 	case shapeSlice, shapeArray:

@@ -39,11 +39,21 @@ const (
 	maxSourceSize  = 1 << 20
 )
 
-// docComment finds the doc comment of the function with this entrypoint in source, "" if it is not there. Files that do not
-// parse are passed over: a description is not worth a failure.
-func docComment(source fs.FS, entrypoint string) string {
+// docComment finds the doc comment of the function with this entrypoint in source, "" if it is not there.
+func docComment(source fs.FS, entrypoint string) (doc string) {
 	packageName, receiver, name := splitEntrypoint(entrypoint)
-	var doc string
+	eachFile(source, func(parsed *ast.File) (more bool) {
+		if parsed.Name.Name == packageName || parsed.Name.Name == "main" {
+			doc = docInFile(parsed, receiver, name)
+		}
+		return doc == ""
+	})
+	return doc
+}
+
+// eachFile visits the Go files of source until visit has seen enough. Files that do not parse are passed over: a description
+// is not worth a failure.
+func eachFile(source fs.FS, visit func(*ast.File) (more bool)) {
 	files := 0
 	_ = fs.WalkDir(source, ".", func(file string, entry fs.DirEntry, err error) error {
 		switch {
@@ -55,12 +65,11 @@ func docComment(source fs.FS, entrypoint string) string {
 			return nil
 		}
 		files++
-		if doc = docInFile(source, file, packageName, receiver, name); doc != "" {
+		if parsed := parseFile(source, file); parsed != nil && !visit(parsed) {
 			return fs.SkipAll
 		}
 		return nil
 	})
-	return doc
 }
 
 // splitEntrypoint takes "a/b/pkg.(*T).Method" apart.
@@ -73,20 +82,25 @@ func splitEntrypoint(entrypoint string) (packageName, receiver, name string) {
 	return packageName, "", rest
 }
 
-func docInFile(source fs.FS, file, packageName, receiver, name string) string {
+// parseFile is nil for what is not a Go file.
+func parseFile(source fs.FS, file string) *ast.File {
 	f, err := source.Open(file)
 	if err != nil {
-		return ""
+		return nil
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxSourceSize))
 	if err != nil {
-		return ""
+		return nil
 	}
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, text, parser.ParseComments|parser.SkipObjectResolution)
-	if err != nil || (parsed.Name.Name != packageName && parsed.Name.Name != "main") {
-		return ""
+	if err != nil {
+		return nil
 	}
+	return parsed
+}
+
+func docInFile(parsed *ast.File, receiver, name string) string {
 	for _, declaration := range parsed.Decls {
 		function, ok := declaration.(*ast.FuncDecl)
 		if ok && function.Name.Name == name && receiverName(function) == receiver {

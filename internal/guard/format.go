@@ -24,7 +24,7 @@ var formats = map[string]struct {
 	"date-time":             {example: `"2026-03-05T14:00:00+01:00"`, text: func(s string) bool { _, err := ParseTime(s); return err == nil }},
 	"date":                  {example: `"2026-03-05"`, text: func(s string) bool { _, err := time.Parse(time.DateOnly, s); return err == nil }},
 	"time":                  {example: `"14:00:00Z"`, text: isTime},
-	"duration":              {example: `"1h30m"`, text: func(s string) bool { _, err := time.ParseDuration(s); return err == nil }},
+	"duration":              {example: `"1h30m"`, text: func(s string) bool { _, err := time.ParseDuration(s); return err == nil }, number: isInt64},
 	"uuid":                  {example: `"0197a5c4-71c2-7b3e-9d0f-2a5b8c1e4f60"`, text: isUUID},
 	"email":                 {example: `"ada@example.com"`, text: func(s string) bool { return isEmail(s) && isASCII(s) }},
 	"idn-email":             {example: `"ada@example.com"`, text: isEmail},
@@ -43,7 +43,7 @@ var formats = map[string]struct {
 	"byte":                  {example: `"aGVsbG8=", the standard base64`, text: func(s string) bool { _, err := base64.StdEncoding.DecodeString(s); return err == nil }},
 	"json":                  {example: `"{\"a\": 1}"`, text: func(s string) bool { return json.Valid([]byte(s)) }},
 	"byte of json":          {example: `"eyJhIjogMX0=", the standard base64 of JSON`, text: func(s string) bool { b, err := base64.StdEncoding.DecodeString(s); return err == nil && json.Valid(b) }},
-	"int64":                 {example: "an integer of 64 bits", number: func(n json.Number) bool { _, err := ParseInt(string(n)); return err == nil }},
+	"int64":                 {example: "an integer of 64 bits", number: isInt64},
 	"uint64":                {example: "an integer of 64 bits without sign", number: func(n json.Number) bool { _, err := ParseUint(string(n)); return err == nil }},
 	"float":                 {example: "a number that a float32 can hold", number: func(n json.Number) bool { _, err := strconv.ParseFloat(string(n), 32); return err == nil }},
 }
@@ -82,6 +82,11 @@ func ParseTime(s string) (time.Time, error) {
 		return time.Time{}, errors.New("no leap second is at this time")
 	}
 	return t.Truncate(time.Second).Add(time.Second), nil
+}
+
+func isInt64(n json.Number) bool {
+	_, err := ParseInt(string(n))
+	return err == nil
 }
 
 // isClock says that s has the shape of "15:04:05Z" or "15:04:05.9+01:00". It leaves hours, minutes and seconds to others.

@@ -1,0 +1,38 @@
+package guard
+
+import "encoding/json"
+
+// Measure is the length of a value's JSON that stands inside of depth others; not ok if the value breaks a limit.
+func Measure(v any, depth int) (size int, ok bool) {
+	problem := measure(v, depth, &size)
+	return size, problem == nil && size <= MaxValue
+}
+
+// TextSize is the length of a text in JSON; not ok if it is not UTF-8.
+func TextSize(s string) (n int, ok bool) { return stringSize(s) }
+
+// TextFits says that a text has a format, or that the format is not one of text.
+func TextFits(format, s string) bool { return matches(format, s) }
+
+// NumberFits says that a number has a format, or that the format is not one of numbers.
+func NumberFits(format, literal string) bool { return matches(format, json.Number(literal)) }
+
+// Compare compares two numbers exactly; not ok if one is too large to compute with.
+func Compare(a, b string) (sign int, ok bool) {
+	if a == b {
+		return 0, true
+	}
+	x, okX := rational(a)
+	y, okY := rational(b)
+	if !okX || !okY {
+		return 0, false
+	}
+	return x.Cmp(y), true
+}
+
+// IsMultiple says that a number is a whole multiple of another, exactly.
+func IsMultiple(literal, of string) bool {
+	n, okN := rational(literal)
+	m, okM := rational(of)
+	return okN && okM && m.Sign() != 0 && n.Quo(n, m).IsInt()
+}
