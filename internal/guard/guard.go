@@ -59,6 +59,7 @@ func Compile(text []byte) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
+	markSecrets(nodes)
 	direct := true
 	for _, n := range nodes {
 		direct = direct && n.plain()
@@ -73,6 +74,9 @@ func Compile(text []byte) (*Schema, error) {
 		return nil, err
 	}
 	if err := checkDefaults(nodes, direct); err != nil {
+		return nil, err
+	}
+	if err := checkSecretDefaults(nodes); err != nil {
 		return nil, err
 	}
 	if v, ok := (&filler{open: map[*node]bool{}, steps: maxFilled}).value(root); ok {

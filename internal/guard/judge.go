@@ -271,6 +271,10 @@ func toAny(names []string) []any {
 // explain turns an error of the library into one of ours; nil if it says no more than those beside it.
 func explain(root *node, v any, e gojsonschema.ResultError) *Problem {
 	path, keys := pathOf(v, e.Context())
+	if depth, secret := root.secretAt(keys, e.Type() == "invalid_type" && isScalar(e.Value())); secret {
+		at, _ := follow(v, keys[:depth])
+		return concealed(at, e)
+	}
 	details := e.Details()
 	at := func(key string) string { return Join(path, key) }
 	got := describe(e.Value())
@@ -342,8 +346,12 @@ func explain(root *node, v any, e gojsonschema.ResultError) *Problem {
 // pathOf is the place of an error: as a path, and as the keys that lead there.
 func pathOf(v any, context *gojsonschema.JsonContext) (path string, keys []string) {
 	const separator = "\x1f\x00"
-	steps := strings.Split(context.String(separator), separator)
-	for _, key := range steps[1:] { // the first is the root
+	return follow(v, strings.Split(context.String(separator), separator)[1:]) // the first is the root
+}
+
+// follow writes steps into v as a path, and says how far they lead.
+func follow(v any, steps []string) (path string, keys []string) {
+	for _, key := range steps {
 		switch inner := v.(type) {
 		case []any:
 			i, err := strconv.Atoi(key)

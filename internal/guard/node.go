@@ -48,6 +48,9 @@ type node struct {
 
 	value   any // default
 	isValue bool
+
+	secret bool // writeOnly, or a password: never shown
+	hides  bool // there is a secret here or below
 }
 
 // pattern is a regular expression and what it costs: size is what matching costs per character, weight what compiling
@@ -168,6 +171,12 @@ func (r *reader) fill(n *node, m map[string]any) error {
 		return err
 	}
 	n.value, n.isValue = m["default"]
+	if writeOnly, ok := m["writeOnly"]; ok {
+		var err error
+		if n.secret, err = readSecret(writeOnly, n.at); err != nil {
+			return err
+		}
+	}
 	if ref, ok := m["$ref"]; ok {
 		return r.fillRef(n, ref)
 	}
@@ -280,6 +289,7 @@ func (r *reader) rule(n *node, keyword string, v any, all map[string]any) (err e
 			return refuse(at, "expected a string, got %s", describe(v))
 		}
 		n.format = name
+		n.secret = n.secret || name == "password"
 	case "contentEncoding":
 		if _, named := all["format"]; v == "base64" && !named {
 			n.format = "byte"

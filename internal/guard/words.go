@@ -28,6 +28,14 @@ func describe(v any) string {
 	return fmt.Sprintf("%T", v)
 }
 
+func isScalar(v any) bool {
+	switch v.(type) {
+	case nil, []any, map[string]any:
+		return false
+	}
+	return true
+}
+
 // show writes a value as JSON, cut short.
 func show(v any) string {
 	if s, ok := v.(string); ok {
