@@ -76,6 +76,7 @@ func encodeResult(v any) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode result: %w", resultError(err))
 	}
+	plain = hideSecrets(reflect.ValueOf(v), plain, masking)
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
@@ -180,6 +181,8 @@ func (c *codec) encode(v reflect.Value, depth int) (any, error) {
 		return c.encodeMap(v, depth)
 	case shapeStruct:
 		return c.encodeStruct(v, depth, false)
+	case shapeSecret:
+		return c.encodeSecret(v, depth)
 	}
 	return nil, &ParamError{Reason: c.reason}
 }
@@ -289,6 +292,9 @@ func (c *codec) encodeStruct(v reflect.Value, depth int, omitZero bool) (map[str
 			continue
 		}
 		item, err := f.codec.encode(fv, depth)
+		if err != nil && f.secret {
+			err = unshown(f.codec, err)
+		}
 		if err != nil {
 			return nil, under(guard.Join("", f.name), err)
 		}
@@ -366,6 +372,8 @@ func (c *codec) decode(src any, dst reflect.Value, defaults bool) error {
 		if m, ok := src.(map[string]any); ok {
 			return c.decodeStruct(m, dst, defaults)
 		}
+	case shapeSecret:
+		return c.decodeSecret(src, dst, defaults)
 	default:
 		return &ParamError{Reason: c.reason}
 	}
@@ -378,6 +386,8 @@ func (c *codec) decodeNull(dst reflect.Value) error {
 		return nil
 	case shapeRaw, shapeJSON:
 		return c.decodeJSON(nil, dst)
+	case shapeSecret:
+		return c.decodeSecret(nil, dst, false)
 	}
 	return &ParamError{Reason: "expected " + c.want() + ", got null; leave it out, or make the field a pointer"}
 }
@@ -556,15 +566,27 @@ func (c *codec) decodeStruct(m map[string]any, dst reflect.Value, defaults bool)
 		default:
 			continue
 		}
-		if f.quoted {
-			var err error
-			if src, err = unquote(f.codec, src); err != nil {
-				return under(guard.Join("", f.name), err)
-			}
-		}
-		if err := f.codec.decode(src, f.set(dst), defaults); err != nil {
+		if err := f.decode(src, dst, defaults); err != nil {
 			return under(guard.Join("", f.name), err)
 		}
+	}
+	return nil
+}
+
+// decode sets the field in dst, the struct.
+func (f *field) decode(src any, dst reflect.Value, defaults bool) error {
+	if f.secret && src == any(mask) {
+		return masked(defaults)
+	}
+	given := src
+	if f.quoted {
+		var err error
+		if src, err = unquote(f.codec, src); err != nil {
+			return f.sheltered(given, err)
+		}
+	}
+	if err := f.codec.decode(src, f.set(dst), defaults); err != nil {
+		return f.sheltered(given, err)
 	}
 	return nil
 }

@@ -55,11 +55,13 @@
 // # Parameters
 //
 // Parameters are the fields of a struct. From its types and tags (json, default, enum, description, title, minimum, maximum,
-// minLength, maxLength, pattern, format, required) comes a JSON Schema. The parameters of a run are layered: the schema's
+// minLength, maxLength, pattern, format, required, secret) comes a JSON Schema. The parameters of a run are layered: the schema's
 // defaults, then the deployment's, the schedule's and the run's own, key by key at the top level. Those that do not fit are
 // refused with a [*ParamError] when a run is made by hand; a scheduled run with such parameters fails at once, visibly.
 // Durations are written "1h30m". [Flow.Params] turns a typed value into parameters and leaves out zero fields, so that lower
 // layers show through.
+//
+// What must not be read is a [Secret], or a field tagged secret:"true": clients, logs and messages show *** for it.
 //
 // # Running and shutdown
 //

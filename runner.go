@@ -181,6 +181,7 @@ type served struct {
 	version string
 	flow    *flow
 	schema  *validator // nil: parameters are not validated
+	secrets *validator // nil: there are none
 	onStart bool
 	once    bool // AtMostOnce
 }
@@ -238,10 +239,15 @@ func prepareOne(d *Deployment, flows *sync.Map) (*served, error) {
 		record: record, id: record.ID, name: record.Name, version: record.Version, flow: erased.(*flow),
 		onStart: record.RunOnStart, once: record.AtMostOnce,
 	}
+	schema, err := compileSchema(record.ParameterSchema)
+	if err != nil {
+		return nil, err
+	}
 	if !record.SkipParameterValidation {
-		if sd.schema, err = compileSchema(record.ParameterSchema); err != nil {
-			return nil, err
-		}
+		sd.schema = schema
+	}
+	if schema.schema.Secret() {
+		sd.secrets = schema
 	}
 	return sd, nil
 }

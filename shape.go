@@ -37,6 +37,7 @@ const (
 	shapeArray
 	shapeMap
 	shapeStruct
+	shapeSecret // Secret, as what it holds
 )
 
 // codec is what provost knows about a Go type: how to write it, how to read it, which fields it has. There is one per
@@ -62,7 +63,7 @@ type field struct {
 	codec *codec
 	tag   reflect.StructTag
 
-	omitEmpty, omitZero, quoted bool
+	omitEmpty, omitZero, quoted, secret bool
 
 	hasDefault bool
 	value      any         // the default, a plain value
@@ -125,6 +126,8 @@ func (b *codecBuilder) codec(t reflect.Type) *codec {
 		c.elem = b.codec(t.Elem())
 	case shapePointer, shapeSlice, shapeArray:
 		c.elem = b.codec(t.Elem())
+	case shapeSecret:
+		c.elem = b.codec(sealedElem(t))
 	case shapeStruct:
 		c.fields = b.fields(t)
 		c.empty = len(c.fields) == 0
@@ -151,6 +154,8 @@ func shapeOf(t reflect.Type) shape {
 		return shapeAny
 	case kind == reflect.Interface:
 		return shapeInterface
+	case isSealed(t):
+		return shapeSecret
 	case implementsAny(t, jsonTypes):
 		return shapeJSON
 	case implementsAny(t, textTypes):
@@ -239,7 +244,7 @@ func (b *codecBuilder) collect(t reflect.Type, index []int, open map[reflect.Typ
 		case sf.Anonymous && isStruct && name == "" && (sf.IsExported() || sf.Type.Kind() == reflect.Struct):
 			b.collect(inner, at, open, all)
 		case sf.IsExported():
-			f := field{name: name, index: at, tag: sf.Tag}
+			f := field{name: name, index: at, tag: sf.Tag, secret: sf.Tag.Get("secret") == "true"}
 			if name == "" {
 				f.name = sf.Name
 			}
@@ -274,9 +279,9 @@ func dominant(same []candidate) *candidate {
 	return nil
 }
 
-// scalar is the shape behind pointers.
+// scalar is the shape behind pointers and secrets.
 func (c *codec) scalar() shape {
-	for c.shape == shapePointer {
+	for c.shape == shapePointer || c.shape == shapeSecret {
 		c = c.elem
 	}
 	return c.shape
@@ -412,7 +417,7 @@ func (c *codec) want() string {
 		return `bytes in standard base64 such as "aGVsbG8="`
 	case shapeText:
 		return fmt.Sprintf("text of a %v", c.typ)
-	case shapePointer:
+	case shapePointer, shapeSecret:
 		return c.elem.want()
 	case shapeSlice, shapeArray:
 		return "a list"
