@@ -580,8 +580,11 @@ func (f *field) decode(src any, dst reflect.Value, defaults bool) error {
 	}
 	given := src
 	if f.quoted {
-		var err error
-		if src, err = unquote(f.codec, src); err != nil {
+		plain, err := normalizeValue(src, 0)
+		if err == nil {
+			src, err = unquote(f.codec, plain)
+		}
+		if err != nil {
 			return f.sheltered(given, err)
 		}
 	}

@@ -64,6 +64,7 @@ func (h *runHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 func (h *runHandler) WithGroup(name string) slog.Handler {
+	name = h.log.x.redactor().text(name)
 	return &runHandler{log: h.log, outer: h.outer.WithGroup(name), text: h.text.WithGroup(name)}
 }
 

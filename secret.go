@@ -33,16 +33,15 @@ import (
 //
 // Two Secrets are equal with == only if one is a copy of the other; compare what they reveal.
 type Secret[T any] struct {
-	// A pointer, because fmt prints what lies in unexported fields of other structs without asking: of a pointer it prints the
-	// address.
-	value *T
+	// fmt prints what lies in unexported fields of other structs without asking its methods. It follows one pointer, never two.
+	value **T
 }
 
 // mask stands for a secret.
 const mask = "***"
 
 // NewSecret hides a value.
-func NewSecret[T any](value T) Secret[T] { return Secret[T]{&value} }
+func NewSecret[T any](value T) Secret[T] { return Secret[T]{new(&value)} }
 
 // Reveal is the value. Take care where it goes from here.
 func (s Secret[T]) Reveal() T {
@@ -50,12 +49,12 @@ func (s Secret[T]) Reveal() T {
 		var zero T
 		return zero
 	}
-	return *s.value
+	return **s.value
 }
 
 // IsZero says that the value is the zero value of its type, for omitzero.
 func (s Secret[T]) IsZero() bool {
-	return s.value == nil || reflect.ValueOf(s.value).Elem().IsZero()
+	return s.value == nil || reflect.ValueOf(*s.value).Elem().IsZero()
 }
 
 // String is ***.
@@ -82,7 +81,7 @@ func (s *Secret[T]) UnmarshalJSON(text []byte) error {
 	case err != nil:
 		return fmt.Errorf("provost: not a %T; what came is secret and not shown", *value)
 	}
-	s.value = value
+	s.value = &value
 	return nil
 }
 
@@ -103,10 +102,10 @@ func (s *Secret[T]) open() reflect.Value {
 	if s.value == nil {
 		return reflect.New(reflect.TypeFor[T]()).Elem()
 	}
-	return reflect.ValueOf(s.value).Elem()
+	return reflect.ValueOf(*s.value).Elem()
 }
 
-func (s *Secret[T]) seal(value reflect.Value) { s.value = value.Addr().Interface().(*T) }
+func (s *Secret[T]) seal(value reflect.Value) { s.value = new(value.Addr().Interface().(*T)) }
 
 // isSealed says that t is a Secret, not a struct that embeds one.
 func isSealed(t reflect.Type) bool {
@@ -145,13 +144,15 @@ func masked(parameters bool) error {
 	if !parameters {
 		return nil
 	}
-	return &ParamError{Reason: `"***" stands for a secret and is not its value; read the parameters with Client.RevealSecrets, or send the value`}
+	return errMasked
 }
+
+var errMasked = &ParamError{Reason: `"***" stands for a secret and is not its value; read the parameters with Client.RevealSecrets, or send the value`}
 
 // unshown is the error of a secret that does not encode or decode, without what came.
 func unshown(c *codec, err error) error {
-	if err == nil {
-		return nil
+	if err == error(errMasked) {
+		return err
 	}
 	return &ParamError{Reason: "expected " + c.want() + "; what came is secret and not shown"}
 }
