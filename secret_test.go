@@ -222,10 +222,11 @@ func TestSecretCanaries(t *testing.T) {
 		flow.OnCompletion = func(_ context.Context, run *provost.Run) error {
 			o.show(run.Parameters)
 			o.plain(run)
-			if p, err := flow.Decode(run.Parameters); err != nil || opened(t, p) != want && opened(t, p) != opened(t, scheduled) {
+			p, err := flow.Decode(run.Parameters)
+			if err != nil || opened(t, p) != want && opened(t, p) != opened(t, scheduled) {
 				t.Errorf("the hook decodes %v", err)
 			}
-			return errors.New("hook with " + given.Password)
+			return errors.New("hook with " + p.Password)
 		}
 		store := provost.NewMemoryStore()
 		d := &provost.Deployment{
