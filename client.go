@@ -115,14 +115,14 @@ func (c *Client) tryRun(ctx context.Context, handle string, options *RunOptions)
 	if err != nil {
 		return nil, err
 	}
-	if d.mask.schema != nil {
-		if err := d.mask.schema.checkSecrets(options.Parameters); err != nil {
-			return nil, err
-		}
-	}
 	own, err := normalizeParams(options.Parameters)
 	if err != nil {
 		return nil, err
+	}
+	if d.mask.schema != nil {
+		if err := d.mask.schema.checkSecrets(options.Parameters, own); err != nil {
+			return nil, err
+		}
 	}
 	parameters := mergeParams(d.record.Parameters, own)
 	if d.schema != nil {

@@ -123,13 +123,11 @@ func (d *Deployment) declareParameters(p *problems, f *flow, r *DeploymentRecord
 		return
 	}
 	if d.ParameterSchema != nil && derived != nil {
-		if own, err := compileSchema(derived); err == nil { // schemaFor has compiled it
-			if err := schema.covers(own); err != nil {
-				p.add("ParameterSchema", "%w", err)
-			}
+		if err := schema.covers(derived); err != nil {
+			p.add("ParameterSchema", "%w", err)
 		}
 	}
-	if err := schema.checkSecrets(d.Parameters); err != nil {
+	if err := schema.checkSecrets(d.Parameters, parameters); err != nil {
 		p.add("Parameters", "%w", err)
 		return
 	}
@@ -149,7 +147,7 @@ func (d *Deployment) checkScheduleParameters(p *problems, i int, s Schedule, sch
 	if len(own) == 0 {
 		return
 	}
-	if err := schema.checkSecrets(s.spec.extra.parameters); err != nil {
+	if err := schema.checkSecrets(s.spec.extra.parameters, own); err != nil {
 		p.add(indexed("Schedules", i), "parameters: %w", err)
 		return
 	}

@@ -2,6 +2,7 @@ package provost
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	"github.com/google/uuid"
@@ -152,24 +153,22 @@ func (c *Client) record(ctx context.Context, id uuid.UUID) (*DeploymentRecord, e
 	return record, nil
 }
 
-// checkSecrets refuses parameters, as a user gave them, that would lay a secret open or put the mask in its place.
-func (v *validator) checkSecrets(p Params) error {
-	if len(p) == 0 {
-		return nil
-	}
-	if err := v.refuseBare(p); err != nil {
-		return err
-	}
-	plain, err := normalizeParams(p)
-	if err != nil {
+// checkSecrets refuses parameters that would lay a secret open or put the mask in its place. given is what the user wrote, plain
+// the same normalised.
+func (v *validator) checkSecrets(given, plain Params) error {
+	if err := v.refuseBare(given, plain); err != nil {
 		return err
 	}
 	return v.refuseMask(plain)
 }
 
 // covers refuses a schema given by the user that shows what is secret in the flow's own type.
-func (v *validator) covers(derived *validator) error {
-	if path := v.schema.Uncovered(derived.schema); path != "" {
+func (v *validator) covers(derived json.RawMessage) error {
+	own, err := compileSchema(derived)
+	if err != nil {
+		return err
+	}
+	if path := v.schema.Uncovered(own.schema); path != "" {
 		return &ParamError{Path: path, Reason: `is secret in the flow's type and not in this schema, so it would be shown; add "writeOnly": true`}
 	}
 	return nil

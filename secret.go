@@ -293,6 +293,9 @@ func (c *codec) hideFields(v reflect.Value, m map[string]any, hide func(any) any
 
 // refuseMask refuses parameters that send the mask back where a secret belongs.
 func (v *validator) refuseMask(p Params) error {
+	if !v.schema.Secret() {
+		return nil
+	}
 	var refused *ParamError
 	for key, item := range p {
 		v.schema.Secrets(map[string]any{key: item}, func(path string, item any) any {
@@ -309,26 +312,26 @@ func (v *validator) refuseMask(p Params) error {
 	return refused
 }
 
-// refuseBare refuses a Secret where the schema does not say that there is one: it would be shown. The parameters are as the
-// user gave them.
-func (v *validator) refuseBare(p Params) error {
-	given := map[string]bool{}
-	findSealed(map[string]any(p), "", 0, func(path string) { given[path] = true })
-	if len(given) == 0 {
+// refuseBare refuses a Secret where the schema does not say that there is one: it would be shown.
+func (v *validator) refuseBare(given, plain Params) error {
+	var bare map[string]bool
+	findSealed(map[string]any(given), "", 0, func(path string) {
+		if bare == nil {
+			bare = map[string]bool{}
+		}
+		bare[path] = true
+	})
+	if bare == nil {
 		return nil
 	}
-	plain, err := normalizeParams(p)
-	if err != nil {
-		return err
-	}
 	v.schema.Secrets(map[string]any(plain), func(path string, _ any) any {
-		maps.DeleteFunc(given, func(place string, _ bool) bool {
+		maps.DeleteFunc(bare, func(place string, _ bool) bool {
 			rest, within := strings.CutPrefix(place, path)
 			return within && (rest == "" || rest[0] == '.' || rest[0] == '[')
 		})
 		return nil
 	})
-	for _, path := range slices.Sorted(maps.Keys(given)) {
+	for _, path := range slices.Sorted(maps.Keys(bare)) {
 		return &ParamError{Path: path, Reason: `is given as a Secret where the flow has none, so it would be shown; make the field a Secret, or tag it secret:"true"`}
 	}
 	return nil
@@ -350,8 +353,9 @@ func findSealed(v any, path string, depth int, found func(path string)) {
 		for i, item := range v {
 			findSealed(item, path+indexStep(i), depth+1, found)
 		}
+	case string, bool, json.Number:
 	default:
-		if isSealed(reflect.TypeOf(v)) {
+		if t := reflect.TypeOf(v); isSealed(t) || t.Kind() == reflect.Pointer && isSealed(t.Elem()) {
 			found(path)
 		}
 	}

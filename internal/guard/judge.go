@@ -79,8 +79,9 @@ func (j judge) problems(root *node, v any) (problems []*Problem) {
 	}
 	// That no alternative fits is worth saying only if none of them says why.
 	var vague []*Problem
+	steps := maxHidden
 	for _, e := range result.Errors() {
-		p := explain(root, v, e)
+		p := explain(root, v, e, &steps)
 		switch {
 		case p == nil:
 		case e.Type() == "number_any_of" || e.Type() == "number_one_of":
@@ -268,10 +269,11 @@ func toAny(names []string) []any {
 	return list
 }
 
-// explain turns an error of the library into one of ours; nil if it says no more than those beside it.
-func explain(root *node, v any, e gojsonschema.ResultError) *Problem {
+// explain turns an error of the library into one of ours; nil if it says no more than those beside it. steps bounds the search for
+// secrets.
+func explain(root *node, v any, e gojsonschema.ResultError, steps *int) *Problem {
 	path, keys := pathOf(v, e.Context())
-	if depth, secret := root.secretAt(keys, e.Type() == "invalid_type" && isScalar(e.Value())); secret {
+	if depth, secret := root.secretAt(keys, e.Type() == "invalid_type" && isScalar(e.Value()), steps); secret {
 		at, _ := follow(v, keys[:depth])
 		return concealed(at, e)
 	}

@@ -138,26 +138,36 @@ func (h *hider) value(nodes []*node, v any, path string) any {
 	if v == nil || len(nodes) == 0 {
 		return v
 	}
+	if h.steps -= len(nodes); h.steps < 0 {
+		return h.hide(path, v)
+	}
 	nodes = expand(nodes, true)
-	h.steps -= 1 + len(nodes)
-	if h.steps < 0 || slices.ContainsFunc(nodes, isSecret) {
+	if h.steps -= len(nodes); h.steps < 0 || slices.ContainsFunc(nodes, isSecret) {
 		return h.hide(path, v)
 	}
 	switch v := v.(type) {
 	case []any:
 		list := make([]any, len(v))
 		for i, item := range v {
-			list[i] = h.value(below(nodes, func(n *node) []*node { return n.itemNodes(i) }), item, path+index(i))
+			list[i] = h.part(nodes, func(n *node) []*node { return n.itemNodes(i) }, item, path+index(i))
 		}
 		return list
 	case map[string]any:
 		m := make(map[string]any, len(v))
 		for key, item := range v {
-			m[key] = h.value(below(nodes, func(n *node) []*node { return n.keyNodes(key) }), item, Join(path, key))
+			m[key] = h.part(nodes, func(n *node) []*node { return n.keyNodes(key) }, item, Join(path, key))
 		}
 		return m
 	}
 	return v
+}
+
+// part is value for what lies one step into the value that the nodes judge.
+func (h *hider) part(nodes []*node, step func(*node) []*node, v any, path string) any {
+	if h.steps -= len(nodes); h.steps < 0 {
+		return h.hide(path, v)
+	}
+	return h.value(below(nodes, step), v, path)
 }
 
 func isSecret(n *node) bool { return n.secret }
@@ -197,11 +207,19 @@ func below(nodes []*node, step func(*node) []*node) []*node {
 }
 
 // secretAt says how many of the keys lead to a secret, not ok if none is on their way. scalar says that what lies at their
-// end is no object and no list: where a secret is expected inside one, it may be the secret.
-func (n *node) secretAt(keys []string, scalar bool) (depth int, ok bool) {
+// end is no object and no list: where a secret is expected inside one, it may be the secret. It takes from steps what it
+// looked at; once there are none left, everything is secret.
+func (n *node) secretAt(keys []string, scalar bool, steps *int) (depth int, ok bool) {
+	if !n.hides {
+		return 0, false
+	}
+	if *steps < 0 {
+		return 0, true
+	}
 	nodes := expand([]*node{n}, true)
 	for depth, key := range keys {
-		if slices.ContainsFunc(nodes, isSecret) {
+		*steps -= 1 + len(nodes)
+		if *steps < 0 || slices.ContainsFunc(nodes, isSecret) {
 			return depth, true
 		}
 		nodes = expand(below(nodes, func(n *node) []*node {
@@ -244,13 +262,14 @@ func concealed(path string, e gojsonschema.ResultError) *Problem {
 
 // Uncovered names the first place that is secret in other and not in s, "" if there is none. Both describe the same values.
 func (s *Schema) Uncovered(other *Schema) (path string) {
+	steps := maxHidden
 	open := map[*node]bool{} // other may contain itself
 	var walk func(n *node, keys []string, path string) string
 	walk = func(n *node, keys []string, path string) string {
 		if !n.hides || open[n] {
 			return ""
 		}
-		if _, covered := s.root.secretAt(keys, false); n.secret && !covered {
+		if _, covered := s.root.secretAt(keys, false, &steps); n.secret && !covered {
 			return path
 		}
 		open[n] = true
