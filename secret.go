@@ -29,7 +29,7 @@ import (
 // Stores keep the value in clear: it is hidden from people, not encrypted. A [Client] reads *** unless it comes from
 // [Client.RevealSecrets]. In a run that has secrets, texts of at least 4 bytes that are the same as one of them become *** in
 // the log, in the messages of its states and in the texts of its result. A secret in a result is not stored at all: reading it
-// gives the zero value.
+// gives the zero value. docs/parameters.md has the details.
 //
 // Two Secrets are equal with == only if one is a copy of the other; compare what they reveal.
 type Secret[T any] struct {

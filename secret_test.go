@@ -660,3 +660,39 @@ func TestSecretsOfMaps(t *testing.T) {
 		clean(t, stop)
 	})
 }
+
+// TestSecretsOfChild are known from the moment the child runs, to what its parent has logged with before as well.
+func TestSecretsOfChild(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		child := provost.NewFlow("child", func(_ context.Context, p provost.Params) (string, error) {
+			s := p["token"].(string)
+			return s, nil
+		})
+		parent := provost.NewFlow("parent", func(ctx context.Context, _ provost.None) (string, error) {
+			log := provost.Logger(ctx).With("early", "canary")
+			got, err := child.Run(ctx, provost.Params{"token": "canary", "other": provost.NewSecret("canary")})
+			log.Info("after")
+			if got != "canary" {
+				t.Errorf("the child returned %q", got)
+			}
+			return got, err
+		})
+		store := provost.NewMemoryStore()
+		stop := start(t, &provost.Runner{Store: store}, &provost.Deployment{Flow: parent, Name: "d"})
+		client := provost.NewClient(store).RevealSecrets()
+		run := runNow(t, client, "parent/d", nil)
+		if string(run.Result) != `"***"` {
+			t.Errorf("result %s", run.Result)
+		}
+		for line, err := range client.Logs(t.Context(), run.ID, false) {
+			if err != nil || line.Message != "after early=***" {
+				t.Errorf("line %q, %v", line.Message, err)
+			}
+		}
+		children := list(t, client, provost.RunFilter{ParentID: run.ID})
+		if len(children) != 1 || children[0].Parameters["other"] != "***" || string(children[0].Result) != `"***"` {
+			t.Errorf("children %+v", children)
+		}
+		clean(t, stop)
+	})
+}
