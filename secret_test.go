@@ -1,7 +1,6 @@
 package provost_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -107,8 +106,10 @@ func (c *canaries) vault() vault {
 // outlet collects what people could see.
 type outlet struct {
 	t *testing.T
-	bytes.Buffer
+	logBook
 }
+
+func (o *outlet) text() string { return strings.Join(o.lines(""), "") }
 
 var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%T", "%p", "%t"}
 
@@ -149,9 +150,9 @@ func (o *outlet) plain(values ...any) {
 
 func (o *outlet) search(c canaries) {
 	o.t.Helper()
-	for _, canary := range c.leaks(o.String()) {
-		at := strings.Index(o.String(), canary)
-		o.t.Errorf("%s is shown: %q", canary, o.String()[max(0, at-200):min(o.Len(), max(0, at)+60)])
+	for _, canary := range c.leaks(o.text()) {
+		before, after, _ := strings.Cut(o.text(), canary)
+		o.t.Errorf("%s is shown: %q, %q", canary, before[max(0, len(before)-200):], after[:min(len(after), 60)])
 	}
 }
 
@@ -296,7 +297,7 @@ func TestSecretCanaries(t *testing.T) {
 		if seen.get("scheduled") != 3 {
 			t.Errorf("the scheduled flow saw its secrets %d times, want 3", seen.get("scheduled"))
 		}
-		o.WriteString(strings.Join(book.lines(""), ""))
+		fmt.Fprint(o, strings.Join(book.lines(""), ""))
 		o.search(c)
 
 		if len(c) < 50 {
