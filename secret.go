@@ -192,10 +192,10 @@ func (m members) has(key string) bool {
 
 // secretTag reads the tag of a field and marks its schema.
 func secretTag(f *field, schema members) (members, error) {
-	switch text := f.tag.Get("secret"); text {
-	case "true":
+	switch text := f.tag.Get("secret"); {
+	case f.secret: // also by the tag of the struct that is embedded
 		return secretSchema(schema, f.codec), nil
-	case "", "false":
+	case text == "" || text == "false":
 		return schema, nil
 	default:
 		return nil, &ParamError{Reason: fmt.Sprintf("secret %q: write true or false", text)}

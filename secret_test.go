@@ -58,8 +58,15 @@ type branch struct {
 	Branches []branch               `json:"branches,omitempty"`
 }
 
+// Keys is embedded with the tag.
+type Keys struct {
+	First  string `json:"first,omitempty"`
+	Second int    `json:"second,omitempty"`
+}
+
 type vault struct {
 	login
+	Keys `secret:"true"`
 
 	Token    provost.Secret[string]            `json:"token,omitzero"`
 	Password string                            `json:"plain,omitempty" secret:"true" minLength:"3"`
@@ -93,7 +100,7 @@ func (c *canaries) login() login {
 func (c *canaries) vault() vault {
 	pointer, optional, behind := c.secret(), c.next(), c.login()
 	return vault{
-		login: c.login(), Token: c.secret(), Password: c.next(), Bytes: []byte(c.next()), Pin: c.pin(), Quoted: c.pin(),
+		login: c.login(), Keys: Keys{c.next(), c.pin()}, Token: c.secret(), Password: c.next(), Bytes: []byte(c.next()), Pin: c.pin(), Quoted: c.pin(),
 		Port: provost.NewSecret(c.pin()), Sealed: provost.NewSecret([]byte(c.next())), Whole: provost.NewSecret(c.login()),
 		Pointer: &pointer, Inner: c.login(), Behind: &behind, Logins: []login{c.login(), c.login()},
 		ByName: map[string]login{"a": c.login()}, List: []provost.Secret[string]{c.secret(), c.secret()},

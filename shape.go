@@ -242,7 +242,11 @@ func (b *codecBuilder) collect(t reflect.Type, index []int, open map[reflect.Typ
 		switch {
 		case sf.Tag.Get("json") == "-":
 		case sf.Anonymous && isStruct && name == "" && (sf.IsExported() || sf.Type.Kind() == reflect.Struct):
+			first := len(*all)
 			b.collect(inner, at, open, all)
+			for i := first; i < len(*all); i++ {
+				(*all)[i].secret = (*all)[i].secret || sf.Tag.Get("secret") == "true"
+			}
 		case sf.IsExported():
 			f := field{name: name, index: at, tag: sf.Tag, secret: sf.Tag.Get("secret") == "true"}
 			if name == "" {
