@@ -16,7 +16,9 @@ func (c *Client) UpcomingRuns(ctx context.Context, handle string, n int) ([]*Run
 		return nil, err
 	}
 	n = min(max(0, n), MaxPage)
-	page, err := c.ListRuns(ctx, RunFilter{
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	page, err := c.store.ListRuns(callCtx, RunFilter{
 		DeploymentID: record.ID, States: []StateType{StateScheduled}, Sort: SoonestDue, Limit: max(1, n),
 	})
 	if err != nil {
@@ -34,7 +36,9 @@ func (c *Client) UpcomingRuns(ctx context.Context, handle string, n int) ([]*Run
 		}
 	}
 	slices.SortStableFunc(runs, func(a, b *Run) int { return a.DueTime.Compare(b.DueTime) })
-	return runs[:min(n, len(runs))], nil
+	runs = runs[:min(n, len(runs))]
+	c.maskKnown(maskFor(record), runs)
+	return runs, nil
 }
 
 // upcoming is a run that is not materialised yet.
@@ -87,6 +91,7 @@ func (c *Client) tryBackfill(ctx context.Context, handle string, from, to, now t
 		if err != nil {
 			return runs, fmt.Errorf("provost: backfill %s: %w", handle, err)
 		}
+		c.maskKnown(maskFor(record), made)
 		runs = append(runs, made...)
 	}
 	slices.SortFunc(runs, func(a, b *Run) int { return a.ScheduledTime.Compare(b.ScheduledTime) })

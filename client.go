@@ -14,10 +14,11 @@ import (
 )
 
 // Client is what an operator or another service does with a store: declare deployments, start and stop runs, look. It needs
-// neither the flows nor a runner. It is safe for concurrent use and holds nothing that must be closed.
+// neither the flows nor a runner. What it reads shows *** in place of secret parameters: see [Client.RevealSecrets]. It is safe for concurrent use and holds nothing that must be closed.
 type Client struct {
 	store  Store
 	direct bool
+	reveal bool // secrets
 
 	// mu guards known: deployments as last read, by handle. A write that rests on a stale one is refused by the store and made
 	// again.
@@ -29,6 +30,7 @@ type Client struct {
 type knownDeployment struct {
 	record *DeploymentRecord
 	schema *validator // nil: parameters are not validated
+	mask   paramMask
 }
 
 const (
@@ -66,7 +68,8 @@ func (c *Client) Deploy(ctx context.Context, d *Deployment) (*DeploymentRecord, 
 	if err != nil {
 		return nil, fmt.Errorf("provost: deploy %s: %w", record.Handle(), err)
 	}
-	return c.store.GetDeployment(callCtx, record.ID)
+	stored, err := c.store.GetDeployment(callCtx, record.ID)
+	return c.shownRecord(stored, err)
 }
 
 // RunOptions refine a run made by hand. The zero value, and nil, make a run that is due now.
@@ -116,6 +119,11 @@ func (c *Client) tryRun(ctx context.Context, handle string, options *RunOptions)
 	if err != nil {
 		return nil, err
 	}
+	if d.mask.schema != nil {
+		if err := d.mask.schema.checkSecrets(options.Parameters, own); err != nil {
+			return nil, err
+		}
+	}
 	parameters := mergeParams(d.record.Parameters, own)
 	if d.schema != nil {
 		if err := d.schema.validate(parameters); err != nil {
@@ -129,10 +137,15 @@ func (c *Client) tryRun(ctx context.Context, handle string, options *RunOptions)
 	}
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	return c.store.CreateRun(callCtx, CreateRunParams{
+	run, err := c.store.CreateRun(callCtx, CreateRunParams{
 		Now: now, ID: newID(now), Name: options.Name, DeploymentID: d.record.ID, Generation: d.record.Generation,
 		Parameters: parameters, Tags: options.Tags, ScheduledTime: due, DueTime: due, IdempotencyKey: options.IdempotencyKey,
 	})
+	if err != nil {
+		return nil, err
+	}
+	c.maskKnown(d.mask, []*Run{run})
+	return run, nil
 }
 
 // deployment is what is known of a deployment, read if need be.
@@ -147,7 +160,7 @@ func (c *Client) deployment(ctx context.Context, handle string) (*knownDeploymen
 	if err != nil {
 		return nil, err
 	}
-	d = &knownDeployment{record: record}
+	d = &knownDeployment{record: record, mask: maskFor(record)}
 	if !record.SkipParameterValidation && record.ParameterSchema != nil {
 		if d.schema, err = compileSchema(record.ParameterSchema); err != nil {
 			return nil, err
@@ -205,7 +218,7 @@ func (c *Client) Wait(ctx context.Context, id uuid.UUID) (*Run, error) {
 			return nil, fmt.Errorf("provost: wait for run %s: %w", id, err)
 		}
 		if run.State.Terminal() {
-			return run, nil
+			return c.shownRun(ctx, run, nil)
 		}
 	}
 	return nil, fmt.Errorf("provost: wait for run %s: %w", id, context.Cause(ctx))
@@ -250,14 +263,16 @@ func (c *Client) watch(ctx context.Context, id uuid.UUID) iter.Seq2[struct{}, er
 func (c *Client) CancelRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	return c.store.CancelRun(callCtx, CancelRunParams{Now: instant(time.Now()), RunID: id, Message: "cancelled by a client"})
+	run, err := c.store.CancelRun(callCtx, CancelRunParams{Now: instant(time.Now()), RunID: id, Message: "cancelled by a client"})
+	return c.shownRun(ctx, run, err)
 }
 
 // RetryRun runs a failed, crashed or cancelled run again: same ID, next attempt, history kept. [ErrConflict] in any other state.
 func (c *Client) RetryRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	return c.store.RetryRun(callCtx, RetryRunParams{Now: instant(time.Now()), RunID: id, Message: "retried by a client"})
+	run, err := c.store.RetryRun(callCtx, RetryRunParams{Now: instant(time.Now()), RunID: id, Message: "retried by a client"})
+	return c.shownRun(ctx, run, err)
 }
 
 // GetRun reads a run. A due run that has not started says why in WaitReason.
@@ -270,7 +285,7 @@ func (c *Client) GetRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	if run.State.Type == StateScheduled && run.WaitReason == "" && !run.DueTime.After(now) {
 		run.WaitReason = c.waitReason(ctx, run, now)
 	}
-	return run, nil
+	return c.shownRun(ctx, run, nil)
 }
 
 func (c *Client) get(ctx context.Context, id uuid.UUID) (*Run, error) {
@@ -301,7 +316,14 @@ func (c *Client) waitReason(ctx context.Context, run *Run, now time.Time) string
 func (c *Client) ListRuns(ctx context.Context, filter RunFilter) (Page[*Run], error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	return c.store.ListRuns(callCtx, filter)
+	page, err := c.store.ListRuns(callCtx, filter)
+	if err != nil {
+		return Page[*Run]{}, err
+	}
+	if err := c.maskRuns(ctx, page.Items); err != nil {
+		return Page[*Run]{}, err
+	}
+	return page, nil
 }
 
 // CountRuns counts the runs that ListRuns would list on all its pages.
@@ -320,14 +342,22 @@ func (c *Client) DeleteRun(ctx context.Context, id uuid.UUID) error {
 
 // GetDeployment reads the deployment "flow/deployment".
 func (c *Client) GetDeployment(ctx context.Context, handle string) (*DeploymentRecord, error) {
-	return c.read(ctx, handle)
+	record, err := c.read(ctx, handle)
+	return c.shownRecord(record, err)
 }
 
 // ListDeployments lists deployments by handle.
 func (c *Client) ListDeployments(ctx context.Context, filter DeploymentFilter) (Page[*DeploymentRecord], error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	return c.store.ListDeployments(callCtx, filter)
+	page, err := c.store.ListDeployments(callCtx, filter)
+	if err != nil {
+		return Page[*DeploymentRecord]{}, err
+	}
+	for _, record := range page.Items {
+		c.maskRecord(record)
+	}
+	return page, nil
 }
 
 // DeleteDeployment removes a deployment and its unstarted runs. A process that serves it goes on without work for it; the next

@@ -77,6 +77,7 @@ func encodeResult(v any) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode result: %w", resultError(err))
 	}
+	plain = hideSecrets(reflect.ValueOf(v), plain, masking)
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
@@ -183,6 +184,8 @@ func (c *codec) encode(v reflect.Value, depth int) (any, error) {
 		return c.encodeMap(v, depth)
 	case shapeStruct:
 		return c.encodeStruct(v, depth, false)
+	case shapeSecret:
+		return c.encodeSecret(v, depth)
 	}
 	return nil, &ParamError{Reason: c.reason}
 }
@@ -292,6 +295,9 @@ func (c *codec) encodeStruct(v reflect.Value, depth int, omitZero bool) (map[str
 			continue
 		}
 		item, err := f.codec.encode(fv, depth)
+		if err != nil && f.secret {
+			err = unshown(f.codec, err)
+		}
 		if err != nil {
 			return nil, under(guard.Join("", f.name), err)
 		}
@@ -369,6 +375,8 @@ func (c *codec) decode(src any, dst reflect.Value, defaults bool) error {
 		if m, ok := src.(map[string]any); ok {
 			return c.decodeStruct(m, dst, defaults)
 		}
+	case shapeSecret:
+		return c.decodeSecret(src, dst, defaults)
 	default:
 		return &ParamError{Reason: c.reason}
 	}
@@ -381,6 +389,8 @@ func (c *codec) decodeNull(dst reflect.Value) error {
 		return nil
 	case shapeRaw, shapeJSON:
 		return c.decodeJSON(nil, dst)
+	case shapeSecret:
+		return c.decodeSecret(nil, dst, false)
 	}
 	return &ParamError{Reason: "expected " + c.want() + ", got null; leave it out, or make the field a pointer"}
 }
@@ -570,13 +580,24 @@ func (c *codec) decodeStruct(m map[string]any, dst reflect.Value, defaults bool)
 }
 
 // decode sets the field in dst, the struct.
-func (f *field) decode(src any, dst reflect.Value, defaults bool) (err error) {
+func (f *field) decode(src any, dst reflect.Value, defaults bool) error {
+	if f.secret && src == any(mask) {
+		return masked(defaults)
+	}
+	given := src
 	if f.quoted {
-		if src, err = unquote(f.codec, src); err != nil {
-			return err
+		plain, err := normalizeValue(src, 0)
+		if err == nil {
+			src, err = unquote(f.codec, plain)
+		}
+		if err != nil {
+			return f.sheltered(given, err)
 		}
 	}
-	return f.codec.decode(src, f.set(dst), defaults)
+	if err := f.codec.decode(src, f.set(dst), defaults); err != nil {
+		return f.sheltered(given, err)
+	}
+	return nil
 }
 
 // unquote undoes the tag option ",string".

@@ -17,7 +17,7 @@ type RunInfo struct {
 	Schedule      string // key; "" for a run made by hand
 	Version       string
 	Tags          []string
-	Parameters    Params // layered and normalised; a copy
+	Parameters    Params // layered and normalised; a copy, in which each secret is a Secret[any]: printed as ***, to be revealed
 	ScheduledTime time.Time
 	Attempt       int // 1 for the first
 	ParentID      uuid.UUID
@@ -46,7 +46,8 @@ func ContextWithRun(ctx context.Context, info RunInfo) context.Context {
 }
 
 // Logger logs to the runner's logger and to the stored log of the run that ctx belongs to; outside of runs it is slog.Default.
-// The stored log is bounded (see [MaxRunLog]); what does not fit is counted in its last line.
+// The stored log is bounded (see [MaxRunLog]); what does not fit is counted in its last line. Secrets of the run's parameters
+// are *** in both, wherever in a line they turn up.
 func Logger(ctx context.Context) *slog.Logger {
 	if x := executionFromContext(ctx); x != nil {
 		return x.logger()
@@ -54,7 +55,8 @@ func Logger(ctx context.Context) *slog.Logger {
 	return slog.Default()
 }
 
-// ClientFromContext is a client for the store that keeps the run that ctx belongs to, false outside of runs.
+// ClientFromContext is a client for the store that keeps the run that ctx belongs to, false outside of runs. It shows no secrets
+// either, see [Client.RevealSecrets].
 func ClientFromContext(ctx context.Context) (*Client, bool) {
 	if x := executionFromContext(ctx); x != nil {
 		return x.server.client, true

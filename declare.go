@@ -122,6 +122,15 @@ func (d *Deployment) declareParameters(p *problems, f *flow, r *DeploymentRecord
 		p.add("ParameterSchema", "%w", err)
 		return
 	}
+	if d.ParameterSchema != nil && derived != nil {
+		if err := schema.covers(derived); err != nil {
+			p.add("ParameterSchema", "%w", err)
+		}
+	}
+	if err := schema.checkSecrets(d.Parameters, parameters); err != nil {
+		p.add("Parameters", "%w", err)
+		return
+	}
 	if !d.SkipParameterValidation {
 		if err := schema.validatePartial(parameters); err != nil {
 			p.add("Parameters", "%w", err)
@@ -135,7 +144,14 @@ func (d *Deployment) declareParameters(p *problems, f *flow, r *DeploymentRecord
 
 func (d *Deployment) checkScheduleParameters(p *problems, i int, s Schedule, schema *validator, base Params) {
 	own := s.parameters()
-	if len(own) == 0 || d.SkipParameterValidation {
+	if len(own) == 0 {
+		return
+	}
+	if err := schema.checkSecrets(s.spec.extra.parameters, own); err != nil {
+		p.add(indexed("Schedules", i), "parameters: %w", err)
+		return
+	}
+	if d.SkipParameterValidation {
 		return
 	}
 	if err := schema.validatePartial(mergeParams(base, own)); err != nil {

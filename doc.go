@@ -77,6 +77,8 @@
 // such parameters fails at once, visibly. [Flow.Params] turns a typed value into parameters and leaves out zero fields, so that
 // lower layers show through. [Flow.DecodeJSON] reads JSON text that is held to the schema.
 //
+// What must not be read is a [Secret], or a field tagged secret:"true": clients, logs and messages show *** for it.
+//
 // # Running and shutdown
 //
 // [Runner] is Serve with settings: the store, how many runs at once, how long to wait at the end. When its context ends it

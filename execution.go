@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,8 @@ type execution struct {
 
 	logOnce sync.Once
 	log     *runLog
+
+	secrets redactor // for the texts of this run; a child run uses its parent's
 }
 
 // What ends the context of a flow before the flow does. The cause of its context is one of these or ErrLeaseLost.
@@ -57,13 +60,22 @@ func (x *execution) Value(key any) any {
 func (x *execution) info() RunInfo {
 	i := RunInfo{
 		ID: x.claim.RunID, Name: x.claim.Name, Flow: x.served.flow.name, Deployment: x.served.name, Schedule: x.claim.Schedule,
-		Version: x.served.version, Tags: append([]string(nil), x.claim.Tags...), Parameters: x.claim.Parameters.clone(),
+		Version: x.served.version, Tags: append([]string(nil), x.claim.Tags...),
+		Parameters:    x.served.secrets.wrapSecrets(x.claim.Parameters.clone()),
 		ScheduledTime: x.claim.ScheduledTime, Attempt: x.attempt,
 	}
 	if x.child != nil {
 		i.Flow, i.Deployment, i.ParentID = x.child.flow, "", x.child.parent.claim.RunID
 	}
 	return i
+}
+
+// redactor is that of the run that was claimed.
+func (x *execution) redactor() *redactor {
+	for x.child != nil {
+		x = x.child.parent
+	}
+	return &x.secrets
 }
 
 func (x *execution) logger() *slog.Logger { return x.runLog().logger }
@@ -77,6 +89,7 @@ func (x *execution) runLog() *runLog {
 func (s *server) newExecution(c Claim, sd *served, now time.Time) *execution {
 	x := &execution{server: s, served: sd, claim: c, attempt: c.Attempt + 1, trusted: now}
 	x.Context, x.cancel = context.WithCancelCause(s.flowContext)
+	x.secrets.learn(sd.secrets.secretValues(c.Parameters))
 	x.invocation, x.refused = sd.flow.prepare(c.Parameters, sd.schema, sd.derived)
 	return x
 }
@@ -88,7 +101,7 @@ func (x *execution) run() {
 	switch {
 	case x.refused != nil:
 		now := time.Now()
-		failed := newState(StateFailed, instant(now), bounded("parameters do not fit: "+x.refused.Error()))
+		failed := newState(StateFailed, instant(now), bounded(x.redactor().text("parameters do not fit: "+x.refused.Error())))
 		x.server.settle(x, now, RunUpdate{State: failed})
 		return
 	case x.Err() != nil:
@@ -173,7 +186,7 @@ func (x *execution) conclude(err error) {
 func (x *execution) retryDelay(err error) (delay time.Duration) {
 	defer func() {
 		if v := recover(); v != nil {
-			x.server.log.Error("Backoff panicked; using RetryDelay", "flow", x.served.flow.name, "panic", v)
+			x.server.log.Error("Backoff panicked; using RetryDelay", "flow", x.served.flow.name, "panic", x.redactor().text(fmt.Sprint(v)))
 			delay = max(0, x.served.flow.retryDelay)
 		}
 	}()
@@ -186,7 +199,7 @@ func (x *execution) verdict(end time.Time, err error) (State, json.RawMessage) {
 	if err == nil {
 		return x.completed(at)
 	}
-	message := bounded(errorText(err))
+	message := bounded(x.redactor().text(errorText(err)))
 	late, _ := err.(*timeoutError)
 	switch cause := context.Cause(x); {
 	case late != nil && late.of == x:
@@ -218,9 +231,12 @@ const maxResult = 1 << 20
 // completed encodes the result. One that does not encode fails the run, one that is too large is left out.
 func (x *execution) completed(at time.Time) (State, json.RawMessage) {
 	result, err := x.invocation.result()
+	if err == nil {
+		result, err = x.redactor().result(result)
+	}
 	switch {
 	case err != nil:
-		return newState(StateFailed, at, bounded("result does not encode: "+err.Error())), nil
+		return newState(StateFailed, at, bounded(x.redactor().text("result does not encode: "+err.Error()))), nil
 	case len(result) > maxResult:
 		return newState(StateCompleted, at, fmt.Sprintf("result of %d bytes not stored: more than %d", len(result), maxResult)), nil
 	default:
@@ -266,7 +282,7 @@ func runChild[P, R any](ctx context.Context, parent *execution, f *Flow[P, R], p
 		return none, fmt.Errorf("child run of flow %q: %w", f.Name, err)
 	}
 	i := &typedInvocation[P, R]{function: f.call, params: params}
-	x, err := parent.newChild(ctx, erased, recorded, i)
+	x, err := parent.newChild(ctx, erased, reflect.ValueOf(params), recorded, i)
 	if err != nil {
 		return none, fmt.Errorf("child run of flow %q: %w", f.Name, err)
 	}
@@ -283,22 +299,23 @@ func runChild[P, R any](ctx context.Context, parent *execution, f *Flow[P, R], p
 	}
 }
 
-func (x *execution) newChild(ctx context.Context, f *flow, params Params, call invocation) (*execution, error) {
+func (x *execution) newChild(ctx context.Context, f *flow, value reflect.Value, params Params, call invocation) (*execution, error) {
 	now := time.Now()
 	child := &execution{
 		server: x.server, invocation: call, attempt: 1,
 		served: &served{name: f.name, version: firstOf(f.version, x.served.version), flow: f},
 		child:  &childInfo{parent: x, flow: f.name},
 	}
+	shown, stored := child.shelter(value, params)
 	id := newID(now)
 	child.claim = Claim{
-		Lease: Lease{RunID: id, Token: x.claim.Token}, Name: runName(id), Parameters: params, Tags: x.claim.Tags,
+		Lease: Lease{RunID: id, Token: x.claim.Token}, Name: runName(id), Parameters: shown, Tags: x.claim.Tags,
 		ScheduledTime: instant(now), DueTime: instant(now),
 	}
 	callCtx, cancel := x.server.storeCall(ctx)
 	defer cancel()
 	_, err := x.server.store.CreateRun(callCtx, CreateRunParams{
-		Now: instant(now), ID: id, Name: child.claim.Name, Parameters: params, Tags: x.claim.Tags,
+		Now: instant(now), ID: id, Name: child.claim.Name, Parameters: stored, Tags: x.claim.Tags,
 		ScheduledTime: instant(now), DueTime: instant(now),
 		Child: &ChildRun{Parent: x.claim.Lease, Flow: f.name, Version: child.served.version},
 	})

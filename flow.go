@@ -42,7 +42,8 @@ type Flow[P, R any] struct {
 	AtMostOnce bool
 
 	// Hooks are called after the terminal state is stored, with a context of their own that lasts a minute. Their errors and
-	// panics are logged and change nothing. OnFailure is also called for a crash that its own process sees.
+	// panics are logged and change nothing. OnFailure is also called for a crash that its own process sees. Secrets in
+	// run.Parameters are Secret[any]: printed as ***, to be revealed.
 	OnCompletion   func(ctx context.Context, run *Run) error
 	OnFailure      func(ctx context.Context, run *Run) error
 	OnCancellation func(ctx context.Context, run *Run) error
@@ -92,7 +93,7 @@ func (f *Flow[P, R]) Run(ctx context.Context, params P) (R, error) {
 
 // Params turns a typed value into parameters. Zero-valued top-level fields are left out, so that lower layers show through; a
 // pointer field sends an explicit zero. A value that does not encode gives nil parameters and shows when it is used: see
-// Validate of the deployment.
+// Validate of the deployment. Secrets are in them in clear.
 func (f *Flow[P, R]) Params(params P) Params {
 	encoded, err := encodeParams(params)
 	if err != nil {

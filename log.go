@@ -50,6 +50,7 @@ type runHandler struct {
 func (h *runHandler) Enabled(context.Context, slog.Level) bool { return true }
 
 func (h *runHandler) Handle(ctx context.Context, r slog.Record) error {
+	r = h.log.x.redactor().record(r)
 	h.log.add(ctx, h.text, r)
 	if !h.outer.Enabled(ctx, r.Level) {
 		return nil
@@ -58,10 +59,12 @@ func (h *runHandler) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (h *runHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	attrs = h.log.x.redactor().attrs(attrs)
 	return &runHandler{log: h.log, outer: h.outer.WithAttrs(attrs), text: h.text.WithAttrs(attrs)}
 }
 
 func (h *runHandler) WithGroup(name string) slog.Handler {
+	name = h.log.x.redactor().text(name)
 	return &runHandler{log: h.log, outer: h.outer.WithGroup(name), text: h.text.WithGroup(name)}
 }
 
@@ -110,6 +113,7 @@ func (l *runLog) format(ctx context.Context, text slog.Handler, r, bare slog.Rec
 	if attrs := bytes.TrimSpace(bytes.TrimPrefix(l.buffer.Bytes(), []byte(textPrefix))); len(attrs) > 0 {
 		message += " " + string(attrs)
 	}
+	message = l.x.redactor().text(message) // also what was said before there were secrets, in With
 	message = message[:min(len(message), maxLogLine)]
 	return strings.ReplaceAll(strings.ToValidUTF8(message, "�"), "\x00", "�"), nil // what every store can keep
 }

@@ -13,7 +13,9 @@ import (
 
 // Params are the parameters of a run by name. Values may be whatever has a JSON form: provost turns a time.Duration into
 // "1h30m0s", a time.Time into RFC 3339 and a struct into an object when it takes them. Read back, they hold nil, bool,
-// string, json.Number, []any and map[string]any only.
+// string, json.Number, []any and map[string]any only, and for code inside a run a Secret[any] where a value is secret.
+//
+// A [Secret] may be given for a parameter that is one. Params themselves print what they hold.
 //
 // Encoded they may have 512 KiB, be nested 64 deep and hold numbers of 40 characters.
 type Params map[string]any

@@ -23,7 +23,7 @@ type Run struct {
 	State   State   `json:"state"`
 	History []State `json:"history"` // every state that the run was in, oldest first; the last one is State
 
-	Parameters Params   `json:"parameters"` // layered and normalised; numbers are json.Number
+	Parameters Params   `json:"parameters"` // layered and normalised; numbers are json.Number, secrets *** as [Client.RevealSecrets] says
 	Tags       []string `json:"tags,omitempty"`
 	Version    string   `json:"version,omitempty"` // of the code that made the newest attempt
 

@@ -182,6 +182,7 @@ type served struct {
 	flow    *flow
 	schema  *validator // nil: parameters are not validated
 	derived bool       // the schema is that of the flow's parameter type
+	secrets *validator // nil: there are none
 	onStart bool
 	once    bool // AtMostOnce
 }
@@ -240,10 +241,15 @@ func prepareOne(d *Deployment, flows *sync.Map) (*served, error) {
 		onStart: record.RunOnStart, once: record.AtMostOnce,
 	}
 	sd.derived = d.ParameterSchema == nil
+	schema, err := compileSchema(record.ParameterSchema)
+	if err != nil {
+		return nil, err
+	}
 	if !record.SkipParameterValidation {
-		if sd.schema, err = compileSchema(record.ParameterSchema); err != nil {
-			return nil, err
-		}
+		sd.schema = schema
+	}
+	if schema.schema.Secret() {
+		sd.secrets = schema
 	}
 	return sd, nil
 }

@@ -194,6 +194,9 @@ func (w *schemaWriter) field(f *field) (members, error) {
 	if f.quoted {
 		schema = quotedSchema(f.codec)
 	}
+	if schema, err = secretTag(f, schema); err != nil {
+		return nil, err
+	}
 	if schema, err = addRules(f, schema); err != nil {
 		return nil, err
 	}
@@ -259,6 +262,9 @@ func (w *schemaWriter) schema(c *codec) (members, error) {
 			return members{{"anyOf", []any{schema, members{{"type", "null"}}}}}, err
 		}
 		return nullable(schema), err
+	case shapeSecret:
+		schema, err := w.schema(c.elem)
+		return secretSchema(schema, c.elem), err
 	case shapeSlice, shapeArray:
 		items, err := w.schema(c.elem)
 		schema := members{{"type", "array"}, {"items", items}}

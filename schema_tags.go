@@ -1,6 +1,7 @@
 package provost
 
 import (
+	"errors"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -41,6 +42,9 @@ func addExamples(f *field, schema members) (members, error) {
 	}
 	refuse := func(err error) (members, error) {
 		return nil, &ParamError{Reason: fmt.Sprintf("examples %s: %s", quote(text), reasonOf(err))}
+	}
+	if schema.has("writeOnly") {
+		return refuse(errors.New("a secret's examples can be read in the schema; remove them"))
 	}
 	examples, err := readExamples(f.codec, text)
 	if err != nil {

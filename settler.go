@@ -265,7 +265,7 @@ func (s *server) callHook(x *execution, state StateType) {
 		ctx, cancel := context.WithTimeout(s.flowContext, hookTimeout)
 		defer cancel()
 		if err := s.runHook(ctx, x, hook); err != nil {
-			s.log.Error("hook", "flow", x.served.flow.name, "id", x.claim.RunID, "state", string(state), "error", err)
+			s.log.Error("hook", "flow", x.served.flow.name, "id", x.claim.RunID, "state", string(state), "error", x.redactor().error(err))
 		}
 	})
 }
@@ -277,6 +277,7 @@ func (s *server) runHook(ctx context.Context, x *execution, hook func(context.Co
 	if err != nil {
 		return err
 	}
+	run.Parameters = x.served.secrets.wrapSecrets(run.Parameters)
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v\n\n%s", v, debug.Stack())

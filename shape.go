@@ -39,6 +39,7 @@ const (
 	shapeArray
 	shapeMap
 	shapeStruct
+	shapeSecret // Secret, as what it holds
 )
 
 // codec is what provost knows about a Go type: how to write it, how to read it, which fields it has. There is one per
@@ -68,7 +69,7 @@ type field struct {
 	codec  *codec
 	tag    reflect.StructTag
 
-	omitEmpty, omitZero, quoted bool
+	omitEmpty, omitZero, quoted, secret bool
 
 	hasDefault bool
 	value      any           // what it is read from when absent: the default, a plain value, or nothing of an object with defaults
@@ -77,7 +78,7 @@ type field struct {
 
 	required bool
 	rules    *rules
-	unclear  bool // its tags make no schema
+	unclear  bool // its tags make no schema, or it is a secret: nothing that only ever says yes may read it
 }
 
 var (
@@ -138,6 +139,8 @@ func (b *codecBuilder) codec(t reflect.Type) *codec {
 		c.elem = b.codec(t.Elem())
 	case shapePointer, shapeSlice, shapeArray:
 		c.elem = b.codec(t.Elem())
+	case shapeSecret:
+		c.elem = b.codec(sealedElem(t))
 	case shapeStruct:
 		c.fields = b.fields(t)
 		c.empty = len(c.fields) == 0
@@ -166,6 +169,8 @@ func shapeOf(t reflect.Type) shape {
 		return shapeAny
 	case kind == reflect.Interface:
 		return shapeInterface
+	case isSealed(t):
+		return shapeSecret
 	case implementsAny(t, jsonTypes):
 		return shapeJSON
 	case implementsAny(t, textTypes):
@@ -252,9 +257,13 @@ func (b *codecBuilder) collect(t reflect.Type, index []int, open map[reflect.Typ
 		switch {
 		case sf.Tag.Get("json") == "-":
 		case sf.Anonymous && isStruct && name == "" && (sf.IsExported() || sf.Type.Kind() == reflect.Struct):
+			first := len(*all)
 			b.collect(inner, at, open, all)
+			for i := first; i < len(*all); i++ {
+				(*all)[i].secret = (*all)[i].secret || sf.Tag.Get("secret") == "true"
+			}
 		case sf.IsExported():
-			f := field{name: name, goName: sf.Name, owner: t, index: at, tag: sf.Tag}
+			f := field{name: name, goName: sf.Name, owner: t, index: at, tag: sf.Tag, secret: sf.Tag.Get("secret") == "true"}
 			if name == "" {
 				f.name = sf.Name
 			}
@@ -289,15 +298,15 @@ func dominant(same []candidate) *candidate {
 	return nil
 }
 
-// pointee is the codec behind pointers.
+// pointee is the codec behind pointers and secrets.
 func (c *codec) pointee() *codec {
-	for c.shape == shapePointer {
+	for c.shape == shapePointer || c.shape == shapeSecret {
 		c = c.elem
 	}
 	return c
 }
 
-// scalar is the shape behind pointers.
+// scalar is the shape behind pointers and secrets.
 func (c *codec) scalar() shape { return c.pointee().shape }
 
 // quotable says that the tag option ",string" means something.
@@ -377,7 +386,7 @@ func (f *field) readRules() {
 		schema = members{{"items", members{}}}
 	}
 	schema, err := addRules(f, schema)
-	f.unclear = err != nil
+	f.unclear = err != nil || f.secret
 	if err == nil {
 		f.rules = newRules(f, schema)
 	}
@@ -482,7 +491,7 @@ func (c *codec) want() string {
 		return fmt.Sprintf("text of a %v", c.typ)
 	case shapeURL:
 		return `a URL such as "https://example.com/"`
-	case shapePointer:
+	case shapePointer, shapeSecret:
 		return c.elem.want()
 	case shapeSlice, shapeArray:
 		return "a list"

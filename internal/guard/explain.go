@@ -25,7 +25,7 @@ func (s *Schema) explain(v any) []*Problem {
 		b := budget{steps: maxChecked}
 		r.here(root, root.broken(v, &b), v, "")
 	}
-	return sorted(r.problems)
+	return sorted(s.concealed(r.problems, v))
 }
 
 // reporter collects problems. The library explains what is small; what is large is taken apart first, because the library
@@ -38,9 +38,7 @@ type reporter struct {
 	problems []*Problem
 }
 
-func (r *reporter) add(path, reason string) {
-	r.problems = append(r.problems, &Problem{path, reason})
-}
+func (r *reporter) add(p *Problem) { r.problems = append(r.problems, p) }
 
 func (r *reporter) full() bool { return len(r.problems) >= MaxProblems || r.checked.spent() }
 
@@ -83,14 +81,15 @@ func (r *reporter) ask(n *node, v any, path string) bool {
 		r.asked -= r.size
 		var err error
 		if j, err = newJudge(n); err != nil {
-			r.add(path, err.Error())
+			r.add(&Problem{Path: path, Reason: err.Error()})
 			return true
 		}
 		r.judges[n] = j
 	}
 	problems := j.problems(n, v)
 	for _, p := range problems {
-		r.add(Prepend(path, p.Path), p.Reason)
+		p.Path = Prepend(path, p.Path)
+		r.add(p)
 	}
 	return problems != nil
 }
@@ -102,13 +101,13 @@ func (r *reporter) here(n *node, rule string, v any, path string) {
 	case "required":
 		for _, name := range n.required {
 			if _, ok := m[name]; !ok && !r.full() {
-				r.add(Join(path, name), missing(n.find([]string{name})))
+				r.add(broke("required", Join(path, name), missing(n.find([]string{name}))))
 			}
 		}
 	case "enum":
-		r.add(path, notListed(n.enum, v))
+		r.add(broke(rule, path, notListed(n.enum, v)))
 	default:
-		r.add(path, reason(rule, n.argument(rule), v))
+		r.add(brokenBy(rule, n.argument(rule), path, v))
 	}
 }
 
@@ -147,7 +146,7 @@ func (r *reporter) inside(n *node, v any, path string) {
 				case r.full():
 					return
 				case child == n.additional && child.verdict != nil && !*child.verdict:
-					r.add(Join(path, key), "is not a parameter here"+nearest(key, n.order))
+					r.add(broke("additionalProperties", Join(path, key), "is not a parameter here"+nearest(key, n.order)))
 				case !child.takes(v[key], &r.checked):
 					r.report(child, v[key], Join(path, key))
 				}
@@ -231,28 +230,36 @@ func explain(root *node, v any, e gojsonschema.ResultError) *Problem {
 		return nil
 	case "required":
 		name := fmt.Sprint(details["property"])
-		return &Problem{at(name), missing(root.find(append(keys, name)))}
+		return broke("required", at(name), missing(root.find(append(keys, name))))
 	case "additional_property_not_allowed":
 		name := fmt.Sprint(details["property"])
-		return &Problem{at(name), "is not a parameter here" + nearest(name, root.namesAt(keys))}
+		return broke("additionalProperties", at(name), "is not a parameter here"+nearest(name, root.namesAt(keys)))
 	case "enum", "const":
 		if n := root.find(keys); n != nil && n.enum != nil {
-			return &Problem{path, notListed(n.enum, e.Value())}
+			return broke("enum", path, notListed(n.enum, e.Value()))
 		}
-		return &Problem{path, "expected one of " + cut(fmt.Sprint(details["allowed"]), 300) + "; got " + describe(e.Value())}
+		return broke("enum", path, "expected one of "+cut(fmt.Sprint(details["allowed"]), 300)+"; got "+describe(e.Value()))
 	case "missing_dependency":
-		return &Problem{at(fmt.Sprint(details["dependency"])), "is required beside another parameter and missing; add it"}
+		return broke("required", at(fmt.Sprint(details["dependency"])), "is required beside another parameter and missing; add it")
 	case "unique":
-		return &Problem{path, fmt.Sprintf("items %v and %v are equal; remove one of them", details["i"], details["j"])}
+		return broke("uniqueItems", path, fmt.Sprintf("items %v and %v are equal; remove one of them", details["i"], details["j"]))
 	case "invalid_property_name":
-		return &Problem{path, fmt.Sprintf("%q is not allowed as a key here", cut(fmt.Sprint(details["property"]), 60))}
+		return broke("propertyNames", path, fmt.Sprintf("%q is not allowed as a key here", cut(fmt.Sprint(details["property"]), 60)))
 	default:
 		known, ok := keywords[kind]
 		if !ok {
-			return &Problem{path, e.Description()}
+			return broke("", path, e.Description())
 		}
-		return &Problem{path, reason(known.rule, argument(details[known.detail]), e.Value())}
+		return brokenBy(known.rule, argument(details[known.detail]), path, e.Value())
 	}
+}
+
+func broke(rule, path, reason string) *Problem {
+	return &Problem{Path: path, Reason: reason, rule: rule}
+}
+
+func brokenBy(rule, argument, path string, v any) *Problem {
+	return &Problem{path, reason(rule, argument, v), rule, argument}
 }
 
 // argument is a detail of an error as we write it.

@@ -32,6 +32,8 @@ const (
 type Problem struct {
 	Path   string // from the top: "customer.address[2].zip", "" for the whole
 	Reason string // what was expected, what came, how to fix it
+
+	rule, argument string // what Reason says without the value, "" if unknown
 }
 
 func (p *Problem) Error() string {
@@ -55,6 +57,10 @@ type Schema struct {
 func Compile(text []byte) (*Schema, error) {
 	root, nodes, err := parseSchema(text)
 	if err != nil {
+		return nil, err
+	}
+	markSecrets(nodes)
+	if err := checkSecretDefaults(nodes); err != nil {
 		return nil, err
 	}
 	defaults, err := readDefaults(root, nodes)

@@ -284,9 +284,9 @@ func TestParse(t *testing.T) {
 		{` [ ] `, ""},
 		{`{"a":{"b":1,"b":2}}`, "a.b: the key comes twice in one object; remove one of them"},
 		{`[1] 2`, "not one JSON text: invalid character '2' after top-level value at byte 5"},
-		{`[1e309]`, "[0]: number 1e309 has an exponent outside -308 to 308; send it as a string"},
-		{`[9e308]`, "[0]: number 9e308 is larger than a float64 can hold; send it as a string"},
-		{`{"a.b":[0,1e400]}`, `["a.b"][1]: number 1e400 has an exponent outside -308 to 308; send it as a string`},
+		{`[1e309]`, "[0]: a number with an exponent outside -308 to 308; send it as a string"},
+		{`[9e308]`, "[0]: a number larger than a float64 can hold; send it as a string"},
+		{`{"a.b":[0,1e400]}`, `["a.b"][1]: a number with an exponent outside -308 to 308; send it as a string`},
 	} {
 		v, err := Parse([]byte(test.text), ValueLimits)
 		if got := fmt.Sprint(err); err != nil && got != test.want || err == nil && test.want != "" {

@@ -42,6 +42,9 @@ type node struct {
 
 	value   any // default
 	isValue bool
+
+	secret bool // writeOnly, or a password: never shown
+	hides  bool // there is a secret here or below
 }
 
 type patternNode struct {

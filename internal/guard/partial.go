@@ -27,7 +27,7 @@ func (n *node) loosened() *node {
 		// Which one of them it is shows only when all is there.
 		changed = true
 		loose.oneOf = nil
-		loose.allOf = append(loose.allOf, &node{at: n.at, anyOf: loosen(n.oneOf)})
+		loose.allOf = append(loose.allOf, &node{at: n.at, anyOf: loosen(n.oneOf), hides: n.hides})
 	}
 	if !changed {
 		return n

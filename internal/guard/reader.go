@@ -145,6 +145,13 @@ func (r *reader) rule(n *node, keyword string, v any, all map[string]any) (err e
 			return refuse(at, "expected a string, got %s", describe(v))
 		}
 		n.format = name
+		n.secret = n.secret || name == "password"
+	case "writeOnly":
+		secret, ok := v.(bool)
+		if !ok {
+			return refuse(at, "expected true or false, got %s", describe(v))
+		}
+		n.secret = n.secret || secret
 	case "contentEncoding", "contentMediaType":
 		fillContent(n, keyword, all)
 	case "pattern":

@@ -313,25 +313,26 @@ func stringSize(s string) (n int, ok bool) {
 }
 
 // CheckNumber says why a literal is not a number that provost takes, "" if it is one. A literal that passes is valid
-// JSON and a finite float64, and small enough for exact arithmetic.
+// JSON and a finite float64, and small enough for exact arithmetic. The reason does not repeat the literal: nothing is known
+// here of whether it is secret.
 func CheckNumber(literal string) (reason string) {
 	if len(literal) > MaxNumber {
-		return fmt.Sprintf("number %s... has %d characters, the limit is %d; send it as a string", literal[:MaxNumber/2], len(literal), MaxNumber)
+		return fmt.Sprintf("a number of %d characters, the limit is %d; send it as a string", len(literal), MaxNumber)
 	}
 	digits, exponent, ok := scanNumber(literal)
 	switch {
 	case !ok:
-		return fmt.Sprintf("%q is not a number in JSON", literal)
+		return "not a number in JSON"
 	case digits:
 		return ""
 	}
 	if exponent != "" {
 		if n, err := strconv.Atoi(exponent); err != nil || n > MaxExponent || n < -MaxExponent {
-			return fmt.Sprintf("number %s has an exponent outside -%d to %d; send it as a string", literal, MaxExponent, MaxExponent)
+			return fmt.Sprintf("a number with an exponent outside -%d to %d; send it as a string", MaxExponent, MaxExponent)
 		}
 	}
 	if f, err := strconv.ParseFloat(literal, 64); err != nil || math.IsInf(f, 0) {
-		return fmt.Sprintf("number %s is larger than a float64 can hold; send it as a string", literal)
+		return "a number larger than a float64 can hold; send it as a string"
 	}
 	return ""
 }
