@@ -1,8 +1,8 @@
 package provost
 
 import (
-	"errors"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
