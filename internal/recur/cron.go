@@ -62,8 +62,8 @@ func (c *Cron) Prev(before time.Time) (time.Time, bool) {
 	return at(instant, ok)
 }
 
-// nearby is the range that is searched as it is, and holds the dates of a monthly schedule, five weeks apart at most. Beyond it a search goes by the
-// calendar first: the zone's changes on the way to a leap day that is a Monday are many.
+// nearby is the range that is searched as it is: the dates of a monthly schedule are at most five weeks apart. Beyond it a
+// search goes by the calendar first, because the zone's changes on the way to a leap day that is a Monday are many.
 const nearby = 36 * secondsPerDay
 
 // earliest raises from to where the first matching date may begin; past the limit if there is none. An instant lies
