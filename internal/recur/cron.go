@@ -62,9 +62,9 @@ func (c *Cron) Prev(before time.Time) (time.Time, bool) {
 	return at(instant, ok)
 }
 
-// nearby is the range that is searched as it is, and has a monthly schedule's date. Beyond it a search goes by the
-// calendar first: the zone's changes on the way to a leap day that is a Monday are many.
-const nearby = 32 * secondsPerDay
+// nearby is the range that is searched as it is: the dates of a monthly schedule are at most five weeks apart. Beyond it a
+// search goes by the calendar first, because the zone's changes on the way to a leap day that is a Monday are many.
+const nearby = 36 * secondsPerDay
 
 // earliest raises from to where the first matching date may begin; past the limit if there is none. An instant lies
 // within maxOffset of the local time that it fires for, read as UTC.

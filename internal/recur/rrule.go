@@ -32,12 +32,41 @@ type rule struct {
 	dropsAll    bool  // an EXRULE that leaves nothing of its dates and times, see covers
 }
 
+// next returns the first instant in [from, limit]. A rule that is rare is asked for its next local time before the zone's
+// changes on the way there are looked at, of which there may be many.
 func (r *rule) next(zone *Zone, from, limit int64) (int64, bool) {
-	return zone.next(r.set, r.how, max(from, r.first), min(limit, r.last))
+	from, limit = max(from, r.first), min(limit, r.last)
+	local, ok := r.set.(*localRule)
+	if !ok {
+		return zone.next(r.set, r.how, from, limit)
+	}
+	near := min(from+nearby, limit)
+	if instant, ok := zone.next(local, r.how, from, near); ok || near == limit {
+		return instant, ok
+	}
+	first, ok := local.next(near+1-maxOffset, limit+maxOffset)
+	if !ok {
+		return 0, false
+	}
+	return zone.next(local, r.how, max(near+1, first-maxOffset), limit)
 }
 
+// prev returns the last instant in [limit, until), as next does.
 func (r *rule) prev(zone *Zone, limit, until int64) (int64, bool) {
-	return zone.prev(r.set, r.how, max(limit, r.first), min(until, r.last+1))
+	limit, until = max(limit, r.first), min(until, r.last+1)
+	local, ok := r.set.(*localRule)
+	if !ok {
+		return zone.prev(r.set, r.how, limit, until)
+	}
+	near := max(until-nearby, limit)
+	if instant, ok := zone.prev(local, r.how, near, until); ok || near == limit {
+		return instant, ok
+	}
+	last, ok := local.prev(limit-maxOffset, near-1+maxOffset)
+	if !ok {
+		return 0, false
+	}
+	return zone.prev(local, r.how, limit, min(near, last+maxOffset+1))
 }
 
 // Bounds of a recurrence set. They keep the work of making it under some milliseconds.
