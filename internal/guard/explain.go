@@ -2,6 +2,7 @@ package guard
 
 import (
 	"cmp"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -25,7 +26,7 @@ func (s *Schema) explain(v any) []*Problem {
 		b := budget{steps: maxChecked}
 		r.here(root, root.broken(v, &b), v, "")
 	}
-	return sorted(s.concealed(r.problems, v))
+	return sorted(s.concealed(sorted(r.problems), v))
 }
 
 // reporter collects problems. The library explains what is small; what is large is taken apart first, because the library
@@ -337,9 +338,11 @@ func nearestMultiples(v any, of string) string {
 	return fmt.Sprintf("; the nearest are %d and %d", below, below+step)
 }
 
+// separator stands between the keys that the library writes as one text. Nobody can have it in a key.
+var separator = "\x00" + rand.Text()
+
 // pathOf is the place of an error: as a path, and as the keys that lead there.
 func pathOf(v any, context *gojsonschema.JsonContext) (path string, keys []string) {
-	const separator = "\x1f\x00"
 	steps := strings.Split(context.String(separator), separator)
 	for _, key := range steps[1:] { // the first is the root
 		switch inner := v.(type) {

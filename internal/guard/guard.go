@@ -46,6 +46,7 @@ func (p *Problem) Error() string {
 // Schema is a compiled schema. It is safe for concurrent use.
 type Schema struct {
 	root    *node
+	secrets *node   // tells what is secret: the root, of which partial may have less
 	partial *Schema // judges values that a later layer completes
 	library func() (judge, error)
 	// defaults is nil if there are none.
@@ -80,6 +81,7 @@ func compile(root *node) (*Schema, error) {
 	s.partial = s
 	if loose := root.loosened(); loose != root {
 		s.partial = newSchema(loose)
+		s.partial.secrets = root
 	}
 	// The library compiles now, so that a schema it cannot take is refused here and not at the first run.
 	_, err := s.library()
@@ -87,7 +89,7 @@ func compile(root *node) (*Schema, error) {
 }
 
 func newSchema(root *node) *Schema {
-	return &Schema{root: root, library: sync.OnceValues(func() (judge, error) { return newJudge(root) })}
+	return &Schema{root: root, secrets: root, library: sync.OnceValues(func() (judge, error) { return newJudge(root) })}
 }
 
 // Validate returns what is wrong with v, sorted by path and at most [MaxProblems]; nil if v fits. The value holds only

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,7 +105,7 @@ func (n *node) takesMember(key string, v any) bool {
 type hider struct {
 	steps int
 	hide  func(path string, v any) any
-	wary  bool // takes text or a number in the place of an object or list with secrets for one
+	known map[*node][]*node // what expand found out
 }
 
 func (h *hider) value(nodes []*node, v any, path string) any {
@@ -114,7 +115,7 @@ func (h *hider) value(nodes []*node, v any, path string) any {
 	if h.steps -= len(nodes); h.steps < 0 {
 		return h.hide(path, v)
 	}
-	nodes = expand(nodes, true)
+	nodes = h.expand(nodes)
 	if h.steps -= len(nodes); h.steps < 0 || slices.ContainsFunc(nodes, isSecret) {
 		return h.hide(path, v)
 	}
@@ -132,10 +133,23 @@ func (h *hider) value(nodes []*node, v any, path string) any {
 		}
 		return m
 	}
-	if h.wary && len(nodes) > 0 {
-		return h.hide(path, v)
-	}
 	return v
+}
+
+// expand adds the nodes that judge the same value and lead to a secret. Mostly it is one node, again and again.
+func (h *hider) expand(nodes []*node) []*node {
+	if len(nodes) != 1 {
+		return expand(nodes, true)
+	}
+	all, ok := h.known[nodes[0]]
+	if !ok {
+		if h.known == nil {
+			h.known = map[*node][]*node{}
+		}
+		all = expand(nodes, true)
+		h.known[nodes[0]] = all
+	}
+	return all
 }
 
 // itemNodes lists the nodes that judge item i.
@@ -218,31 +232,87 @@ func (n *node) secretAt(keys []string, steps *int) bool {
 
 // concealed rewrites what problems of v say about secrets: they tell the rule only.
 func (s *Schema) concealed(problems []*Problem, v any) []*Problem {
-	if !s.root.hides {
+	if !s.secrets.hides {
 		return problems
 	}
-	secrets := map[string]bool{}
-	h := hider{steps: maxHidden, wary: true, hide: func(path string, v any) any { secrets[path] = true; return v }}
-	h.value([]*node{s.root}, v, "")
+	h := hider{steps: maxHidden}
 	for _, p := range problems {
-		if path, ok := secretAround(secrets, p.Path); ok {
+		if path, ok := h.around(s.secrets, v, p.Path); ok {
 			p.Path, p.Reason = path, "expected "+p.expected()+"; what came is secret and not shown"
 		}
 	}
 	return problems
 }
 
-// secretAround is the secret at a path or around it.
-func secretAround(secrets map[string]bool, path string) (secret string, ok bool) {
-	if secrets[""] {
-		return "", true
-	}
-	for end := range path {
-		if (path[end] == '.' || path[end] == '[') && secrets[path[:end]] {
-			return path[:end], true
+// SecretAround is the secret at a path of v or around it. A text or a number in the place of an object or a list that has
+// secrets is taken for one. What cannot be judged counts as secret.
+func (s *Schema) SecretAround(v any, path string) (secret string, ok bool) {
+	h := hider{steps: maxHidden}
+	return h.around(s.secrets, v, path)
+}
+
+func (h *hider) around(root *node, v any, path string) (secret string, ok bool) {
+	nodes := []*node{root}
+	for at := 0; ; {
+		if nodes = h.expand(nodes); len(nodes) == 0 {
+			return "", false
+		}
+		if h.steps -= len(nodes); h.steps < 0 || slices.ContainsFunc(nodes, isSecret) || isScalar(v) {
+			return path[:at], true
+		}
+		if at == len(path) {
+			return "", false
+		}
+		key, i, size := cutStep(path[at:])
+		switch at += size; {
+		case size == 0: // not a path of ours
+			return "", true
+		case i >= 0:
+			list, _ := v.([]any)
+			v = nil
+			if i < len(list) {
+				v = list[i]
+			}
+			nodes = below(nodes, func(n *node) []*node { return n.itemNodes(i) })
+		default:
+			m, _ := v.(map[string]any)
+			v = m[key]
+			nodes = below(nodes, func(n *node) []*node { return n.keyNodes(key, &budget{steps: maxChecked}) })
 		}
 	}
-	return path, secrets[path]
+}
+
+func isScalar(v any) bool {
+	switch v.(type) {
+	case bool, string, json.Number:
+		return true
+	}
+	return false
+}
+
+// cutStep reads the first step of a path, which is a key, or an index if that is not negative. Size is how long it is in the
+// path, 0 if it is none that [Join] or index has written.
+func cutStep(path string) (key string, i, size int) {
+	if path[0] == '.' {
+		size, path = 1, path[1:]
+	}
+	if path == "" || path[0] != '[' {
+		end := strings.IndexAny(path, ".[")
+		if end < 0 {
+			end = len(path)
+		}
+		return path[:end], -1, size + end
+	}
+	quoted, err := strconv.QuotedPrefix(path[1:])
+	if err == nil {
+		key, _ = strconv.Unquote(quoted) // it is quoted
+		return key, -1, size + len("[") + len(quoted) + len("]")
+	}
+	end := strings.IndexByte(path, ']')
+	if i, err = strconv.Atoi(path[1:max(1, end)]); err != nil || i < 0 {
+		return "", -1, 0
+	}
+	return "", i, size + end + 1
 }
 
 // expected says what the rule asks for.

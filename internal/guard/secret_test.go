@@ -148,6 +148,29 @@ func TestSecretProblems(t *testing.T) {
 			}
 		}
 	}
+	// Nor do the schemas that judge lower layers, or keys that look like the library's own, or a reference at the root.
+	for schema, value := range map[string]string{
+		`{"$ref":"#/definitions/d","writeOnly":true,"definitions":{"d":{"type":"integer"}}}`:                                                              `"canary"`,
+		`{"$ref":"#/definitions/d","writeOnly":true,"definitions":{"d":{"properties":{"a":{"type":"integer"}}}}}`:                                         `{"a":"canary"}`,
+		`{"properties":{"k":{},"a":{"type":"integer"}},"dependencies":{"k":{"properties":{"a":{"writeOnly":true}}}}}`:                                     `{"k":1,"a":"canary"}`,
+		`{"properties":{"a":{"type":"integer"}},"if":{"properties":{"k":{"const":1}}},"then":{"properties":{"a":{"writeOnly":true}}}}`:                    `{"a":"canary"}`,
+		`{"properties":{"a":{"type":"integer"}},"oneOf":[{"properties":{"a":{"format":"password"}},"required":["b"]},{"required":["c"]}]}`:                `{"a":"canary"}`,
+		"{\"additionalProperties\":{\"type\":\"integer\",\"writeOnly\":true}}":                                                                            "{\"a\\u001f\\u0000b\":\"canary\"}",
+		`{"properties":{"a":{"items":{"properties":{"b":{"type":"integer","writeOnly":true}},"type":"object"}}}}`:                                         `{"a":["canary"]}`,
+		`{"patternProperties":{"^a":{"properties":{"\"].[0":{"items":[{},{"type":"integer","writeOnly":true}]}}}},"properties":{"ab":{"type":"object"}}}`: `{"ab":{"\"].[0":[1,"canary"]}}`,
+	} {
+		s := mustCompile(t, schema)
+		for _, problems := range [][]*Problem{s.Validate(parse(t, value)), s.ValidatePartial(parse(t, value))} {
+			if len(problems) == 0 {
+				t.Errorf("%s fits %s", value, schema)
+			}
+			for _, p := range problems {
+				if strings.Contains(p.Error(), canary) {
+					t.Errorf("%s: %v", schema, p)
+				}
+			}
+		}
+	}
 	// A name is no value, and what is not secret is told.
 	problems := schema.Validate(parse(t, `{"o":{"q":1}}`))
 	if len(problems) != 1 || !strings.Contains(problems[0].Reason, "known are p") {
@@ -186,6 +209,28 @@ func TestSecretsBounded(t *testing.T) {
 		t.Error("a secret at the end of a long chain is not found")
 	}
 	within(t, began)
+}
+
+// TestConcealingIsCheap refuses values with more places for secrets than a message has room for.
+func TestConcealingIsCheap(t *testing.T) {
+	schema := mustCompile(t, `{"properties":{"l":{"items":{"type":"string","writeOnly":true}},"m":{"additionalProperties":{"type":"integer","writeOnly":true}}}}`)
+	var wide strings.Builder
+	for i := range 40_000 {
+		fmt.Fprintf(&wide, `"k%d":"x",`, i)
+	}
+	for _, text := range []string{`{"l":[` + strings.Repeat("1,", 250_000) + `1]}`, `{"m":{` + wide.String() + `"k":"x"}}`} {
+		value := parse(t, text)
+		result := testing.AllocsPerRun(1, func() {
+			began := time.Now()
+			if problems := schema.Validate(value); len(problems) != MaxProblems {
+				t.Errorf("%d problems", len(problems))
+			}
+			within(t, began)
+		})
+		if result > 100_000 {
+			t.Errorf("%v allocations", result)
+		}
+	}
 }
 
 func TestUncovered(t *testing.T) {
