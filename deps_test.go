@@ -50,6 +50,32 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+// TestGuardedLibrary lets nobody but internal/guard import the JSON Schema library, which needs its care; tests may compare with it.
+func TestGuardedLibrary(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("there is no go command")
+	}
+	const template = `{{$path := .ImportPath}}{{range .Imports}}{{$path}} {{.}}{{"\n"}}{{end}}`
+	list, err := exec.CommandContext(t.Context(), "go", "list", "-f", template, "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	guarded := false
+	for line := range strings.Lines(string(list)) {
+		importer, imported, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch {
+		case !under(imported, []string{"github.com/xeipuuv"}):
+		case importer == "github.com/provost-go/provost/internal/guard":
+			guarded = true
+		default:
+			t.Errorf("%s imports %s; ask internal/guard instead", importer, imported)
+		}
+	}
+	if !guarded {
+		t.Error("internal/guard does not import the library; is the test looking in the right place?")
+	}
+}
+
 func under(path string, roots []string) bool {
 	for _, root := range roots {
 		if path == root || strings.HasPrefix(path, root+"/") {
