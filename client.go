@@ -117,7 +117,7 @@ func (c *Client) tryRun(ctx context.Context, handle string, options *RunOptions)
 	}
 	own, err := normalizeParams(options.Parameters)
 	if err != nil {
-		return nil, err
+		return nil, d.mask.schema.unshown(options.Parameters, err, true)
 	}
 	if d.mask.schema != nil {
 		if err := d.mask.schema.checkSecrets(options.Parameters, own); err != nil {

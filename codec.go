@@ -159,7 +159,7 @@ func (c *codec) encode(v reflect.Value, depth int) (any, error) {
 	case shapeDuration:
 		return time.Duration(v.Int()).String(), nil
 	case shapeURL:
-		return addressable(v).Interface().(*url.URL).String(), nil
+		return encodeURL(addressable(v).Interface().(*url.URL)), nil
 	case shapeBytes:
 		return base64.StdEncoding.EncodeToString(v.Bytes()), nil
 	case shapeRaw:
@@ -188,6 +188,27 @@ func (c *codec) encode(v reflect.Value, depth int) (any, error) {
 		return c.encodeSecret(v, depth)
 	}
 	return nil, &ParamError{Reason: c.reason}
+}
+
+// encodeURL escapes what String leaves as it is in queries, though no URL has it.
+func encodeURL(u *url.URL) string {
+	s := u.String()
+	var escaped []byte // nil: nothing is to be escaped
+	for i, c := range []byte(s) {
+		plain := c > ' ' && c < 0x7f && strings.IndexByte("<>\"{}|\\^`", c) < 0
+		switch {
+		case !plain && escaped == nil:
+			escaped = append([]byte(s[:i]), fmt.Sprintf("%%%02X", c)...)
+		case !plain:
+			escaped = fmt.Appendf(escaped, "%%%02X", c)
+		case escaped != nil:
+			escaped = append(escaped, c)
+		}
+	}
+	if escaped != nil {
+		return string(escaped)
+	}
+	return s
 }
 
 func encodeNumber(literal string) (any, error) {
@@ -291,7 +312,10 @@ func (c *codec) encodeStruct(v reflect.Value, depth int, omitZero bool) (map[str
 	for i := range c.fields {
 		f := &c.fields[i]
 		fv, ok := f.get(v)
-		if !ok || (omitZero || f.omitZero) && f.codec.isZero(fv) || f.omitEmpty && isEmpty(fv) {
+		if !ok || f.omitZero && f.codec.isZero(fv) || f.omitEmpty && isEmpty(fv) {
+			continue
+		}
+		if pointer := f.codec.shape == shapePointer; omitZero && (pointer && fv.IsNil() || !pointer && f.codec.isZero(fv)) {
 			continue
 		}
 		item, err := f.codec.encode(fv, depth)
@@ -617,6 +641,9 @@ func unquote(c *codec, src any) (any, error) {
 }
 
 func (c *codec) mismatch(src any) error {
+	if c.mayHide(false, map[*codec]bool{}) { // what came may be the secret, one level too high
+		return unshown(c, nil)
+	}
 	got := "an object"
 	switch v := src.(type) {
 	case bool:

@@ -110,7 +110,7 @@ func (d *Deployment) declareParameters(p *problems, f *flow, r *DeploymentRecord
 	}
 	parameters, err := normalizeParams(d.Parameters)
 	if err != nil {
-		p.add("Parameters", "%w", err)
+		p.add("Parameters", "%w", maskFor(r).schema.unshown(d.Parameters, err, true))
 		return
 	}
 	r.Parameters = parameters

@@ -91,6 +91,7 @@ func (s *server) newExecution(c Claim, sd *served, now time.Time) *execution {
 	x.Context, x.cancel = context.WithCancelCause(s.flowContext)
 	x.secrets.learn(sd.secrets.secretValues(c.Parameters))
 	x.invocation, x.refused = sd.flow.prepare(c.Parameters, sd.schema, sd.derived)
+	x.refused = sd.secrets.unshown(c.Parameters, x.refused, false)
 	return x
 }
 

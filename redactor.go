@@ -1,6 +1,7 @@
 package provost
 
 import (
+	"encoding"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -200,12 +201,40 @@ func (r *redactor) attr(a slog.Attr) slog.Attr {
 
 // any keeps a value as it is unless one of the ways in which handlers write it has a secret.
 func (r *redactor) any(v slog.Value) slog.Value {
-	for _, before := range []string{fmt.Sprintf("%+v", v.Any()), jsonText(v.Any())} {
+	for _, before := range written(v.Any()) {
 		if after := r.text(before); after != before {
 			return slog.StringValue(after)
 		}
 	}
 	return v
+}
+
+// written lists the ways in which handlers write v: those of slog's text form, then those of its JSON.
+func written(v any) []string {
+	forms := []string{fmt.Sprintf("%+v", v), jsonText(v)}
+	switch v := v.(type) {
+	case encoding.TextMarshaler:
+		forms = append(forms, marshaledText(v))
+	case error:
+		forms = append(forms, errorText(v))
+	}
+	if t := reflect.TypeOf(v); t != nil && t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
+		forms = append(forms, string(reflect.ValueOf(v).Bytes()))
+	}
+	return forms
+}
+
+func marshaledText(v encoding.TextMarshaler) (text string) {
+	defer func() {
+		if recover() != nil { // then no handler writes it either
+			text = ""
+		}
+	}()
+	data, err := v.MarshalText()
+	if err != nil {
+		return err.Error()
+	}
+	return string(data)
 }
 
 // jsonText is v in JSON, "" if it has no such form.

@@ -15,14 +15,6 @@ func readJSON(text []byte, dst any) error {
 		return nil
 	}
 	reflect.ValueOf(dst).Elem().SetZero()
-	plain, err := guard.Parse(text, guard.ValueLimits)
-	if err != nil {
-		return fromGuard(err)
-	}
-	object, ok := plain.(map[string]any)
-	if !ok {
-		return &ParamError{Reason: "expected an object with a key for each parameter"}
-	}
 	derived, err := schemaFor(reflect.TypeOf(dst).Elem())
 	if err != nil {
 		return err
@@ -31,10 +23,21 @@ func readJSON(text []byte, dst any) error {
 	if err != nil {
 		return err
 	}
+	plain, err := guard.Parse(text, guard.ValueLimits)
+	if err != nil {
+		return schema.unshown(nil, fromGuard(err), true)
+	}
+	object, ok := plain.(map[string]any)
+	if !ok {
+		return &ParamError{Reason: "expected an object with a key for each parameter"}
+	}
+	if err := schema.refuseMask(object); err != nil {
+		return err
+	}
 	if err := schema.validate(object); err != nil {
 		return err
 	}
-	return decodeParams(object, dst)
+	return schema.unshown(object, decodeParams(object, dst), false)
 }
 
 // takeJSON is takeParams for JSON text, without making Params of it first.

@@ -149,12 +149,14 @@ func masked(parameters bool) error {
 
 var errMasked = &ParamError{Reason: `"***" stands for a secret and is not its value; read the parameters with Client.RevealSecrets, or send the value`}
 
+const notShown = "; what came is secret and not shown"
+
 // unshown is the error of a secret that does not encode or decode, without what came.
 func unshown(c *codec, err error) error {
 	if err == error(errMasked) {
 		return err
 	}
-	return &ParamError{Reason: "expected " + c.want() + "; what came is secret and not shown"}
+	return &ParamError{Reason: "expected " + c.want() + notShown}
 }
 
 // sheltered is the error of decoding a field: where the field is secret, or has secrets inside and got something else than
@@ -166,7 +168,7 @@ func (f *field) sheltered(src any, err error) error {
 			return err
 		}
 	default:
-		if !f.secret && !mayHide(f.codec.typ, false) {
+		if !f.secret && !f.codec.mayHide(false, map[*codec]bool{}) {
 			return err
 		}
 	}
@@ -293,7 +295,7 @@ func (c *codec) hideFields(v reflect.Value, m map[string]any, hide func(any) any
 
 // refuseMask refuses parameters that send the mask back where a secret belongs.
 func (v *validator) refuseMask(p Params) error {
-	if !v.schema.Secret() {
+	if !v.schema.Secret() || !hasMask(map[string]any(p)) {
 		return nil
 	}
 	var refused *ParamError
@@ -310,6 +312,39 @@ func (v *validator) refuseMask(p Params) error {
 		return nil
 	}
 	return refused
+}
+
+func hasMask(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return v == mask
+	case []any:
+		return slices.ContainsFunc(v, hasMask)
+	case map[string]any:
+		for _, item := range v {
+			if hasMask(item) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// unshown is err without what came, where that is secret by the schema, be it none by the type that refuses it. An error about
+// limits tells no value: only where it lies inside of a secret, its path and reason may tell a key.
+func (v *validator) unshown(p Params, err error, limits bool) error {
+	refused, ok := err.(*ParamError)
+	if v == nil || !ok || !v.schema.Secret() {
+		return err
+	}
+	if refused.Reason == errMasked.Reason || strings.HasSuffix(refused.Reason, notShown) {
+		return err
+	}
+	path, ok := v.schema.SecretAround(map[string]any(p), refused.Path)
+	if !ok || limits && path == refused.Path {
+		return err
+	}
+	return &ParamError{Path: path, Reason: "cannot be read as what the flow takes" + notShown}
 }
 
 // refuseBare refuses a Secret where the schema does not say that there is one: it would be shown.
