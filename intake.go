@@ -110,7 +110,7 @@ func (c *codec) takesAnything() bool {
 
 func (c *codec) takeAny(in any, dst reflect.Value, x *extent) bool {
 	size, ok := guard.Measure(in, x.depth)
-	return ok && x.spend(size) && (c.own == nil || c.own.Validate(in) == nil) && c.decode(in, dst, true) == nil
+	return ok && x.spend(size) && (c.own == nil || !c.own.Secret() && c.own.Validate(in) == nil) && c.decode(in, dst, true) == nil
 }
 
 func (c *codec) takeBool(b bool, dst reflect.Value, r *rules) bool {
@@ -197,7 +197,7 @@ func (c *codec) takeString(s string, dst reflect.Value, r *rules) bool {
 		return true
 	case shapeURL:
 		u, err := url.Parse(s)
-		if err != nil || !guard.TextFits("uri-reference", s) {
+		if err != nil || !guard.TextFits("iri-reference", s) {
 			return false
 		}
 		*dst.Addr().Interface().(*url.URL) = *u

@@ -146,7 +146,7 @@ var sampleTexts = map[string][]string{
 	"date-time":     {"2026-03-05T14:00:00+01:00", "1999-12-31T23:59:60Z", "2026-03-05T14:00:00.123456789Z"},
 	"duration":      {"1h", "1h30m0s", "-5ns", "0"},
 	"uuid":          {"0197a5c4-71c2-7b3e-9d0f-2a5b8c1e4f60", "0197A5C4-71C2-7B3E-9D0F-2A5B8C1E4F60"},
-	"uri-reference": {"https://example.com/a?b#c", "", "a/b", "%zz"},
+	"iri-reference": {"https://example.com/a?b#c", "", "a/b", "%zz", "/?q=ä"},
 	"email":         {"ada@example.com"},
 	"uri":           {"https://example.com/", "mailto:a@b"},
 	"date":          {"2026-03-05"},

@@ -90,6 +90,9 @@ func normalizeParams(p Params) (Params, error) {
 	}
 	if !isPlainMap(p, 0) {
 		plain := make(Params, len(p))
+		if fault, ok := p[""].(*ParamError); ok { // of Flow.Params
+			return nil, fault
+		}
 		for key, v := range p {
 			n, err := normalizeValue(v, 1)
 			if err != nil {

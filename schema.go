@@ -249,7 +249,7 @@ func (w *schemaWriter) schema(c *codec) (members, error) {
 		}
 		return members{{"type", "string"}}, nil
 	case shapeURL:
-		return members{{"type", "string"}, {"format", "uri-reference"}}, nil
+		return members{{"type", "string"}, {"format", "iri-reference"}}, nil
 	case shapeTime:
 		return members{{"type", "string"}, {"format", "date-time"}}, nil
 	case shapeDuration:
