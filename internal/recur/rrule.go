@@ -11,7 +11,7 @@ import (
 //
 // Where the RFC leaves a choice, or a schedule asks for another one: a local time that the clock jumps over is shifted
 // forward by the jump and counts (section 3.3.10 drops it, section 3.3.5 shifts it); DTSTART is an instance only if it
-// matches a rule, or if there is none; rules of hours, minutes and seconds follow elapsed time.
+// matches a rule, or if it is given without one; rules of hours, minutes and seconds follow elapsed time.
 type RRule struct {
 	zone    *Zone
 	expr    string
@@ -102,15 +102,15 @@ func NewRRule(text string, zone *Zone) (*RRule, error) {
 		r.rules = append(r.rules, rule)
 	}
 	for _, p := range set.exrules {
-		rule, fires, err := p.firing(start)
+		rule, drops, err := p.dropping(start)
 		if err != nil {
 			return nil, err
 		}
-		if fires {
+		if drops {
 			r.exrules = append(r.exrules, rule)
 		}
 	}
-	if len(r.rules) == 0 {
+	if len(r.rules) == 0 && set.start != nil {
 		r.dates = sortedSet(append(r.dates, start.instant))
 	}
 	r.first = start.earliest()
@@ -137,13 +137,23 @@ func (p *ruleParts) firing(start ruleStart) (r *rule, fires bool, err error) {
 	return r, fires, nil
 }
 
+// dropping makes the rule of an EXRULE line, false if it can drop nothing. Only for COUNT it looks for what the rule drops,
+// which may take long; without, it does no harm if that is nothing.
+func (p *ruleParts) dropping(start ruleStart) (*rule, bool, error) {
+	if p.count > 0 {
+		return p.firing(start)
+	}
+	r, drops := p.rule(start)
+	return r, drops, nil
+}
+
 // checkFires sees to it that exceptions leave something.
 func (r *RRule) checkFires() error {
 	if len(r.exrules)+len(r.exdates) == 0 {
 		return nil
 	}
 	if _, ok := r.next(r.first, min(r.first+calendarCycle, lastInstant)); !ok {
-		return fmt.Errorf("recurrence rule %s never fires: its EXRULE and EXDATE lines drop every instant", quote(r.expr))
+		return fmt.Errorf("recurrence rule %s never fires: its EXRULE and EXDATE lines drop every instant, or the first %d: move DTSTART behind those", quote(r.expr), maxDropped)
 	}
 	return nil
 }
