@@ -499,7 +499,7 @@ func (c *scheduleSpec) checkRefinements() (errs []error) {
 		errs = append(errs, fmt.Errorf("catch-up window %v is negative: give 0 (the policy's own) or more", c.window))
 	}
 	if c.catchUp != CatchUpLatest && c.catchUp != CatchUpAll && c.catchUp != CatchUpNone {
-		errs = append(errs, fmt.Errorf("catch-up policy %q is unknown: use CatchUpLatest, CatchUpAll or CatchUpNone", c.catchUp))
+		errs = append(errs, fmt.Errorf("catch-up policy %q is unknown: use CatchUpLatest, CatchUpAll or CatchUpNone (in JSON %q, %q or %q)", c.catchUp, CatchUpLatest, CatchUpAll, CatchUpNone))
 	}
 	if err := checkSlug(c.slug); err != nil {
 		errs = append(errs, err)

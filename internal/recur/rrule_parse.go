@@ -40,7 +40,7 @@ func parseRuleSet(text string) (set ruleSet, err error) {
 		}
 	}
 	if len(set.rules)+len(set.dates) == 0 {
-		return set, errors.New("recurrence rule is empty: write one, such as FREQ=DAILY;BYHOUR=9")
+		return set, errors.New("recurrence rule is empty, it has neither RRULE nor RDATE: write a rule, such as FREQ=DAILY;BYHOUR=9")
 	}
 	return set, set.check()
 }
