@@ -71,7 +71,7 @@ func (r *rule) prev(zone *Zone, limit, until int64) (int64, bool) {
 
 // Bounds of a recurrence set. They keep the work of making it under some milliseconds.
 const (
-	maxRules = 16
+	maxRules = 8
 	maxCount = 100_000
 )
 
@@ -132,30 +132,39 @@ func (p *ruleParts) firing(start ruleStart) (r *rule, fires bool, err error) {
 		_, fires = r.next(start.zone, start.earliest(), min(start.instant+calendarCycle, lastInstant))
 	}
 	if fires && p.count > 0 && !r.stopAfter(p.count, start) {
-		return nil, false, fmt.Errorf("recurrence rule %s takes too many years to count to %d: use UNTIL, or neither", quote(p.expr(start.zone)), p.count)
+		return nil, false, p.errCount(start)
 	}
 	return r, fires, nil
 }
 
-// dropping makes the rule of an EXRULE line, false if it can drop nothing. Only for COUNT it looks for what the rule drops,
-// which may take long; without, it does no harm if that is nothing.
-func (p *ruleParts) dropping(start ruleStart) (*rule, bool, error) {
-	if p.count > 0 {
-		return p.firing(start)
+// dropping makes the rule of an EXRULE line, false if it can drop nothing. It does no harm if there is nothing that it drops,
+// so that nobody looks.
+func (p *ruleParts) dropping(start ruleStart) (r *rule, drops bool, err error) {
+	r, drops = p.rule(start)
+	if drops && p.count > 0 && !r.stopAfter(p.count, start) {
+		return nil, false, p.errCount(start)
 	}
-	r, drops := p.rule(start)
 	return r, drops, nil
 }
 
-// checkFires sees to it that exceptions leave something.
+// errCount is for a COUNT whose end would take long to find.
+func (p *ruleParts) errCount(start ruleStart) error {
+	return fmt.Errorf("recurrence rule %s takes too many years to count to %d: use UNTIL, or neither", quote(p.expr(start.zone)), p.count)
+}
+
+// checkFires sees to it that exceptions leave something, and that dates can be reached.
 func (r *RRule) checkFires() error {
-	if len(r.exrules)+len(r.exdates) == 0 {
+	excepted := len(r.exrules)+len(r.exdates) > 0
+	if !excepted && len(r.rules) > 0 {
 		return nil
 	}
-	if _, ok := r.next(r.first, min(r.first+calendarCycle, lastInstant)); !ok {
-		return fmt.Errorf("recurrence rule %s never fires: its EXRULE and EXDATE lines drop every instant, or the first %d: move DTSTART behind those", quote(r.expr), maxDropped)
+	if _, ok := r.next(r.first, min(r.first+calendarCycle, lastInstant)); ok {
+		return nil
 	}
-	return nil
+	if !excepted {
+		return fmt.Errorf("recurrence rule %s never fires: its dates lie outside of the years 1 to 9999", quote(r.expr))
+	}
+	return fmt.Errorf("recurrence rule %s never fires: its EXRULE and EXDATE lines drop every instant, or the first %d: move DTSTART behind those", quote(r.expr), maxDropped)
 }
 
 // Zone is the zone whose clock the rule reads.
