@@ -40,7 +40,7 @@ func ExampleRRule() {
 		fmt.Println(t.Format(time.RFC3339))
 	}
 	// Output:
-	// every month on every weekday at 18:00 (only the last of these), Europe/Berlin
+	// every month on weekdays at 18:00 (only the last of these), Europe/Berlin
 	// 2026-03-31T16:00:00Z
 	// 2026-04-30T16:00:00Z
 	// 2026-05-29T16:00:00Z

@@ -335,10 +335,10 @@ func (s Schedule) describeTiming(b *strings.Builder) {
 
 func (s Schedule) describeBounds(b *strings.Builder, x *scheduleExtra) {
 	if !x.from.IsZero() {
-		fmt.Fprintf(b, ", from %s", x.from.In(s.location()).Format("2006-01-02 15:04"))
+		b.WriteString(", from " + s.boundWords(x.from))
 	}
 	if !x.until.IsZero() {
-		fmt.Fprintf(b, ", until %s", x.until.In(s.location()).Format("2006-01-02 15:04"))
+		b.WriteString(", until " + s.boundWords(x.until))
 	}
 	switch n := len(x.except); {
 	case n == 0:
@@ -350,6 +350,10 @@ func (s Schedule) describeBounds(b *strings.Builder, x *scheduleExtra) {
 	for _, other := range x.exceptOn {
 		fmt.Fprintf(b, ", except on days of: %s", other)
 	}
+}
+
+func (s Schedule) boundWords(t time.Time) string {
+	return strings.TrimSuffix(t.In(s.location()).Format("2006-01-02 15:04:05.999999"), ":00")
 }
 
 func (s Schedule) location() *time.Location {
@@ -495,7 +499,7 @@ func (c *scheduleSpec) checkRefinements() (errs []error) {
 		errs = append(errs, fmt.Errorf("catch-up window %v is negative: give 0 (the policy's own) or more", c.window))
 	}
 	if c.catchUp != CatchUpLatest && c.catchUp != CatchUpAll && c.catchUp != CatchUpNone {
-		errs = append(errs, fmt.Errorf("catch-up policy %q is unknown: use CatchUpLatest, CatchUpAll or CatchUpNone", c.catchUp))
+		errs = append(errs, fmt.Errorf("catch-up policy %q is unknown: use CatchUpLatest, CatchUpAll or CatchUpNone (in JSON %q, %q or %q)", c.catchUp, CatchUpLatest, CatchUpAll, CatchUpNone))
 	}
 	if err := checkSlug(c.slug); err != nil {
 		errs = append(errs, err)

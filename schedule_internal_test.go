@@ -96,6 +96,50 @@ func TestExceptionsFollowTheDate(t *testing.T) {
 	}
 }
 
+// Across the date line a zone leaves out a date or has one twice.
+func TestExceptionsFollowTheDateAcrossTheDateLine(t *testing.T) {
+	for _, test := range []struct{ zone, date string }{
+		{"Pacific/Apia", "2011-12-30"}, {"Pacific/Kwajalein", "1993-08-21"}, {"Pacific/Kwajalein", "1969-09-30"}, {"America/Juneau", "1867-10-18"},
+	} {
+		day, err := time.Parse(time.DateOnly, test.date)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain := Every(time.Hour).In(test.zone).From(day.AddDate(0, 0, -4)).Until(day.AddDate(0, 0, 4))
+		for days := -3; days <= 3; days++ {
+			date := day.AddDate(0, 0, days)
+			for _, clock := range []string{"30 0", "0 12", "59 23"} {
+				calendar := Cron(clock + date.Format(" 2 1 *")).In(test.zone)
+				dates := make(map[int64]bool)
+				for _, at := range calendar.Between(day.AddDate(0, 0, -9), day.AddDate(0, 0, 9)) {
+					dates[localDay(at, calendar.location())] = true
+				}
+				excepted := plain.ExceptOn(calendar)
+				var forward, backward []string
+				for _, at := range plain.Between(day.AddDate(0, 0, -9), day.AddDate(0, 0, 9)) {
+					if !dates[localDay(at, plain.location())] {
+						forward = append(forward, at.String())
+					}
+				}
+				for at, ok := excepted.Prev(day.AddDate(0, 0, 9)); ok; at, ok = excepted.Prev(at) {
+					backward = append(backward, at.String())
+				}
+				slices.Reverse(backward)
+				if !slices.Equal(backward, forward) {
+					t.Errorf("%s: Prev gives %d instants, want %d", excepted, len(backward), len(forward))
+				}
+				var next []string
+				for _, at := range excepted.Between(day.AddDate(0, 0, -9), day.AddDate(0, 0, 9)) {
+					next = append(next, at.String())
+				}
+				if !slices.Equal(next, forward) {
+					t.Errorf("%s: Next gives %d instants, want %d", excepted, len(next), len(forward))
+				}
+			}
+		}
+	}
+}
+
 func TestScheduleDefaults(t *testing.T) {
 	for _, schedule := range []Schedule{Cron("@daily"), Cron("@daily").CatchUp(""), Cron("@daily").CatchUp(CatchUpLatest)} {
 		if policy, window := schedule.catchUpPolicy(); policy != CatchUpLatest || window != 0 {

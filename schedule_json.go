@@ -152,7 +152,7 @@ func typeError(err error) error {
 		return err
 	}
 	want := map[reflect.Kind]string{reflect.String: "a string", reflect.Bool: "true or false", reflect.Slice: "an array", reflect.Map: "an object"}
-	return fmt.Errorf("%s is a %s: write %s", mismatch.Field, mismatch.Value, want[mismatch.Type.Kind()])
+	return fmt.Errorf("%s has the JSON type %s: write %s", mismatch.Field, mismatch.Value, want[mismatch.Type.Kind()])
 }
 
 func (j *scheduleJSON) spec() (scheduleSpec, error) {

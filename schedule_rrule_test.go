@@ -139,6 +139,9 @@ func TestRRuleErrors(t *testing.T) {
 		want     string
 	}{
 		{provost.RRule(""), "is empty"},
+		{provost.RRule("DTSTART:20260105T090000"), "neither RRULE nor RDATE"},
+		{provost.RRule("FREQ=DAILY;UNTIL=20190101T000000"), "before DTSTART, which is 2020-01-01 00:00"},
+		{provost.RRule("FREQ=DAILY").CatchUp("latest"), `"all" or "none"`},
 		{provost.RRule("FREQ=FORTNIGHTLY"), "FREQ=FORTNIGHTLY"},
 		{provost.RRule("INTERVAL=2"), "FREQ"},
 		{provost.RRule("FREQ=DAILY;BYHOUR=24"), "24"},

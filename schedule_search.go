@@ -134,14 +134,15 @@ func (way direction) firstDate(calendar Schedule, day int64) int64 {
 }
 
 // dateStart is where a search of a local date begins: no instant of the date lies behind it. Near a change of the clock the
-// standard library does not say which midnight it means, so there the search begins well before.
+// standard library does not say which midnight it means, nor does a date that is skipped have one, so there the search begins
+// well before.
 func (way direction) dateStart(day int64, location *time.Location) time.Time {
 	if way == backward {
 		day++
 	}
 	year, month, date := time.Unix(day*secondsPerDay, 0).UTC().Date()
 	midnight := time.Date(year, month, date, 0, 0, 0, 0, location)
-	const margin = 3 * time.Hour
+	const margin = 25 * time.Hour // a clock may jump by a day: over the date line
 	begin, end := midnight.ZoneBounds()
 	if midnight.Sub(begin) < margin || !end.IsZero() && end.Sub(midnight) < margin {
 		midnight = midnight.Add(time.Duration(way) * -margin)

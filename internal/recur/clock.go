@@ -93,8 +93,11 @@ func ahead(after time.Time) (from, limit int64, ok bool) {
 	return from, min(from+calendarCycle, lastInstant), true
 }
 
-// behind is the range of a search for what precedes a time: from limit on, before until.
+// behind is the range of a search for what precedes a time: from limit on, before until. It is empty before the year 1.
 func behind(before time.Time) (limit, until int64) {
+	if before.Unix() < firstInstant {
+		return firstInstant, firstInstant
+	}
 	until = min(before.Unix(), lastInstant)
 	if before.Nanosecond() > 0 || before.Unix() > lastInstant {
 		until++

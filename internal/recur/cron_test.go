@@ -185,7 +185,7 @@ func TestCronEnds(t *testing.T) {
 	c := mustCron(t, "* * * * *", "Asia/Manila")
 	huge := []time.Time{
 		{},
-		time.Unix(1<<62, 0), time.Unix(-1<<62, 0),
+		time.Unix(1<<62, 0), time.Unix(-1<<62, 0), time.Unix(-1<<63, 0),
 		time.Unix(lastInstant, 1), time.Unix(lastInstant+1, 1), time.Unix(firstInstant, 0), time.Unix(firstInstant-1, 1),
 	}
 	for _, at := range huge {

@@ -55,7 +55,10 @@ func (i *Interval) Next(after time.Time) (time.Time, bool) {
 	if after.Unix() > lastInstant {
 		return time.Time{}, false
 	}
-	from := max(floorMicro(after), firstInstant*microsPerSecond-1)
+	from := int64(firstInstant*microsPerSecond - 1)
+	if after.Unix() >= firstInstant {
+		from = floorMicro(after)
+	}
 	k := floorDiv(from-i.anchor-i.slack(), i.step)
 	for i.tick(k) <= from {
 		k++
@@ -68,7 +71,10 @@ func (i *Interval) Prev(before time.Time) (time.Time, bool) {
 	if before.Unix() < firstInstant {
 		return time.Time{}, false
 	}
-	until := min(ceilMicro(before), (lastInstant+1)*microsPerSecond)
+	until := int64(lastInstant+1) * microsPerSecond
+	if before.Unix() <= lastInstant {
+		until = ceilMicro(before)
+	}
 	k := ceilDiv(until-i.anchor+i.slack(), i.step)
 	for i.tick(k) >= until {
 		k--

@@ -167,12 +167,23 @@ func TestIntervalEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, at := range []time.Time{{}, time.Unix(1<<62, 0), time.Unix(-1<<62, 0), time.Unix(lastInstant, 999999999), time.Unix(firstInstant, 0)} {
+		for _, at := range []time.Time{{}, time.Unix(1<<62, 0), time.Unix(-1<<62, 0), time.Unix(-1<<63, 0), time.Unix(lastInstant, 999999999), time.Unix(firstInstant, 0)} {
 			if got, ok := i.Next(at); ok && (!got.After(at) || got.Year() > 9999) {
 				t.Errorf("every %v: Next(%v) = %v", d, at, got)
 			}
 			if got, ok := i.Prev(at); ok && (!got.Before(at) || got.Year() < 1) {
 				t.Errorf("every %v: Prev(%v) = %v", d, at, got)
+			}
+		}
+		if d == 1<<63-1 {
+			continue
+		}
+		for _, far := range []int64{1 << 55, 1 << 62, 1<<63 - 1} {
+			if got, ok := i.Next(time.Unix(-far, 0)); !ok || got.Year() != 1 {
+				t.Errorf("every %v: the first instant is %v, from %d", d, got, -far)
+			}
+			if got, ok := i.Prev(time.Unix(far, 0)); !ok || got.Year() != 9999 {
+				t.Errorf("every %v: the last instant is %v, from %d", d, got, far)
 			}
 		}
 	}

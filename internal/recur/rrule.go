@@ -11,7 +11,7 @@ import (
 //
 // Where the RFC leaves a choice, or a schedule asks for another one: a local time that the clock jumps over is shifted
 // forward by the jump and counts (section 3.3.10 drops it, section 3.3.5 shifts it); DTSTART is an instance only if it
-// matches a rule, or if there is none; rules of hours, minutes and seconds follow elapsed time.
+// matches a rule, or if it is given without one; rules of hours, minutes and seconds follow elapsed time.
 type RRule struct {
 	zone    *Zone
 	expr    string
@@ -71,7 +71,7 @@ func (r *rule) prev(zone *Zone, limit, until int64) (int64, bool) {
 
 // Bounds of a recurrence set. They keep the work of making it under some milliseconds.
 const (
-	maxRules = 16
+	maxRules = 8
 	maxCount = 100_000
 )
 
@@ -102,15 +102,15 @@ func NewRRule(text string, zone *Zone) (*RRule, error) {
 		r.rules = append(r.rules, rule)
 	}
 	for _, p := range set.exrules {
-		rule, fires, err := p.firing(start)
+		rule, drops, err := p.dropping(start)
 		if err != nil {
 			return nil, err
 		}
-		if fires {
+		if drops {
 			r.exrules = append(r.exrules, rule)
 		}
 	}
-	if len(r.rules) == 0 {
+	if len(r.rules) == 0 && set.start != nil {
 		r.dates = sortedSet(append(r.dates, start.instant))
 	}
 	r.first = start.earliest()
@@ -132,20 +132,39 @@ func (p *ruleParts) firing(start ruleStart) (r *rule, fires bool, err error) {
 		_, fires = r.next(start.zone, start.earliest(), min(start.instant+calendarCycle, lastInstant))
 	}
 	if fires && p.count > 0 && !r.stopAfter(p.count, start) {
-		return nil, false, fmt.Errorf("recurrence rule %s takes too many years to count to %d: use UNTIL, or neither", quote(p.expr(start.zone)), p.count)
+		return nil, false, p.errCount(start)
 	}
 	return r, fires, nil
 }
 
-// checkFires sees to it that exceptions leave something.
+// dropping makes the rule of an EXRULE line, false if it can drop nothing. It does no harm if there is nothing that it drops,
+// so that nobody looks.
+func (p *ruleParts) dropping(start ruleStart) (r *rule, drops bool, err error) {
+	r, drops = p.rule(start)
+	if drops && p.count > 0 && !r.stopAfter(p.count, start) {
+		return nil, false, p.errCount(start)
+	}
+	return r, drops, nil
+}
+
+// errCount is for a COUNT whose end would take long to find.
+func (p *ruleParts) errCount(start ruleStart) error {
+	return fmt.Errorf("recurrence rule %s takes too many years to count to %d: use UNTIL, or neither", quote(p.expr(start.zone)), p.count)
+}
+
+// checkFires sees to it that exceptions leave something, and that dates can be reached.
 func (r *RRule) checkFires() error {
-	if len(r.exrules)+len(r.exdates) == 0 {
+	excepted := len(r.exrules)+len(r.exdates) > 0
+	if !excepted && len(r.rules) > 0 {
 		return nil
 	}
-	if _, ok := r.next(r.first, min(r.first+calendarCycle, lastInstant)); !ok {
-		return fmt.Errorf("recurrence rule %s never fires: its EXRULE and EXDATE lines drop every instant", quote(r.expr))
+	if _, ok := r.next(r.first, min(r.first+calendarCycle, lastInstant)); ok {
+		return nil
 	}
-	return nil
+	if !excepted {
+		return fmt.Errorf("recurrence rule %s never fires: its dates lie outside of the years 1 to 9999", quote(r.expr))
+	}
+	return fmt.Errorf("recurrence rule %s never fires: its EXRULE and EXDATE lines drop every instant, or the first %d: move DTSTART behind those", quote(r.expr), maxDropped)
 }
 
 // Zone is the zone whose clock the rule reads.

@@ -40,7 +40,7 @@ func parseRuleSet(text string) (set ruleSet, err error) {
 		}
 	}
 	if len(set.rules)+len(set.dates) == 0 {
-		return set, errors.New("recurrence rule is empty: write one, such as FREQ=DAILY;BYHOUR=9")
+		return set, errors.New("recurrence rule is empty, it has neither RRULE nor RDATE: write a rule, such as FREQ=DAILY;BYHOUR=9")
 	}
 	return set, set.check()
 }
@@ -100,7 +100,9 @@ func appendRule(rules []*ruleParts, parameters, value string) ([]*ruleParts, err
 
 func appendDates(dates []dateTime, parameters, value string) ([]dateTime, error) {
 	for text := range strings.SplitSeq(value, ",") {
-		text, _, _ = strings.Cut(text, "/") // a period begins when the instant is
+		if strings.Contains(strings.ToUpper(parameters), "VALUE=PERIOD") {
+			text, _, _ = strings.Cut(text, "/") // a period begins when the instant is
+		}
 		d, err := parseDateTime(parameters, text)
 		if err != nil {
 			return nil, err
@@ -197,6 +199,9 @@ func parseParts(text string) (*ruleParts, error) {
 	for part := range strings.SplitSeq(strings.ToUpper(text), ";") {
 		part = strings.TrimSpace(part)
 		name, value, ok := strings.Cut(part, "=")
+		if part == "" {
+			return nil, errors.New("a part is empty: remove the ; that is too many")
+		}
 		if !ok || value == "" {
 			return nil, fmt.Errorf("part %s has no value: write parts such as FREQ=DAILY, with a ; between two", quote(part))
 		}

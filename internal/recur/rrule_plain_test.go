@@ -53,7 +53,7 @@ func newPlainSet(text string, zone *time.Location) *plainSet {
 			s.exDates = append(s.exDates, s.list(parameters, value)...)
 		}
 	}
-	if len(s.rules) == 0 {
+	if len(s.rules) == 0 && strings.Contains(text, "DTSTART") {
 		s.dates = append(s.dates, s.start)
 	}
 	return s

@@ -228,7 +228,7 @@ func (r *tickRule) counted(bounds *rule, count int, start ruleStart) (int64, boo
 // errNever says why a rule has no instants.
 func (p *ruleParts) errNever(start ruleStart) error {
 	if p.until != nil && p.until.instant(start.zone) < start.instant {
-		return fmt.Errorf("recurrence rule %s never fires: UNTIL lies before DTSTART", quote(p.expr(start.zone)))
+		return fmt.Errorf("recurrence rule %s never fires: UNTIL lies before DTSTART, which is %s", quote(p.expr(start.zone)), dateTimeWords(start.local))
 	}
 	return fmt.Errorf("recurrence rule %s never fires within 400 years of DTSTART: no date and time fits all of its parts", quote(p.expr(start.zone)))
 }

@@ -104,26 +104,29 @@ func (s *ruleSet) inZone(zone *Zone) (*Zone, error) {
 	return zone, nil
 }
 
-// expr writes a set for a zone that is known. There is one text for each way to say the same.
+// expr writes a set for a zone that is known, without what is arbitrary in its text: order, repeats, case, defaults.
 func (s *ruleSet) expr(zone *Zone) string {
 	var lines []string
 	if s.start != nil {
 		lines = append(lines, s.start.property("DTSTART", zone))
 	}
-	bare := s.start == nil && len(s.rules) == 1 && len(s.exrules)+len(s.dates)+len(s.exdates) == 0
-	for _, p := range s.rules {
-		text := p.expr(zone)
-		if !bare {
-			text = "RRULE:" + text
-		}
-		lines = append(lines, text)
-	}
-	for _, p := range s.exrules {
-		lines = append(lines, "EXRULE:"+p.expr(zone))
-	}
+	lines = append(lines, exprs("RRULE:", s.rules, zone)...)
+	lines = append(lines, exprs("EXRULE:", s.exrules, zone)...)
 	lines = append(lines, properties("RDATE", s.dates, zone)...)
 	lines = append(lines, properties("EXDATE", s.exdates, zone)...)
+	if len(lines) == 1 {
+		return strings.TrimPrefix(lines[0], "RRULE:")
+	}
 	return strings.Join(lines, "\n")
+}
+
+// exprs writes rules in order, each once.
+func exprs(name string, rules []*ruleParts, zone *Zone) (lines []string) {
+	for _, p := range rules {
+		lines = append(lines, name+p.expr(zone))
+	}
+	slices.Sort(lines)
+	return slices.Compact(lines)
 }
 
 // properties writes dates in order, each once, those of one form on one line.
@@ -143,17 +146,21 @@ func properties(name string, dates []dateTime, zone *Zone) (lines []string) {
 
 // property writes a date for a zone that is known.
 func (d dateTime) property(name string, zone *Zone) string {
+	d = d.in(zone)
 	switch {
 	case d.form == dateOnly:
 		return name + ";VALUE=DATE:" + d.String()
-	case d.zone != nil && d.zone != zone:
+	case d.form == localTime && d.zone != nil && d.zone != zone:
 		return name + ";TZID=" + d.zone.name + ":" + d.String()
 	}
-	return name + ":" + d.in(zone).String()
+	return name + ":" + d.String()
 }
 
 // in writes local times of UTC as times of UTC.
 func (d dateTime) in(zone *Zone) dateTime {
+	if d.zone != nil {
+		zone = d.zone
+	}
 	if d.form == localTime && zone.name == "UTC" {
 		d.form = utcTime
 	}

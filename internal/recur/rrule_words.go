@@ -14,12 +14,8 @@ func (r *RRule) Describe() string {
 	for _, p := range r.text.rules {
 		phrases = append(phrases, p.words(r.start))
 	}
-	dates := r.text.dates
-	if len(phrases) == 0 && r.text.start != nil {
-		dates = append([]dateTime{*r.text.start}, dates...)
-	}
-	if len(dates) > 0 {
-		phrases = append(phrases, dateCount(dates))
+	if len(r.dates) > 0 {
+		phrases = append(phrases, r.dateCount(r.dates))
 	}
 	words := strings.Join(phrases, ", and ")
 	if r.text.start != nil && len(r.text.rules) > 0 {
@@ -28,20 +24,20 @@ func (r *RRule) Describe() string {
 	for _, p := range r.text.exrules {
 		words += ", except " + p.words(r.start)
 	}
-	if len(r.text.exdates) > 0 {
-		words += ", except " + dateCount(r.text.exdates)
+	if len(r.exdates) > 0 {
+		words += ", except " + r.dateCount(r.exdates)
 	}
 	return words
 }
 
-// dateCount lists a few dates and counts many.
-func dateCount(dates []dateTime) string {
-	if len(dates) > 3 {
-		return fmt.Sprintf("on %d dates", len(dates))
+// dateCount lists a few dates, on the clock of the rule's zone, and counts many.
+func (r *RRule) dateCount(instants []int64) string {
+	if len(instants) > 3 {
+		return fmt.Sprintf("on %d dates", len(instants))
 	}
 	var words []string
-	for _, d := range dates {
-		words = append(words, dateTimeWords(d.local))
+	for _, instant := range instants {
+		words = append(words, dateTimeWords(instant+r.zone.offset(r.zone.periodOf(instant))))
 	}
 	return "on " + join(words, "and")
 }
@@ -60,6 +56,8 @@ func (p *ruleParts) words(start ruleStart) string {
 	}
 	words := strings.Join(phrases, " ")
 	switch {
+	case p.count == 1:
+		words += ", once"
 	case p.count > 0:
 		words += ", " + strconv.Itoa(p.count) + " times"
 	case p.until != nil:
@@ -77,7 +75,7 @@ var frequencyNouns = [...]string{
 
 func (p *ruleParts) localWords(start ruleStart) (phrases []string) {
 	set, _ := p.localRule(start)
-	if d := &set.dates; p.freq == weekly && p.interval == 1 && len(d.months) == 0 {
+	if d := &set.dates; p.freq == weekly && p.interval == 1 && len(d.months) == 0 && p.lists[bySetPos] == nil {
 		phrases = []string{"every " + join(d.plainWeekdays(), "and")}
 	} else {
 		phrases = append([]string{p.everyWords()}, p.dateWords(d)...)
@@ -109,7 +107,7 @@ func (p *ruleParts) dateWords(d *ruleDates) (phrases []string) {
 		phrases = append(phrases, "on the "+monthDayWords(d.monthDays))
 	}
 	if len(d.weekdays) > 0 {
-		phrases = append(phrases, d.weekdayWords())
+		phrases = append(phrases, d.weekdayWords(p.freq == weekly || len(d.weeks) > 0))
 	}
 	return phrases
 }
@@ -135,7 +133,8 @@ func (r *ruleDates) plainWeekdays() []string {
 	return weekdayWords(set)
 }
 
-func (r *ruleDates) weekdayWords() string {
+// weekdayWords describes BYDAY, in the plural unless it is of a week.
+func (r *ruleDates) weekdayWords(ofWeek bool) string {
 	names := r.plainWeekdays()
 	if len(r.monthDays)+len(r.yearDays) > 0 {
 		for i, name := range names {
@@ -143,8 +142,13 @@ func (r *ruleDates) weekdayWords() string {
 		}
 		return "if it is " + join(append(names, r.nthWords()...), "or")
 	}
-	if len(names) > 0 && names[0] == "weekday" {
-		names[0] = "every weekday"
+	for i, name := range names {
+		switch {
+		case !ofWeek:
+			names[i] += "s"
+		case name == "weekday":
+			names[i] = "every weekday"
+		}
 	}
 	words := r.nthWords()
 	text := "on " + join(append(names, words...), "and")
