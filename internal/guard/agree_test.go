@@ -1,6 +1,7 @@
 package guard
 
 import (
+	_ "embed"
 	"encoding/json"
 	"math/rand/v2"
 	"strings"
@@ -128,8 +129,20 @@ func randomValue(random *rand.Rand, depth int) any {
 	}
 }
 
+// fuzzed are schemas and values that fuzzing came upon, each of which went a way of its own through the code.
+//
+//go:embed testdata/fuzzed.jsonl
+var fuzzed string
+
 // FuzzGuard looks for what crashes or hangs, and for verdicts that differ from the library's.
 func FuzzGuard(f *testing.F) {
+	for line := range strings.Lines(fuzzed) {
+		var pair [2]string
+		if err := json.Unmarshal([]byte(line), &pair); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(pair[0], pair[1])
+	}
 	for _, g := range readSuite(f) {
 		for _, test := range g.Tests {
 			f.Add(string(g.Schema), string(test.Data))
