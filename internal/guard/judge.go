@@ -38,8 +38,8 @@ func matchesRat(format string, r *big.Rat) bool {
 	if r.IsInt() {
 		return matches(format, json.Number(r.Num().String()))
 	}
-	f, _ := r.Float64()
-	return matches(format, json.Number(strconv.FormatFloat(f, 'g', -1, 64)))
+	f, _ := r.Float64() // which may be whole: so a format that takes no fractions is not asked
+	return matches(format, json.Number("0.5")) && matches(format, json.Number(strconv.FormatFloat(f, 'g', -1, 64)))
 }
 
 // judge is the library with one schema.
