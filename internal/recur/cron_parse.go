@@ -222,7 +222,7 @@ func (k *fieldKind) readItem(item string) (canonical, plain string, err error) {
 			return "", "", err
 		}
 	}
-	return k.canonicalItem(span, lo, hi, step, stepped), k.plainItem(lo, width, step), nil
+	return k.canonicalItem(span, lo, hi, step), k.plainItem(lo, width, step), nil
 }
 
 // readSpan returns the ends of an item without its step.
@@ -314,12 +314,12 @@ func readStep(text string, width int) (int, error) {
 }
 
 // canonicalItem writes an item in numbers.
-func (k *fieldKind) canonicalItem(span string, lo, hi, step int, stepped bool) string {
+func (k *fieldKind) canonicalItem(span string, lo, hi, step int) string {
 	text := strconv.Itoa(lo)
 	switch {
 	case span == "*" || span == "?":
 		text = "*"
-	case hi != lo || stepped:
+	case hi != lo:
 		text += "-" + strconv.Itoa(hi)
 	}
 	if step > 1 {
