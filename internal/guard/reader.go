@@ -147,10 +147,8 @@ func (r *reader) rule(n *node, keyword string, v any, all map[string]any) (err e
 		n.format = name
 		n.secret = n.secret || name == "password"
 	case "writeOnly":
-		secret, ok := v.(bool)
-		if !ok {
-			return refuse(at, "expected true or false, got %s", describe(v))
-		}
+		var secret bool
+		secret, err = readBool(v, at)
 		n.secret = n.secret || secret
 	case "contentEncoding", "contentMediaType":
 		fillContent(n, keyword, all)
@@ -190,11 +188,7 @@ func (r *reader) rule(n *node, keyword string, v any, all map[string]any) (err e
 	case "contains":
 		n.contains, err = r.node(v, at)
 	case "uniqueItems":
-		unique, ok := v.(bool)
-		if !ok {
-			return refuse(at, "expected true or false, got %s", describe(v))
-		}
-		n.unique = unique
+		n.unique, err = readBool(v, at)
 	case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf":
 		err = readNumber(n, keyword, v, all)
 	case "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties":
@@ -314,6 +308,14 @@ func fillContent(n *node, keyword string, all map[string]any) {
 	default: // a rule of its own
 		n.allOf = append(n.allOf, &node{at: n.at + "/" + keyword, format: format})
 	}
+}
+
+func readBool(v any, at string) (bool, error) {
+	b, ok := v.(bool)
+	if !ok {
+		return false, refuse(at, "expected true or false, got %s", describe(v))
+	}
+	return b, nil
 }
 
 func readTypes(v any, at string) (typeSet, error) {

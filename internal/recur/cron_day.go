@@ -125,7 +125,7 @@ func weekday(day int64) int { return int(((day+4)%7 + 7) % 7) } // 1970-01-01 wa
 
 func monthLength(year int64, month int) int {
 	if month == 2 {
-		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+		if isLeap(year) {
 			return 29
 		}
 		return 28
