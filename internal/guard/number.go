@@ -133,14 +133,14 @@ func isMultiple(x, of string, b *budget) bool {
 		// In the unit of the smaller exponent both are whole.
 		m, okX = scale(m, e-f)
 		n, okOf = scale(n, f-e)
-		if okX && okOf {
+		if okX && okOf && n != 0 {
 			return m%n == 0
 		}
 	}
 	b.spend(4 * fraction)
 	r, okX := rational(x)
 	s, okOf := rational(of)
-	return okX && okOf && new(big.Rat).Quo(r, s).IsInt()
+	return okX && okOf && s.Sign() != 0 && new(big.Rat).Quo(r, s).IsInt()
 }
 
 // decimal reads a literal as mantissa × 10^exponent, where 64 bits are enough.

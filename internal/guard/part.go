@@ -17,22 +17,12 @@ func TextFits(format, s string) bool { return matches(format, s) }
 // NumberFits says that a number has a format, or that the format is not one of numbers.
 func NumberFits(format, literal string) bool { return matches(format, json.Number(literal)) }
 
-// Compare compares two numbers exactly; not ok if one is too large to compute with.
+// Compare compares two numbers exactly; not ok if they are too large to compute with.
 func Compare(a, b string) (sign int, ok bool) {
-	if a == b {
-		return 0, true
-	}
-	x, okX := rational(a)
-	y, okY := rational(b)
-	if !okX || !okY {
-		return 0, false
-	}
-	return x.Cmp(y), true
+	return compareNumbers(a, b, &budget{steps: maxChecked})
 }
 
-// IsMultiple says that a number is a whole multiple of another, exactly.
+// IsMultiple says that a number is a whole multiple of another, exactly. Nothing is one of zero.
 func IsMultiple(literal, of string) bool {
-	n, okN := rational(literal)
-	m, okM := rational(of)
-	return okN && okM && m.Sign() != 0 && n.Quo(n, m).IsInt()
+	return isMultiple(literal, of, &budget{steps: maxChecked})
 }
