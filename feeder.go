@@ -221,15 +221,23 @@ func (s *server) claim(ctx context.Context) (next time.Time, err error) {
 		}
 		limit := min(free, maxClaimed)
 		now, began := s.now(), time.Now()
+		if s.claimID == uuid.Nil {
+			s.claimID = newID(now)
+		}
 		callCtx, cancel := s.storeCall(ctx)
-		claims, err := s.store.ClaimRuns(callCtx, ClaimRunsParams{Now: instant(now), Runner: s.id, Limit: limit, TTL: s.leaseTTL})
+		claims, err := s.store.ClaimRuns(callCtx, ClaimRunsParams{
+			Now: instant(now), Runner: s.id, ID: s.claimID, Limit: limit, TTL: s.leaseTTL,
+		})
 		cancel()
 		if err != nil {
+			// The claim may have happened though its answer is lost. The next call repeats it under the same ID, so that what
+			// it took does not lie until its lease ends, and counts as no crash.
 			if errors.Is(err, ErrNotFound) { // the store has forgotten this runner, or its lease has ended
 				return instant(now), s.vouch(ctx, now)
 			}
 			return time.Time{}, fmt.Errorf("claim runs: %w", err)
 		}
+		s.claimID = uuid.Nil
 		s.take(claims.Runs, now, began)
 		if len(claims.Runs) < limit {
 			return claims.Next, nil

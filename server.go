@@ -27,6 +27,7 @@ type server struct {
 
 	deployments map[uuid.UUID]*served
 	starting    []*served // for registration only
+	claimID     uuid.UUID // the feeder's: names a claim until it is answered
 	reapAt      time.Time // the feeder's: when to look for dead leases again; has a monotonic reading
 
 	flowContext context.Context // what every flow's context derives from: Serve's values, not its end
@@ -214,7 +215,7 @@ func (s *server) pruneDeployments(ctx context.Context) error {
 				continue
 			}
 			callCtx, cancel := s.storeCall(ctx)
-			err := s.store.DeleteDeployment(callCtx, record.ID)
+			err := s.store.DeleteDeployment(callCtx, DeleteDeploymentParams{Now: instant(s.now()), ID: record.ID})
 			cancel()
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				return err
