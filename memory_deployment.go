@@ -42,7 +42,7 @@ func compareHandles(a, b *memoryDeployment) int {
 
 // RegisterDeployments implements [DeploymentStore].
 func (m *MemoryStore) RegisterDeployments(ctx context.Context, p RegisterDeploymentsParams) ([]Registration, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()
@@ -237,7 +237,7 @@ func (m *MemoryStore) view(d *memoryDeployment) *DeploymentRecord {
 
 // DeleteDeployment implements [DeploymentStore].
 func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentParams) error {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return err
 	}
 	defer m.unlock()
@@ -253,11 +253,11 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentPa
 	}
 	d.deleted = true
 	for _, r := range unstarted {
-		if r.begun() {
+		if r.goesFirst() {
 			m.unpark(r)
 			m.finish(r, newState(StateCancelled, p.Now, deploymentDeleted))
 		} else {
-			m.remove(r)
+			m.forget(r)
 		}
 	}
 	for _, s := range d.schedules {
@@ -269,7 +269,7 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentPa
 	}
 	d.servers = nil
 	m.relane(d)
-	m.leaveLimit(d)
+	m.quitLimit(d)
 	delete(m.deployments, p.ID)
 	m.handles.Delete(d)
 	if d.runs.Len() > 0 {
@@ -280,7 +280,7 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentPa
 
 // SetPause implements [DeploymentStore].
 func (m *MemoryStore) SetPause(ctx context.Context, p SetPauseParams) (*DeploymentRecord, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()
