@@ -245,21 +245,7 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentPa
 	if err != nil {
 		return err
 	}
-	var unstarted []*memoryRun
-	for r := range d.runs.Ascend() {
-		if r.state().Type == StateScheduled {
-			unstarted = append(unstarted, r)
-		}
-	}
-	d.deleted = true
-	for _, r := range unstarted {
-		if r.goesFirst() {
-			m.unpark(r)
-			m.finish(r, newState(StateCancelled, p.Now, deploymentDeleted))
-		} else {
-			m.forget(r)
-		}
-	}
+	m.dropUnstarted(d)
 	for _, s := range d.schedules {
 		m.setPlanTime(s, never)
 	}
@@ -269,13 +255,40 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentPa
 	}
 	d.servers = nil
 	m.relane(d)
-	m.quitLimit(d)
+	if l := d.limit; l != nil {
+		m.quitLimit(d)
+		m.handOut(l)
+	}
 	delete(m.deployments, p.ID)
 	m.handles.Delete(d)
 	if d.runs.Len() > 0 {
 		m.bereaved[p.ID] = struct{}{}
 	}
 	return nil
+}
+
+// dropUnstarted marks a deployment as deleted and removes its unstarted runs. They leave the limit first, so that it hands out
+// none of their slots among themselves.
+func (m *MemoryStore) dropUnstarted(d *memoryDeployment) {
+	d.deleted = true
+	var unstarted []*memoryRun
+	for r := range d.runs.Ascend() {
+		if r.state().Type == StateScheduled {
+			unstarted = append(unstarted, r)
+		}
+	}
+	for _, r := range unstarted {
+		if m.unpark(r); r.slot != nil {
+			r.slot.release(r)
+		}
+	}
+	for _, r := range unstarted {
+		if r.goesFirst() {
+			m.finish(r, newState(StateCancelled, m.now.time(), deploymentDeleted))
+		} else {
+			m.forget(r)
+		}
+	}
 }
 
 // SetPause implements [DeploymentStore].

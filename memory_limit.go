@@ -79,10 +79,7 @@ func (m *MemoryStore) leaveLimit(d *memoryDeployment) {
 			m.unpark(r)
 			m.enqueue(r)
 		}
-		if r.slot != nil {
-			delete(l.slots, r)
-			r.slot = nil
-		}
+		l.release(r)
 	}
 	m.quitLimit(d)
 	m.handOut(l)
@@ -155,6 +152,14 @@ func (m *MemoryStore) admit(r *memoryRun) bool {
 	return false
 }
 
+// release takes a run's slot away.
+func (l *memoryLimit) release(r *memoryRun) {
+	if r.slot == l {
+		delete(l.slots, r)
+		r.slot = nil
+	}
+}
+
 func (l *memoryLimit) grant(r *memoryRun) {
 	l.slots[r] = struct{}{}
 	r.slot, r.waits = l, true
@@ -165,8 +170,7 @@ func (m *MemoryStore) vacant(d *memoryDeployment) bool {
 	l := d.limit
 	if l.full() && l.shared() && d.servedAt(m.now) {
 		m.handOut(l)
-		if l.full() {
-			m.recall(l)
+		for l.full() && m.recall(l) {
 		}
 	}
 	return !l.full()
@@ -231,8 +235,7 @@ func (m *MemoryStore) skip(r *memoryRun, reason SkipReason) {
 // free gives a run's slot back and promotes whose turn it is.
 func (m *MemoryStore) free(r *memoryRun) {
 	if l := r.slot; l != nil {
-		delete(l.slots, r)
-		r.slot = nil
+		l.release(r)
 		m.handOut(l)
 		m.dropLimit(l)
 	}
@@ -242,7 +245,13 @@ func (m *MemoryStore) free(r *memoryRun) {
 func (m *MemoryStore) handOut(l *memoryLimit) {
 	for l.shared() && l.queue.Len() > 0 {
 		head := l.firstServed(m.now)
-		if head == nil || (l.full() && !m.recall(l)) {
+		if head == nil {
+			break
+		}
+		if l.full() {
+			if m.recall(l) {
+				continue
+			}
 			break
 		}
 		m.promote(head)
@@ -284,8 +293,7 @@ func (m *MemoryStore) recall(l *memoryLimit) bool {
 	if last == nil {
 		return false
 	}
-	delete(l.slots, last)
-	last.slot = nil
+	l.release(last)
 	m.dequeue(last)
 	m.park(last)
 	return true

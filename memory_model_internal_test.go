@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,11 +17,14 @@ import (
 )
 
 // TestMemoryStoreAgainstModel drives the store and a naive model of it with the same random operations. After each, results,
-// runs and deployments agree, and the store's indexes say the same as its runs.
+// runs and deployments agree, and the store's indexes say the same as its runs. PROVOST_MODEL_SEEDS makes it as long as wanted.
 func TestMemoryStoreAgainstModel(t *testing.T) {
-	seeds, steps := uint64(2000), 300
+	seeds, steps := uint64(50), 300
 	if testing.Short() {
 		seeds = 20
+	}
+	if n, err := strconv.ParseUint(os.Getenv("PROVOST_MODEL_SEEDS"), 10, 64); err == nil {
+		seeds = n
 	}
 	for seed := range seeds {
 		drive(t, seed, steps)

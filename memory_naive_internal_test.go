@@ -175,6 +175,11 @@ func (m *model) deleteDeployment(d *modelDeployment, now time.Time) error {
 	for runner, ids := range m.served {
 		m.served[runner] = slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return id == d.record.ID })
 	}
+	for _, r := range m.runs {
+		if r.d == d && r.state() == StateScheduled {
+			r.slot, r.parked = "", false
+		}
+	}
 	for _, r := range slices.Clone(m.runs) {
 		if r.d != d {
 			continue
@@ -355,8 +360,8 @@ func (m *model) free(d *modelDeployment) bool {
 	key := d.record.LimitKey()
 	if m.full(key) && m.isServed(d) {
 		m.handOut(key)
-		if idle := m.idle(key); m.full(key) && idle != nil {
-			m.takeBack(idle)
+		for m.full(key) && m.idle(key) != nil {
+			m.takeBack(m.idle(key))
 		}
 	}
 	return !m.full(key)
@@ -375,15 +380,21 @@ func (m *model) waiting(d *modelDeployment) int {
 func (m *model) handOut(key string) {
 	for key != "" {
 		head, idle := m.first(key, true), m.idle(key)
-		if head == nil || (m.full(key) && idle == nil) {
-			break
-		}
-		if m.full(key) {
+		switch {
+		case head == nil, m.full(key) && idle == nil:
+			m.lend(key)
+			return
+		case m.full(key):
 			m.takeBack(idle)
+		default:
+			head.parked, head.slot = false, key
 		}
-		head.parked, head.slot = false, key
 	}
-	for key != "" && !m.full(key) && m.first(key, false) != nil {
+}
+
+// lend gives what the served do not want to the others.
+func (m *model) lend(key string) {
+	for !m.full(key) && m.first(key, false) != nil {
 		head := m.first(key, false)
 		head.parked, head.slot = false, key
 	}
