@@ -224,6 +224,7 @@ func (s *server) claim(ctx context.Context) (next time.Time, err error) {
 		if s.claimID == uuid.Nil {
 			s.claimID = newID(now)
 		}
+		s.claiming.Store(true)
 		callCtx, cancel := s.storeCall(ctx)
 		claims, err := s.store.ClaimRuns(callCtx, ClaimRunsParams{
 			Now: instant(now), Runner: s.id, ID: s.claimID, Limit: limit, TTL: s.leaseTTL,
@@ -239,6 +240,9 @@ func (s *server) claim(ctx context.Context) (next time.Time, err error) {
 		}
 		s.claimID = uuid.Nil
 		s.take(claims.Runs, now, began)
+		if s.claiming.Store(false); s.missed.Swap(false) {
+			signal(s.wakeKeeper)
+		}
 		if len(claims.Runs) < limit {
 			return claims.Next, nil
 		}

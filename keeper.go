@@ -34,6 +34,9 @@ func (s *server) keepLoop(ctx context.Context) {
 
 // renew prolongs the leases of all runs in flight, and says whether there are any.
 func (s *server) renew(ctx context.Context) (any bool) {
+	if s.claiming.Load() {
+		s.missed.Store(true)
+	}
 	s.mu.Lock()
 	leases := make([]Lease, len(s.inFlight))
 	for i, x := range s.inFlight {

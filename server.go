@@ -37,6 +37,8 @@ type server struct {
 	settler    *settler
 
 	crew      crew
+	claiming  atomic.Bool  // a claim is under way whose runs the keeper does not know yet
+	missed    atomic.Bool  // the keeper looked meanwhile: a cancellation may be one of those runs'
 	launching atomic.Int64 // launched runs that have not got as far as their first line
 
 	running sync.WaitGroup // executions, those that wait for their instant too, and the crew's goroutines

@@ -318,6 +318,34 @@ var planCases = []testCase{
 		},
 	},
 	{
+		"Partial", "a plan that is Partial deals with neither gap nor pause: the next one is told of them again, and claims wait",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour))
+			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.at(time.Minute), Runner: r.ID}))
+			now := f.at(3 * time.Hour)
+			r = f.serve(now, d)
+			f.pause(now, d, "", yes())
+			p := f.nextPlan(d)
+			p.PlanTime, p.Partial = now, true
+			f.write(now, p)
+			item, ok := f.due(now, d)
+			expect(f, "wants planning", ok, true)
+			expect(f, "gap", item.Gap, true)
+			expectTime(f, "served until", item.ServedUntil, f.at(time.Minute))
+			expectTimes(f, "unclaimed", item.Unclaimed, f.at(time.Hour))
+			expectTime(f, "paused from", item.PausedFrom, now)
+			expect(f, "claims", len(f.claim(now, r, 10)), 0)
+			p = f.nextPlan(d)
+			p.PlanTime = now
+			f.write(now, p)
+			item, _ = f.due(now, d)
+			expect(f, "gap once it is dealt with", item.Gap, false)
+			expect(f, "claims", len(f.claim(now, r, 10)), 1)
+		},
+	},
+	{
 		"PauseGoesOn", "a plan within a pause records it up to Planned, and the pause goes on from there",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule, func(r *provost.DeploymentRecord) { r.Pause.Declared = true })
