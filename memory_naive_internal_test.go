@@ -666,6 +666,9 @@ func (m *model) finish(r *modelRun, final State) {
 	r.advance(final)
 	r.end = r.history[len(r.history)-1].Timestamp
 	r.parked = false
+	if r.tick {
+		m.decide(r, r.end)
+	}
 	m.endLease(r)
 }
 

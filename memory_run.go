@@ -215,6 +215,9 @@ func (m *MemoryStore) finish(r *memoryRun, final State) {
 
 func (m *MemoryStore) finished(r *memoryRun) {
 	r.end = toMicros(r.state().Timestamp)
+	if r.schedule != nil {
+		r.schedule.decideRun(r, r.end)
+	}
 	m.endLease(r)
 	m.ended.Insert(r)
 	keep := cmp.Or(m.Keep, defaultKeep)

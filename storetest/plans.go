@@ -143,6 +143,20 @@ var planCases = []testCase{
 		},
 	},
 	{
+		"EndDecides", "an instant whose run has ended stays decided, with those before it, when the clock goes back",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour), f.at(3*time.Hour))
+			p := f.nextPlan(d)
+			p.Cancel = []time.Time{f.at(2 * time.Hour)}
+			f.write(f.at(150*time.Minute), p)
+			f.pause(f.base, d, "", yes())
+			expectTime(f, "planned", f.schedule(d).Planned, f.at(2*time.Hour))
+			expectTimes(f, "runs", f.instants(d), f.at(time.Hour), f.at(2*time.Hour))
+		},
+	},
+	{
 		"FutureDeleted", "an instant whose run was cancelled ahead and deleted stays decided; those before it are not lost with it",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
