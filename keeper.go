@@ -208,15 +208,16 @@ func (s *server) renewSome(ctx context.Context, held []*execution, until time.Ti
 
 // trust notes which leases are held from when the renewal began, and stops the runs that are lost or to be cancelled.
 func (s *server) trust(held []*execution, renewal Renewal, began time.Time) {
-	lost := setOf(renewal.Lost)
+	lost := newestOf(held, renewal.Lost)
 	var gone []*execution
 	s.mu.Lock()
 	for _, x := range held {
-		if _, is := lost[x.claim.RunID]; !is {
+		if newest, is := lost[x.claim.RunID]; !is {
 			x.trusted = latestOf(x.trusted, began)
-		} else if !x.gone && !x.ended.Load() { // one that has ended may be stored by now
-			x.gone = true
-			gone = append(gone, x)
+		} else if !x.gone && (!newest.several || x.claim.Token < newest.token) {
+			if x.gone = true; !x.ended.Load() { // the end of the others may be stored by now
+				gone = append(gone, x)
+			}
 		}
 	}
 	s.mu.Unlock()
@@ -225,6 +226,29 @@ func (s *server) trust(held []*execution, renewal Renewal, began time.Time) {
 	}
 	s.noteLost("leases lost: their runs are told to stop, and what becomes of them is not stored", gone)
 	s.cancelRuns(held, renewal.Cancel)
+}
+
+// newestToken is the newest of a run's claims in flight here. There are several where the run was claimed again before the end of
+// an older claim was stored; of the newest, the next renewal tells whether it is lost too.
+type newestToken struct {
+	token   int64
+	several bool
+}
+
+func newestOf(held []*execution, ids []uuid.UUID) map[uuid.UUID]newestToken {
+	if len(ids) == 0 {
+		return nil
+	}
+	newest := make(map[uuid.UUID]newestToken, len(ids))
+	for _, id := range ids {
+		newest[id] = newestToken{}
+	}
+	for _, x := range held {
+		if n, is := newest[x.claim.RunID]; is {
+			newest[x.claim.RunID] = newestToken{max(n.token, x.claim.Token), n.several || n.token != 0}
+		}
+	}
+	return newest
 }
 
 // cancelRuns ends the contexts of runs, or of runs inside them, that somebody wants cancelled.

@@ -113,7 +113,9 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	defer endClaims()
 	s.claims = claims
 	var loops sync.WaitGroup
-	loops.Go(func() { s.settleLoop(background) })
+	settles, endSettles := context.WithCancel(background)
+	defer endSettles()
+	loops.Go(func() { s.settleLoop(settles) })
 	loops.Go(func() { s.keepLoop(background) })
 	if !s.local { // else the feeder does it
 		loops.Go(func() { s.heartLoop(background) })
@@ -126,6 +128,7 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 		loops.Go(func() { s.heartLoop(background) })
 	}
 	drained := s.drain()
+	defer time.AfterFunc(lastFlush, endSettles).Stop()
 	close(s.settler.closed)
 	<-s.settler.done
 	drained = errors.Join(drained, s.awaitHooks(left))
