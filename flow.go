@@ -58,6 +58,9 @@ type Flow[P, R any] struct {
 type None struct{}
 
 // NewFlow makes a flow of a function that takes parameters and returns a result.
+//
+// The goroutine that calls the function may go on to call others: a function that locks it to its thread (runtime.LockOSThread)
+// or labels it for profiles undoes that before it returns.
 func NewFlow[P, R any](name string, function func(ctx context.Context, params P) (R, error)) *Flow[P, R] {
 	return &Flow[P, R]{Name: name, call: function, function: function}
 }
