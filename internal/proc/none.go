@@ -1,4 +1,4 @@
-//go:build !unix && !windows
+//go:build (!unix && !windows) || aix || solaris
 
 package proc
 
@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// Systems without processes of their own build, and start none.
+// Systems without process groups of the usual kind build, and start none.
 
 type group struct{}
 
