@@ -67,15 +67,16 @@ func rolePolite([]string) {
 
 // roleGrow has some MiB in use, says so, and goes on when it reads a line.
 func roleGrow(args []string) {
+	in := bufio.NewReader(proc.Inherited(number(args[1]), "in"))
 	say("small")
-	bufio.NewReader(proc.Inherited(number(args[1]), "in")).ReadString('\n')
+	in.ReadString('\n')
 	mib, _ := strconv.Atoi(args[0])
 	memory := make([]byte, mib<<20)
 	for i := 0; i < len(memory); i += 512 {
 		memory[i] = 1
 	}
 	say("large")
-	bufio.NewReader(proc.Inherited(number(args[1]), "in")).ReadString('\n')
+	in.ReadString('\n')
 	fmt.Fprintln(io.Discard, memory[len(memory)-1])
 }
 
@@ -103,7 +104,8 @@ func roleCommand(t testing.TB, role ...string) proc.Command {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return proc.Command{Path: path, Env: append(os.Environ(), roleKey+"="+strings.Join(role, " ")), Stderr: os.Stderr}
+	const quick = "GORACE=atexit_sleep_ms=0" // the race detector has a process sleep for a second before it ends
+	return proc.Command{Path: path, Env: append(os.Environ(), quick, roleKey+"="+strings.Join(role, " ")), Stderr: os.Stderr}
 }
 
 // start starts a process that ends with the test at the latest.
