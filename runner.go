@@ -49,6 +49,7 @@ type Runner struct {
 	// Logger gets what happens to runs and what goes wrong. Nil is slog.Default.
 	Logger *slog.Logger
 
+	clock wallClock
 	once  sync.Once
 	mu    sync.Mutex
 	ready chan struct{} // made by whoever needs it first

@@ -18,6 +18,7 @@ import (
 type server struct {
 	settings
 	id     uuid.UUID
+	clock  wallClock
 	store  Store
 	local  bool // the store's hints are reliable: it is not polled
 	client *Client
@@ -26,7 +27,7 @@ type server struct {
 
 	deployments map[uuid.UUID]*served
 	starting    []*served // for registration only
-	reapAt      time.Time // the feeder's: when to look for dead leases again
+	reapAt      time.Time // the feeder's: when to look for dead leases again; has a monotonic reading
 
 	flowContext context.Context // what every flow's context derives from: Serve's values, not its end
 
@@ -58,7 +59,7 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 		return nil, err
 	}
 	s := &server{
-		settings: c, id: newID(time.Now()), store: r.Store, log: r.Logger,
+		settings: c, id: newID(r.clock.now()), clock: r.clock, store: r.Store, log: r.Logger,
 		deployments: make(map[uuid.UUID]*served, len(list)), starting: list,
 		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
 		children: make(map[uuid.UUID]*execution), waiting: make(map[*batch]struct{}), trouble: make(map[string]bool),
@@ -74,6 +75,7 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	}
 	s.local = isLocal(s.store)
 	s.client = NewClient(s.store)
+	s.client.clock = s.clock
 	s.events = newRunEvents(s.log)
 	s.settler = newSettler()
 	return s, nil
@@ -114,7 +116,7 @@ func (s *server) register(ctx context.Context) (unserved []uuid.UUID, err error)
 	for i, sd := range s.starting {
 		records[i], ids[i] = sd.record, sd.id
 	}
-	now := instant(time.Now())
+	now := instant(s.now())
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
 	registrations, err := s.store.RegisterDeployments(callCtx, RegisterDeploymentsParams{Now: now, Runner: s.id, Deployments: records})
@@ -164,15 +166,14 @@ func (s *server) announce(record *DeploymentRecord, r Registration) {
 	}
 	switch s.events.announced++; {
 	case s.events.announced <= maxAnnounced:
-		s.log.Info("serving", servingAttrs(record)...)
+		s.log.Info("serving", servingAttrs(record, s.now())...)
 	case s.events.announced == maxAnnounced+1:
 		s.log.Info("serving more deployments", "total", len(s.starting))
 	}
 }
 
-func servingAttrs(record *DeploymentRecord) []any {
+func servingAttrs(record *DeploymentRecord, now time.Time) []any {
 	attrs := []any{"deployment", record.Handle()}
-	now := time.Now()
 	var next time.Time
 	var words []string
 	for _, schedule := range record.Schedules {
@@ -209,7 +210,7 @@ func (s *server) pruneDeployments(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if s.deployments[record.ID] != nil || record.ServedAt(time.Now()) || record.WorkPool != "" {
+			if s.deployments[record.ID] != nil || record.ServedAt(s.now()) || record.WorkPool != "" {
 				continue
 			}
 			callCtx, cancel := s.storeCall(ctx)
@@ -255,7 +256,7 @@ func (s *server) listen() (stop func()) {
 func (s *server) leave() {
 	ctx, cancel := s.storeCall(s.flowContext)
 	defer cancel()
-	err := s.store.RemoveRunner(ctx, RemoveRunnerParams{Now: instant(time.Now()), Runner: s.id, Pause: s.pauseOnShutdown})
+	err := s.store.RemoveRunner(ctx, RemoveRunnerParams{Now: instant(s.now()), Runner: s.id, Pause: s.pauseOnShutdown})
 	if err != nil {
 		s.log.Error("remove runner", "runner", s.name, "error", err)
 	}

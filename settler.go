@@ -184,7 +184,7 @@ func (s *server) flush(ctx context.Context, b *flushBuffer) error {
 	}
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
-	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant(time.Now()), Updates: b.updates})
+	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant(s.now()), Updates: b.updates})
 	if err != nil {
 		return err
 	}
