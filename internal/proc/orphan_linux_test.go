@@ -141,7 +141,7 @@ func expectFiles(t testing.TB, dir string, want int) {
 	}
 }
 
-// TestRunnerKilled kills runners whose children have grandchildren that ignore TERM. PROVOST_KILLS is how many (10).
+// TestRunnerKilled kills runners whose children have grandchildren that ignore TERM. PROVOST_KILLS is how many (12).
 func TestRunnerKilled(t *testing.T) {
 	kills := 12 / slowdown
 	if text := os.Getenv("PROVOST_KILLS"); text != "" {

@@ -372,7 +372,7 @@ func memoryOf(t testing.TB, pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// members lists who is alive in a group.
+// memberList is who is alive in a group.
 func memberList(t testing.TB, group int) (pids []int) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
