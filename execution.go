@@ -176,7 +176,7 @@ func (x *execution) conclude(err error) {
 	switch {
 	case state.Type == StateScheduled: // handed back: the attempt does not count
 		update.StartTime, update.Attempt = time.Time{}, x.claim.Attempt
-	case state.Type == StateFailed && err != nil && x.attempt-x.claim.Crashes <= x.served.flow.retries:
+	case state.Type == StateFailed && err != nil && x.attempt-x.claim.Crashes <= x.served.flow.retries && !isPermanent(err):
 		update.State = namedState(StateScheduled, NameAwaitingRetry, state.Timestamp, state.Message)
 		update.DueTime = instant(end.Add(x.retryDelay(err)))
 	}
@@ -290,10 +290,12 @@ func runChild[P, R any](ctx context.Context, parent *execution, f *Flow[P, R], p
 	defer x.cancel(nil)
 	for {
 		err := x.attemptChild()
-		if err == nil || x.attempt > erased.retries || ctx.Err() != nil || context.Cause(x) != nil {
+		if err == nil || x.attempt > erased.retries || isPermanent(err) || ctx.Err() != nil || context.Cause(x) != nil {
 			return i.returned, x.settleChild(err)
 		}
-		if !sleep(x, x.retryDelay(err)) {
+		delay := x.retryDelay(err)
+		x.server.watch.retried(x, err, delay)
+		if !sleep(x, delay) {
 			return i.returned, x.settleChild(err)
 		}
 		x.attempt++
@@ -342,6 +344,8 @@ func (x *execution) attemptChild() error {
 		}
 	}()
 	x.begun = x.server.now()
+	x.started.Store(true)
+	x.server.watch.started(x)
 	err := x.call()
 	returned = true
 	return err
@@ -355,6 +359,7 @@ func (x *execution) settleChild(err error) error {
 	if state.Type == StateScheduled { // a child is not handed back: its parent is, and makes new children
 		state = newState(StateCancelled, instant(end), "the runner is shutting down")
 	}
+	x.server.watch.ended(x, end, state, time.Time{})
 	x.server.flushLogs(x)
 	update := x.progress()
 	update.State, update.Result = state, result

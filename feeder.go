@@ -151,6 +151,7 @@ func (s *server) reap(ctx context.Context) (next time.Time, err error) {
 	for _, run := range reaped.Runs {
 		s.log.Warn("run lost its runner", "run", run.Name, "id", run.ID, "deployment", handle(run.Flow, run.Deployment),
 			"runner", run.Runner, "state", run.State.String())
+		s.watch.reaped(now, run)
 	}
 	if !reaped.Next.IsZero() && s.local {
 		return reaped.Next.Add(time.Microsecond), nil
@@ -201,6 +202,7 @@ func (s *server) reportPlan(p *SchedulePlan, err error) {
 		}
 		return
 	}
+	s.watch.skipped(s.now(), s.deployments[p.DeploymentID], p)
 	for _, skip := range p.Skips {
 		if skip.Reason != SkipPaused {
 			s.log.Warn("instants skipped", "deployment", p.DeploymentID, "schedule", p.Key, "reason", skip.Reason,
@@ -231,6 +233,7 @@ func (s *server) claim(ctx context.Context) (next time.Time, err error) {
 			return time.Time{}, fmt.Errorf("claim runs: %w", err)
 		}
 		s.take(claims.Runs, now, began)
+		s.watchClaim(now, time.Since(began), len(claims.Runs))
 		if len(claims.Runs) < limit {
 			return claims.Next, nil
 		}

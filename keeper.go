@@ -116,6 +116,7 @@ func (s *server) stop(causes map[uuid.UUID]error) {
 		x.cancel(cause)
 		if errors.Is(cause, ErrLeaseLost) {
 			s.log.Warn("lease lost", "run", x.claim.Name, "id", x.claim.RunID)
+			s.noteLeaseLost(x, cause)
 		}
 	}
 }

@@ -24,6 +24,8 @@ type server struct {
 	client *Client
 	log    *slog.Logger
 	events *runEvents
+	watch  *watch // nil: nobody observes
+	vitals vitals
 
 	deployments map[uuid.UUID]*served
 	starting    []*served // for registration only
@@ -49,7 +51,6 @@ type server struct {
 	children map[uuid.UUID]*execution
 	waiting  map[*batch]struct{}
 	draining bool
-	trouble  map[string]bool // store operations that fail at the moment
 }
 
 func newServer(r *Runner, deployments []*Deployment) (*server, error) {
@@ -62,7 +63,7 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 		settings: c, id: newID(r.clock.now()), clock: r.clock, store: r.Store, log: r.Logger,
 		deployments: make(map[uuid.UUID]*served, len(list)), starting: list,
 		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
-		children: make(map[uuid.UUID]*execution), waiting: make(map[*batch]struct{}), trouble: make(map[string]bool),
+		children: make(map[uuid.UUID]*execution), waiting: make(map[*batch]struct{}),
 	}
 	if s.store == nil {
 		s.store = NewMemoryStore()
@@ -76,7 +77,11 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	s.local = isLocal(s.store)
 	s.client = NewClient(s.store)
 	s.client.clock = s.clock
+	if !s.client.direct {
+		s.store = &timedStore{Store: s.store, calls: &s.vitals.calls}
+	}
 	s.events = newRunEvents(s.log)
+	s.watch = newWatch(r.Observer, s.name, s.log)
 	s.settler = newSettler()
 	return s, nil
 }
@@ -99,6 +104,7 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	loops.Go(func() { s.settleLoop(background) })
 	loops.Go(func() { s.keepLoop(background) })
 	s.feedLoop(ctx, ready)
+	s.become(phaseDraining, nil)
 	drained := s.drain()
 	close(s.settler.closed)
 	<-s.settler.done
@@ -269,15 +275,14 @@ func (s *server) storeCall(ctx context.Context) (context.Context, context.Cancel
 
 // report logs that a store operation fails, and that it works again: one line per change, however long it lasts.
 func (s *server) report(operation string, err error) {
-	s.mu.Lock()
-	before := s.trouble[operation]
-	s.trouble[operation] = err != nil
-	s.mu.Unlock()
+	before, failed := s.vitals.noteOperation(operation, err)
 	switch {
-	case err != nil && !before:
+	case err != nil && !failed:
 		s.log.Error("store trouble", "operation", operation, "error", err)
-	case err == nil && before:
+		s.watch.trouble(s.now(), operation, err, 0)
+	case err == nil && failed:
 		s.log.Info("store works again", "operation", operation)
+		s.watch.trouble(s.now(), operation, nil, time.Since(before.Since))
 	}
 }
 

@@ -60,6 +60,7 @@ func (t *settler) noteLog(l *runLog) {
 // noteStart is called by a run as it begins.
 func (s *server) noteStart(x *execution) {
 	s.events.started(x)
+	s.watch.started(x)
 	signal(s.settler.wake)
 }
 
@@ -87,6 +88,7 @@ func (s *server) settleNow(ctx context.Context, now time.Time, update RunUpdate)
 func (s *server) settle(x *execution, end time.Time, update RunUpdate) {
 	update.Lease = x.claim.Lease
 	s.events.ended(x, end, update.State)
+	s.watch.ended(x, end, update.State, update.DueTime)
 	x.ended.Store(true)
 	x.cancel(nil)
 	if !x.lost() {
@@ -228,6 +230,9 @@ func (t *settler) collect(b *flushBuffer) []*runLog {
 func (s *server) reportSettled(b *flushBuffer, i int, err error) {
 	if err != nil {
 		s.log.Warn("end of a run not stored", "id", b.updates[i].RunID, "state", b.updates[i].State.String(), "error", err)
+		if x := b.settled[i]; x != nil && errors.Is(err, ErrLeaseLost) {
+			s.noteLeaseLost(x, err)
+		}
 	}
 }
 
