@@ -232,8 +232,8 @@ func (s *server) claim(ctx context.Context) (next time.Time, err error) {
 			}
 			return time.Time{}, fmt.Errorf("claim runs: %w", err)
 		}
-		s.take(claims.Runs, now, began)
 		s.watchClaim(now, time.Since(began), len(claims.Runs))
+		s.take(claims.Runs, now, began)
 		if len(claims.Runs) < limit {
 			return claims.Next, nil
 		}

@@ -238,13 +238,14 @@ func (w *watch) clockJumped(at time.Time, by time.Duration) {
 	w.tell(Event{Kind: EventClockJumped, Time: at, Duration: by})
 }
 
-// watchClaim tells what a claim that took so long gave.
+// watchClaim tells what a claim that took so long gives, before its runs begin.
 func (s *server) watchClaim(at time.Time, took time.Duration, count int) {
 	if s.watch == nil {
 		return
 	}
 	e := Event{Kind: EventClaimed, Time: at, Count: count, Duration: took, Free: -1}
 	e.InFlight, e.Backlog = s.load()
+	e.InFlight += count
 	if s.limit != unlimited {
 		e.Free = max(0, s.limit-e.InFlight)
 	}
