@@ -101,7 +101,11 @@ func (c *Client) RunDeployment(ctx context.Context, handle string, options *RunO
 	if len(options.Tags) > maxTagged {
 		return nil, fmt.Errorf("provost: run %s: %d tags; give at most %d", handle, len(options.Tags), maxTagged)
 	}
+	known := c.knows(handle)
 	run, err := c.tryRun(ctx, handle, options)
+	if _, refused := errors.AsType[*ParamError](err); refused && known && c.forget(handle) { // it may fit what is declared by now
+		run, err = c.tryRun(ctx, handle, options)
+	}
 	for attempt := 0; attempt < 5 && err != nil && (errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound)) && c.forget(handle); attempt++ {
 		run, err = c.tryRun(ctx, handle, options)
 	}
@@ -174,6 +178,12 @@ func (c *Client) deployment(ctx context.Context, handle string) (*knownDeploymen
 	}
 	c.known[handle] = d
 	return d, nil
+}
+
+func (c *Client) knows(handle string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.known[handle] != nil
 }
 
 // forget drops what is known of a deployment, false if nothing was.

@@ -44,7 +44,6 @@ type Run struct {
 	Result json.RawMessage `json:"result,omitempty"` // what the flow returned, encoded; read it with Flow.Result
 }
 
-
 // State is what a run is doing. Types and names are Prefect's.
 type State struct {
 	Type      StateType `json:"type"`
