@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -85,22 +84,23 @@ const (
 	phaseStopped
 )
 
-// vitals is what a server notes for Health.
+// vitals is what a server notes for Health, besides its outages.
 type vitals struct {
 	phase      atomic.Int32
 	leasesLost atomic.Int64
 	calls      callsUnderWay
-
-	// mu guards what follows; nothing blocks under it.
-	mu        sync.Mutex
-	succeeded map[string]time.Time // operation to its last success, from the start of serving on
-	failing   map[string]Trouble
 }
 
 // become notes how far Serve has got, and tells the observer.
 func (s *server) become(p phase, err error) {
-	if was := phase(s.vitals.phase.Load()); was >= p || !s.vitals.phase.CompareAndSwap(int32(was), int32(p)) {
-		return
+	for {
+		was := s.vitals.phase.Load()
+		if phase(was) >= p {
+			return
+		}
+		if s.vitals.phase.CompareAndSwap(was, int32(p)) {
+			break
+		}
 	}
 	if s.watch == nil {
 		return
@@ -116,31 +116,6 @@ func (s *server) become(p phase, err error) {
 		e.Kind = EventRunnerStopped
 	}
 	s.watch.tell(e)
-}
-
-// noteOperation notes how an operation went. It gives the trouble that it was in before, and whether there was any.
-func (v *vitals) noteOperation(operation string, err error) (before Trouble, was bool) {
-	now := time.Now()
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	before, was = v.failing[operation]
-	if err != nil {
-		since := now
-		if was {
-			since = before.Since
-		}
-		if v.failing == nil {
-			v.failing = make(map[string]Trouble)
-		}
-		v.failing[operation] = Trouble{Operation: operation, Since: since, Error: err.Error()}
-		return before, was
-	}
-	delete(v.failing, operation)
-	if v.succeeded == nil {
-		v.succeeded = make(map[string]time.Time)
-	}
-	v.succeeded[operation] = now
-	return before, was
 }
 
 // load is how many runs hold a slot, and how many have ended without the store having it yet.
@@ -161,16 +136,14 @@ func (s *server) health(now time.Time) Health {
 		h.Limit = -1
 	}
 	h.InFlight, h.Unsettled = s.load()
-	v.mu.Lock()
-	h.LastFed, h.LastRenewed = v.succeeded["feed"], v.succeeded["renew"]
-	troubles := make(map[string]Trouble)
-	for operation, t := range v.failing {
-		troubles[operation] = t
-	}
-	v.mu.Unlock()
+	troubles := s.outages.troubles()
+	planned := s.outages.lastSuccess("plan runs")
+	h.LastFed, h.LastRenewed = latestOf(planned, s.outages.lastSuccess("claim runs")), s.outages.lastSuccess("renew leases")
 	switch current {
 	case phaseDraining:
-		delete(troubles, "feed") // nothing is planned or claimed any more
+		for _, operation := range []string{"plan runs", "reap leases", "claim runs"} {
+			delete(troubles, operation) // it is not tried any more
+		}
 	case phaseStopped:
 		return h
 	}
@@ -180,7 +153,7 @@ func (s *server) health(now time.Time) Health {
 		}
 	}
 	v.calls.stalled(now, add)
-	s.overdue(now, current, h.LastFed, add)
+	s.overdue(now, current, planned, add)
 	for _, t := range troubles {
 		h.Trouble = append(h.Trouble, t)
 	}
@@ -189,11 +162,31 @@ func (s *server) health(now time.Time) Health {
 }
 
 // overdue adds the loops that come round at an interval and have not: a store outside of this process is fed from at every poll.
-func (s *server) overdue(now time.Time, current phase, fed time.Time, add func(Trouble)) {
-	if s.local || current != phaseServing || fed.IsZero() {
+func (s *server) overdue(now time.Time, current phase, planned time.Time, add func(Trouble)) {
+	if s.local || current != phaseServing || planned.IsZero() {
 		return
 	}
-	if behind := now.Sub(fed); behind > 2*s.pollInterval+loopSlack {
-		add(Trouble{Operation: "feed", Since: fed, Error: fmt.Sprintf("planning and claiming have not come round for %v", behind.Round(time.Second))})
+	if behind := now.Sub(planned); behind > 2*s.pollInterval+loopSlack {
+		add(Trouble{Operation: "plan runs", Since: planned, Error: fmt.Sprintf("planning and claiming have not come round for %v", behind.Round(time.Second))})
 	}
+}
+
+// troubles lists the operations that fail, by name.
+func (o *outages) troubles() map[string]Trouble {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	found := make(map[string]Trouble)
+	for operation, out := range o.operations {
+		if !out.since.IsZero() {
+			found[operation] = Trouble{Operation: operation, Since: out.since, Error: out.err.Error()}
+		}
+	}
+	return found
+}
+
+// lastSuccess is when an operation last worked, zero if it never did.
+func (o *outages) lastSuccess(operation string) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.succeeded[operation]
 }

@@ -40,13 +40,13 @@ const (
 	EventRunStarted EventKind = "run started"
 
 	// EventRunEnded: it is known what becomes of an attempt. The run; State, DueTime, Duration. State is terminal, or
-	// SCHEDULED: named AwaitingRetry with the DueTime of the next attempt, else handed back. It is the zero State after the
-	// lease was lost: what has become of the run is then for another runner to say. Attempt is 0 if the function was not
+	// SCHEDULED: named AwaitingRetry with the DueTime of the next attempt, else handed back. It is the zero State if the
+	// lease is known to be another's: what becomes of the run is then for its runner to say. Attempt is 0 if the function was not
 	// entered. The event comes before the state is written; hooks come after.
 	EventRunEnded EventKind = "run ended"
 
-	// EventLeaseLost: the run is another's by now or may be, and what its function does is not recorded any more: its context
-	// ends. The run; Err.
+	// EventLeaseLost: the run is another's by now, or may be because its lease could not be renewed in time: the context of its
+	// function ends. Once for each attempt. The run.
 	EventLeaseLost EventKind = "lease lost"
 
 	// EventRunReaped: the lease of a run had ended without a word from its runner, and this runner dealt with that. The run;
@@ -62,7 +62,8 @@ const (
 	EventClaimed EventKind = "claimed"
 
 	// EventStoreFailing and EventStoreWorking: an operation begins to fail, and works again. One event for each change, however
-	// long it lasts. Operation; Err; for EventStoreWorking Duration, of the trouble.
+	// long it lasts; of one that comes and goes, one pair in 20 seconds. Operation; Err; for EventStoreWorking Duration, of the
+	// trouble.
 	EventStoreFailing EventKind = "store failing"
 	EventStoreWorking EventKind = "store working"
 
@@ -156,8 +157,8 @@ func (w *watch) started(x *execution) {
 	w.tell(e)
 }
 
-// ended tells what becomes of an attempt. due is when the next one is due, if there is one.
-func (w *watch) ended(x *execution, end time.Time, state State, due time.Time) {
+// ended tells what becomes of an attempt, if that is not lost. due is when the next one is due, if there is one.
+func (w *watch) ended(x *execution, end time.Time, state State, due time.Time, lost bool) {
 	if w == nil {
 		return
 	}
@@ -165,7 +166,7 @@ func (w *watch) ended(x *execution, end time.Time, state State, due time.Time) {
 	if e.Attempt > 0 {
 		e.Duration = end.Sub(x.begun)
 	}
-	if !x.lost() {
+	if !lost {
 		e.State, e.DueTime = state, due
 	}
 	w.tell(e)
@@ -177,17 +178,15 @@ func (w *watch) retried(x *execution, err error, delay time.Duration) {
 		return
 	}
 	now := x.server.now()
-	w.ended(x, now, namedState(StateScheduled, NameAwaitingRetry, now, bounded(x.redactor().text(errorText(err)))), now.Add(delay))
+	w.ended(x, now, namedState(StateScheduled, NameAwaitingRetry, now, bounded(x.redactor().text(errorText(err)))), now.Add(delay), false)
 	x.started.Store(false) // should it not come to another attempt, what ends is not this one again
 }
 
-func (w *watch) leaseLost(at time.Time, x *execution, err error) {
+func (w *watch) leaseLost(at time.Time, x *execution) {
 	if w == nil {
 		return
 	}
-	e := ofRun(EventLeaseLost, at, x)
-	e.Err = err
-	w.tell(e)
+	w.tell(ofRun(EventLeaseLost, at, x))
 }
 
 func (w *watch) reaped(at time.Time, run *Run) {
@@ -220,7 +219,7 @@ func (w *watch) skipped(at time.Time, sd *served, p *SchedulePlan) {
 }
 
 // trouble tells that an operation begins to fail, or works again after a time.
-func (w *watch) trouble(at time.Time, operation string, err error, lasted time.Duration) {
+func (w *watch) trouble(operation string, err error, lasted time.Duration) {
 	if w == nil {
 		return
 	}
@@ -228,7 +227,7 @@ func (w *watch) trouble(at time.Time, operation string, err error, lasted time.D
 	if err == nil {
 		kind = EventStoreWorking
 	}
-	w.tell(Event{Kind: kind, Time: at, Operation: operation, Err: err, Duration: lasted})
+	w.tell(Event{Kind: kind, Time: time.Now(), Operation: operation, Err: err, Duration: lasted})
 }
 
 func (w *watch) clockJumped(at time.Time, by time.Duration) {
@@ -252,11 +251,11 @@ func (s *server) watchClaim(at time.Time, took time.Duration, count int) {
 	s.watch.tell(e)
 }
 
-// noteLeaseLost counts a run that is not this runner's any more. That of a child run is its parent's.
-func (s *server) noteLeaseLost(x *execution, err error) {
-	if x.child != nil {
+// noteLeaseLost counts, once, a run whose lease is lost or in doubt.
+func (s *server) noteLeaseLost(x *execution) {
+	if x.lossTold.Swap(true) {
 		return
 	}
 	s.vitals.leasesLost.Add(1)
-	s.watch.leaseLost(s.now(), x, err)
+	s.watch.leaseLost(s.now(), x)
 }

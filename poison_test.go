@@ -3,7 +3,6 @@ package provost_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -323,8 +322,8 @@ func TestLogStorm(t *testing.T) {
 		t.Fatalf("%d other runs", len(late))
 	}
 	p90 := late[len(late)*9/10]
-	t.Log(fmt.Sprintf("%d lines in %v, memory +%d KiB; %d other runs late by %v, at most %v, 90 %% below %v", lines,
-		run.EndTime.Sub(run.StartTime), int64(after.Sys-before.Sys)>>10, len(late), late[len(late)/2], late[len(late)-1], p90))
+	t.Logf("%d lines in %v, memory +%d KiB; %d other runs late by %v, at most %v, 90 %% below %v", lines,
+		run.EndTime.Sub(run.StartTime), int64(after.Sys-before.Sys)>>10, len(late), late[len(late)/2], late[len(late)-1], p90)
 	if p90 > 250*time.Millisecond {
 		t.Errorf("90 %% of the other runs are late by up to %v", p90)
 	}
