@@ -18,7 +18,7 @@ type Health struct {
 	Limit     int `json:"limit"`     // slots; -1 without a limit
 	Unsettled int `json:"unsettled"` // runs that have ended, and the store does not know it yet
 
-	LastFed     time.Time `json:"last_fed,omitzero"`     // when planning and claiming last succeeded; a store in this process is asked when there is something to do
+	LastFed     time.Time `json:"last_fed,omitzero"`     // when planning or claiming last worked; a store in this process is asked when there is something to do
 	LastRenewed time.Time `json:"last_renewed,omitzero"` // when leases last were renewed; with nothing in flight there are none
 
 	LeasesLost int64 `json:"leases_lost"` // runs that were taken from this runner, or that it gave up because it could not renew their leases
@@ -161,13 +161,14 @@ func (s *server) health(now time.Time) Health {
 	return h
 }
 
-// overdue adds the loops that come round at an interval and have not: a store outside of this process is fed from at every poll.
+// overdue adds planning if that has not come round: a store outside of this process is asked at every poll. The store's own
+// trouble shows sooner; this is what is left, such as an observer or a log handler that blocks.
 func (s *server) overdue(now time.Time, current phase, planned time.Time, add func(Trouble)) {
 	if s.local || current != phaseServing || planned.IsZero() {
 		return
 	}
 	if behind := now.Sub(planned); behind > 2*s.pollInterval+loopSlack {
-		add(Trouble{Operation: "plan runs", Since: planned, Error: fmt.Sprintf("planning and claiming have not come round for %v", behind.Round(time.Second))})
+		add(Trouble{Operation: "plan runs", Since: planned, Error: fmt.Sprintf("planning has not come round for %v", behind.Round(time.Second))})
 	}
 }
 
