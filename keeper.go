@@ -262,19 +262,18 @@ func setOf(ids []uuid.UUID) map[uuid.UUID]struct{} {
 	return set
 }
 
-// heartLoop says that this runner is alive, until ctx ends: three times in a lease, and now when the clock has jumped.
+// heartLoop says that this runner is alive, now and three times in a lease, until ctx ends.
 func (s *server) heartLoop(ctx context.Context) {
 	again := make(chan struct{}, 1)
 	s.outages.listen(again)
 	var retry retry
-	timer := time.NewTimer(s.leaseTTL / 3)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-		case <-s.wakeHeart:
 		case <-again:
 			if retry.failures == 0 {
 				continue

@@ -44,7 +44,6 @@ type server struct {
 
 	wake       chan struct{} // for the feeder: work, or a free slot
 	wakeKeeper chan struct{} // a cancellation is asked for, or leases are in doubt
-	wakeHeart  chan struct{} // a heartbeat is wanted now
 	admitted   chan struct{} // for the keeper: there are leases again
 	settler    *settler
 	hooks      hooks
@@ -75,7 +74,7 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	s := &server{
 		settings: c, id: newID(r.clock.now()), clock: r.clock, store: r.Store, log: r.Logger,
 		deployments: make(map[uuid.UUID]*served, len(list)), starting: list,
-		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1), wakeHeart: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
 		admitted: make(chan struct{}, 1), children: make(map[uuid.UUID]*execution), waiting: make(map[*batch]struct{}),
 	}
 	s.reapFrom.Store(&time.Time{})
@@ -131,7 +130,6 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	left := time.Now()
 	defer time.AfterFunc(claimGrace, endClaims).Stop()
 	if s.local {
-		signal(s.wakeHeart)
 		loops.Go(func() { s.heartLoop(background) })
 	}
 	drained := s.drain()
@@ -251,7 +249,7 @@ func (s *server) pruneDeployments(ctx context.Context) error {
 				continue
 			}
 			callCtx, cancel := s.storeCall(ctx)
-			err := s.store.DeleteDeployment(callCtx, record.ID)
+			err := s.store.DeleteDeployment(callCtx, DeleteDeploymentParams{Now: instant(s.now()), ID: record.ID})
 			cancel()
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				return err
