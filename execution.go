@@ -108,14 +108,13 @@ func (x *execution) run() {
 	case x.Err() != nil:
 		x.handBack()
 		return
-	}
-	x.begun = x.server.now()
-	if x.served.once && !x.server.storeStart(x) {
+	case x.served.isolated:
+		x.runIsolated()
+		return
+	case !x.begin(x.server.now()):
 		x.handBack()
 		return
 	}
-	x.started.Store(true)
-	x.server.noteStart(x)
 	returned := false
 	var err error
 	defer func() {
@@ -126,6 +125,20 @@ func (x *execution) run() {
 	}()
 	err = x.call()
 	returned = true
+}
+
+// begin notes that the function is about to be entered, false if it must not be.
+func (x *execution) begin(at time.Time) bool {
+	x.begun = at
+	if runner := x.server.upstream; runner != nil {
+		return runner.begin(x)
+	}
+	if x.served.once && !x.server.storeStart(x) {
+		return false
+	}
+	x.started.Store(true)
+	x.server.noteStart(x)
+	return true
 }
 
 func (x *execution) call() error {

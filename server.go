@@ -31,6 +31,9 @@ type server struct {
 
 	flowContext context.Context // what every flow's context derives from: Serve's values, not its end
 
+	processes *childPool // nil: no deployment is isolated
+	upstream  *childSide // in a child process: what its one run reports to; nil elsewhere
+
 	wake       chan struct{} // for the feeder: work, or a free slot
 	wakeKeeper chan struct{} // a cancellation is asked for, or there are leases to renew
 	settler    *settler
