@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -283,7 +284,7 @@ func answerCall(ctx context.Context, store Store, call wireCall) wireAnswer {
 	if !known {
 		return wireAnswer{ID: call.ID, Error: packError(fmt.Errorf("the store has no operation %.40q; both ends must be the same build", call.Method))}
 	}
-	result, err := operation(ctx, store, call.Params)
+	result, err := operation.call(ctx, store, call.Params)
 	if err != nil {
 		return wireAnswer{ID: call.ID, Error: packError(err)}
 	}
@@ -293,6 +294,16 @@ func answerCall(ctx context.Context, store Store, call wireCall) wireAnswer {
 
 // wireOperation carries out an operation whose parameters came over the wire.
 type wireOperation func(ctx context.Context, store Store, params []byte) (result any, err error)
+
+// call turns a panic into an error: what another process asks for must not end this one.
+func (o wireOperation) call(ctx context.Context, store Store, params []byte) (result any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic in the store: %v\n\n%s", v, debug.Stack())
+		}
+	}()
+	return o(ctx, store, params)
+}
 
 // wireOperations are those of Store by name. wireStore calls each under the same name.
 var wireOperations = map[string]wireOperation{
