@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
+	ossignal "os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,7 +55,7 @@ type childSide struct {
 
 	assigned chan *assignment
 	allowed  chan struct{} // frameGo
-	ended    chan childEnd
+	ended    chan childResult
 
 	stdout, stderr *os.File        // as they were at the start
 	base           context.Context // of all flows: Serve's values, not its end
@@ -90,11 +90,11 @@ func childFromEnvironment() *childSide {
 	}
 	_ = os.Unsetenv(childVariable) // fails for impossible names only
 	go proc.WatchParent(numbers[2])
-	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
+	ossignal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 	c := &childSide{
 		nonce:    nonce,
 		link:     newLink(&pipes{in: proc.Inherited(numbers[0], "from-runner"), out: proc.Inherited(numbers[1], "to-runner")}),
-		assigned: make(chan *assignment, 1), allowed: make(chan struct{}, 1), ended: make(chan childEnd, 1),
+		assigned: make(chan *assignment, 1), allowed: make(chan struct{}, 1), ended: make(chan childResult, 1),
 		stdout: os.Stdout, stderr: os.Stderr, offered: make(chan struct{}),
 	}
 	c.calls = newStoreCalls(func(ctx context.Context, call wireCall) error { return c.link.send(ctx, frameCall, call) })
@@ -323,7 +323,7 @@ func (c *childSide) begin(x *execution) bool {
 func (c *childSide) settle(x *execution, end time.Time, update RunUpdate) {
 	x.ended.Store(true)
 	x.cancel(nil)
-	c.ended <- childEnd{At: end, Update: update}
+	c.ended <- childResult{At: end, Update: update}
 }
 
 // mark separates what is printed in a run from what is printed before and after it.

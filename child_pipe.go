@@ -70,7 +70,7 @@ func stopCause(err error) int {
 
 type childSecrets struct{ Values []any }
 
-type childEnd struct {
+type childResult struct {
 	At     time.Time
 	Update RunUpdate
 	Spent  bool // the process is not fit for another run

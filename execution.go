@@ -92,6 +92,9 @@ func (s *server) newExecution(c Claim, sd *served, began time.Time) *execution {
 	x.secrets.learn(sd.secrets.secretValues(c.Parameters))
 	x.invocation, x.refused = sd.flow.prepare(c.Parameters, sd.schema, sd.derived)
 	x.refused = sd.secrets.unshown(c.Parameters, x.refused, false)
+	if sd.isolated {
+		x.invocation = nil // the child process has its own
+	}
 	return x
 }
 

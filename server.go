@@ -57,7 +57,7 @@ type server struct {
 
 func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	c, err := r.settings()
-	list, err2 := prepare(deployments)
+	list, err2 := prepare(deployments, c.isolation)
 	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}
@@ -81,6 +81,9 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	s.client.clock = s.clock
 	s.events = newRunEvents(s.log)
 	s.settler = newSettler()
+	if slices.ContainsFunc(list, func(sd *served) bool { return sd.isolated }) {
+		s.processes = newChildPool(s)
+	}
 	return s, nil
 }
 
@@ -95,6 +98,10 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	stopHints := s.listen()
 	defer stopHints()
 	s.runOnStart(ctx, unserved)
+	if s.processes != nil {
+		s.processes.open(ctx)
+		defer s.processes.close()
+	}
 
 	// Claiming ends with ctx; settling and renewing go on until the last run is settled.
 	background, stop := context.WithCancel(s.flowContext)
@@ -305,11 +312,19 @@ func (s *server) drain() error {
 		<-returned
 	} else if !waitFor(returned, s.shutdownTimeout) {
 		s.cancelAll(errShutdown)
-		if !waitFor(returned, deafTimeout) {
+		if !waitFor(returned, s.deafLimit()) {
 			return fmt.Errorf("%w: still running: %v", ErrDrainTimeout, s.deaf())
 		}
 	}
 	return nil
+}
+
+// deafLimit is what flows get to return once their context has ended: a process that does not is ended then, and that takes time.
+func (s *server) deafLimit() time.Duration {
+	if s.processes != nil {
+		return deafTimeout + forceTimeout
+	}
+	return deafTimeout
 }
 
 // awaitHooks gives the hooks under way their time, and no more: one that ignores the end of its context does not keep Serve.
