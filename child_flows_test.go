@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,8 +64,9 @@ var isolatedEcho = provost.NewFlow("echo", func(ctx context.Context, p isolatedP
 	return isolatedResult{os.Getpid(), p.Text, p.Count, p.At, info}, nil
 })
 
-var isolatedExit = provost.NewAction("exit", func(_ context.Context, p isolatedParams) error {
+var isolatedExit = provost.NewAction("exit", func(ctx context.Context, p isolatedParams) error {
 	fmt.Fprintln(os.Stderr, "leaving")
+	provost.Logger(ctx).Error("good bye")
 	os.Exit(int(p.Count))
 	return nil
 })
@@ -99,7 +101,7 @@ var isolatedTimeout = func() *provost.Flow[provost.None, provost.None] {
 	return f
 }()
 
-var isolatedOverflow = provost.NewJob("overflow", func(context.Context) error { fmt.Println(descend(1)); return nil })
+var isolatedOverflow = provost.NewJob("overflow", func(context.Context) error { debug.SetMaxStack(16 << 20); fmt.Println(descend(1)); return nil })
 
 func descend(n int) int { return descend(n+1) + n }
 

@@ -118,7 +118,7 @@ func TestChildVerdicts(t *testing.T) {
 			if run.Crashes != provost.MaxCrashes || run.Attempt != provost.MaxCrashes {
 				t.Errorf("exit: %d crashes, %d attempts", run.Crashes, run.Attempt)
 			}
-			if lines := logOf(t, c, run.ID); len(lines) != provost.MaxCrashes || lines[0] != "leaving" {
+			if lines := logOf(t, c, run.ID); len(lines) != 2*provost.MaxCrashes || !slices.Contains(lines, "leaving") || !slices.Contains(lines, "good bye") {
 				t.Errorf("exit: log is %q", lines)
 			}
 		case "timeout":
@@ -377,7 +377,7 @@ func TestChildFamily(t *testing.T) {
 	if lines := logOf(t, c, run.ID); !slices.Equal(lines, []string{"inside with ***"}) {
 		t.Errorf("the run's log is %q", lines)
 	}
-	if lines := book.lines("inside token"); len(lines) != 1 || !strings.Contains(lines[0], inside[0].ID.String()) {
+	if lines := book.lines("msg=inside"); len(lines) != 1 || !strings.Contains(lines[0], inside[0].ID.String()) {
 		t.Errorf("the runner's logger got %q", lines)
 	}
 	if lines := book.lines("born-in-the-child"); len(lines) > 0 {
