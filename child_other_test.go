@@ -22,6 +22,8 @@ func kill(t *testing.T, pid int) {
 	}
 }
 
+func interrupt(*testing.T, int) {}
+
 func alive(int) bool { return false }
 
 func wantDead(*testing.T, int) {}

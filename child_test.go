@@ -231,6 +231,19 @@ func TestChildCancel(t *testing.T) {
 	wantState(t, wait(t, c, run.ID), provost.StateCancelled, "the run was cancelled")
 }
 
+// TestChildHearsNoSignals: terminals and service managers signal all processes; the runner decides.
+func TestChildHearsNoSignals(t *testing.T) {
+	c, _ := serveIsolated(t, &provost.Runner{})
+	run := request(t, c, "wait/d", nil)
+	pid := awaitLog(t, c, run.ID, "waiting pid=")
+	interrupt(t, pid)
+	wantState(t, runNow(t, c, "echo/d", nil), provost.StateCompleted) // some time for it to die
+	if _, err := c.CancelRun(t.Context(), run.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantState(t, wait(t, c, run.ID), provost.StateCancelled, "the run was cancelled")
+}
+
 // TestChildDeaf: who does not hear that it is cancelled is asked, and then made, to end.
 func TestChildDeaf(t *testing.T) {
 	if testing.Short() {

@@ -40,6 +40,16 @@ func kill(t *testing.T, pid int) {
 	}
 }
 
+// interrupt sends what terminals and service managers send.
+func interrupt(t *testing.T, pid int) {
+	t.Helper()
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		if err := syscall.Kill(pid, signal); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 func wantDead(t *testing.T, pid int) {
