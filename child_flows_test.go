@@ -19,6 +19,9 @@ import (
 
 // A run in a child process is this test binary started again, which gets as far as TestMain.
 func TestMain(m *testing.M) {
+	if os.Getenv(bareVariable) != "" {
+		os.Exit(0)
+	}
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // a child of a test with the race detector ends at once
 	provost.ServeChild(childDeployments()...)
 	os.Exit(m.Run())
@@ -29,7 +32,7 @@ func childDeployments() []*provost.Deployment {
 	flows := []provost.AnyFlow{
 		isolatedEcho, isolatedExit, isolatedError, isolatedPanic, isolatedGoexit, isolatedWait, isolatedDeaf, isolatedTimeout,
 		isolatedOverflow, isolatedHog, isolatedPrint, isolatedFlood, isolatedBig, isolatedFamily, isolatedClient,
-		isolatedOnce, isolatedOrphan, isolatedSelf, isolatedRetry, isolatedSlow, isolatedLog, isolatedVeteran,
+		isolatedOnce, isolatedOrphan, isolatedSelf, isolatedRetry, isolatedSlow, isolatedLog, isolatedVeteran, isolatedNothing,
 	}
 	flows = append(flows, systemFlows()...)
 	var list []*provost.Deployment
@@ -70,6 +73,8 @@ var isolatedExit = provost.NewAction("exit", func(ctx context.Context, p isolate
 	os.Exit(int(p.Count))
 	return nil
 })
+
+var isolatedNothing = provost.NewJob("nothing", nothing)
 
 var (
 	isolatedError  = provost.NewJob("error", func(context.Context) error { return errors.New("no luck") })
