@@ -268,12 +268,20 @@ func (c *childSide) execute(a *assignment) {
 	c.mu.Lock()
 	c.current = nil
 	c.mu.Unlock()
+	if a.run.Last {
+		c.tell(frameEnd, end)
+		_ = c.link.flush(context.Background()) // if it fails the runner is gone
+		os.Exit(0)
+	}
 	c.mark()
 	c.tell(frameEnd, end)
 }
 
 // prepare readies one deployment, and no more of it than a run needs: the runner has judged the rest.
 func (c *childSide) prepare(run *childRun) (*served, error) {
+	if run.Build != buildMark() {
+		return nil, errors.New(otherBuild)
+	}
 	d := c.find(run.Flow, run.Deployment)
 	if d == nil {
 		return nil, fmt.Errorf("the child process was not given deployment %s; call ServeChild with all deployments that Serve gets",
