@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Inherited is the file that this process got under a number of [Command.Numbers]. What this process starts does not get it. It must
-// be of this process alone, as one end of a pipe is: waiting for it takes no thread.
+// Inherited is the file that this process got under a number of [Command.Numbers]. What this process starts does not get it. Call it
+// once for each number: the file closes the number when nobody holds it any more. It must be of this process alone, as one end of a
+// pipe is: waiting for it takes no thread.
 func Inherited(number uintptr, name string) *os.File {
 	syscall.CloseOnExec(int(number))
 	_ = syscall.SetNonblock(int(number), true) // else it takes one
