@@ -366,14 +366,14 @@ func enter(run *childRun) (leave func() error, err error) {
 			return nil, fmt.Errorf("working directory: %w", err)
 		}
 		if err := os.Chdir(run.Path); err != nil {
-			return nil, fmt.Errorf("Path: %w; make that directory, or mend Path", err)
+			return nil, fmt.Errorf("the deployment's Path: %w; make that directory, or mend Path", err)
 		}
 		undo = append(undo, func() error { return os.Chdir(before) })
 	}
 	for key, value := range run.Env {
 		before, had := os.LookupEnv(key)
 		if err := os.Setenv(key, value); err != nil {
-			return nil, errors.Join(fmt.Errorf("Env: %q: %w", key, err), leave())
+			return nil, errors.Join(fmt.Errorf("the deployment's Env: %q: %w", key, err), leave())
 		}
 		undo = append(undo, func() error {
 			if had {

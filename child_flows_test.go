@@ -108,7 +108,12 @@ var isolatedTimeout = func() *provost.Flow[provost.None, provost.None] {
 
 var isolatedOverflow = provost.NewJob("overflow", func(context.Context) error { debug.SetMaxStack(16 << 20); fmt.Println(descend(1)); return nil })
 
-func descend(n int) int { return descend(n+1) + n }
+func descend(n int) int {
+	if n == 0 { // never
+		return 0
+	}
+	return descend(n+1) + n
+}
 
 // isolatedHog takes memory until it is stopped.
 var isolatedHog = provost.NewJob("hog", func(ctx context.Context) error {
