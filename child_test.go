@@ -510,9 +510,18 @@ func TestChildReuse(t *testing.T) {
 
 // TestChildWarm: spares are ready before they are wanted, and replaced.
 func TestChildWarm(t *testing.T) {
-	c, _ := serveIsolated(t, &provost.Runner{WarmChildren: 2})
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux lists processes in files")
+	}
+	before := children()
+	c, stop := serveIsolated(t, &provost.Runner{WarmChildren: 2})
 	for range 6 {
+		eventually(t, "two spares", func() bool { return children() == before+2 })
 		wantState(t, runNow(t, c, "echo/d", nil), provost.StateCompleted)
+	}
+	clean(t, stop)
+	if n := children(); n != before {
+		t.Errorf("%d processes are left", n-before)
 	}
 }
 
