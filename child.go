@@ -211,7 +211,12 @@ func (c *childSide) stop(m childStop) {
 	case a.run.Claim.RunID == m.RunID:
 		a.cancel(cause)
 	case s != nil:
-		s.stop(map[uuid.UUID]error{m.RunID: cause})
+		s.mu.Lock()
+		inside := s.children[m.RunID]
+		s.mu.Unlock()
+		if inside != nil {
+			inside.cancel(cause)
+		}
 	}
 }
 
@@ -260,7 +265,10 @@ func (c *childSide) execute(a *assignment) {
 	s.running.Add(1)
 	s.launching.Add(1)
 	go s.settleLoop(context.Background())
-	go x.run()
+	go func() {
+		defer x.run() // also where what is the user's of decoding ends the goroutine
+		x.prepare()
+	}()
 	end := <-c.ended
 	close(s.settler.closed)
 	<-s.settler.done
@@ -310,11 +318,13 @@ func (c *childSide) prepare(run *childRun) (*served, error) {
 
 // newServer makes a server for one run. Its loops are those of the runner: here only logs are written.
 func (c *childSide) newServer(a *assignment) *server {
-	return &server{
+	s := &server{
 		store: c.store, upstream: c, flowContext: a.ctx, client: NewClient(c.store), settler: newSettler(),
-		children: make(map[uuid.UUID]*execution), trouble: make(map[string]bool),
-		log: newChildLogger(a.run.Level, func(line childLine) { c.tell(frameLog, line) }),
+		children: make(map[uuid.UUID]*execution),
+		log:      newChildLogger(a.run.Level, func(line childLine) { c.tell(frameLog, line) }),
 	}
+	s.outages = newOutages(s.log, nil)
+	return s
 }
 
 // begin tells the runner that the function is about to be entered, and waits where it has to be stored before.

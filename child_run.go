@@ -257,7 +257,7 @@ func (r *isolatedRun) kill() {
 // weigh kills a child that uses more memory than it may.
 func (r *isolatedRun) weigh() {
 	used, err := r.child.process.Memory()
-	r.x.server.report("measure child process", err)
+	r.x.server.outages.report("measure child process", err)
 	if err == nil && used > r.child.pool.memory {
 		r.memory = used
 		r.kill()

@@ -42,7 +42,7 @@ func compareHandles(a, b *memoryDeployment) int {
 
 // RegisterDeployments implements [DeploymentStore].
 func (m *MemoryStore) RegisterDeployments(ctx context.Context, p RegisterDeploymentsParams) ([]Registration, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()
@@ -236,51 +236,64 @@ func (m *MemoryStore) view(d *memoryDeployment) *DeploymentRecord {
 }
 
 // DeleteDeployment implements [DeploymentStore].
-func (m *MemoryStore) DeleteDeployment(ctx context.Context, id uuid.UUID) error {
-	if err := m.lock(ctx); err != nil {
+func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentParams) error {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return err
 	}
 	defer m.unlock()
-	d, err := m.deployment(id)
+	d, err := m.deployment(p.ID)
 	if err != nil {
 		return err
 	}
+	m.dropUnstarted(d)
+	for _, s := range d.schedules {
+		m.setPlanTime(s, never)
+	}
+	m.dropSkips(p.ID)
+	for _, r := range d.servers {
+		delete(r.deployments, d)
+	}
+	d.servers = nil
+	m.relane(d)
+	if l := d.limit; l != nil {
+		m.quitLimit(d)
+		m.handOut(l)
+	}
+	delete(m.deployments, p.ID)
+	m.handles.Delete(d)
+	if d.runs.Len() > 0 {
+		m.bereaved[p.ID] = struct{}{}
+	}
+	return nil
+}
+
+// dropUnstarted marks a deployment as deleted and removes its unstarted runs. They leave the limit first, so that it hands out
+// none of their slots among themselves.
+func (m *MemoryStore) dropUnstarted(d *memoryDeployment) {
+	d.deleted = true
 	var unstarted []*memoryRun
 	for r := range d.runs.Ascend() {
 		if r.state().Type == StateScheduled {
 			unstarted = append(unstarted, r)
 		}
 	}
-	d.deleted = true
 	for _, r := range unstarted {
-		if r.begun() {
-			m.unpark(r)
-			m.finish(r, newState(StateCancelled, r.state().Timestamp, deploymentDeleted))
-		} else {
-			m.remove(r)
+		if m.unpark(r); r.slot != nil {
+			r.slot.release(r)
 		}
 	}
-	for _, s := range d.schedules {
-		m.setPlanTime(s, never)
+	for _, r := range unstarted {
+		if r.goesFirst() {
+			m.finish(r, newState(StateCancelled, m.now.time(), deploymentDeleted))
+		} else {
+			m.forget(r)
+		}
 	}
-	m.dropSkips(id)
-	for _, r := range d.servers {
-		delete(r.deployments, d)
-	}
-	d.servers = nil
-	m.relane(d)
-	m.leaveLimit(d)
-	delete(m.deployments, id)
-	m.handles.Delete(d)
-	if d.runs.Len() > 0 {
-		m.bereaved[id] = struct{}{}
-	}
-	return nil
 }
 
 // SetPause implements [DeploymentStore].
 func (m *MemoryStore) SetPause(ctx context.Context, p SetPauseParams) (*DeploymentRecord, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()

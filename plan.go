@@ -1,6 +1,7 @@
 package provost
 
 import (
+	"slices"
 	"time"
 )
 
@@ -35,7 +36,7 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 	}
 	handled := servedUntil
 	if !item.PausedFrom.IsZero() {
-		b.run(earliestOf(servedUntil, item.PausedFrom))
+		b.run(earliestOf(servedUntil, item.PausedFrom), false)
 		b.catchUp(servedUntil, item.PausedFrom)
 		if item.Paused {
 			if b.full() {
@@ -49,7 +50,7 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 		b.skip(item.PausedUntil, SkipPaused)
 		handled = latestOf(servedUntil, item.PausedUntil)
 	}
-	b.run(servedUntil)
+	b.run(servedUntil, false)
 	b.catchUp(handled, now)
 	b.plan.Partial = b.full() // before the past was dealt with, perhaps
 	b.ahead()
@@ -77,20 +78,21 @@ type planBuilder struct {
 }
 
 // run makes a run of each instant that is left up to the given time.
-func (b *planBuilder) run(until time.Time) {
+func (b *planBuilder) run(until time.Time, catchUp bool) {
 	for len(b.plan.Runs) < maxPlanned {
 		next, ok := b.item.Schedule.Next(b.plan.Planned)
 		if !ok || next.After(until) {
 			return
 		}
-		b.add(next)
+		b.add(next, catchUp)
 	}
 }
 
-func (b *planBuilder) add(at time.Time) {
+func (b *planBuilder) add(at time.Time, catchUp bool) {
 	b.plan.Runs = append(b.plan.Runs, PlannedRun{
 		ID: newID(b.now), ScheduledTime: at,
 		DueTime: b.item.Schedule.due(b.item.DeploymentID, b.item.Key, at),
+		CatchUp: catchUp,
 	})
 	b.plan.Planned = at
 }
@@ -104,12 +106,16 @@ func (b *planBuilder) catchUp(from, until time.Time) {
 	missed := func(t time.Time) bool { return t.After(from) && !t.After(until) }
 	wanted := b.wanted(until)
 	for _, at := range b.item.Unclaimed {
-		if missed(at) && at.Before(wanted) {
+		switch {
+		case !missed(at):
+		case at.Before(wanted):
 			b.plan.Cancel = append(b.plan.Cancel, at)
+		default:
+			b.plan.Late = append(b.plan.Late, at)
 		}
 	}
 	b.skip(wanted.Add(-time.Microsecond), SkipMissed)
-	b.run(until)
+	b.run(until, true)
 }
 
 // wanted is the first missed instant that the policy wants to run; those before it are skipped.
@@ -202,7 +208,7 @@ func (b *planBuilder) full() bool { return len(b.plan.Runs) >= maxPlanned }
 func (b *planBuilder) ahead() {
 	claimable := b.now.Add(ClaimAhead)
 	at := latestOf(b.plan.Planned, b.now)
-	upcoming := b.item.Schedule.Between(claimable, at)
+	upcoming := b.newest(claimable, at)
 	for !b.full() {
 		next, ok := b.item.Schedule.Next(at)
 		if !ok {
@@ -215,10 +221,25 @@ func (b *planBuilder) ahead() {
 		if next.After(claimable) {
 			upcoming = append(upcoming, next)
 		}
-		b.add(next)
+		b.add(next, false)
 		at = next
 	}
 	b.plan.PlanTime = b.now
+}
+
+// newest is the last upcomingRuns instants after one time up to another: more would be a year of them after a clock that jumped back.
+func (b *planBuilder) newest(after, until time.Time) []time.Time {
+	var list []time.Time
+	for at := until.Add(time.Microsecond); len(list) < upcomingRuns; {
+		previous, ok := b.item.Schedule.Prev(at)
+		if !ok || !previous.After(after) {
+			break
+		}
+		list = append(list, previous)
+		at = previous
+	}
+	slices.Reverse(list)
+	return list
 }
 
 func (b *planBuilder) pausedPlanTime() time.Time {

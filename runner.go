@@ -63,10 +63,17 @@ type Runner struct {
 	// Logger gets what happens to runs and what goes wrong. Nil is slog.Default.
 	Logger *slog.Logger
 
+	// Observer is told what happens, for metrics and traces. Nil costs nothing.
+	Observer Observer
+
 	clock wallClock
 	once  sync.Once
-	mu    sync.Mutex
-	ready chan struct{} // made by whoever needs it first
+
+	// mu guards what follows.
+	mu     sync.Mutex
+	ready  chan struct{} // made by whoever needs it first
+	server *server       // for Health; nil before Serve
+	over   bool          // Serve has returned
 }
 
 const (
@@ -77,6 +84,8 @@ const (
 	defaultShutdownTimeout = 25 * time.Second
 	deafTimeout            = 5 * time.Second // what a flow gets to return once its context has ended
 	storeTimeout           = 10 * time.Second
+	lastFlush              = 5 * time.Second // how long Serve goes on writing ends of runs once the last has ended
+	lastCall               = 2 * time.Second // for the runner to leave the store
 	minLeaseTTL            = time.Second
 )
 
@@ -87,8 +96,15 @@ func Serve(ctx context.Context, deployments ...*Deployment) error {
 
 // Serve registers the deployments and runs them until ctx ends. Then it claims no more, lets what runs finish within
 // ShutdownTimeout and returns nil; [ErrDrainTimeout] if a flow ignored the end of its context. It returns an error at once if
-// there is no deployment, if one is invalid, or if it can't register them. It handles no signals and opens no port. A Runner
+// there is no deployment, if one is invalid, or if it can't register them: if the store fails, or does not answer in ten
+// seconds. It handles no signals and opens no port. A Runner
 // serves once. In a child process it serves the run that the process was started for, and does not return: see [ServeChild].
+//
+// Once it has begun, Serve lives through a store that fails or hangs, for however long: runs go on until their lease can no
+// longer be trusted, LeaseTTL less a margin after it was renewed last, and what became of them is written when the store is
+// back. Nothing but the end of ctx ends it. After that it returns within ShutdownTimeout and 5 seconds for flows that are slow
+// to notice, 5 more to write what they came to, what hooks get (see [Flow.OnCompletion]) and 2 to leave the store, whatever the
+// store does; what could not be written is taken over from the leases when they end.
 //
 // Runner, deployments and flows are copied on entry.
 func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
@@ -102,6 +118,7 @@ func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
 	}
 	ready := sync.OnceFunc(func() { close(r.readyChannel()) })
 	defer ready()
+	defer r.noteOver()
 	s, err := newServer(r, deployments)
 	if err != nil {
 		return err
@@ -109,7 +126,25 @@ func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("provost: Serve: the context has ended before anything was served: %w", context.Cause(ctx))
 	}
-	return s.serve(ctx, ready)
+	r.noteServer(s)
+	err = s.serve(ctx, func() {
+		s.become(phaseServing, nil)
+		ready()
+	})
+	s.become(phaseStopped, err)
+	return err
+}
+
+func (r *Runner) noteServer(s *server) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.server = s
+}
+
+func (r *Runner) noteOver() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
 }
 
 // Ready is closed once the deployments are registered and their first runs are planned, or when Serve returns without having
@@ -316,9 +351,6 @@ func refusal(r *DeploymentRecord, isolated bool) error {
 	}
 	if len(r.Triggers) > 0 {
 		p.add("Triggers", "are set, but this version does not act on them yet; remove them")
-	}
-	if r.Overlap != OverlapEnqueue {
-		p.add("Overlap", "is %q, but this version serves OverlapEnqueue only; remove it", r.Overlap)
 	}
 	return p.join()
 }

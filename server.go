@@ -14,7 +14,8 @@ import (
 )
 
 // server is one Serve call at work. Four kinds of goroutines share it, and serve waits for all of them: the feeder plans and
-// claims, runs execute, the settler records what became of them, the keeper renews leases.
+// claims, runs execute, the settler records what became of them, the keeper renews leases. Each of them lives through hours in
+// which the store fails or does not answer, and none waits for another's call.
 type server struct {
 	settings
 	id     uuid.UUID
@@ -24,35 +25,49 @@ type server struct {
 	client *Client
 	log    *slog.Logger
 	events *runEvents
+	watch  *watch // nil: nobody observes
+	vitals vitals
 
 	deployments map[uuid.UUID]*served
 	starting    []*served // for registration only
-	reapAt      time.Time // the feeder's: when to look for dead leases again; has a monotonic reading
+	outages     *outages
+
+	// The feeder's. Times have a monotonic reading.
+	claimID  uuid.UUID // names a claim until it is answered
+	reapAt   time.Time // when to look for dead leases again
+	beaten   time.Time // when the newest heartbeat began
+	reapFrom atomic.Pointer[time.Time]
+	beatNow  atomic.Bool
 
 	flowContext context.Context // what every flow's context derives from: Serve's values, not its end
+	claims      context.Context // of calls that claim: they are answered also when Serve's context has just ended
 
 	processes *childPool // nil: no deployment is isolated
 	upstream  *childSide // in a child process: what its one run reports to; nil elsewhere
 
 	wake       chan struct{} // for the feeder: work, or a free slot
-	wakeKeeper chan struct{} // a cancellation is asked for, or there are leases to renew
+	wakeKeeper chan struct{} // a cancellation is asked for, or leases are in doubt
+	admitted   chan struct{} // for the keeper: there are leases again
 	settler    *settler
+	hooks      hooks
 
 	crew      crew
+	claiming  atomic.Bool  // a claim is under way whose runs the keeper does not know yet
+	missed    atomic.Bool  // the keeper looked meanwhile: a cancellation may be one of those runs'
 	launching atomic.Int64 // launched runs that have not got as far as their first line
 
-	running sync.WaitGroup // executions, those that wait for their instant too, and the crew's goroutines
-	hooks   sync.WaitGroup
+	running sync.WaitGroup // executions, those that wait for their instant too, the crew's goroutines and the feeder
 
 	// mu guards what follows; nothing blocks under it.
-	mu       sync.Mutex
-	inFlight []*execution // claimed and not settled
-	busy     int          // of these, those whose function has not returned
-	starved  bool         // the feeder waits for a free slot
-	children map[uuid.UUID]*execution
-	waiting  map[*batch]struct{}
-	draining bool
-	trouble  map[string]bool // store operations that fail at the moment
+	mu        sync.Mutex
+	inFlight  []*execution // claimed and not settled
+	busy      int          // of these, those whose function has not returned
+	starved   bool         // the feeder waits for a free slot
+	heldFrom  time.Time    // see oldestTrust
+	trustEnds time.Time    // see endOfTrust
+	children  map[uuid.UUID]*execution
+	waiting   map[*batch]struct{}
+	draining  bool
 }
 
 func newServer(r *Runner, deployments []*Deployment) (*server, error) {
@@ -65,8 +80,9 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 		settings: c, id: newID(r.clock.now()), clock: r.clock, store: r.Store, log: r.Logger,
 		deployments: make(map[uuid.UUID]*served, len(list)), starting: list,
 		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
-		children: make(map[uuid.UUID]*execution), waiting: make(map[*batch]struct{}), trouble: make(map[string]bool),
+		admitted: make(chan struct{}, 1), children: make(map[uuid.UUID]*execution), waiting: make(map[*batch]struct{}),
 	}
+	s.reapFrom.Store(&time.Time{})
 	if s.store == nil {
 		s.store = NewMemoryStore()
 	}
@@ -79,7 +95,12 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	s.local = isLocal(s.store)
 	s.client = NewClient(s.store)
 	s.client.clock = s.clock
+	if !s.client.direct {
+		s.store = &timedStore{Store: s.store, calls: &s.vitals.calls}
+	}
 	s.events = newRunEvents(s.log)
+	s.watch = newWatch(r.Observer, s.name, s.log)
+	s.outages = newOutages(s.log, s.watch)
 	s.settler = newSettler()
 	if slices.ContainsFunc(list, func(sd *served) bool { return sd.isolated }) {
 		s.processes = newChildPool(s)
@@ -94,7 +115,7 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	if err != nil {
 		return fmt.Errorf("provost: Serve: %w", err)
 	}
-	defer s.leave()
+	defer s.leave(s.pauseOnShutdown)
 	stopHints := s.listen()
 	defer stopHints()
 	s.runOnStart(ctx, unserved)
@@ -105,14 +126,31 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 
 	// Claiming ends with ctx; settling and renewing go on until the last run is settled.
 	background, stop := context.WithCancel(s.flowContext)
+	defer stop()
+	claims, endClaims := context.WithCancel(background)
+	defer endClaims()
+	s.claims = claims
 	var loops sync.WaitGroup
-	loops.Go(func() { s.settleLoop(background) })
+	settles, endSettles := context.WithCancel(background)
+	defer endSettles()
+	loops.Go(func() { s.settleLoop(settles) })
 	loops.Go(func() { s.keepLoop(background) })
-	s.feedLoop(ctx, ready)
+	if !s.local { // else the feeder does it
+		loops.Go(func() { s.heartLoop(background) })
+	}
+	s.running.Go(func() { s.feedLoop(ctx, ready) }) // among the runs: it may be about to take some
+	<-ctx.Done()
+	s.become(phaseDraining, nil)
+	left := time.Now()
+	defer time.AfterFunc(claimGrace, endClaims).Stop()
+	if s.local {
+		loops.Go(func() { s.heartLoop(background) })
+	}
 	drained := s.drain()
+	defer time.AfterFunc(lastFlush, endSettles).Stop()
 	close(s.settler.closed)
 	<-s.settler.done
-	drained = errors.Join(drained, s.awaitHooks())
+	drained = errors.Join(drained, s.awaitHooks(left))
 	stop()
 	loops.Wait()
 	s.events.close()
@@ -137,10 +175,12 @@ func (s *server) register(ctx context.Context) (unserved []uuid.UUID, err error)
 		s.announce(records[i], registration)
 	}
 	if unserved, err = s.registerRunner(callCtx, now, ids); err != nil {
+		s.leave(false) // it may have come about
 		return nil, err
 	}
 	if s.prune {
 		if err := s.pruneDeployments(ctx); err != nil {
+			s.leave(false)
 			return nil, fmt.Errorf("prune deployments: %w", err)
 		}
 	}
@@ -224,7 +264,7 @@ func (s *server) pruneDeployments(ctx context.Context) error {
 				continue
 			}
 			callCtx, cancel := s.storeCall(ctx)
-			err := s.store.DeleteDeployment(callCtx, record.ID)
+			err := s.store.DeleteDeployment(callCtx, DeleteDeploymentParams{Now: instant(s.now()), ID: record.ID})
 			cancel()
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				return err
@@ -262,11 +302,11 @@ func (s *server) listen() (stop func()) {
 	}
 }
 
-// leave takes the runner out of the store.
-func (s *server) leave() {
-	ctx, cancel := s.storeCall(s.flowContext)
+// leave takes the runner out of the store. If that fails, its lease ends by itself.
+func (s *server) leave(pause bool) {
+	ctx, cancel := s.storeCallUntil(s.flowContext, time.Now().Add(lastCall))
 	defer cancel()
-	err := s.store.RemoveRunner(ctx, RemoveRunnerParams{Now: instant(s.now()), Runner: s.id, Pause: s.pauseOnShutdown})
+	err := s.store.RemoveRunner(ctx, RemoveRunnerParams{Now: instant(s.now()), Runner: s.id, Pause: pause})
 	if err != nil {
 		s.log.Error("remove runner", "runner", s.name, "error", err)
 	}
@@ -277,32 +317,17 @@ func (s *server) storeCall(ctx context.Context) (context.Context, context.Cancel
 	return s.client.call(ctx)
 }
 
-// report logs that a store operation fails, and that it works again: one line per change, however long it lasts.
-func (s *server) report(operation string, err error) {
-	s.mu.Lock()
-	before := s.trouble[operation]
-	s.trouble[operation] = err != nil
-	s.mu.Unlock()
-	switch {
-	case err != nil && !before:
-		s.log.Error("store trouble", "operation", operation, "error", err)
-	case err == nil && before:
-		s.log.Info("store works again", "operation", operation)
+// storeCallUntil is storeCall with another deadline besides, if until is not zero.
+func (s *server) storeCallUntil(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
+	if s.client.direct || until.IsZero() {
+		return s.storeCall(ctx)
 	}
+	return context.WithDeadline(ctx, earlier(until, time.Now().Add(storeTimeout)))
 }
 
 // drain waits for what runs, first without and then with the end of its context. What waits for its instant is handed back.
 func (s *server) drain() error {
-	s.mu.Lock()
-	s.draining = true
-	batches := make([]*batch, 0, len(s.waiting))
-	for b := range s.waiting {
-		batches = append(batches, b)
-	}
-	s.mu.Unlock()
-	for _, b := range batches {
-		s.handBackBatch(b)
-	}
+	s.handBackWaiting()
 	returned := make(chan struct{})
 	go func() { // ends with the last run; a deaf flow keeps it, as it keeps itself
 		s.running.Wait()
@@ -325,19 +350,6 @@ func (s *server) deafLimit() time.Duration {
 		return deafTimeout + forceTimeout
 	}
 	return deafTimeout
-}
-
-// awaitHooks gives the hooks under way their time, and no more: one that ignores the end of its context does not keep Serve.
-func (s *server) awaitHooks() error {
-	returned := make(chan struct{})
-	go func() {
-		s.hooks.Wait()
-		close(returned)
-	}()
-	if !waitFor(returned, hookTimeout+deafTimeout) {
-		return fmt.Errorf("%w: a hook is still running", ErrDrainTimeout)
-	}
-	return nil
 }
 
 // waitFor waits for done, false if it takes longer than d.
@@ -367,7 +379,7 @@ func (s *server) deaf() []string {
 	defer s.mu.Unlock()
 	var list []string
 	for _, x := range s.inFlight {
-		if x.started.Load() {
+		if x.started.Load() && !x.ended.Load() {
 			list = append(list, fmt.Sprintf("%s (run %s)", handle(x.served.flow.name, x.served.name), x.claim.RunID))
 		}
 	}

@@ -50,8 +50,8 @@ func (w *wireStore) ListDeployments(ctx context.Context, f DeploymentFilter) (Pa
 }
 
 // DeleteDeployment implements [DeploymentStore].
-func (w *wireStore) DeleteDeployment(ctx context.Context, id uuid.UUID) error {
-	return w.tell(ctx, "DeleteDeployment", id)
+func (w *wireStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentParams) error {
+	return w.tell(ctx, "DeleteDeployment", p)
 }
 
 // SetPause implements [DeploymentStore].

@@ -145,6 +145,45 @@ var claimCases = []testCase{
 		},
 	},
 	{
+		"Repeated", "a claim that is repeated under its ID returns what it holds still, under the same tokens and a fresh lease, and nothing new",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			for range 3 {
+				f.createNow(f.base, d)
+			}
+			p := provost.ClaimRunsParams{Now: f.base, Runner: r.ID, ID: uuid.New(), Limit: 2, TTL: leaseTTL}
+			first, err := f.store.ClaimRuns(f.ctx, p)
+			f.must(err)
+			p.Now, p.TTL = f.afterLease(f.base), longTTL
+			again, err := f.store.ClaimRuns(f.ctx, p)
+			f.must(err)
+			if len(first.Runs) != 2 || len(again.Runs) != 2 {
+				f.Fatalf("got %d claims, then %d, want 2 and the same", len(first.Runs), len(again.Runs))
+			}
+			for i, c := range again.Runs {
+				expect(f, "lease", c.Lease, first.Runs[i].Lease)
+				expect(f, "name", c.Name, first.Runs[i].Name)
+			}
+			expect(f, "next is none", again.Next.IsZero(), false)
+			expect(f, "reaped", len(f.reap(p.Now).Runs), 0)
+			f.settle(p.Now, ended(first.Runs[0].Lease, p.Now, provost.StateCompleted))
+			again, err = f.store.ClaimRuns(f.ctx, p)
+			f.must(err)
+			expectSame(f, "claims once one is settled", claimed(again.Runs), first.Runs[1].RunID)
+			f.settle(p.Now, ended(first.Runs[1].Lease, p.Now, provost.StateCompleted))
+			f.expectUnchanged("a repetition of what is settled", func() {
+				again, err = f.store.ClaimRuns(f.ctx, p)
+				f.must(err)
+				expect(f, "claims once all are settled", len(again.Runs), 0)
+			})
+			p.ID = uuid.New()
+			again, err = f.store.ClaimRuns(f.ctx, p)
+			f.must(err)
+			expect(f, "claims of another call", len(again.Runs), 1)
+		},
+	},
+	{
 		"Token", "the token of a run rises with each claim",
 		func(f *fixture) {
 			d := f.deploy("a")
@@ -278,7 +317,23 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"RenewEnded", "a lease that has ended cannot be renewed; nor can that of a run that is settled or unknown",
+		"RenewEnded", "a lease that has ended but is not reaped is renewed like any other",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, leaseTTL)
+			now := f.afterLease(f.base)
+			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: now, TTL: longTTL, Leases: []provost.Lease{c.Lease}})
+			f.must(err)
+			expect(f, "lost", len(renewal.Lost), 0)
+			expect(f, "reaped", len(f.reap(now).Runs), 0)
+			f.settle(now, ended(c.Lease, now, provost.StateCompleted))
+			expect(f, "crashes", f.run(c.RunID).Crashes, 0)
+		},
+	},
+	{
+		"RenewLost", "a lease is lost when it is reaped, another claim's, settled or unknown",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -286,13 +341,19 @@ var leaseCases = []testCase{
 			settled := f.claimOne(f.base, r, longTTL)
 			f.settle(f.base, ended(settled.Lease, f.base, provost.StateCompleted))
 			f.createNow(f.base, d)
-			late := f.claimOne(f.base, r, leaseTTL)
+			f.createNow(f.base, d)
+			late := f.claimFor(f.base, r, 2, leaseTTL).Runs
+			now := f.afterLease(f.base)
+			f.reap(now)
+			f.claimFor(now, r, 1, longTTL)
 			unknown := provost.Lease{RunID: uuid.New(), Token: 1}
-			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{
-				Now: f.afterLease(f.base), TTL: longTTL, Leases: []provost.Lease{settled.Lease, late.Lease, unknown},
+			f.expectUnchanged("a renewal of what is lost", func() {
+				renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{
+					Now: now, TTL: longTTL, Leases: []provost.Lease{settled.Lease, late[0].Lease, late[1].Lease, unknown},
+				})
+				f.must(err)
+				expectSame(f, "lost", renewal.Lost, settled.RunID, late[0].RunID, late[1].RunID, unknown.RunID)
 			})
-			f.must(err)
-			expectSame(f, "lost", renewal.Lost, settled.RunID, late.RunID, unknown.RunID)
 		},
 	},
 	{
