@@ -195,6 +195,29 @@ func (h *chaosHost) journal() []chaosNote {
 	return notes
 }
 
+// lastNote is the newest of a run's, of one runner or of any; a zero one if there is none.
+func (h *chaosHost) lastNote(run uuid.UUID, runner string) (last chaosNote) {
+	h.t.Helper()
+	for _, n := range h.journal() {
+		if n.Run == run && (runner == "" || n.Runner == runner) {
+			last = n
+		}
+	}
+	return last
+}
+
+// await looks every few milliseconds whether something has come about.
+func (h *chaosHost) await(what string, done func() bool) {
+	h.t.Helper()
+	for deadline := time.After(30 * time.Second); !done(); {
+		select {
+		case <-deadline:
+			h.t.Fatalf("waited 30s for %s", what)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
 // runs are all that the store has.
 func (h *chaosHost) runs(f provost.RunFilter) []*provost.Run {
 	h.t.Helper()

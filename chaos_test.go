@@ -4,9 +4,12 @@ package provost_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -183,4 +186,191 @@ func checkHistory(t *testing.T, run *provost.Run) {
 	if last != run.State {
 		t.Errorf("run %s is %v, its history ends with %v", run.ID, run.State, last)
 	}
+}
+
+// TestChaosRestart restarts two runners in turn under load, as a deployment does. Nothing is lost, no attempt is used up by runs that
+// were handed back, no lease has to end, and each process has ended all of its goroutines when Serve returns.
+func TestChaosRestart(t *testing.T) {
+	config := chaosConfig{LeaseTTL: 5 * time.Second, Shutdown: 150 * time.Millisecond, Ticks: 4}
+	restarts := scaled(8, 100)
+	h := newChaosHost(t, config)
+	live := h.startReady(2)
+	stop := h.load(25 * time.Millisecond)
+	for i := range restarts {
+		next := h.start()
+		next.awaitReady()
+		live[i%2].drain()
+		live[i%2] = next
+	}
+	h.await("runs on schedule", func() bool {
+		done, err := h.client.CountRuns(t.Context(), provost.RunFilter{Flow: "tick", States: []provost.StateType{provost.StateCompleted}})
+		return err != nil || done >= config.Ticks
+	})
+	manual := stop()
+	cutoff := time.Now()
+	h.settle(cutoff)
+	for _, p := range live {
+		p.drain()
+	}
+	done := h.check(cutoff)
+	stopped := 0
+	for _, n := range h.journal() {
+		if n.Did != began && n.Did != ended {
+			stopped++
+		}
+	}
+	for _, run := range h.runs(provost.RunFilter{}) {
+		if run.State.Terminal() && (run.Attempt != 1 || run.Crashes != 0) {
+			t.Errorf("run %s took attempt %d and %d crashes: %v", run.ID, run.Attempt, run.Crashes, run.History)
+		}
+	}
+	if reaped := h.ledger.reapings(""); len(reaped) > 0 {
+		t.Errorf("%d leases had to end, such as that of %s on run %s", len(reaped), reaped[0].runner, reaped[0].run)
+	}
+	t.Logf("%d restarts: %d runs (%d by hand), %d of them stopped by a shutdown and handed back", restarts, done.runs, manual, stopped)
+	if stopped == 0 {
+		t.Error("no run was stopped by a shutdown: the test tests nothing")
+	}
+	if manual != done.manual {
+		t.Errorf("%d runs were made by hand, the store has %d", manual, done.manual)
+	}
+}
+
+// TestChaosEqualRestart restarts with an equal declaration: nothing in the store changes but who serves.
+func TestChaosEqualRestart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		restarts := scaled(50, 500)
+		store := newLedger(provost.NewMemoryStore())
+		var deployments []*provost.Deployment
+		for i := range 20 {
+			d := job(string(rune('a'+i)), nothing, provost.Every(time.Hour), provost.Cron("0 0 1 1 *").In("Europe/Berlin").Paused())
+			d.Tags, d.ConcurrencyLimit = []string{"x", "y"}, i%3
+			deployments = append(deployments, d)
+		}
+		serve := func() {
+			clean(t, start(t, &provost.Runner{Store: store}, deployments...))
+		}
+		serve()
+		serve()
+		before := everything(t, store)
+		store.announce = make(map[provost.Change]int)
+		for range restarts {
+			<-time.After(time.Second)
+			serve()
+		}
+		if after := everything(t, store); after != before {
+			t.Errorf("the store had\n%s\nand has\n%s", before, after)
+		}
+		if store.announce[provost.Unchanged] != restarts*len(deployments) || len(store.announce) != 1 {
+			t.Errorf("registrations did %v, want %d times unchanged", store.announce, restarts*len(deployments))
+		}
+	})
+}
+
+// everything is what a store tells of all that it has, but who serves it.
+func everything(t *testing.T, store provost.Store) string {
+	t.Helper()
+	deployments, err := store.ListDeployments(t.Context(), provost.DeploymentFilter{Limit: provost.MaxPage})
+	for _, d := range deployments.Items {
+		d.ServedBy = nil
+	}
+	flows, err2 := store.ListFlows(t.Context(), provost.FlowFilter{Limit: provost.MaxPage})
+	runs, err3 := store.ListRuns(t.Context(), provost.RunFilter{Limit: provost.MaxPage})
+	for _, r := range runs.Items {
+		r.WaitReason = ""
+	}
+	var skipped []provost.Skip
+	var err4 error
+	for _, d := range deployments.Items {
+		page, err := store.ListSkips(t.Context(), provost.SkipFilter{DeploymentID: d.ID, Limit: provost.MaxPage})
+		skipped, err4 = append(skipped, page.Items...), errors.Join(err4, err)
+	}
+	text, err5 := json.MarshalIndent([]any{deployments, flows, runs, skipped}, "", " ")
+	if err := errors.Join(err, err2, err3, err4, err5); err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestChaosStop stops a runner as a debugger or a hypervisor does, until others have been given its runs, and lets it go on. Nothing
+// that it writes then is accepted, and its flows hear of it at once.
+func TestChaosStop(t *testing.T) {
+	h := newChaosHost(t, chaosConfig{LeaseTTL: time.Second, Shutdown: 5 * time.Second})
+	cycles := scaled(1, 50)
+	live := h.startReady(2)
+	var latencies []time.Duration
+	returned := 0
+	for range cycles {
+		h.requestMixed(12)
+		stopped, held := live[0], h.ledger.heldBy(live[0].name)
+		if others := h.ledger.heldBy(live[1].name); len(others) > len(held) {
+			stopped, held = live[1], others
+		}
+		stopped.signal(syscall.SIGSTOP)
+		h.await("the leases of the stopped runner to be taken from it", func() bool { return len(h.ledger.heldBy(stopped.name)) == 0 })
+		resumed := time.Now()
+		stopped.signal(syscall.SIGCONT)
+		for _, run := range held {
+			var last chaosNote
+			h.await("a flow to hear of its lost lease or to return", func() bool {
+				last = h.lastNote(run, stopped.name)
+				return last.At.After(resumed)
+			})
+			if last.Did == ended {
+				returned++
+			} else {
+				latencies = append(latencies, last.At.Sub(resumed))
+			}
+		}
+		h.cancelAll()
+	}
+	for _, p := range live {
+		p.drain()
+	}
+	for _, fault := range h.ledger.faults {
+		t.Error(fault)
+	}
+	for _, run := range h.runs(provost.RunFilter{}) {
+		checkHistory(t, run)
+	}
+	if len(latencies) == 0 {
+		t.Fatal("no flow heard of a lost lease: the test tests nothing")
+	}
+	slices.Sort(latencies)
+	worst := latencies[len(latencies)-1]
+	t.Logf("%d stops: %d flows heard of their lost lease after %v (median), %v (worst), %d had returned by then; %d stale writes refused",
+		cycles, len(latencies), latencies[len(latencies)/2], worst, returned, h.ledger.refused)
+	if worst > time.Second { // usually milliseconds, but the machine may be busy
+		t.Errorf("a flow heard of its lost lease after %v", worst)
+	}
+}
+
+// requestMixed makes runs by hand and waits until all have begun. Every other one ends while its runner is stopped, so that the
+// runner wants to tell of it as soon as it goes on; the rest last.
+func (h *chaosHost) requestMixed(n int) {
+	h.t.Helper()
+	runs := make([]uuid.UUID, n)
+	for i := range runs {
+		o := &provost.RunOptions{Parameters: provost.Params{"millis": 900 + 60_000*(i%2)}}
+		runs[i] = request(h.t, h.client, "manual/d", o).ID
+	}
+	h.await("the runs to begin", func() bool {
+		for _, run := range runs {
+			if h.lastNote(run, "").Did == "" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// cancelAll cancels every run and waits for their ends.
+func (h *chaosHost) cancelAll() {
+	h.t.Helper()
+	for _, run := range h.runs(provost.RunFilter{States: openStates}) {
+		if _, err := h.client.CancelRun(h.t.Context(), run.ID); err != nil && !errors.Is(err, provost.ErrConflict) {
+			h.t.Fatal(err)
+		}
+	}
+	h.settle(time.Now())
 }
