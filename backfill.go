@@ -25,7 +25,7 @@ func (c *Client) UpcomingRuns(ctx context.Context, handle string, n int) ([]*Run
 		return nil, err
 	}
 	runs := page.Items
-	now := instant(time.Now())
+	now := instant(c.now())
 	for i := range record.Schedules {
 		s := &record.Schedules[i]
 		if record.Pause.Effective() || s.Pause.Effective() {
@@ -55,7 +55,7 @@ func (r *DeploymentRecord) upcoming(s *ScheduleRecord, at, now time.Time) *Run {
 // skipped, lies before the deployment's creation, or its run was cancelled as skipped. The time must be past. It makes at most
 // [MaxBackfill] runs and refuses a range with more instants. Instants that no runner has planned yet are left to the runners. The runs are due at once and not AutoScheduled.
 func (c *Client) Backfill(ctx context.Context, handle string, from, to time.Time) ([]*Run, error) {
-	now := instant(time.Now())
+	now := instant(c.now())
 	from, to = instant(from), instant(to)
 	switch {
 	case !from.Before(to):

@@ -17,6 +17,7 @@ import (
 // neither the flows nor a runner. What it reads shows *** in place of secret parameters: see [Client.RevealSecrets]. It is safe for concurrent use and holds nothing that must be closed.
 type Client struct {
 	store  Store
+	clock  wallClock
 	direct bool
 	reveal bool // secrets
 
@@ -63,7 +64,7 @@ func (c *Client) Deploy(ctx context.Context, d *Deployment) (*DeploymentRecord, 
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
 	_, err = c.store.RegisterDeployments(callCtx, RegisterDeploymentsParams{
-		Now: instant(time.Now()), Deployments: []*DeploymentRecord{record},
+		Now: instant(c.now()), Deployments: []*DeploymentRecord{record},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("provost: deploy %s: %w", record.Handle(), err)
@@ -130,7 +131,7 @@ func (c *Client) tryRun(ctx context.Context, handle string, options *RunOptions)
 			return nil, err
 		}
 	}
-	now := instant(time.Now())
+	now := instant(c.now())
 	due := now
 	if !options.ScheduledTime.IsZero() {
 		due = instant(options.ScheduledTime)
@@ -263,7 +264,7 @@ func (c *Client) watch(ctx context.Context, id uuid.UUID) iter.Seq2[struct{}, er
 func (c *Client) CancelRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	run, err := c.store.CancelRun(callCtx, CancelRunParams{Now: instant(time.Now()), RunID: id, Message: "cancelled by a client"})
+	run, err := c.store.CancelRun(callCtx, CancelRunParams{Now: instant(c.now()), RunID: id, Message: "cancelled by a client"})
 	return c.shownRun(ctx, run, err)
 }
 
@@ -271,7 +272,7 @@ func (c *Client) CancelRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 func (c *Client) RetryRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	run, err := c.store.RetryRun(callCtx, RetryRunParams{Now: instant(time.Now()), RunID: id, Message: "retried by a client"})
+	run, err := c.store.RetryRun(callCtx, RetryRunParams{Now: instant(c.now()), RunID: id, Message: "retried by a client"})
 	return c.shownRun(ctx, run, err)
 }
 
@@ -281,7 +282,7 @@ func (c *Client) GetRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := c.now()
 	if run.State.Type == StateScheduled && run.WaitReason == "" && !run.DueTime.After(now) {
 		run.WaitReason = c.waitReason(ctx, run, now)
 	}
@@ -411,7 +412,7 @@ func (c *Client) setPause(ctx context.Context, handle, key string, paused bool) 
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
 	_, err = c.store.SetPause(callCtx, SetPauseParams{
-		Now: instant(time.Now()), DeploymentID: id, Schedule: key, Operator: &paused,
+		Now: instant(c.now()), DeploymentID: id, Schedule: key, Operator: &paused,
 	})
 	if err != nil {
 		return fmt.Errorf("provost: pause or resume %s: %w", handle, err)
@@ -459,7 +460,7 @@ func (c *Client) Logs(ctx context.Context, id uuid.UUID, follow bool) iter.Seq2[
 			if over || !follow {
 				if dropped > 0 {
 					yield(LogRecord{
-						RunID: id, Seq: last + 1, Time: instant(time.Now()), Level: slog.LevelWarn,
+						RunID: id, Seq: last + 1, Time: instant(c.now()), Level: slog.LevelWarn,
 						Message: fmt.Sprintf("%d lines are not kept: the run logged more than is stored", dropped),
 					}, nil)
 				}

@@ -86,12 +86,15 @@ func (x *execution) runLog() *runLog {
 }
 
 // newExecution readies a claimed run, so that nothing is left to do at its instant but to call the function.
-func (s *server) newExecution(c Claim, sd *served, now time.Time) *execution {
-	x := &execution{server: s, served: sd, claim: c, attempt: c.Attempt + 1, trusted: now}
+func (s *server) newExecution(c Claim, sd *served, began time.Time) *execution {
+	x := &execution{server: s, served: sd, claim: c, attempt: c.Attempt + 1, trusted: began}
 	x.Context, x.cancel = context.WithCancelCause(s.flowContext)
 	x.secrets.learn(sd.secrets.secretValues(c.Parameters))
 	x.invocation, x.refused = sd.flow.prepare(c.Parameters, sd.schema, sd.derived)
 	x.refused = sd.secrets.unshown(c.Parameters, x.refused, false)
+	if sd.isolated {
+		x.invocation = nil // the child process has its own
+	}
 	return x
 }
 
@@ -101,21 +104,20 @@ func (x *execution) run() {
 	x.server.launching.Add(-1)
 	switch {
 	case x.refused != nil:
-		now := time.Now()
+		now := x.server.now()
 		failed := newState(StateFailed, instant(now), bounded(x.redactor().text("parameters do not fit: "+x.refused.Error())))
 		x.server.settle(x, now, RunUpdate{State: failed})
 		return
 	case x.Err() != nil:
 		x.handBack()
 		return
-	}
-	x.begun = time.Now()
-	if x.served.once && !x.server.storeStart(x) {
+	case x.served.isolated:
+		x.runIsolated()
+		return
+	case !x.begin(x.server.now()):
 		x.handBack()
 		return
 	}
-	x.started.Store(true)
-	x.server.noteStart(x)
 	returned := false
 	var err error
 	defer func() {
@@ -126,6 +128,20 @@ func (x *execution) run() {
 	}()
 	err = x.call()
 	returned = true
+}
+
+// begin notes that the function is about to be entered, false if it must not be.
+func (x *execution) begin(at time.Time) bool {
+	x.begun = at
+	if runner := x.server.upstream; runner != nil {
+		return runner.begin(x)
+	}
+	if x.served.once && !x.server.storeStart(x) {
+		return false
+	}
+	x.started.Store(true)
+	x.server.noteStart(x)
+	return true
 }
 
 func (x *execution) call() error {
@@ -169,7 +185,7 @@ func (x *execution) progress() RunUpdate {
 
 // conclude turns what the function did into what becomes of the run.
 func (x *execution) conclude(err error) {
-	end := time.Now()
+	end := x.server.now()
 	state, result := x.verdict(end, err)
 	update := x.progress()
 	update.State, update.Result = state, result
@@ -247,7 +263,7 @@ func (x *execution) completed(at time.Time) (State, json.RawMessage) {
 
 // handBack gives a run that has not begun to whoever claims it next.
 func (x *execution) handBack() {
-	now := time.Now()
+	now := x.server.now()
 	state := newState(StateScheduled, instant(now), "handed back before it began")
 	if errors.Is(context.Cause(x), errCancelled) {
 		state = newState(StateCancelled, instant(now), "cancelled before it began")
@@ -301,7 +317,7 @@ func runChild[P, R any](ctx context.Context, parent *execution, f *Flow[P, R], p
 }
 
 func (x *execution) newChild(ctx context.Context, f *flow, value reflect.Value, params Params, call invocation) (*execution, error) {
-	now := time.Now()
+	now := x.server.now()
 	child := &execution{
 		server: x.server, invocation: call, attempt: 1,
 		served: &served{name: f.name, version: firstOf(f.version, x.served.version), flow: f},
@@ -341,7 +357,7 @@ func (x *execution) attemptChild() error {
 			panic(v)
 		}
 	}()
-	x.begun = time.Now()
+	x.begun = x.server.now()
 	err := x.call()
 	returned = true
 	return err
@@ -350,7 +366,7 @@ func (x *execution) attemptChild() error {
 // settleChild records the child's end and gives the error that its caller gets: the flow's own, else the store's.
 func (x *execution) settleChild(err error) error {
 	x.server.removeChild(x)
-	end := time.Now()
+	end := x.server.now()
 	state, result := x.verdict(end, err)
 	if state.Type == StateScheduled { // a child is not handed back: its parent is, and makes new children
 		state = newState(StateCancelled, instant(end), "the runner is shutting down")

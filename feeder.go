@@ -66,7 +66,7 @@ func (s *server) feedWait(next time.Time, failures int) (wait time.Duration, bou
 		return wait/2 + rand.N(wait/2+1), true
 	}
 	if !next.IsZero() {
-		wait, bounded = max(0, time.Until(next)), true
+		wait, bounded = max(0, next.Sub(s.now())), true
 	}
 	if s.local {
 		return wait, bounded
@@ -86,7 +86,7 @@ func backoff(failures int) time.Duration {
 // feed does all that is to do now, and says when there will be more.
 func (s *server) feed(ctx context.Context) (next time.Time, err error) {
 	if s.local {
-		if err := s.vouch(ctx, time.Now()); err != nil {
+		if err := s.vouch(ctx, s.now()); err != nil {
 			return time.Time{}, err
 		}
 	}
@@ -106,9 +106,9 @@ func (s *server) feed(ctx context.Context) (next time.Time, err error) {
 	if s.local {
 		alive := next
 		if alive.IsZero() {
-			alive = time.Now().Add(idleVouch)
+			alive = s.now().Add(idleVouch)
 		}
-		err = s.vouch(ctx, latestOf(alive, time.Now()))
+		err = s.vouch(ctx, latestOf(alive, s.now()))
 	}
 	return next, err
 }
@@ -117,7 +117,7 @@ func (s *server) feed(ctx context.Context) (next time.Time, err error) {
 func (s *server) vouch(ctx context.Context, alive time.Time) error {
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
-	now := instant(time.Now())
+	now := instant(s.now())
 	err := s.store.HeartbeatRunner(callCtx, HeartbeatParams{
 		Now: now, Runner: s.id, SeenAt: instant(alive), Until: instant(alive).Add(s.leaseTTL),
 	})
@@ -137,11 +137,11 @@ func (s *server) vouch(ctx context.Context, alive time.Time) error {
 
 // reap deals with the leases of runners that died. A store that others share is asked three times in a lease.
 func (s *server) reap(ctx context.Context) (next time.Time, err error) {
-	now := time.Now()
-	if !s.local && now.Before(s.reapAt) {
-		return s.reapAt, nil
+	now := s.now()
+	if wait := time.Until(s.reapAt); !s.local && wait > 0 {
+		return now.Add(wait), nil
 	}
-	s.reapAt = now.Add(s.leaseTTL / 3)
+	s.reapAt = time.Now().Add(s.leaseTTL / 3)
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
 	reaped, err := s.store.ReapLeases(callCtx, ReapLeasesParams{Now: instant(now)})
@@ -161,7 +161,7 @@ func (s *server) reap(ctx context.Context) (next time.Time, err error) {
 // plan materialises the runs of every schedule that wants it.
 func (s *server) plan(ctx context.Context) (next time.Time, err error) {
 	for {
-		now := instant(time.Now())
+		now := instant(s.now())
 		due, more, err := s.planOnce(ctx, now)
 		if err != nil || !more {
 			return due, err
@@ -220,7 +220,7 @@ func (s *server) claim(ctx context.Context) (next time.Time, err error) {
 			return time.Time{}, nil
 		}
 		limit := min(free, maxClaimed)
-		now := time.Now()
+		now, began := s.now(), time.Now()
 		callCtx, cancel := s.storeCall(ctx)
 		claims, err := s.store.ClaimRuns(callCtx, ClaimRunsParams{Now: instant(now), Runner: s.id, Limit: limit, TTL: s.leaseTTL})
 		cancel()
@@ -230,7 +230,7 @@ func (s *server) claim(ctx context.Context) (next time.Time, err error) {
 			}
 			return time.Time{}, fmt.Errorf("claim runs: %w", err)
 		}
-		s.take(claims.Runs, now)
+		s.take(claims.Runs, now, began)
 		if len(claims.Runs) < limit {
 			return claims.Next, nil
 		}
@@ -249,8 +249,9 @@ func (s *server) freeSlots() int {
 	return free
 }
 
-// take readies claimed runs and starts each at its instant. Runs that are due together start together.
-func (s *server) take(claims []Claim, now time.Time) {
+// take readies the runs of a claim that was begun at a time, and starts each at its instant. Runs that are due together start
+// together.
+func (s *server) take(claims []Claim, now, began time.Time) {
 	if len(claims) == 0 {
 		return
 	}
@@ -262,7 +263,7 @@ func (s *server) take(claims []Claim, now time.Time) {
 			s.log.Error("claimed a run of a deployment that is not served; its lease will end", "run", c.RunID)
 			continue
 		}
-		executions = append(executions, s.newExecution(*c, sd, now))
+		executions = append(executions, s.newExecution(*c, sd, began))
 	}
 	s.running.Add(len(executions))
 	s.admit(executions)
@@ -301,7 +302,7 @@ type batch struct {
 }
 
 func (s *server) startAt(executions []*execution, due time.Time) {
-	wait := time.Until(due)
+	wait := due.Sub(s.now())
 	if wait <= 0 {
 		s.launch(executions)
 		return
@@ -317,7 +318,7 @@ func (s *server) startAt(executions []*execution, due time.Time) {
 func (s *server) fire(b *batch) {
 	s.mu.Lock()
 	_, waits := s.waiting[b]
-	if early := time.Until(b.due); waits && early > 0 {
+	if early := b.due.Sub(s.now()); waits && early > 0 {
 		b.timer.Reset(early)
 		s.mu.Unlock()
 		return

@@ -22,7 +22,7 @@ func (s *server) keepLoop(ctx context.Context) {
 		case <-s.wakeKeeper:
 		}
 		if !s.local {
-			s.report("heartbeat", s.vouch(ctx, time.Now()))
+			s.report("heartbeat", s.vouch(ctx, s.now()))
 		}
 		if s.renew(ctx) || !s.local {
 			timer.Reset(interval)

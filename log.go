@@ -149,3 +149,23 @@ func (l *runLog) lose() int {
 	l.dropped += lines
 	return lines
 }
+
+// include takes lines that a child process has logged, as far as there is room for them.
+func (l *runLog) include(log RunLog) {
+	l.mu.Lock()
+	tell := !l.noted
+	l.noted = true
+	for _, line := range log.Lines {
+		if len(l.lines) >= maxPendingLines || l.size >= maxPendingLog {
+			l.dropped++
+			continue
+		}
+		l.lines = append(l.lines, line)
+		l.size += len(line.Message)
+	}
+	l.dropped += log.Dropped
+	l.mu.Unlock()
+	if tell {
+		l.x.server.settler.noteLog(l)
+	}
+}

@@ -157,6 +157,9 @@ func (m *MemoryStore) settle(u *RunUpdate, now time.Time) error {
 	if err := r.recordStart(u); err != nil {
 		return err
 	}
+	if u.Crashed {
+		r.crashes++
+	}
 	if u.State.Terminal() || u.State.Type == StateScheduled {
 		r.settled = u.State.Type
 	}

@@ -18,6 +18,7 @@ import (
 type server struct {
 	settings
 	id     uuid.UUID
+	clock  wallClock
 	store  Store
 	local  bool // the store's hints are reliable: it is not polled
 	client *Client
@@ -26,9 +27,12 @@ type server struct {
 
 	deployments map[uuid.UUID]*served
 	starting    []*served // for registration only
-	reapAt      time.Time // the feeder's: when to look for dead leases again
+	reapAt      time.Time // the feeder's: when to look for dead leases again; has a monotonic reading
 
 	flowContext context.Context // what every flow's context derives from: Serve's values, not its end
+
+	processes *childPool // nil: no deployment is isolated
+	upstream  *childSide // in a child process: what its one run reports to; nil elsewhere
 
 	wake       chan struct{} // for the feeder: work, or a free slot
 	wakeKeeper chan struct{} // a cancellation is asked for, or there are leases to renew
@@ -53,12 +57,12 @@ type server struct {
 
 func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	c, err := r.settings()
-	list, err2 := prepare(deployments)
+	list, err2 := prepare(deployments, c.isolation)
 	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}
 	s := &server{
-		settings: c, id: newID(time.Now()), store: r.Store, log: r.Logger,
+		settings: c, id: newID(r.clock.now()), clock: r.clock, store: r.Store, log: r.Logger,
 		deployments: make(map[uuid.UUID]*served, len(list)), starting: list,
 		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
 		children: make(map[uuid.UUID]*execution), waiting: make(map[*batch]struct{}), trouble: make(map[string]bool),
@@ -74,8 +78,12 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	}
 	s.local = isLocal(s.store)
 	s.client = NewClient(s.store)
+	s.client.clock = s.clock
 	s.events = newRunEvents(s.log)
 	s.settler = newSettler()
+	if slices.ContainsFunc(list, func(sd *served) bool { return sd.isolated }) {
+		s.processes = newChildPool(s)
+	}
 	return s, nil
 }
 
@@ -90,6 +98,10 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	stopHints := s.listen()
 	defer stopHints()
 	s.runOnStart(ctx, unserved)
+	if s.processes != nil {
+		s.processes.open(ctx)
+		defer s.processes.close()
+	}
 
 	// Claiming ends with ctx; settling and renewing go on until the last run is settled.
 	background, stop := context.WithCancel(s.flowContext)
@@ -114,7 +126,7 @@ func (s *server) register(ctx context.Context) (unserved []uuid.UUID, err error)
 	for i, sd := range s.starting {
 		records[i], ids[i] = sd.record, sd.id
 	}
-	now := instant(time.Now())
+	now := instant(s.now())
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
 	registrations, err := s.store.RegisterDeployments(callCtx, RegisterDeploymentsParams{Now: now, Runner: s.id, Deployments: records})
@@ -164,15 +176,14 @@ func (s *server) announce(record *DeploymentRecord, r Registration) {
 	}
 	switch s.events.announced++; {
 	case s.events.announced <= maxAnnounced:
-		s.log.Info("serving", servingAttrs(record)...)
+		s.log.Info("serving", servingAttrs(record, s.now())...)
 	case s.events.announced == maxAnnounced+1:
 		s.log.Info("serving more deployments", "total", len(s.starting))
 	}
 }
 
-func servingAttrs(record *DeploymentRecord) []any {
+func servingAttrs(record *DeploymentRecord, now time.Time) []any {
 	attrs := []any{"deployment", record.Handle()}
-	now := time.Now()
 	var next time.Time
 	var words []string
 	for _, schedule := range record.Schedules {
@@ -209,7 +220,7 @@ func (s *server) pruneDeployments(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if s.deployments[record.ID] != nil || record.ServedAt(time.Now()) || record.WorkPool != "" {
+			if s.deployments[record.ID] != nil || record.ServedAt(s.now()) || record.WorkPool != "" {
 				continue
 			}
 			callCtx, cancel := s.storeCall(ctx)
@@ -255,7 +266,7 @@ func (s *server) listen() (stop func()) {
 func (s *server) leave() {
 	ctx, cancel := s.storeCall(s.flowContext)
 	defer cancel()
-	err := s.store.RemoveRunner(ctx, RemoveRunnerParams{Now: instant(time.Now()), Runner: s.id, Pause: s.pauseOnShutdown})
+	err := s.store.RemoveRunner(ctx, RemoveRunnerParams{Now: instant(s.now()), Runner: s.id, Pause: s.pauseOnShutdown})
 	if err != nil {
 		s.log.Error("remove runner", "runner", s.name, "error", err)
 	}
@@ -301,11 +312,19 @@ func (s *server) drain() error {
 		<-returned
 	} else if !waitFor(returned, s.shutdownTimeout) {
 		s.cancelAll(errShutdown)
-		if !waitFor(returned, deafTimeout) {
+		if !waitFor(returned, s.deafLimit()) {
 			return fmt.Errorf("%w: still running: %v", ErrDrainTimeout, s.deaf())
 		}
 	}
 	return nil
+}
+
+// deafLimit is what flows get to return once their context has ended: a process that does not is ended then, and that takes time.
+func (s *server) deafLimit() time.Duration {
+	if s.processes != nil {
+		return deafTimeout + forceTimeout
+	}
+	return deafTimeout
 }
 
 // awaitHooks gives the hooks under way their time, and no more: one that ignores the end of its context does not keep Serve.

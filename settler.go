@@ -86,6 +86,10 @@ func (s *server) settleNow(ctx context.Context, now time.Time, update RunUpdate)
 // settle takes what became of a run. Its slot is free from here on.
 func (s *server) settle(x *execution, end time.Time, update RunUpdate) {
 	update.Lease = x.claim.Lease
+	if s.upstream != nil {
+		s.upstream.settle(x, end, update)
+		return
+	}
 	s.events.ended(x, end, update.State)
 	x.ended.Store(true)
 	x.cancel(nil)
@@ -184,7 +188,7 @@ func (s *server) flush(ctx context.Context, b *flushBuffer) error {
 	}
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
-	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant(time.Now()), Updates: b.updates})
+	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant(s.now()), Updates: b.updates})
 	if err != nil {
 		return err
 	}

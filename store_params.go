@@ -262,6 +262,9 @@ type RunUpdate struct {
 	Attempt   int       // number of that attempt; for SCHEDULED: how many attempts the run keeps
 	Version   string    // of the code that made it
 
+	// Crashed says that the attempt ended with its process: the store counts it in Run.Crashes.
+	Crashed bool
+
 	State   State           // a terminal state; SCHEDULED to give the run back; the zero State leaves it RUNNING
 	DueTime time.Time       // for SCHEDULED: when it is due again; zero keeps its due time
 	Result  json.RawMessage // for COMPLETED
