@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
 	"runtime/pprof"
@@ -29,7 +30,8 @@ type chaosConfig struct {
 	LeaseTTL  time.Duration
 	Shutdown  time.Duration
 	Isolation provost.Isolation
-	Ticks     int // deployments that run every second
+	Ticks     int  // deployments that run every second
+	Stubborn  bool // flows have a process of their own that ignores SIGTERM
 }
 
 const chaosVariable = "PROVOST_TEST_CHAOS"
@@ -48,6 +50,7 @@ func serveChaos() (code int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
+	provost.ServeChild(config.deployments()...)
 	go func() { // the test is gone: so is its store
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(3)
@@ -132,6 +135,16 @@ func (c chaosConfig) work(ctx context.Context, p chaosParams) error {
 	}
 	if err := note(began); err != nil {
 		return err
+	}
+	if c.Stubborn {
+		stubborn := exec.Command("sh", "-c", `trap "" TERM; exec sleep 60`)
+		if err := stubborn.Start(); err != nil {
+			return err
+		}
+		defer func() {
+			_ = stubborn.Process.Kill()
+			_ = stubborn.Wait()
+		}()
 	}
 	provost.Logger(ctx).Info("working", "millis", p.Millis)
 	timer := time.NewTimer(time.Duration(p.Millis) * time.Millisecond)

@@ -3,11 +3,14 @@
 package provost_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -26,8 +29,11 @@ var fullChaos = os.Getenv("PROVOST_CHAOS") == "full"
 
 // scaled is the size of a test: small in every test run, full for PROVOST_CHAOS.
 func scaled(small, full int) int {
-	if fullChaos {
+	switch {
+	case fullChaos:
 		return full
+	case raceEnabled:
+		return (small + 1) / 2
 	}
 	return small
 }
@@ -35,21 +41,54 @@ func scaled(small, full int) int {
 // TestChaosKill kills runners under load. Every instant has one run, all are completed, each once; what a runner was doing when it
 // died is given to another as soon as its lease has ended.
 func TestChaosKill(t *testing.T) {
-	killRunners(t, chaosConfig{LeaseTTL: time.Second, Ticks: 4}, scaled(3, 8), scaled(8, 200))
+	killing{runners: scaled(3, 8), kills: scaled(8, 200), pace: 100 * time.Millisecond, load: 50 * time.Millisecond}.run(t,
+		chaosConfig{LeaseTTL: time.Second, Ticks: 4})
 }
 
-func killRunners(t *testing.T, config chaosConfig, runners, kills int) {
+// TestChaosKillSubprocess kills runners whose runs are processes with processes of their own that ignore SIGTERM. None of them lives
+// 2 seconds longer than its runner.
+func TestChaosKillSubprocess(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("it looks for what is left in /proc")
+	}
+	killing{runners: scaled(2, 8), kills: scaled(2, 200), pace: 400 * time.Millisecond, load: 250 * time.Millisecond, busy: !fullChaos}.run(t,
+		chaosConfig{LeaseTTL: time.Second, Ticks: 1, Isolation: provost.Subprocess, Stubborn: true})
+}
+
+// killing is how many runners are killed, how often, and what they have to do meanwhile.
+type killing struct {
+	runners, kills int
+	pace           time.Duration // between two kills: up to twice as long
+	load           time.Duration // between two runs by hand
+	busy           bool          // only runners that have a run are killed
+}
+
+func (k killing) run(t *testing.T, config chaosConfig) {
 	h := newChaosHost(t, config)
-	live := h.startReady(runners)
-	stop := h.load(50 * time.Millisecond)
+	live := h.startReady(k.runners)
+	stop := h.load(k.load)
 	interrupted := make(map[uuid.UUID]time.Time) // by run: when its runner was gone
-	dead := make(map[string]time.Time)
-	for range kills {
-		<-time.After(time.Duration(100+rand.IntN(150)) * time.Millisecond)
+	dead, fresh := make(map[string]time.Time), make(map[string]time.Time)
+	offspring := 0 // processes of killed runners
+	for range k.kills {
+		<-time.After(k.pace + rand.N(k.pace))
+		if config.Isolation == provost.Subprocess {
+			h.checkSurvivors(fresh)
+		}
 		i := rand.IntN(len(live))
+		h.await("a runner that is at work", func() bool {
+			if k.busy && h.processes(live[i].name) < 3 { // itself, a child and its child
+				i = (i + 1) % len(live)
+				return false
+			}
+			return true
+		})
 		live[i].awaitReady()
+		if config.Isolation == provost.Subprocess {
+			offspring += h.processes(live[i].name) - 1
+		}
 		at := live[i].kill()
-		dead[live[i].name] = at
+		dead[live[i].name], fresh[live[i].name] = at, at
 		for _, run := range h.ledger.heldBy(live[i].name) {
 			interrupted[run] = at
 		}
@@ -63,6 +102,12 @@ func killRunners(t *testing.T, config chaosConfig, runners, kills int) {
 	h.settle(cutoff)
 	for _, p := range live {
 		p.drain()
+	}
+	if config.Isolation == provost.Subprocess {
+		h.await("what is left of the killed to be gone", func() bool {
+			h.checkSurvivors(fresh)
+			return len(fresh) == 0
+		})
 	}
 
 	// A lease ends at most LeaseTTL after its runner's last word, and somebody looks for ended leases three times in that.
@@ -90,14 +135,42 @@ func killRunners(t *testing.T, config chaosConfig, runners, kills int) {
 	}
 	done := h.check(cutoff)
 	t.Logf("%d kills of %d runners: %d runs (%d by hand), %d attempts lost with their process and recovered after at most %v (bound %v), "+
-		"%d runs crashed for good, %d leases of live runners ended, %d stale writes refused",
-		kills, runners, done.runs, manual, crashes, latest.Round(time.Millisecond), bound, done.crashed, foreign, h.ledger.refused)
-	if crashes == 0 {
+		"%d runs crashed for good, %d leases of live runners ended, %d stale writes refused, %d processes of the killed gone in 2s",
+		k.kills, k.runners, done.runs, manual, crashes, latest.Round(time.Millisecond), bound, done.crashed, foreign, h.ledger.refused, offspring)
+	if crashes == 0 || offspring == 0 && config.Stubborn {
 		t.Error("no attempt was lost: the test tests nothing")
 	}
 	if manual != done.manual {
 		t.Errorf("%d runs were made by hand, the store has %d", manual, done.manual)
 	}
+}
+
+// checkSurvivors looks for processes of runners that have been dead for 2 seconds, once for each.
+func (h *chaosHost) checkSurvivors(fresh map[string]time.Time) {
+	for name, at := range fresh {
+		if time.Since(at) < 2*time.Second {
+			continue
+		}
+		delete(fresh, name)
+		if n := h.processes(name); n > 0 {
+			h.t.Errorf("%d processes of runner %s still live %v after it", n, name, time.Since(at))
+		}
+	}
+}
+
+// processes counts a runner's process and what came of it: each has its environment.
+func (h *chaosHost) processes(runner string) (n int) {
+	environments, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil || len(environments) == 0 {
+		h.t.Fatalf("/proc has no processes: %v", err)
+	}
+	for _, path := range environments {
+		text, err := os.ReadFile(path) // fails for one that has ended, or is another's
+		if err == nil && bytes.Contains(text, []byte(h.config.Socket)) && bytes.Contains(text, []byte(`"Name":"`+runner+`"`)) {
+			n++
+		}
+	}
+	return n
 }
 
 // tally is what check counted.

@@ -13,6 +13,7 @@ import (
 
 // A run in a child process is this test binary started again, which gets as far as TestMain.
 func TestMain(m *testing.M) {
+	runHelper()
 	provost.ServeChild(childDeployments()...)
 	os.Exit(m.Run())
 }

@@ -1,9 +1,6 @@
 package provost_test
 
-import (
-	"os"
-	"testing"
-)
+import "os"
 
 // helpers are what this test binary can be instead of itself, by the name in helperVariable.
 var helpers = map[string]func() (code int){
@@ -12,9 +9,9 @@ var helpers = map[string]func() (code int){
 
 const helperVariable = "PROVOST_TEST_HELPER"
 
-func TestMain(m *testing.M) {
+// runHelper ends the process as a helper, if it was started as one. It is the first thing that TestMain does.
+func runHelper() {
 	if help := helpers[os.Getenv(helperVariable)]; help != nil {
 		os.Exit(help())
 	}
-	os.Exit(m.Run())
 }
