@@ -86,7 +86,7 @@ func (h *chaosHost) start() *chaosProcess {
 		h.t.Fatal(err)
 	}
 	p := &chaosProcess{t: h.t, name: config.Name, cmd: exec.Command(os.Args[0]), ready: make(chan struct{}), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", helperVariable+"=chaos", chaosVariable+"="+string(text))
+	p.cmd.Env = append(os.Environ(), helperVariable+"=chaos", chaosVariable+"="+string(text))
 	p.cmd.Stderr = &p.log
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {

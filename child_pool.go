@@ -238,7 +238,7 @@ func (p *childPool) keep() {
 func (p *childPool) plan() (lacking bool, failures int, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wanted := p.warm + p.expected
+	wanted := p.warm + min(p.expected, p.server.limit)
 	if len(p.idle) < wanted {
 		return true, p.failures, 0
 	}

@@ -27,12 +27,12 @@ type isolatedRun struct {
 }
 
 const (
-	lostTimeout    = 2 * time.Second // what a flow gets to return whose run is another's by now
-	killTimeout    = 1500 * time.Millisecond
-	measureEvery   = 250 * time.Millisecond
-	forceTimeout   = killTimeout + exitTimeout + drainTimeout // from the first signal to a child of which nothing is left
-	mebi           = 1 << 20
-	neverForDrains = 24 * 365 * time.Hour
+	lostTimeout  = 2 * time.Second // what a flow gets to return whose run is another's by now
+	killTimeout  = 1500 * time.Millisecond
+	measureEvery = 250 * time.Millisecond
+	forceTimeout = killTimeout + exitTimeout + drainTimeout // from the first signal to a child of which nothing is left
+	mebi         = 1 << 20
+	untilAsked   = 24 * 365 * time.Hour // of a timer that is set later
 )
 
 var errKilled = errors.New("the flow did not return, and its process was killed")
@@ -49,7 +49,7 @@ func (x *execution) runIsolated() {
 		x.crash(err.Error())
 		return
 	}
-	r := &isolatedRun{x: x, child: child, stopping: x.Done(), force: time.NewTimer(neverForDrains)}
+	r := &isolatedRun{x: x, child: child, stopping: x.Done(), force: time.NewTimer(untilAsked)}
 	defer r.force.Stop()
 	r.start()
 	r.follow()
@@ -253,8 +253,8 @@ func (r *isolatedRun) died() {
 	case r.memory > 0:
 		x.crash(fmt.Sprintf("the child process used %d MiB of memory, more than the %d MiB of ChildMemory, and was killed",
 			r.memory/mebi, c.pool.memory/mebi))
-	case r.timedOut:
-		x.conclude(&timeoutError{of: x, timeout: x.served.flow.timeout, err: errKilled})
+	case r.timedOut || r.begun && x.served.flow.timeout > 0 && x.server.now().Sub(x.begun) > x.served.flow.timeout:
+		x.conclude(&timeoutError{of: x, timeout: x.served.flow.timeout, err: errors.New("nothing: its process is dead")})
 	case x.Err() != nil && !r.begun:
 		x.handBack()
 	case x.Err() != nil && (r.terminated || r.killed):

@@ -13,6 +13,7 @@ import (
 
 // A run in a child process is this test binary started again, which gets as far as TestMain.
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // a child of a test with the race detector ends at once
 	runHelper()
 	provost.ServeChild(childDeployments()...)
 	os.Exit(m.Run())

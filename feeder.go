@@ -311,6 +311,7 @@ func (s *server) startAt(executions []*execution, due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.waiting[b] = struct{}{}
+	s.expectChildren(b, 1)
 	b.timer = time.AfterFunc(wait, func() { s.fire(b) })
 }
 
@@ -327,7 +328,22 @@ func (s *server) fire(b *batch) {
 	s.mu.Unlock()
 	if waits {
 		s.launch(b.executions)
+		s.expectChildren(b, -1)
 	}
+}
+
+// expectChildren has processes started ahead of the instant of runs that want one.
+func (s *server) expectChildren(b *batch, sign int) {
+	if s.processes == nil {
+		return
+	}
+	runs := 0
+	for _, x := range b.executions {
+		if x.served.isolated {
+			runs++
+		}
+	}
+	s.processes.expect(sign * runs)
 }
 
 // handBackBatch gives up runs that wait for their instant.
@@ -340,6 +356,7 @@ func (s *server) handBackBatch(b *batch) {
 		return
 	}
 	b.timer.Stop()
+	s.expectChildren(b, -1)
 	for _, x := range b.executions {
 		x.handBack()
 		s.running.Done()
