@@ -312,11 +312,19 @@ func (c *childSide) newServer(a *assignment) *server {
 // begin tells the runner that the function is about to be entered, and waits where it has to be stored before.
 func (c *childSide) begin(x *execution) bool {
 	c.tell(frameBegin, childBegin{At: x.begun})
+	_ = c.link.flush(context.Background()) // that it has begun counts also if it ends this process at once
 	if x.served.once {
-		<-c.allowed // else the runner kills this process
+		<-c.allowed // else the runner ends this process
 	}
 	x.started.Store(true)
 	return true
+}
+
+// log sends a line of the run, so that it arrives whatever becomes of this process the next moment.
+func (c *childSide) log(line childLine) {
+	line.Run = true
+	c.tell(frameLog, line)
+	_ = c.link.flush(context.Background()) // if it fails the runner is gone
 }
 
 // settle keeps what became of the run until its log is with the runner.

@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// childLine is a line for the runner's logger.
+// childLine is a line of a log.
 type childLine struct {
 	Time    time.Time
 	Level   slog.Level
 	Message string
 	Attrs   []childAttr
+	Run     bool // it is a line of the run, from Logger; else it is for the runner's logger alone
 }
 
 // childAttr is a slog.Attr whose value is plain: what was of any other type comes as its text.
@@ -139,6 +140,8 @@ func anyText(v slog.Value) (text string) {
 		return marshaledText(v)
 	case error:
 		return errorText(v)
+	case []byte:
+		return string(v)
 	default:
 		return fmt.Sprintf("%+v", v)
 	}
@@ -174,14 +177,14 @@ func unpackAttrs(packed []childAttr) []slog.Attr {
 }
 
 // write gives the line to a logger. Its handler is asked whether it wants the line.
-func (line *childLine) write(log *slog.Logger) error {
+func (line *childLine) write(log *slog.Logger) {
 	ctx := context.Background()
 	if !log.Enabled(ctx, line.Level) {
-		return nil
+		return
 	}
 	r := slog.NewRecord(line.Time, line.Level, line.Message, 0)
 	r.AddAttrs(unpackAttrs(line.Attrs)...)
-	return log.Handler().Handle(ctx, r)
+	_ = log.Handler().Handle(ctx, r) // as slog.Logger does
 }
 
 // lowestLevel is a level below which a logger takes nothing.

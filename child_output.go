@@ -86,7 +86,10 @@ func (s *childStream) endLine() {
 	if marked {
 		s.inside = !s.inside
 		if !s.inside {
-			s.child.drained <- struct{}{} // has room for both streams
+			select {
+			case s.child.drained <- struct{}{}:
+			default: // there is room for both streams: this mark is no honest one
+			}
 		}
 	}
 	s.line, s.end, s.length = s.line[:0], s.end[:0], 0

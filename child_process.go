@@ -222,7 +222,8 @@ func (c *childProcess) handle(ctx context.Context, kind frameKind, body []byte) 
 		if err != nil {
 			return err
 		}
-		return line.write(c.pool.server.log)
+		c.log(line)
+		return nil
 	case frameLearn:
 		secrets, err := readMessage[childSecrets](kind, frameLearn, body)
 		if x := c.current.Load(); err == nil && x != nil {
@@ -231,16 +232,29 @@ func (c *childProcess) handle(ctx context.Context, kind frameKind, body []byte) 
 		return err
 	case frameBegin, frameEnd, frameRefuse:
 		if c.current.Load() == nil {
-			return fmt.Errorf("it speaks of a run, and has none")
+			return errors.New("it speaks of a run, and has none")
 		}
 		select {
-		case c.messages <- frame{kind, body}:
+		case c.messages <- frame{kind: kind, body: body}:
 		case <-ctx.Done():
 		}
 		return nil
 	default:
 		return fmt.Errorf("a message of unknown kind %d", kind)
 	}
+}
+
+// log writes a line of the run, or one that is for the runner's logger alone.
+func (c *childProcess) log(line childLine) {
+	log := c.pool.server.log
+	if line.Run {
+		x := c.current.Load()
+		if x == nil {
+			return // the flow has returned, and what it left running still logs
+		}
+		log = x.logger()
+	}
+	line.write(log)
 }
 
 func (c *childProcess) greet(body []byte) error {
@@ -344,28 +358,6 @@ type childStore struct {
 
 // Unwrap gives the store's own abilities.
 func (s *childStore) Unwrap() Store { return s.Store }
-
-// AppendLogs takes the lines of the child's run into the log that the runner keeps of it, beside what is printed. Those of child
-// runs are written as they come.
-func (s *childStore) AppendLogs(ctx context.Context, p AppendLogsParams) ([]error, error) {
-	x := s.child.current.Load()
-	others := p.Runs[:0:0]
-	for _, log := range p.Runs {
-		if x != nil && log.Lease == x.claim.Lease {
-			x.runLog().include(log)
-		} else {
-			others = append(others, log)
-		}
-	}
-	if len(others) == 0 {
-		return nil, nil
-	}
-	errs, err := s.Store.AppendLogs(ctx, AppendLogsParams{Runs: others})
-	if len(others) != len(p.Runs) {
-		errs = nil // the child does not look at them one by one
-	}
-	return errs, err
-}
 
 // CreateRun lets the runner know of child runs, so that it can pass on that somebody cancels one.
 func (s *childStore) CreateRun(ctx context.Context, p CreateRunParams) (*Run, error) {

@@ -31,6 +31,10 @@ type runLog struct {
 
 func newRunLog(x *execution) *runLog {
 	l := &runLog{x: x}
+	if runner := x.server.upstream; runner != nil && x.child == nil {
+		l.logger = newChildLogger(allLevels, runner.log) // the runner keeps the log
+		return l
+	}
 	info := x.info()
 	outer := x.server.log.Handler().WithAttrs([]slog.Attr{slog.String("run", info.Name), slog.String("id", info.ID.String())})
 	l.logger = slog.New(&runHandler{log: l, outer: outer, text: slog.NewTextHandler(&l.buffer, &slog.HandlerOptions{Level: allLevels})})
@@ -148,24 +152,4 @@ func (l *runLog) lose() int {
 	l.lines, l.size, l.noted = nil, 0, false
 	l.dropped += lines
 	return lines
-}
-
-// include takes lines that a child process has logged, as far as there is room for them.
-func (l *runLog) include(log RunLog) {
-	l.mu.Lock()
-	tell := !l.noted
-	l.noted = true
-	for _, line := range log.Lines {
-		if len(l.lines) >= maxPendingLines || l.size >= maxPendingLog {
-			l.dropped++
-			continue
-		}
-		l.lines = append(l.lines, line)
-		l.size += len(line.Message)
-	}
-	l.dropped += log.Dropped
-	l.mu.Unlock()
-	if tell {
-		l.x.server.settler.noteLog(l)
-	}
 }

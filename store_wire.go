@@ -389,8 +389,9 @@ type link struct {
 }
 
 type frame struct {
-	kind frameKind
-	body []byte
+	kind    frameKind
+	body    []byte
+	written chan struct{} // of flush: closed when all before it is written; there is nothing else in it
 }
 
 // frameKind says what a frame is. Those who share a stream with the calls of a store choose kinds from firstFreeKind on.
@@ -418,8 +419,28 @@ func (l *link) send(ctx context.Context, kind frameKind, v any) error {
 	if len(body) > maxWireMessage+frameOverhead {
 		return fmt.Errorf("a message of %d bytes is more than the %d that pass between processes", len(body), maxWireMessage)
 	}
+	return l.put(ctx, frame{kind: kind, body: body})
+}
+
+func (l *link) put(ctx context.Context, f frame) error {
 	select {
-	case l.out <- frame{kind, body}:
+	case l.out <- f:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.closed:
+		return errLinkClosed
+	}
+}
+
+// flush waits until what was sent before is written, so that it arrives even if this process ends the next moment.
+func (l *link) flush(ctx context.Context) error {
+	written := make(chan struct{})
+	if err := l.put(ctx, frame{written: written}); err != nil {
+		return err
+	}
+	select {
+	case <-written:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -460,6 +481,13 @@ func (l *link) write(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case f := <-l.out:
+			if f.written != nil {
+				if err := w.Flush(); err != nil {
+					return err
+				}
+				close(f.written)
+				continue
+			}
 			if err := writeFrame(w, f); err != nil {
 				return err
 			}
@@ -515,7 +543,7 @@ func readFrame(r *bufio.Reader) (frame, error) {
 	if _, err := io.CopyN(&body, r, length); err != nil {
 		return frame{}, fmt.Errorf("read a message of %d bytes: %w", length, err)
 	}
-	return frame{frameKind(head[4]), body.Bytes()}, nil
+	return frame{kind: frameKind(head[4]), body: body.Bytes()}, nil
 }
 
 // serveStore answers calls on a store over a stream, until the other end closes it or ctx ends.
