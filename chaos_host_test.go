@@ -34,6 +34,9 @@ type chaosHost struct {
 
 func newChaosHost(t *testing.T, config chaosConfig) *chaosHost {
 	t.Helper()
+	if !fullChaos {
+		t.Parallel() // it waits more than it works
+	}
 	dir, err := os.MkdirTemp("", "provost") // t.TempDir is too long a name for a socket
 	if err != nil {
 		t.Fatal(err)
