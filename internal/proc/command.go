@@ -15,7 +15,7 @@ type Command struct {
 	// Args is the whole command line, the name of the program first. Nil is Path alone.
 	Args []string
 
-	// Env is the environment, one "key=value" each. Nil is that of this process.
+	// Env is the environment, one "key=value" each; the last counts of those with one key. Nil is that of this process.
 	Env []string
 
 	// Dir is the working directory. "" is that of this process.
@@ -73,17 +73,27 @@ func (c *Command) arguments() []string {
 	return c.Args
 }
 
-// environment is Env with the mark of the registry, in the place of any other: a runner may run in a process of another runner.
+// environment is Env with the mark of the registry, in the place of any other: a runner may run in a process of another runner. Of
+// several values of a variable it keeps the last, where most programs would see the first.
 func (c *Command) environment() []string {
 	env := c.Env
 	if env == nil {
 		env = os.Environ()
 	}
-	if c.Registry == nil {
-		return env
+	env = slices.Clone(env)
+	if c.Registry != nil {
+		env = append(env, markKey+"="+c.Registry.mark)
 	}
-	env = slices.DeleteFunc(slices.Clone(env), func(e string) bool { return strings.HasPrefix(e, markKey+"=") })
-	return append(env, markKey+"="+c.Registry.mark)
+	seen := make(map[string]bool, len(env))
+	slices.Reverse(env)
+	env = slices.DeleteFunc(env, func(e string) bool {
+		key, _, _ := strings.Cut(e, "=")
+		repeated := seen[key] && key != "" // Windows has variables such as "=C:"
+		seen[key] = true
+		return repeated
+	})
+	slices.Reverse(env)
+	return env
 }
 
 func firstFile(f, otherwise *os.File) *os.File {

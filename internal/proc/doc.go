@@ -5,7 +5,7 @@
 // ([ParentDeath], [WatchParent]). What cannot learn it, being stopped or deaf, stands in a [Registry] on disk, and the next runner
 // on this machine kills it ([Sweep]). (Pdeathsig would kill only the leader, the one process that could have ended the others.)
 //
-// A process that leaves its group (setsid, setpgid) has left these nets too.
+// A process that leaves its group (setsid, setpgid) has left these nets too, and so has one that is another user's by then.
 //
 // What systems give:
 //   - Linux: all of it.

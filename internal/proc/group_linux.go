@@ -8,8 +8,12 @@ import (
 	"unsafe"
 )
 
-// signalGroup reaches all members. That the leader is not reaped keeps its number, and so the group's, from being given to others.
+// signalGroup reaches all members. That the leader is not reaped keeps its number, and so the group's, from being given to others;
+// that other code of this program has not reaped it (a loop for whatever ends) is seen just before.
 func (p *Process) signalGroup(signal syscall.Signal) error {
+	if err := p.leader.Signal(syscall.Signal(0)); errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
 	if err := syscall.Kill(-p.Pid(), signal); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("signal process group %d: %w", p.Pid(), err)
 	}
@@ -38,17 +42,27 @@ func (p *Process) reap() Exit {
 
 // Arguments of waitid, of <linux/wait.h>.
 const (
-	idTypePid = 1
-	exited    = 0x4       // WEXITED
-	unreaped  = 0x1000000 // WNOWAIT
+	idTypePid   = 1
+	idTypePidFD = 3
+	exited      = 0x4       // WEXITED
+	unreaped    = 0x1000000 // WNOWAIT
 )
 
-// awaitEnd returns when the leader has ended, and leaves it unreaped.
+// awaitEnd returns when the leader has ended, and leaves it unreaped. It waits for a descriptor of the process where there is one:
+// should other code reap the leader, another process may get its number.
 func (p *Process) awaitEnd() error {
+	var err error
+	noHandle := p.leader.WithHandle(func(handle uintptr) { err = waitID(idTypePidFD, handle) })
+	if noHandle != nil {
+		err = waitID(idTypePid, uintptr(p.Pid()))
+	}
+	return err
+}
+
+func waitID(idType, id uintptr) error {
 	var info [128]byte // siginfo_t
 	for {
-		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, idTypePid, uintptr(p.Pid()), uintptr(unsafe.Pointer(&info[0])),
-			exited|unreaped, 0, 0)
+		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, idType, id, uintptr(unsafe.Pointer(&info[0])), exited|unreaped, 0, 0)
 		switch errno {
 		case 0:
 			return nil

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Inherited is the file that this process got under a number of [Command.Numbers]. What this process starts does not get it.
+// Inherited is the file that this process got under a number of [Command.Numbers]. What this process starts does not get it. Call it
+// once for each number: the file closes the number when nobody holds it any more.
 func Inherited(number uintptr, name string) *os.File {
 	syscall.CloseOnExec(int(number))
 	return os.NewFile(number, name)

@@ -6,7 +6,8 @@ import (
 	"syscall"
 )
 
-// Inherited is the file that this process got under a number of [Command.Numbers]. What this process starts does not get it.
+// Inherited is the file that this process got under a number of [Command.Numbers]. What this process starts does not get it. Call it
+// once for each number: the file closes the number when nobody holds it any more.
 func Inherited(number uintptr, name string) *os.File {
 	_ = syscall.SetHandleInformation(syscall.Handle(number), syscall.HANDLE_FLAG_INHERIT, 0) // a wrong number fails at its first use
 	return os.NewFile(number, name)
