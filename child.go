@@ -268,12 +268,20 @@ func (c *childSide) execute(a *assignment) {
 	c.mu.Lock()
 	c.current = nil
 	c.mu.Unlock()
+	if a.run.Last {
+		c.tell(frameEnd, end)
+		_ = c.link.flush(context.Background()) // if it fails the runner is gone
+		os.Exit(0)
+	}
 	c.mark()
 	c.tell(frameEnd, end)
 }
 
 // prepare readies one deployment, and no more of it than a run needs: the runner has judged the rest.
 func (c *childSide) prepare(run *childRun) (*served, error) {
+	if run.Build != buildMark() {
+		return nil, errors.New(otherBuild)
+	}
 	d := c.find(run.Flow, run.Deployment)
 	if d == nil {
 		return nil, fmt.Errorf("the child process was not given deployment %s; call ServeChild with all deployments that Serve gets",
@@ -358,14 +366,14 @@ func enter(run *childRun) (leave func() error, err error) {
 			return nil, fmt.Errorf("working directory: %w", err)
 		}
 		if err := os.Chdir(run.Path); err != nil {
-			return nil, fmt.Errorf("Path: %w; make that directory, or mend Path", err)
+			return nil, fmt.Errorf("the deployment's Path: %w; make that directory, or mend Path", err)
 		}
 		undo = append(undo, func() error { return os.Chdir(before) })
 	}
 	for key, value := range run.Env {
 		before, had := os.LookupEnv(key)
 		if err := os.Setenv(key, value); err != nil {
-			return nil, errors.Join(fmt.Errorf("Env: %q: %w", key, err), leave())
+			return nil, errors.Join(fmt.Errorf("the deployment's Env: %q: %w", key, err), leave())
 		}
 		undo = append(undo, func() error {
 			if had {

@@ -19,6 +19,9 @@ import (
 
 // A run in a child process is this test binary started again, which gets as far as TestMain.
 func TestMain(m *testing.M) {
+	if os.Getenv(bareVariable) != "" {
+		os.Exit(0)
+	}
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // a child of a test with the race detector ends at once
 	runHelper()
 	provost.ServeChild(childDeployments()...)
@@ -30,7 +33,7 @@ func childDeployments() []*provost.Deployment {
 	flows := []provost.AnyFlow{
 		isolatedEcho, isolatedExit, isolatedError, isolatedPanic, isolatedGoexit, isolatedWait, isolatedDeaf, isolatedTimeout,
 		isolatedOverflow, isolatedHog, isolatedPrint, isolatedFlood, isolatedBig, isolatedFamily, isolatedClient,
-		isolatedOnce, isolatedOrphan, isolatedSelf, isolatedRetry, isolatedSlow, isolatedLog, isolatedVeteran,
+		isolatedOnce, isolatedOrphan, isolatedSelf, isolatedRetry, isolatedSlow, isolatedLog, isolatedVeteran, isolatedNothing,
 	}
 	flows = append(flows, systemFlows()...)
 	var list []*provost.Deployment
@@ -72,6 +75,8 @@ var isolatedExit = provost.NewAction("exit", func(ctx context.Context, p isolate
 	return nil
 })
 
+var isolatedNothing = provost.NewJob("nothing", nothing)
+
 var (
 	isolatedError  = provost.NewJob("error", func(context.Context) error { return errors.New("no luck") })
 	isolatedPanic  = provost.NewJob("panic", func(context.Context) error { panic("at the disco") })
@@ -104,7 +109,12 @@ var isolatedTimeout = func() *provost.Flow[provost.None, provost.None] {
 
 var isolatedOverflow = provost.NewJob("overflow", func(context.Context) error { debug.SetMaxStack(16 << 20); fmt.Println(descend(1)); return nil })
 
-func descend(n int) int { return descend(n+1) + n }
+func descend(n int) int {
+	if n == 0 { // never
+		return 0
+	}
+	return descend(n+1) + n
+}
 
 // isolatedHog takes memory until it is stopped.
 var isolatedHog = provost.NewJob("hog", func(ctx context.Context) error {

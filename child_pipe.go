@@ -47,6 +47,8 @@ type childRun struct {
 	Path       string
 	Env        map[string]string
 	Level      slog.Level // the lowest that the runner's logger takes
+	Build      string     // of the runner: another one refuses
+	Last       bool       // the process ends by itself after it
 }
 
 type childBegin struct{ At time.Time }

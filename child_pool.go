@@ -96,23 +96,15 @@ func (p *childPool) dismissAll(list []*childProcess) {
 	}
 }
 
-// take gives a child that is ready for a run of its own.
+// take gives a child for a run of its own: one that is ready, else one that was just started and finds the run when it is.
 func (p *childPool) take(ctx context.Context) (*childProcess, error) {
-	for {
-		c := p.pop()
-		if c == nil {
-			return p.start(ctx)
-		}
+	for c := p.pop(); c != nil; c = p.pop() {
 		select {
 		case <-c.done: // it died in its sleep
 		default:
 			return c, nil
 		}
 	}
-}
-
-// start gives a new child that is ready. One that is ready only after ctx has ended becomes a spare.
-func (p *childPool) start(ctx context.Context) (*childProcess, error) {
 	c, err := p.startChild()
 	for wait := minBackoff; err != nil && wait < startTimeout; wait *= 2 { // no processes, memory or files left for the moment
 		p.server.log.Warn("child process not started; trying again", "error", err)
@@ -121,28 +113,7 @@ func (p *childPool) start(ctx context.Context) (*childProcess, error) {
 		}
 		c, err = p.startChild()
 	}
-	if err != nil {
-		return nil, err
-	}
-	err = c.await(ctx)
-	switch {
-	case err == nil:
-		return c, nil
-	case ctx.Err() != nil:
-		p.living.Go(func() { p.adopt(c) })
-	default:
-		<-c.done
-	}
-	return nil, err
-}
-
-// adopt makes a child that nobody waits for any more a spare.
-func (p *childPool) adopt(c *childProcess) {
-	if c.await(p.ctx) != nil {
-		c.kill()
-		return
-	}
-	p.put(c)
+	return c, err
 }
 
 func (p *childPool) pop() *childProcess {

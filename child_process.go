@@ -266,7 +266,7 @@ func (c *childProcess) greet(body []byte) error {
 	case hello.Nonce != c.nonce:
 		return errors.New("it does not know the nonce it was given")
 	case hello.Build != c.pool.build:
-		return errors.New("it is another build of this program: the executable was replaced; start the runner again")
+		return errors.New(otherBuild)
 	}
 	select {
 	case <-c.ready:
@@ -276,6 +276,8 @@ func (c *childProcess) greet(body []byte) error {
 		return nil
 	}
 }
+
+const otherBuild = "it is another build of this program: the executable was replaced; start the runner again"
 
 // await waits until the child is ready for a run, and says why it will never be.
 func (c *childProcess) await(ctx context.Context) error {
@@ -287,14 +289,32 @@ func (c *childProcess) await(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-c.done:
-		if c.fault != nil {
-			return fmt.Errorf("the child process was refused: %w", c.fault)
-		}
-		return fmt.Errorf("the child process %s before it reached %s%s", c.ending(), reach, c.lastWords())
+		return c.startFailure(false)
 	case <-timeout.C:
-		words := c.lastWords()
 		c.kill()
-		return fmt.Errorf("the child process had %v and did not reach %s%s", startTimeout, reach, words)
+		<-c.done
+		return c.startFailure(true)
+	}
+}
+
+// startFailure says why a child that has ended was never ready for a run.
+func (c *childProcess) startFailure(late bool) error {
+	switch {
+	case late:
+		return fmt.Errorf("the child process had %v and did not reach %s%s", startTimeout, reach, c.lastWords())
+	case c.fault != nil:
+		return fmt.Errorf("the child process was refused: %w", c.fault)
+	default:
+		return fmt.Errorf("the child process %s before it reached %s%s", c.ending(), reach, c.lastWords())
+	}
+}
+
+func (c *childProcess) isReady() bool {
+	select {
+	case <-c.ready:
+		return true
+	default:
+		return false
 	}
 }
 

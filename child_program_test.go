@@ -1,6 +1,7 @@
 package provost_test
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -18,14 +20,31 @@ func program(t *testing.T, mode string, args ...string) *exec.Cmd {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("there is no go command")
 	}
-	path := filepath.Join(t.TempDir(), "isolated.exe")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./testdata/isolated").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	built, err := builtProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "isolated.exe") // one of its own: a mode replaces it
+	if err := os.WriteFile(path, built, 0o700); err != nil {
+		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Env = append(os.Environ(), "MODE="+mode)
 	return cmd
 }
+
+var builtProgram = sync.OnceValues(func() (text []byte, err error) {
+	dir, err := os.MkdirTemp("", "provost")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "isolated.exe")
+	if out, err := exec.Command("go", "build", "-o", path, "./testdata/isolated").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return os.ReadFile(path)
+})
 
 // freeAddress is one that nobody listens at.
 func freeAddress(t *testing.T) string {

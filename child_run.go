@@ -14,11 +14,14 @@ type isolatedRun struct {
 	x     *execution
 	child *childProcess
 
-	stopping <-chan struct{} // nil once the child knows that the run is to stop
-	force    *time.Timer     // what to do next with a child that is deaf
+	stopping <-chan struct{}  // nil once the child knows that the run is to stop
+	force    *time.Timer      // what to do next with a child that is deaf
+	starting <-chan time.Time // nil once the child is ready
 	overtime <-chan time.Time
 	measure  <-chan time.Time
 
+	last       bool // the child ends by itself after the run
+	late       bool // it was not ready in time
 	terminated bool
 	killed     bool
 	timedOut   bool
@@ -51,6 +54,11 @@ func (x *execution) runIsolated() {
 	}
 	r := &isolatedRun{x: x, child: child, stopping: x.Done(), force: time.NewTimer(untilAsked)}
 	defer r.force.Stop()
+	if !child.isReady() {
+		timer := time.NewTimer(startTimeout)
+		defer timer.Stop()
+		r.starting = timer.C
+	}
 	r.start()
 	r.follow()
 }
@@ -58,10 +66,11 @@ func (x *execution) runIsolated() {
 func (r *isolatedRun) start() {
 	x, sd := r.x, r.x.served
 	r.child.runs++
+	r.last = r.child.runs >= r.child.pool.runsPerChild
 	r.child.current.Store(x)
 	run := childRun{
 		Claim: x.claim, Flow: sd.flow.name, Deployment: sd.name, Version: sd.version, Once: sd.once, Secrets: sd.secrets != nil,
-		Path: sd.path, Env: sd.env, Level: lowestLevel(x.server.log),
+		Path: sd.path, Env: sd.env, Level: lowestLevel(x.server.log), Build: r.child.pool.build, Last: r.last,
 	}
 	// One that can't be told has ended, which follow sees.
 	_ = r.child.link.send(x, frameRun, run)
@@ -82,6 +91,11 @@ func (r *isolatedRun) follow() {
 			}
 		case <-r.stopping:
 			r.stop()
+		case <-r.starting:
+			if r.starting = nil; !r.child.isReady() {
+				r.late = true
+				r.kill()
+			}
 		case <-r.overtime:
 			r.timedOut = true
 			r.escalate()
@@ -136,7 +150,8 @@ func (r *isolatedRun) begin(m childBegin) (settled bool) {
 		return false
 	}
 	if !x.begin(m.At) {
-		r.discard()
+		r.kill()
+		<-r.child.done
 		x.handBack()
 		return true
 	}
@@ -166,7 +181,7 @@ func (r *isolatedRun) end(m childResult) {
 }
 
 func (r *isolatedRun) reusable(m childResult) bool {
-	return !m.Spent && !r.terminated && !r.killed && r.child.runs < r.child.pool.runsPerChild && r.drain()
+	return !m.Spent && !r.terminated && !r.killed && !r.last && r.drain()
 }
 
 // drain waits for the marks that end the run in both streams.
@@ -192,13 +207,16 @@ func (r *isolatedRun) release() {
 
 // discard ends the child and waits until nothing of it is left.
 func (r *isolatedRun) discard() {
-	r.child.dismiss()
+	if !r.last || !waitFor(r.child.done, exitTimeout) {
+		r.child.dismiss()
+	}
 	<-r.child.done
 	r.x.server.log.Debug("child process ended", "run", r.x.claim.Name, "id", r.x.claim.RunID, "process", r.child.exit.String())
 }
 
 // refuse fails a run that the child cannot execute.
 func (r *isolatedRun) refuse(m childRefusal) {
+	r.last = false // it waits for another
 	r.discard()
 	x := r.x
 	now := x.server.now()
@@ -257,6 +275,8 @@ func (r *isolatedRun) died() {
 		x.conclude(&timeoutError{of: x, timeout: x.served.flow.timeout, err: errors.New("nothing: its process is dead")})
 	case x.Err() != nil && !r.begun:
 		x.handBack()
+	case !c.isReady():
+		x.crash(c.startFailure(r.late).Error())
 	case x.Err() != nil && (r.terminated || r.killed):
 		x.conclude(errKilled)
 	case x.Err() != nil:

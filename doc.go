@@ -89,6 +89,12 @@
 // [Runner.Ready] is closed once the deployments are registered and their first runs are planned, or when Serve
 // returns before that.
 //
+// # Processes
+//
+// A run is a goroutine, or, with [Subprocess], a process of its own: this program started again. Such a run may end its process,
+// use up memory or ignore its cancellation, and costs no other run. A program that does things before Serve calls [ServeChild]
+// first. docs/isolation.md has the details.
+//
 // # What is guaranteed
 //
 // There is one run for each deployment, schedule and instant, however many processes serve it. It is executed at least once,
@@ -114,7 +120,7 @@
 //
 // # Stability
 //
-// This is version 0: exported names may still change, and CHANGELOG.md says so where they do. Isolation in subprocesses,
-// recurrence rules, triggers and overlap policies other than waiting are declared here already; Serve refuses what it does not
+// This is version 0: exported names may still change, and CHANGELOG.md says so where they do. Recurrence rules,
+// triggers and overlap policies other than waiting are declared here already; Serve refuses what it does not
 // do yet.
 package provost
