@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // a child of a test with the race detector ends at once
+	runHelper()
 	provost.ServeChild(childDeployments()...)
 	os.Exit(m.Run())
 }

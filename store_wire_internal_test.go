@@ -249,8 +249,10 @@ func BenchmarkWire(b *testing.B) {
 	updates := SettleRunsParams{Updates: make([]RunUpdate, 1000)}
 	now := instant(time.Now())
 	for i := range claims.Runs {
-		claims.Runs[i] = Claim{Lease: Lease{uuid.New(), 1}, DeploymentID: uuid.New(), Name: "quick-otter", Schedule: "hourly", Tags: []string{"a", "b"},
-			Parameters: Params{"region": "us", "limit": json.Number("100")}, ScheduledTime: now, DueTime: now}
+		claims.Runs[i] = Claim{
+			Lease: Lease{uuid.New(), 1}, DeploymentID: uuid.New(), Name: "quick-otter", Schedule: "hourly", Tags: []string{"a", "b"},
+			Parameters: Params{"region": "us", "limit": json.Number("100")}, ScheduledTime: now, DueTime: now,
+		}
 		updates.Updates[i] = RunUpdate{Lease: claims.Runs[i].Lease, StartTime: now, Attempt: 1, Version: "v1", State: newState(StateCompleted, now, ""), Result: []byte(`{"rows":3}`)}
 	}
 	b.ReportAllocs()

@@ -34,6 +34,7 @@ func wired(t *testing.T, store provost.Store) provost.Store {
 
 // TestWireStore holds a store at the other end of a pipe to the whole contract.
 func TestWireStore(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) provost.Store { return wired(t, provost.NewMemoryStore()) })
 }
 
