@@ -17,7 +17,8 @@ import (
 func ExampleServeChild() {
 	resize := provost.NewAction("resize", func(ctx context.Context, p struct {
 		Image string `json:"image"`
-	}) error {
+	},
+	) error {
 		fmt.Println("resizing", p.Image) // goes into the log of the run
 		return nil
 	})
