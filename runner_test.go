@@ -16,7 +16,7 @@ import (
 )
 
 func TestServeFiresEachInstantOnceAndNeverEarly(t *testing.T) {
-	deployments, seconds := 10_000, 60
+	deployments, seconds := 10_000, 20
 	if raceEnabled {
 		deployments = 1000
 	}
