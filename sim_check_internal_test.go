@@ -1,0 +1,5 @@
+package provost
+
+import "context"
+
+func (w *simWorld) check(ctx context.Context) []string { return nil }
