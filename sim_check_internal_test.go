@@ -48,6 +48,8 @@ type simRun struct {
 	reopenable int  // accepted calls that may reopen it
 	reopened   bool // it was, ever
 	crashes    int
+	unstored   int // of these, those before the store knew that an attempt had begun
+	began      bool // the store knows that an attempt began under the token
 	attempt    int // highest that a function began
 	entries    int // of its function
 	exit       time.Duration
@@ -228,6 +230,7 @@ func (c *simCheck) claimed(r *simRecord, p ClaimRunsParams, claims Claims) {
 			c.bad(r.at, "run %s was claimed %s before it is due", idText(run.id), early)
 		}
 		run.token, run.held, run.until, run.holder, run.claim, run.ended = claim.Token, true, p.Now.Add(p.TTL), r.who, claim, ""
+		run.began = false
 		c.checkLimit(r, run)
 	}
 }
@@ -297,6 +300,9 @@ func (c *simCheck) settled(r *simRecord, run *simRun, u *RunUpdate) {
 	case run.over:
 		c.bad(r.at, "run %s was over and ended again, as %s", idText(run.id), u.State.Type)
 	}
+	if !u.StartTime.IsZero() {
+		run.began = true
+	}
 	switch {
 	case u.State.Type == "":
 		return
@@ -304,7 +310,7 @@ func (c *simCheck) settled(r *simRecord, run *simRun, u *RunUpdate) {
 		if u.StartTime.IsZero() {
 			break // a subprocess that crashed
 		}
-		if run.retried++; run.deployment != nil && !run.reopened && run.retried > run.deployment.flow.retries {
+		if run.retried++; run.deployment != nil && !run.reopened && run.retried > run.deployment.flow.retries+run.unstored {
 			c.bad(r.at, "run %s gets retry %d of %d", idText(run.id), run.retried, run.deployment.flow.retries)
 		}
 	case u.State.Type == StateScheduled:
@@ -347,7 +353,9 @@ func (c *simCheck) reaped(r *simRecord, p ReapLeasesParams, reaped Reaped) {
 			c.bad(r.at, "the lease of run %s was reaped at %s, but lasts until %s", idText(run.id), wallText(p.Now), wallText(run.until))
 		}
 		run.held, run.ended = false, ""
-		run.crashes++
+		if run.crashes++; !run.began {
+			run.unstored++
+		}
 		run.over = after.State.Terminal()
 		if after.State.Type == StateCrashed && run.crashes < MaxCrashes && !run.deployment.flow.once {
 			c.bad(r.at, "run %s is Crashed for good after %d crashes", idText(run.id), run.crashes)

@@ -64,7 +64,7 @@ func (c *simCheck) checkRun(run *Run) {
 	if run.State.Type == StateCrashed && !child && run.Crashes < MaxCrashes && !known.deployment.flow.once {
 		c.bad(0, "run %s is Crashed for good after %d crashes", idText(run.ID), run.Crashes)
 	}
-	if !child && run.Attempt > known.attempt {
+	if !child && !known.deployment.flow.once && run.Attempt > known.attempt {
 		c.bad(0, "run %s has attempt %d, but its function began attempt %d at most", idText(run.ID), run.Attempt, known.attempt)
 	}
 }
