@@ -142,7 +142,7 @@ func TestStoreTroubleIsReportedOnceAndPasses(t *testing.T) {
 		if total < 14 || twice > 0 {
 			t.Errorf("%d runs, %d twice", total, twice)
 		}
-		for _, operation := range []string{"feed", "heartbeat"} {
+		for _, operation := range []string{"\"reap leases\"", "\"plan runs\"", "\"claim runs\"", "heartbeat"} {
 			n := len(book.lines("operation=" + operation))
 			if n == 0 || n > 4 {
 				t.Errorf("%d lines on %s, want a line per change", n, operation)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,9 +30,13 @@ type execution struct {
 	attempt int
 	index   int         // in server.inFlight
 	begun   time.Time   // first line of the function
-	trusted time.Time   // when the lease was last known to be held; has a monotonic reading
 	started atomic.Bool // begun is set
 	ended   atomic.Bool // what became of the attempt is known
+
+	// What server.mu guards.
+	trusted    time.Time // when the lease was last known to be held; has a monotonic reading
+	distrusted bool      // that was too long ago, and the flow knows
+	gone       bool      // the store said that the lease is lost: nothing more is written
 
 	logOnce sync.Once
 	log     *runLog
@@ -90,14 +95,21 @@ func (s *server) newExecution(c Claim, sd *served, began time.Time) *execution {
 	x := &execution{server: s, served: sd, claim: c, attempt: c.Attempt + 1, trusted: began}
 	x.Context, x.cancel = context.WithCancelCause(s.flowContext)
 	x.secrets.learn(sd.secrets.secretValues(c.Parameters))
-	x.invocation, x.refused = sd.flow.prepare(c.Parameters, sd.schema, sd.derived)
-	x.refused = sd.secrets.unshown(c.Parameters, x.refused, false)
 	return x
+}
+
+// prepare decodes the parameters. What is the user's of that may end the goroutine.
+func (x *execution) prepare() {
+	x.refused = errors.New("runtime.Goexit was called while they were decoded")
+	sd, c := x.served, x.claim
+	invocation, err := sd.flow.prepare(c.Parameters, sd.schema, sd.derived)
+	x.invocation, x.refused = invocation, sd.secrets.unshown(c.Parameters, err, false)
 }
 
 // run executes the attempt. The function may return, panic or end its goroutine; whatever it does, the run is settled.
 func (x *execution) run() {
 	defer x.server.running.Done()
+	defer x.concludeAnyhow()
 	x.server.launching.Add(-1)
 	switch {
 	case x.refused != nil:
@@ -183,6 +195,17 @@ func (x *execution) conclude(err error) {
 	x.server.settle(x, end, update)
 }
 
+// concludeAnyhow settles a run whose end was not worked out, because something of the user's ended the goroutine meanwhile.
+func (x *execution) concludeAnyhow() {
+	if x.ended.Load() {
+		return
+	}
+	end := x.server.now()
+	update := x.progress()
+	update.State = newState(StateFailed, end, "runtime.Goexit was called in Backoff, or while the result or the error was encoded")
+	x.server.settle(x, end, update)
+}
+
 // retryDelay asks the flow; a Backoff that panics gives its fixed delay.
 func (x *execution) retryDelay(err error) (delay time.Duration) {
 	defer func() {
@@ -211,6 +234,10 @@ func (x *execution) verdict(end time.Time, err error) (State, json.RawMessage) {
 		return newState(StateCrashed, at, "the runner is shutting down, and the flow runs at most once: "+message), nil
 	case errors.Is(cause, errShutdown):
 		return newState(StateScheduled, at, "handed back: the runner is shutting down"), nil
+	case errors.Is(cause, ErrLeaseLost) && x.served.once:
+		return newState(StateCrashed, at, "its lease was not renewed in time, and the flow runs at most once: "+message), nil
+	case errors.Is(cause, ErrLeaseLost):
+		return newState(StateScheduled, at, "handed back: its lease was not renewed in time"), nil
 	default:
 		return newState(StateFailed, at, message), nil
 	}
@@ -353,14 +380,14 @@ func (x *execution) settleChild(err error) error {
 	end := x.server.now()
 	state, result := x.verdict(end, err)
 	if state.Type == StateScheduled { // a child is not handed back: its parent is, and makes new children
-		state = newState(StateCancelled, instant(end), "the runner is shutting down")
+		state = newState(StateCancelled, instant(end), strings.Replace(state.Message, "handed back", "ended with its parent run", 1))
 	}
 	x.server.flushLogs(x)
 	update := x.progress()
 	update.State, update.Result = state, result
 	storeErr := x.server.settleNow(context.WithoutCancel(x.child.parent), end, update)
 	if err != nil {
-		x.server.report("settle child run", storeErr)
+		x.server.outages.report("settle child run", storeErr)
 		return err
 	}
 	if storeErr != nil {

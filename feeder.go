@@ -4,149 +4,216 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// Bounds on the feeder's store calls, and on its patience with a store that fails.
 const (
 	maxClaimed = 5000
-	minBackoff = 100 * time.Millisecond
-	maxBackoff = 10 * time.Second
-	idleVouch  = 365 * 24 * time.Hour // how long a runner with nothing to come vouches for itself in a local store
+	localWatch = 20 * time.Second // how often the clocks are looked at where nothing is polled
+	claimGrace = 2 * time.Second  // what a claim under way gets to be answered once Serve's context has ended
 )
 
+// feeder plans and claims. What it does are chores that fail each by itself: one that the store refuses is repeated after a
+// backoff, beside the others, which go on meanwhile.
+type feeder struct {
+	*server
+	chores  []*chore
+	plans   *chore
+	answers chan choreAnswer
+	beside  sync.WaitGroup
+	clocks  clockWatch
+}
+
+// chore is one of the feeder's.
+type chore struct {
+	name string
+	do   func(ctx context.Context, now time.Time) (next time.Time, err error)
+
+	next   time.Time // on the wall clock, when there is more to do; zero: when there is a hint
+	retry  retry
+	beside bool // it is being repeated beside the others
+	worked bool // at least once
+}
+
+type choreAnswer struct {
+	chore *chore
+	next  time.Time
+	err   error
+}
+
+func (s *server) newFeeder() *feeder {
+	f := &feeder{server: s, plans: &chore{name: "plan runs", do: s.plan}}
+	if s.local { // elsewhere heartLoop does it
+		f.chores = append(f.chores, &chore{name: "heartbeat", do: s.beat})
+	}
+	f.chores = append(f.chores, &chore{name: "reap leases", do: s.reap}, f.plans, &chore{name: "claim runs", do: s.claim})
+	f.answers = make(chan choreAnswer, len(f.chores))
+	return f
+}
+
 // feedLoop plans and claims until ctx ends. It looks again when the store hints at work, when a slot frees after there was none,
-// when the next run or plan is due, and, unless the store is local, at every poll.
+// when the next run or plan is due, at every poll unless the store is local, and often enough to see that a clock has jumped or
+// the process was stopped: timers stand still meanwhile, or run out in vain.
 func (s *server) feedLoop(ctx context.Context, ready func()) {
+	f := s.newFeeder()
+	again := make(chan struct{}, 1)
+	s.outages.listen(again)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	failures := 0
-	for ctx.Err() == nil {
-		next, err := s.feed(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		s.report("feed", err)
-		if err == nil {
-			failures = 0
+	for all := true; ctx.Err() == nil; {
+		f.round(ctx, all)
+		if f.plans.worked {
 			ready()
-		} else {
-			failures++
 		}
-		if wait, bounded := s.feedWait(next, failures); bounded {
-			timer.Reset(wait)
-		} else {
-			timer.Stop()
-		}
+		wait := f.wait()
+		timer.Reset(wait)
+		f.clocks.sleeps(wait)
 		select {
 		case <-ctx.Done():
-			return
 		case <-timer.C:
+			all = !s.local
 		case <-s.wake:
-			if failures > 0 { // a hint does not make a store work again
-				select {
-				case <-ctx.Done():
-				case <-timer.C:
-				}
-			}
+			all = true
 			runtime.Gosched() // let what is under way finish, so that the next claim is a larger one
+		case <-again:
+			all = false
+			for _, c := range f.chores {
+				c.retry.now()
+			}
+		case a := <-f.answers:
+			all = false
+			a.chore.beside = false
+			f.note(ctx, a)
+		}
+		f.clocks.wakes()
+	}
+	f.beside.Wait()
+	s.claimLast()
+}
+
+// round does the chores that are due, or all but those that have to wait after a failure.
+func (f *feeder) round(ctx context.Context, all bool) {
+	now := f.now()
+	if f.looksUpset(now) {
+		all = true
+	}
+	for _, c := range f.chores {
+		switch due := all || (!c.next.IsZero() && !now.Before(c.next)); {
+		case c.beside || time.Now().Before(c.retry.at):
+		case c.retry.failures > 0: // it may hang: the others do not wait for it
+			c.beside = true
+			f.beside.Go(func() {
+				next, err := c.do(ctx, now)
+				f.answers <- choreAnswer{c, next, err} // has room for each chore
+			})
+		case due:
+			next, err := c.do(ctx, now)
+			f.note(ctx, choreAnswer{c, next, err})
 		}
 	}
 }
 
-// feedWait is how long to wait at most, false for as long as there is no hint.
-func (s *server) feedWait(next time.Time, failures int) (wait time.Duration, bounded bool) {
-	if failures > 0 {
-		wait := backoff(failures)
-		return wait/2 + rand.N(wait/2+1), true
+// note takes what a chore gave.
+func (f *feeder) note(ctx context.Context, a choreAnswer) {
+	c := a.chore
+	if ctx.Err() != nil {
+		return // that is why it failed, perhaps
 	}
-	if !next.IsZero() {
-		wait, bounded = max(0, next.Sub(s.now())), true
+	f.outages.report(c.name, a.err)
+	if a.err != nil {
+		c.retry.failed()
+		return
 	}
-	if s.local {
-		return wait, bounded
-	}
-	poll := s.pollInterval - s.pollInterval/10 + rand.N(s.pollInterval/5+1) // many runners do not poll in step
-	if !bounded || poll < wait {
-		return poll, true
-	}
-	return wait, true
+	c.retry.worked()
+	c.next, c.worked = a.next, true
 }
 
-// backoff is how long to leave a store alone that has failed so often in a row.
-func backoff(failures int) time.Duration {
-	return min(maxBackoff, minBackoff<<min(failures-1, 10))
-}
-
-// feed does all that is to do now, and says when there will be more.
-func (s *server) feed(ctx context.Context) (next time.Time, err error) {
-	if s.local {
-		if err := s.vouch(ctx, s.now()); err != nil {
-			return time.Time{}, err
+// wait is how long to wait at most.
+func (f *feeder) wait() time.Duration {
+	wait := localWatch
+	if !f.local {
+		wait = f.pollInterval - f.pollInterval/10 + rand.N(f.pollInterval/5+1) // many runners do not poll in step
+	}
+	now := f.now()
+	for _, c := range f.chores {
+		switch {
+		case c.beside:
+		case c.retry.failures > 0:
+			wait = min(wait, time.Until(c.retry.at))
+		case !c.next.IsZero():
+			wait = min(wait, c.next.Sub(now))
 		}
 	}
-	nextReap, err := s.reap(ctx)
-	if err != nil {
-		return time.Time{}, err
-	}
-	nextPlan, err := s.plan(ctx)
-	if err != nil {
-		return time.Time{}, err
-	}
-	nextClaim, err := s.claim(ctx)
-	if err != nil {
-		return time.Time{}, err
-	}
-	next = earlier(earlier(nextReap, nextPlan), nextClaim)
-	if s.local {
-		alive := next
-		if alive.IsZero() {
-			alive = s.now().Add(idleVouch)
-		}
-		err = s.vouch(ctx, latestOf(alive, s.now()))
-	}
-	return next, err
+	return max(0, wait)
 }
 
-// vouch says that this runner is alive, and in a local store that it will be until it wakes.
-func (s *server) vouch(ctx context.Context, alive time.Time) error {
-	callCtx, cancel := s.storeCall(ctx)
-	defer cancel()
-	now := instant(s.now())
-	err := s.store.HeartbeatRunner(callCtx, HeartbeatParams{
-		Now: now, Runner: s.id, SeenAt: instant(alive), Until: instant(alive).Add(s.leaseTTL),
-	})
-	if err == nil {
-		return nil
+// looksUpset reports whether the clock has jumped or the process was stopped since the last round. What rests on clocks is put
+// right then: our leases are renewed before anybody's are judged, and so are those of the other runners, which see it too and
+// get a LeaseTTL for it. The heartbeat comes first, so that a jump past the runner's own lease opens a gap, for the catch-up
+// policies to deal with.
+func (f *feeder) looksUpset(now time.Time) bool {
+	jump := f.clocks.jump(now)
+	stopped := f.clocks.overslept
+	if stopped < f.leaseTTL/4 {
+		stopped = 0
 	}
-	if !errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("heartbeat: %w", err)
+	if jump == 0 && stopped == 0 {
+		return false
 	}
-	ids := make([]uuid.UUID, 0, len(s.deployments))
-	for id := range s.deployments {
-		ids = append(ids, id)
+	if jump != 0 {
+		f.log.Warn("wall clock jumped", "by", jump.Round(time.Millisecond))
+	} else {
+		f.log.Warn("process did not run for some time", "for", stopped.Round(time.Millisecond))
 	}
-	_, err = s.registerRunner(callCtx, now, ids)
-	return err
+	until := time.Now().Add(f.leaseTTL)
+	f.reapFrom.Store(&until)
+	f.beatNow.Store(true)
+	signal(f.wakeKeeper)
+	signal(f.wakeHeart)
+	f.reconsider()
+	return true
 }
 
-// reap deals with the leases of runners that died. A store that others share is asked three times in a lease.
-func (s *server) reap(ctx context.Context) (next time.Time, err error) {
-	now := s.now()
-	if wait := time.Until(s.reapAt); !s.local && wait > 0 {
+// beat is the heartbeat of a runner with a local store. It comes often enough that the runner's lease never ends while the
+// process runs, and that a jump of the clock by more than LeaseTTL goes past the end of it.
+func (s *server) beat(ctx context.Context, now time.Time) (next time.Time, err error) {
+	if since := time.Since(s.beaten); since < s.leaseTTL/3 && !s.beatNow.Load() {
+		return now.Add(s.leaseTTL/3*2 - since), nil
+	}
+	s.beatNow.Store(false)
+	began := time.Now()
+	if err := s.vouch(ctx); err != nil {
+		return time.Time{}, err
+	}
+	s.beaten = began
+	return now.Add(s.leaseTTL / 3 * 2), nil
+}
+
+// reap deals with the leases of runners that died. A store that others share is asked three times in a lease. While our own
+// leases are in doubt nobody's are judged: what healthy runners hold is renewed first.
+func (s *server) reap(ctx context.Context, now time.Time) (next time.Time, err error) {
+	if wait := time.Until(latestOf(s.reapAt, *s.reapFrom.Load())); wait > 0 {
 		return now.Add(wait), nil
 	}
-	s.reapAt = time.Now().Add(s.leaseTTL / 3)
+	if held := s.oldestTrust(); !held.IsZero() && time.Since(held) >= s.trustSpan() {
+		return now.Add(time.Second), nil // the keeper is at it
+	}
+	if !s.local {
+		s.reapAt = time.Now().Add(s.leaseTTL / 3)
+	}
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
 	reaped, err := s.store.ReapLeases(callCtx, ReapLeasesParams{Now: instant(now)})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("reap leases: %w", err)
+		s.reapAt = time.Time{}
+		return time.Time{}, err
 	}
 	for _, run := range reaped.Runs {
 		s.log.Warn("run lost its runner", "run", run.Name, "id", run.ID, "deployment", handle(run.Flow, run.Deployment),
@@ -159,7 +226,7 @@ func (s *server) reap(ctx context.Context) (next time.Time, err error) {
 }
 
 // plan materialises the runs of every schedule that wants it.
-func (s *server) plan(ctx context.Context) (next time.Time, err error) {
+func (s *server) plan(ctx context.Context, _ time.Time) (next time.Time, err error) {
 	for {
 		now := instant(s.now())
 		due, more, err := s.planOnce(ctx, now)
@@ -185,7 +252,7 @@ func (s *server) planOnce(ctx context.Context, now time.Time) (next time.Time, m
 	}
 	errs, err := s.store.PlanRuns(callCtx, PlanRunsParams{Now: now, Plans: plans})
 	if err != nil {
-		return time.Time{}, false, fmt.Errorf("plan runs: %w", err)
+		return time.Time{}, false, fmt.Errorf("write plans: %w", err)
 	}
 	for i, err := range errs {
 		s.reportPlan(&plans[i], err)
@@ -212,27 +279,60 @@ func (s *server) reportPlan(p *SchedulePlan, err error) {
 	}
 }
 
-// claim fills the free slots.
-func (s *server) claim(ctx context.Context) (next time.Time, err error) {
-	for {
+// claim fills the free slots. A call that fails may have claimed nevertheless: it is repeated under its ID until it is answered,
+// so that what it took does not lie until its lease ends. No new call begins once ctx has ended, but one under way is answered.
+func (s *server) claim(ctx context.Context, _ time.Time) (next time.Time, err error) {
+	for ctx.Err() == nil {
 		free := s.freeSlots()
 		if free == 0 {
 			return time.Time{}, nil
 		}
 		limit := min(free, maxClaimed)
-		now, began := s.now(), time.Now()
-		callCtx, cancel := s.storeCall(ctx)
-		claims, err := s.store.ClaimRuns(callCtx, ClaimRunsParams{Now: instant(now), Runner: s.id, Limit: limit, TTL: s.leaseTTL})
-		cancel()
-		if err != nil {
-			if errors.Is(err, ErrNotFound) { // the store has forgotten this runner, or its lease has ended
-				return instant(now), s.vouch(ctx, now)
+		repeats := s.claimID != uuid.Nil
+		claims, err := s.claimOnce(ctx, limit)
+		if errors.Is(err, ErrNotFound) { // the store has forgotten this runner, or its lease has ended
+			if err = s.vouch(ctx); err == nil {
+				claims, err = s.claimOnce(ctx, limit)
 			}
-			return time.Time{}, fmt.Errorf("claim runs: %w", err)
 		}
-		s.take(claims.Runs, now, began)
-		if len(claims.Runs) < limit {
+		if err != nil {
+			return time.Time{}, err
+		}
+		if len(claims.Runs) < limit && !repeats {
 			return claims.Next, nil
+		}
+	}
+	return time.Time{}, nil
+}
+
+func (s *server) claimOnce(ctx context.Context, limit int) (Claims, error) {
+	now, began := s.now(), time.Now()
+	if s.claimID == uuid.Nil {
+		s.claimID = newID(now)
+	}
+	callCtx, cancel := s.storeCall(s.claims)
+	defer cancel()
+	claims, err := s.store.ClaimRuns(callCtx, ClaimRunsParams{
+		Now: instant(now), Runner: s.id, ID: s.claimID, Limit: limit, TTL: s.leaseTTL,
+	})
+	if err != nil {
+		return Claims{}, err
+	}
+	s.claimID = uuid.Nil
+	s.take(ctx, claims.Runs, now, began)
+	return claims, nil
+}
+
+// claimLast gets the answer of a claim that has none when Serve's context ends, for as long as it has time, to hand back what
+// it took.
+func (s *server) claimLast() {
+	ended, end := context.WithCancel(s.claims)
+	end()
+	var retry retry
+	for s.claimID != uuid.Nil && s.claims.Err() == nil {
+		if _, err := s.claimOnce(ended, 1); err != nil {
+			retry.failed()
+			sleep(s.claims, time.Until(retry.at))
 		}
 	}
 }
@@ -242,7 +342,7 @@ func (s *server) freeSlots() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	free := max(0, s.limit-s.busy)
-	if backlog := s.settler.backlog(); backlog > maxUnsettled {
+	if s.settler.backlog() > maxUnsettled || s.hooks.waiting() > maxUnsettled {
 		free = 0
 	}
 	s.starved = free == 0
@@ -251,22 +351,17 @@ func (s *server) freeSlots() int {
 
 // take readies the runs of a claim that was begun at a time, and starts each at its instant. Runs that are due together start
 // together.
-func (s *server) take(claims []Claim, now, began time.Time) {
+func (s *server) take(ctx context.Context, claims []Claim, now, began time.Time) {
 	if len(claims) == 0 {
 		return
 	}
-	executions := make([]*execution, 0, len(claims))
-	for i := range claims {
-		c := &claims[i]
-		sd := s.deployments[c.DeploymentID]
-		if sd == nil { // a store that keeps its contract does not do this
-			s.log.Error("claimed a run of a deployment that is not served; its lease will end", "run", c.RunID)
-			continue
-		}
-		executions = append(executions, s.newExecution(*c, sd, began))
-	}
+	executions := s.newExecutions(claims, began)
 	s.running.Add(len(executions))
-	s.admit(executions)
+	s.admit(executions, began)
+	if ctx.Err() != nil { // too late: these do not begin any more
+		s.handBack(executions)
+		return
+	}
 	slices.SortStableFunc(executions, func(a, b *execution) int { return a.claim.DueTime.Compare(b.claim.DueTime) })
 	for len(executions) > 0 {
 		due := executions[0].claim.DueTime
@@ -279,18 +374,46 @@ func (s *server) take(claims []Claim, now, began time.Time) {
 	}
 }
 
+// newExecutions readies claimed runs in a goroutine of their own: a parameter's own UnmarshalJSON may end it (runtime.Goexit), and
+// then the next one goes on.
+func (s *server) newExecutions(claims []Claim, began time.Time) []*execution {
+	executions := make([]*execution, 0, len(claims))
+	for next := 0; next < len(claims); {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for next < len(claims) {
+				c := &claims[next]
+				next++
+				sd := s.deployments[c.DeploymentID]
+				if sd == nil { // a store that keeps its contract does not do this
+					s.log.Error("claimed a run of a deployment that is not served; its lease will end", "run", c.RunID)
+					continue
+				}
+				x := s.newExecution(*c, sd, began)
+				executions = append(executions, x)
+				x.prepare()
+			}
+		}()
+		<-done
+	}
+	return executions
+}
+
 // admit counts claimed runs as under way, and has their leases renewed.
-func (s *server) admit(executions []*execution) {
+func (s *server) admit(executions []*execution, began time.Time) {
 	s.mu.Lock()
-	idle := len(s.inFlight) == 0
+	ends := began.Add(s.trustSpan())
+	news := s.heldFrom.IsZero() || began.Before(s.heldFrom) || s.trustEnds.IsZero()
+	s.heldFrom, s.trustEnds = earlier(s.heldFrom, began), earlier(s.trustEnds, ends)
 	for _, x := range executions {
 		x.index = len(s.inFlight)
 		s.inFlight = append(s.inFlight, x)
 	}
 	s.busy += len(executions)
 	s.mu.Unlock()
-	if idle {
-		signal(s.wakeKeeper)
+	if news {
+		signal(s.admitted)
 	}
 }
 
@@ -301,6 +424,7 @@ type batch struct {
 	timer      *time.Timer
 }
 
+// startAt launches runs at their instant, or hands them back if the runner leaves before.
 func (s *server) startAt(executions []*execution, due time.Time) {
 	wait := due.Sub(s.now())
 	if wait <= 0 {
@@ -309,9 +433,23 @@ func (s *server) startAt(executions []*execution, due time.Time) {
 	}
 	b := &batch{due: due, executions: executions}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.waiting[b] = struct{}{}
-	b.timer = time.AfterFunc(wait, func() { s.fire(b) })
+	leaving := s.draining
+	if !leaving {
+		s.waiting[b] = struct{}{}
+		b.timer = time.AfterFunc(s.atMost(wait), func() { s.fire(b) })
+	}
+	s.mu.Unlock()
+	if leaving {
+		s.handBack(executions)
+	}
+}
+
+// atMost bounds how long a timer may run before the wall clock is asked again: it may jump meanwhile.
+func (s *server) atMost(wait time.Duration) time.Duration {
+	if s.local {
+		return min(wait, localWatch)
+	}
+	return min(wait, s.pollInterval)
 }
 
 // fire starts a batch whose timer has run out, unless the wall clock says that it is early.
@@ -319,7 +457,7 @@ func (s *server) fire(b *batch) {
 	s.mu.Lock()
 	_, waits := s.waiting[b]
 	if early := b.due.Sub(s.now()); waits && early > 0 {
-		b.timer.Reset(early)
+		b.timer.Reset(s.atMost(early))
 		s.mu.Unlock()
 		return
 	}
@@ -330,17 +468,32 @@ func (s *server) fire(b *batch) {
 	}
 }
 
-// handBackBatch gives up runs that wait for their instant.
-func (s *server) handBackBatch(b *batch) {
+// reconsider has the batches that wait for their instant look at the clock.
+func (s *server) reconsider() {
 	s.mu.Lock()
-	_, waits := s.waiting[b]
-	delete(s.waiting, b)
+	batches := slices.Collect(maps.Keys(s.waiting))
 	s.mu.Unlock()
-	if !waits {
-		return
+	for _, b := range batches {
+		s.fire(b)
 	}
-	b.timer.Stop()
-	for _, x := range b.executions {
+}
+
+// handBackWaiting gives up the runs that wait for their instant, and all that would from now on.
+func (s *server) handBackWaiting() {
+	s.mu.Lock()
+	s.draining = true
+	batches := slices.Collect(maps.Keys(s.waiting))
+	clear(s.waiting)
+	s.mu.Unlock()
+	for _, b := range batches {
+		b.timer.Stop()
+		s.handBack(b.executions)
+	}
+}
+
+// handBack gives up runs that were claimed and not launched.
+func (s *server) handBack(executions []*execution) {
+	for _, x := range executions {
 		x.handBack()
 		s.running.Done()
 	}

@@ -3,121 +3,313 @@ package provost
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/google/uuid"
 )
 
-// keepLoop keeps leases until ctx ends: three renewals in a lease while runs are in flight, at once when a cancellation is asked
-// for, and not at all while a local store has nothing of ours.
+// Bounds on renewals: leases in one store call, and calls at once.
+const (
+	maxRenewed  = 10_000
+	maxRenewing = 4
+)
+
+// keeper renews leases and ends trust in them. A lease is trusted from the start of the claim or renewal that gave it, for the
+// LeaseTTL less a margin, on the monotonic clock. Renewals run beside the keeper's loop, so that no call that hangs delays the
+// end of trust.
+type keeper struct {
+	*server
+	renewing bool
+	answers  chan error // of the renewal under way
+	retry    retry
+	hinted   bool      // somebody wants a run cancelled, or leases are in doubt: renew now
+	grace    time.Time // until when trust that has ended while the process was stopped is left alone
+}
+
+// keepLoop keeps leases until ctx ends: three renewals in a lease while runs are in flight, soon again after one that failed, at
+// once when a cancellation is asked for, and none while nothing is in flight.
 func (s *server) keepLoop(ctx context.Context) {
-	interval := s.leaseTTL / 3
-	timer := time.NewTimer(interval)
+	k := &keeper{server: s, answers: make(chan error, 1)}
+	again := make(chan struct{}, 1)
+	s.outages.listen(again)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if next := k.keep(ctx); next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(next))
+		}
+		select {
+		case <-ctx.Done():
+			if k.renewing {
+				<-k.answers
+			}
+			return
+		case <-timer.C:
+		case <-s.admitted:
+		case <-s.wakeKeeper:
+			k.hinted = true
+		case <-again:
+			k.retry.now()
+		case err := <-k.answers:
+			k.answered(ctx, err)
+		}
+	}
+}
+
+// keep does what is due, and says when there is more to do; zero while there is nothing to wait for.
+func (k *keeper) keep(ctx context.Context) (next time.Time) {
+	now := time.Now()
+	k.excuse(now)
+	if now.Before(k.grace) {
+		next = k.grace
+	} else {
+		k.distrust(now)
+		next = k.endOfTrust()
+	}
+	oldest := k.oldestTrust()
+	if oldest.IsZero() {
+		k.hinted = false
+		return time.Time{}
+	}
+	if k.renewing {
+		return next
+	}
+	due := latestOf(oldest.Add(k.leaseTTL/3), k.retry.at)
+	if k.hinted {
+		due = latestOf(now, k.retry.at) // a hint does not make a store work
+	}
+	if now.Before(due) {
+		return earlier(due, next)
+	}
+	k.hinted, k.renewing = false, true
+	until := k.endOfTrust()
+	go func() { k.answers <- k.renew(ctx, until) }() // keepLoop waits for the answer before it returns
+	return next
+}
+
+// excuse gives a local store's leases time for one renewal if trust in them ended though no renewal was missed. The process was
+// stopped then, and with it whoever could have taken the runs over: they go on. Another process may have, elsewhere.
+func (k *keeper) excuse(now time.Time) {
+	ends := k.endOfTrust()
+	if !k.local || k.renewing || k.retry.failures > 0 || !k.grace.IsZero() || ends.IsZero() || now.Before(ends) {
+		return
+	}
+	k.grace, k.hinted = now.Add(k.margin()), true
+}
+
+func (k *keeper) answered(ctx context.Context, err error) {
+	k.renewing = false
+	if ctx.Err() != nil {
+		return
+	}
+	k.outages.report("renew leases", err)
+	if err != nil {
+		k.retry.failed()
+		return
+	}
+	k.retry.worked()
+	k.grace = time.Time{}
+}
+
+// margin is how long before its end a lease is distrusted: for clocks that run at other speeds, and for flows to end.
+func (s *server) margin() time.Duration { return min(leaseMargin, s.leaseTTL/4) }
+
+// trustSpan is how long a lease is trusted.
+func (s *server) trustSpan() time.Duration { return s.leaseTTL - s.margin() }
+
+// oldestTrust is a time from which on all leases in flight are held, at least; zero if none is in flight. endOfTrust is when trust
+// in the first of them ends; zero if there is none to end.
+func (s *server) oldestTrust() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heldFrom
+}
+
+func (s *server) endOfTrust() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trustEnds
+}
+
+// distrust ends the runs whose lease may have ended while the store did not answer, and takes stock of the others.
+func (s *server) distrust(now time.Time) {
+	var ended []*execution
+	s.mu.Lock()
+	s.heldFrom, s.trustEnds = time.Time{}, time.Time{}
+	for _, x := range s.inFlight {
+		if x.gone {
+			continue
+		}
+		s.heldFrom = earlier(s.heldFrom, x.trusted)
+		if x.distrusted || x.ended.Load() {
+			continue
+		}
+		ends := x.trusted.Add(s.trustSpan())
+		if now.Before(ends) {
+			s.trustEnds = earlier(s.trustEnds, ends)
+			continue
+		}
+		x.distrusted = true
+		ended = append(ended, x)
+	}
+	s.mu.Unlock()
+	for _, x := range ended {
+		x.cancel(ErrLeaseLost)
+	}
+	s.noteLost("leases not renewed in time: their runs are told to stop", ended)
+}
+
+// noteLost logs leases that were lost, in one line.
+func (s *server) noteLost(message string, lost []*execution) {
+	if len(lost) == 0 {
+		return
+	}
+	x := lost[0]
+	s.log.Warn(message, "count", len(lost), "run", x.claim.Name, "id", x.claim.RunID, "deployment", handle(x.served.flow.name, x.served.name))
+}
+
+// renew prolongs the leases of all runs in flight, in calls that end before trust does. Runs whose function has returned are
+// among them until that is stored, and runs that are told to stop until they do: as long as the store knows of no other claim,
+// nobody else should enter them.
+func (s *server) renew(ctx context.Context, until time.Time) error {
+	s.mu.Lock()
+	held := make([]*execution, 0, len(s.inFlight))
+	for _, x := range s.inFlight {
+		if !x.gone {
+			held = append(held, x)
+		}
+	}
+	s.mu.Unlock()
+	var calls errgroup.Group
+	calls.SetLimit(maxRenewing)
+	for chunk := range slices.Chunk(held, maxRenewed) {
+		calls.Go(func() error { return s.renewSome(ctx, chunk, until) })
+	}
+	return calls.Wait()
+}
+
+func (s *server) renewSome(ctx context.Context, held []*execution, until time.Time) error {
+	leases := make([]Lease, len(held))
+	for i, x := range held {
+		leases[i] = x.claim.Lease
+	}
+	callCtx, cancel := s.storeCallUntil(ctx, until)
+	defer cancel()
+	began := time.Now()
+	renewal, err := s.store.RenewLeases(callCtx, RenewLeasesParams{Now: instant(s.now()), TTL: s.leaseTTL, Leases: leases})
+	if err != nil {
+		return err
+	}
+	s.trust(held, renewal, began)
+	return nil
+}
+
+// trust notes which leases are held from when the renewal began, and stops the runs that are lost or to be cancelled.
+func (s *server) trust(held []*execution, renewal Renewal, began time.Time) {
+	lost := setOf(renewal.Lost)
+	var gone []*execution
+	s.mu.Lock()
+	for _, x := range held {
+		if _, is := lost[x.claim.RunID]; !is {
+			x.trusted = latestOf(x.trusted, began)
+		} else if !x.gone && !x.ended.Load() { // one that has ended may be stored by now
+			x.gone = true
+			gone = append(gone, x)
+		}
+	}
+	s.mu.Unlock()
+	for _, x := range gone {
+		x.cancel(ErrLeaseLost)
+	}
+	s.noteLost("leases lost: their runs are told to stop, and what becomes of them is not stored", gone)
+	s.cancelRuns(held, renewal.Cancel)
+}
+
+// cancelRuns ends the contexts of runs, or of runs inside them, that somebody wants cancelled.
+func (s *server) cancelRuns(held []*execution, ids []uuid.UUID) {
+	if len(ids) == 0 {
+		return
+	}
+	wanted := setOf(ids)
+	var found []*execution
+	for _, x := range held {
+		if _, is := wanted[x.claim.RunID]; is && !x.ended.Load() {
+			found = append(found, x)
+		}
+	}
+	s.mu.Lock()
+	for id, child := range s.children {
+		if _, is := wanted[id]; is {
+			found = append(found, child)
+		}
+	}
+	s.mu.Unlock()
+	for _, x := range found {
+		x.cancel(errCancelled)
+	}
+}
+
+func setOf(ids []uuid.UUID) map[uuid.UUID]struct{} {
+	set := make(map[uuid.UUID]struct{}, len(ids))
+	for _, id := range ids {
+		set[id] = struct{}{}
+	}
+	return set
+}
+
+// heartLoop says that this runner is alive, until ctx ends: three times in a lease, and now when the clock has jumped.
+func (s *server) heartLoop(ctx context.Context) {
+	again := make(chan struct{}, 1)
+	s.outages.listen(again)
+	var retry retry
+	timer := time.NewTimer(s.leaseTTL / 3)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-		case <-s.wakeKeeper:
+		case <-s.wakeHeart:
+		case <-again:
+			if retry.failures == 0 {
+				continue
+			}
 		}
-		if !s.local {
-			s.report("heartbeat", s.vouch(ctx, s.now()))
+		err := s.vouch(ctx)
+		if ctx.Err() != nil {
+			return
 		}
-		if s.renew(ctx) || !s.local {
-			timer.Reset(interval)
+		s.outages.report("heartbeat", err)
+		if err != nil {
+			retry.failed()
+			timer.Reset(min(time.Until(retry.at), s.leaseTTL/3))
 		} else {
-			timer.Stop()
+			retry.worked()
+			timer.Reset(s.leaseTTL / 3)
 		}
 	}
 }
 
-// renew prolongs the leases of all runs in flight, and says whether there are any.
-func (s *server) renew(ctx context.Context) (any bool) {
-	s.mu.Lock()
-	leases := make([]Lease, len(s.inFlight))
-	for i, x := range s.inFlight {
-		leases[i] = x.claim.Lease
-	}
-	s.mu.Unlock()
-	if len(leases) == 0 {
-		return false
-	}
-	began := time.Now()
+// vouch says that this runner is alive. One that the store has forgotten registers again.
+func (s *server) vouch(ctx context.Context) error {
 	callCtx, cancel := s.storeCall(ctx)
-	renewal, err := s.store.RenewLeases(callCtx, RenewLeasesParams{Now: instant(began), TTL: s.leaseTTL, Leases: leases})
-	cancel()
-	s.report("renew", err)
-	if err != nil {
-		s.distrust(began)
-		return true
+	defer cancel()
+	now := instant(s.now())
+	err := s.store.HeartbeatRunner(callCtx, HeartbeatParams{Now: now, Runner: s.id, SeenAt: now, Until: now.Add(s.leaseTTL)})
+	if err == nil || !errors.Is(err, ErrNotFound) {
+		return err
 	}
-	s.trust(leases, renewal, began)
-	return true
-}
-
-// trust notes which leases are held from when the renewal began, and stops the runs that are lost or to be cancelled.
-func (s *server) trust(leases []Lease, renewal Renewal, began time.Time) {
-	stop := make(map[uuid.UUID]error, len(renewal.Lost)+len(renewal.Cancel))
-	for _, id := range renewal.Cancel {
-		stop[id] = errCancelled
+	ids := make([]uuid.UUID, 0, len(s.deployments))
+	for id := range s.deployments {
+		ids = append(ids, id)
 	}
-	for _, id := range renewal.Lost {
-		stop[id] = ErrLeaseLost
-	}
-	renewed := make(map[Lease]struct{}, len(leases))
-	for _, l := range leases {
-		renewed[l] = struct{}{}
-	}
-	s.mu.Lock()
-	for _, x := range s.inFlight {
-		if _, ours := renewed[x.claim.Lease]; ours && stop[x.claim.RunID] != ErrLeaseLost {
-			x.trusted = began
-		}
-	}
-	s.mu.Unlock()
-	s.stop(stop)
-}
-
-// distrust ends the runs whose lease may have ended while the store did not answer.
-func (s *server) distrust(now time.Time) {
-	margin := min(leaseMargin, s.leaseTTL/4)
-	stop := make(map[uuid.UUID]error)
-	s.mu.Lock()
-	for _, x := range s.inFlight {
-		if now.Sub(x.trusted) > s.leaseTTL-margin {
-			stop[x.claim.RunID] = ErrLeaseLost
-		}
-	}
-	s.mu.Unlock()
-	s.stop(stop)
-}
-
-// stop ends the contexts of runs and child runs, each with its cause.
-func (s *server) stop(causes map[uuid.UUID]error) {
-	if len(causes) == 0 {
-		return
-	}
-	var found []*execution
-	s.mu.Lock()
-	for _, x := range s.inFlight {
-		if causes[x.claim.RunID] != nil && !x.ended.Load() {
-			found = append(found, x)
-		}
-	}
-	for id, child := range s.children {
-		if causes[id] != nil {
-			found = append(found, child)
-		}
-	}
-	s.mu.Unlock()
-	for _, x := range found {
-		cause := causes[x.claim.RunID]
-		x.cancel(cause)
-		if errors.Is(cause, ErrLeaseLost) {
-			s.log.Warn("lease lost", "run", x.claim.Name, "id", x.claim.RunID)
-		}
-	}
+	_, err = s.registerRunner(callCtx, now, ids)
+	return err
 }
 
 func (s *server) addChild(x *execution) {

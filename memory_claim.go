@@ -98,10 +98,10 @@ func (m *MemoryStore) RenewLeases(ctx context.Context, p RenewLeasesParams) (Ren
 	}
 	defer m.unlock()
 	var renewal Renewal
-	now, until := toMicros(p.Now), toMicros(p.Now.Add(p.TTL))
+	until := toMicros(p.Now.Add(p.TTL))
 	for _, l := range p.Leases {
 		r := m.runs[l.RunID]
-		if r == nil || !r.claimed() || r.token != l.Token || r.lease < now {
+		if r == nil || !r.claimed() || r.token != l.Token {
 			renewal.Lost = append(renewal.Lost, l.RunID)
 			continue
 		}

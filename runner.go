@@ -63,6 +63,8 @@ const (
 	defaultShutdownTimeout = 25 * time.Second
 	deafTimeout            = 5 * time.Second // what a flow gets to return once its context has ended
 	storeTimeout           = 10 * time.Second
+	lastFlush              = 5 * time.Second // how long Serve goes on writing ends of runs once the last has ended
+	lastCall               = 2 * time.Second // for the runner to leave the store
 	minLeaseTTL            = time.Second
 )
 
@@ -73,8 +75,14 @@ func Serve(ctx context.Context, deployments ...*Deployment) error {
 
 // Serve registers the deployments and runs them until ctx ends. Then it claims no more, lets what runs finish within
 // ShutdownTimeout and returns nil; [ErrDrainTimeout] if a flow ignored the end of its context. It returns an error at once if
-// there is no deployment, if one is invalid, or if it can't register them. It handles no signals and opens no port. A Runner
-// serves once.
+// there is no deployment, if one is invalid, or if it can't register them: if the store fails, or does not answer in ten
+// seconds. It handles no signals and opens no port. A Runner serves once.
+//
+// Once it has begun, Serve lives through a store that fails or hangs, for however long: runs go on until their lease can no
+// longer be trusted, LeaseTTL less a margin after it was renewed last, and what became of them is written when the store is
+// back. Nothing but the end of ctx ends it. After that it returns within ShutdownTimeout and 5 seconds for flows that are slow
+// to notice, 5 more to write what they came to, what hooks get (see [Flow.OnCompletion]) and 2 to leave the store, whatever the
+// store does; what could not be written is taken over from the leases when they end.
 //
 // Runner, deployments and flows are copied on entry.
 func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {

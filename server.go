@@ -14,7 +14,8 @@ import (
 )
 
 // server is one Serve call at work. Four kinds of goroutines share it, and serve waits for all of them: the feeder plans and
-// claims, runs execute, the settler records what became of them, the keeper renews leases.
+// claims, runs execute, the settler records what became of them, the keeper renews leases. Each of them lives through hours in
+// which the store fails or does not answer, and none waits for another's call.
 type server struct {
 	settings
 	id     uuid.UUID
@@ -27,29 +28,40 @@ type server struct {
 
 	deployments map[uuid.UUID]*served
 	starting    []*served // for registration only
-	reapAt      time.Time // the feeder's: when to look for dead leases again; has a monotonic reading
+	outages     *outages
+
+	// The feeder's. Times have a monotonic reading.
+	claimID  uuid.UUID // names a claim until it is answered
+	reapAt   time.Time // when to look for dead leases again
+	beaten   time.Time // when the newest heartbeat began
+	reapFrom atomic.Pointer[time.Time]
+	beatNow  atomic.Bool
 
 	flowContext context.Context // what every flow's context derives from: Serve's values, not its end
+	claims      context.Context // of calls that claim: they are answered also when Serve's context has just ended
 
 	wake       chan struct{} // for the feeder: work, or a free slot
-	wakeKeeper chan struct{} // a cancellation is asked for, or there are leases to renew
+	wakeKeeper chan struct{} // a cancellation is asked for, or leases are in doubt
+	wakeHeart  chan struct{} // a heartbeat is wanted now
+	admitted   chan struct{} // for the keeper: there are leases again
 	settler    *settler
+	hooks      hooks
 
 	crew      crew
 	launching atomic.Int64 // launched runs that have not got as far as their first line
 
-	running sync.WaitGroup // executions, those that wait for their instant too, and the crew's goroutines
-	hooks   sync.WaitGroup
+	running sync.WaitGroup // executions, those that wait for their instant too, the crew's goroutines and the feeder
 
 	// mu guards what follows; nothing blocks under it.
-	mu       sync.Mutex
-	inFlight []*execution // claimed and not settled
-	busy     int          // of these, those whose function has not returned
-	starved  bool         // the feeder waits for a free slot
-	children map[uuid.UUID]*execution
-	waiting  map[*batch]struct{}
-	draining bool
-	trouble  map[string]bool // store operations that fail at the moment
+	mu        sync.Mutex
+	inFlight  []*execution // claimed and not settled
+	busy      int          // of these, those whose function has not returned
+	starved   bool         // the feeder waits for a free slot
+	heldFrom  time.Time    // see oldestTrust
+	trustEnds time.Time    // see endOfTrust
+	children  map[uuid.UUID]*execution
+	waiting   map[*batch]struct{}
+	draining  bool
 }
 
 func newServer(r *Runner, deployments []*Deployment) (*server, error) {
@@ -61,9 +73,10 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	s := &server{
 		settings: c, id: newID(r.clock.now()), clock: r.clock, store: r.Store, log: r.Logger,
 		deployments: make(map[uuid.UUID]*served, len(list)), starting: list,
-		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
-		children: make(map[uuid.UUID]*execution), waiting: make(map[*batch]struct{}), trouble: make(map[string]bool),
+		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1), wakeHeart: make(chan struct{}, 1),
+		admitted: make(chan struct{}, 1), children: make(map[uuid.UUID]*execution), waiting: make(map[*batch]struct{}),
 	}
+	s.reapFrom.Store(&time.Time{})
 	if s.store == nil {
 		s.store = NewMemoryStore()
 	}
@@ -77,6 +90,7 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	s.client = NewClient(s.store)
 	s.client.clock = s.clock
 	s.events = newRunEvents(s.log)
+	s.outages = newOutages(s.log)
 	s.settler = newSettler()
 	return s, nil
 }
@@ -88,21 +102,35 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	if err != nil {
 		return fmt.Errorf("provost: Serve: %w", err)
 	}
-	defer s.leave()
+	defer s.leave(s.pauseOnShutdown)
 	stopHints := s.listen()
 	defer stopHints()
 	s.runOnStart(ctx, unserved)
 
 	// Claiming ends with ctx; settling and renewing go on until the last run is settled.
 	background, stop := context.WithCancel(s.flowContext)
+	defer stop()
+	claims, endClaims := context.WithCancel(background)
+	defer endClaims()
+	s.claims = claims
 	var loops sync.WaitGroup
 	loops.Go(func() { s.settleLoop(background) })
 	loops.Go(func() { s.keepLoop(background) })
-	s.feedLoop(ctx, ready)
+	if !s.local { // else the feeder does it
+		loops.Go(func() { s.heartLoop(background) })
+	}
+	s.running.Go(func() { s.feedLoop(ctx, ready) }) // among the runs: it may be about to take some
+	<-ctx.Done()
+	left := time.Now()
+	defer time.AfterFunc(claimGrace, endClaims).Stop()
+	if s.local {
+		signal(s.wakeHeart)
+		loops.Go(func() { s.heartLoop(background) })
+	}
 	drained := s.drain()
 	close(s.settler.closed)
 	<-s.settler.done
-	drained = errors.Join(drained, s.awaitHooks())
+	drained = errors.Join(drained, s.awaitHooks(left))
 	stop()
 	loops.Wait()
 	s.events.close()
@@ -127,10 +155,12 @@ func (s *server) register(ctx context.Context) (unserved []uuid.UUID, err error)
 		s.announce(records[i], registration)
 	}
 	if unserved, err = s.registerRunner(callCtx, now, ids); err != nil {
+		s.leave(false) // it may have come about
 		return nil, err
 	}
 	if s.prune {
 		if err := s.pruneDeployments(ctx); err != nil {
+			s.leave(false)
 			return nil, fmt.Errorf("prune deployments: %w", err)
 		}
 	}
@@ -252,11 +282,11 @@ func (s *server) listen() (stop func()) {
 	}
 }
 
-// leave takes the runner out of the store.
-func (s *server) leave() {
-	ctx, cancel := s.storeCall(s.flowContext)
+// leave takes the runner out of the store. If that fails, its lease ends by itself.
+func (s *server) leave(pause bool) {
+	ctx, cancel := s.storeCallUntil(s.flowContext, time.Now().Add(lastCall))
 	defer cancel()
-	err := s.store.RemoveRunner(ctx, RemoveRunnerParams{Now: instant(s.now()), Runner: s.id, Pause: s.pauseOnShutdown})
+	err := s.store.RemoveRunner(ctx, RemoveRunnerParams{Now: instant(s.now()), Runner: s.id, Pause: pause})
 	if err != nil {
 		s.log.Error("remove runner", "runner", s.name, "error", err)
 	}
@@ -267,32 +297,17 @@ func (s *server) storeCall(ctx context.Context) (context.Context, context.Cancel
 	return s.client.call(ctx)
 }
 
-// report logs that a store operation fails, and that it works again: one line per change, however long it lasts.
-func (s *server) report(operation string, err error) {
-	s.mu.Lock()
-	before := s.trouble[operation]
-	s.trouble[operation] = err != nil
-	s.mu.Unlock()
-	switch {
-	case err != nil && !before:
-		s.log.Error("store trouble", "operation", operation, "error", err)
-	case err == nil && before:
-		s.log.Info("store works again", "operation", operation)
+// storeCallUntil is storeCall with another deadline besides, if until is not zero.
+func (s *server) storeCallUntil(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
+	if s.client.direct || until.IsZero() {
+		return s.storeCall(ctx)
 	}
+	return context.WithDeadline(ctx, earlier(until, time.Now().Add(storeTimeout)))
 }
 
 // drain waits for what runs, first without and then with the end of its context. What waits for its instant is handed back.
 func (s *server) drain() error {
-	s.mu.Lock()
-	s.draining = true
-	batches := make([]*batch, 0, len(s.waiting))
-	for b := range s.waiting {
-		batches = append(batches, b)
-	}
-	s.mu.Unlock()
-	for _, b := range batches {
-		s.handBackBatch(b)
-	}
+	s.handBackWaiting()
 	returned := make(chan struct{})
 	go func() { // ends with the last run; a deaf flow keeps it, as it keeps itself
 		s.running.Wait()
@@ -305,19 +320,6 @@ func (s *server) drain() error {
 		if !waitFor(returned, deafTimeout) {
 			return fmt.Errorf("%w: still running: %v", ErrDrainTimeout, s.deaf())
 		}
-	}
-	return nil
-}
-
-// awaitHooks gives the hooks under way their time, and no more: one that ignores the end of its context does not keep Serve.
-func (s *server) awaitHooks() error {
-	returned := make(chan struct{})
-	go func() {
-		s.hooks.Wait()
-		close(returned)
-	}()
-	if !waitFor(returned, hookTimeout+deafTimeout) {
-		return fmt.Errorf("%w: a hook is still running", ErrDrainTimeout)
 	}
 	return nil
 }
@@ -349,7 +351,7 @@ func (s *server) deaf() []string {
 	defer s.mu.Unlock()
 	var list []string
 	for _, x := range s.inFlight {
-		if x.started.Load() {
+		if x.started.Load() && !x.ended.Load() {
 			list = append(list, fmt.Sprintf("%s (run %s)", handle(x.served.flow.name, x.served.name), x.claim.RunID))
 		}
 	}

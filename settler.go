@@ -3,9 +3,7 @@ package provost
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -17,21 +15,30 @@ type settler struct {
 	done   chan struct{} // all that could be written is written
 
 	// mu guards what follows; nothing blocks under it.
-	mu       sync.Mutex
-	updates  []RunUpdate
-	settled  []*execution // whose updates they are
-	expected []*execution // launched; RUNNING is written for those that have begun and not ended by then
-	logs     []*runLog    // with lines to write
+	mu        sync.Mutex
+	ends      []ending
+	unsettled int          // ends that are not stored, those under way included
+	expected  []*execution // launched; RUNNING is written for those that have begun and not ended by then
+	logs      []*runLog    // with lines to write
 }
 
-// maxUnsettled bounds what waits to be written: past it nothing is claimed.
-const maxUnsettled = 10_000
+// ending is what became of a run, or only that it began.
+type ending struct {
+	update  RunUpdate
+	x       *execution // nil where the update only says that the run began
+	refused int        // how often the store refused a call with nothing else in it
+}
+
+// maxUnsettled bounds what waits to be written: past it nothing is claimed. maxSettled bounds one write.
+const (
+	maxUnsettled = 10_000
+	maxSettled   = 5000
+)
 
 const (
-	hookTimeout    = time.Minute
-	maxLogFailures = 3 // attempts at writing logs before they are given up for the ends of runs
-
-	flushRetries = 5 // attempts at the last write before Serve gives up on a store that fails
+	maxLogFailures = 3 // refusals of logs before they are given up for the ends of runs
+	maxRefused     = 3 // refusals of one end before its result is left out; of that again, before the end is given up
+	beginTries     = 5 // attempts at storing that a run begins, where it must not begin without
 )
 
 func newSettler() *settler {
@@ -41,7 +48,7 @@ func newSettler() *settler {
 func (t *settler) backlog() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.updates)
+	return t.unsettled
 }
 
 func (t *settler) expect(executions []*execution) {
@@ -63,13 +70,33 @@ func (s *server) noteStart(x *execution) {
 	signal(s.settler.wake)
 }
 
-// storeStart writes that a run begins before it does, and says whether that is certain.
+// storeStart writes that a run begins before it does, and says whether that is certain and the run may begin. What the store did
+// not answer may have happened all the same, so the write is repeated for as long as the lease is trusted. If it stays uncertain
+// the run is handed back: the function was not entered, so that it may be later, also where the store has RUNNING; if the
+// hand-back does not arrive either, the run ends CRASHED with its lease, which is the safe side.
 func (s *server) storeStart(x *execution) bool {
-	err := s.settleNow(x, x.begun, x.progress())
-	if err != nil {
-		s.log.Error("run not begun: its start could not be stored", "run", x.claim.Name, "id", x.claim.RunID, "error", err)
+	var err error
+	for failures := 1; failures <= beginTries; failures++ {
+		if err = s.settleNow(x, x.begun, x.progress()); err == nil {
+			return x.Err() == nil // not if it was lost or cancelled meanwhile
+		}
+		if final := errors.Is(err, ErrLeaseLost) || errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound); final {
+			s.lose(x)
+			break
+		}
+		if !sleep(x, backoff(failures)) {
+			break
+		}
 	}
-	return err == nil
+	s.log.Error("run not begun: its start could not be stored", "run", x.claim.Name, "id", x.claim.RunID, "error", err)
+	return false
+}
+
+// lose notes that the store knows of another claim, or none, so that nothing more is written of this one.
+func (s *server) lose(x *execution) {
+	s.mu.Lock()
+	x.gone = true
+	s.mu.Unlock()
 }
 
 // settleNow writes one update, outside of the batches: the caller has to know whether it is stored.
@@ -83,27 +110,29 @@ func (s *server) settleNow(ctx context.Context, now time.Time, update RunUpdate)
 	return err
 }
 
-// settle takes what became of a run. Its slot is free from here on.
+// settle takes what became of a run. Its slot is free from here on. It is written for as long as the store does not say that the
+// lease is lost, also when trust in the lease has ended: the token keeps it from anybody else's run, and what has been done need
+// not be done again if nobody took the run over.
 func (s *server) settle(x *execution, end time.Time, update RunUpdate) {
 	update.Lease = x.claim.Lease
 	s.events.ended(x, end, update.State)
 	x.ended.Store(true)
 	x.cancel(nil)
-	if !x.lost() {
-		t := s.settler
-		t.mu.Lock()
-		t.updates = append(t.updates, update)
-		t.settled = append(t.settled, x)
-		t.mu.Unlock()
-		signal(t.wake)
-	}
 	s.mu.Lock()
 	s.busy--
-	starved := s.starved
-	if x.lost() {
+	starved, gone := s.starved, x.gone
+	if gone {
 		s.drop(x)
 	}
 	s.mu.Unlock()
+	if !gone {
+		t := s.settler
+		t.mu.Lock()
+		t.ends = append(t.ends, ending{update: update, x: x})
+		t.unsettled++
+		t.mu.Unlock()
+		signal(t.wake)
+	}
 	if starved {
 		signal(s.wake)
 	}
@@ -118,35 +147,53 @@ func (s *server) drop(x *execution) {
 	s.inFlight = s.inFlight[:last]
 }
 
-// settleLoop writes until no run is left that could end.
+// settleLoop writes until no run is left that could end. What is left then gets lastFlush.
 func (s *server) settleLoop(ctx context.Context) {
 	defer close(s.settler.done)
-	var buffer flushBuffer
-	closing, failures := false, 0
+	again := make(chan struct{}, 1)
+	s.outages.listen(again)
+	var b flushBuffer
 	for {
-		if !closing {
-			select {
-			case <-s.settler.wake:
-				s.yieldToStarts()
-			case <-s.settler.closed:
-				closing = true
-			}
-		}
-		err := s.flush(ctx, &buffer)
-		s.report("settle", err)
-		if err == nil {
-			failures = 0
-			if closing {
-				return
-			}
-			continue
-		}
-		if failures++; closing && failures >= flushRetries {
-			s.log.Error("ends of runs not stored; their leases will end and they will run again", "runs", len(buffer.updates))
+		select {
+		case <-s.settler.wake:
+			s.yieldToStarts()
+		case <-s.settler.closed:
+			s.settleLast(ctx, &b)
 			return
 		}
-		sleep(ctx, backoff(failures))
-		signal(s.settler.wake)
+		for s.flush(ctx, &b) != nil {
+			if !s.settler.rest(time.Until(b.retry.at), again) {
+				break
+			}
+		}
+	}
+}
+
+// rest waits to repeat a write, false if there will be no more ends.
+func (t *settler) rest(d time.Duration, again <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-again:
+	case <-t.closed:
+		return false
+	}
+	return true
+}
+
+// settleLast writes what is left, as far as the store lets it in time.
+func (s *server) settleLast(ctx context.Context, b *flushBuffer) {
+	ctx, cancel := context.WithTimeout(ctx, lastFlush)
+	defer cancel()
+	b.retry.worked()
+	for s.flush(ctx, b) != nil {
+		if !sleep(ctx, time.Until(b.retry.at)) {
+			break
+		}
+	}
+	if left := s.settler.backlog(); left > 0 {
+		s.log.Error("ends of runs not stored; their leases will end and they will run again", "runs", left)
 	}
 }
 
@@ -162,39 +209,117 @@ func (s *server) yieldToStarts() {
 	}
 }
 
-// flushBuffer is a batch under way, kept until the store has taken it.
+// flushBuffer is what is about to be written, kept until the store has taken it.
 type flushBuffer struct {
-	updates []RunUpdate
-	settled []*execution // nil where an update only says that the run began
+	ends  []ending
+	size  int // how many go into one write; 0: as many as may
+	retry retry
+	since time.Time // when the writes began that fail, or the newest one of them that other operations have outlived
 
-	logFailures int // writes of logs in a row that failed
+	logFailures int // refusals of logs in a row
 }
 
+// flush writes all there is, logs first: after its end a run takes none.
 func (s *server) flush(ctx context.Context, b *flushBuffer) error {
 	logs := s.settler.collect(b)
+	err := s.writeAll(ctx, b, logs)
+	s.outages.report("settle runs", err)
+	if err != nil {
+		b.retry.failed()
+		return err
+	}
+	b.retry.worked()
+	return nil
+}
+
+func (s *server) writeAll(ctx context.Context, b *flushBuffer, logs []*runLog) error {
 	if err := s.writeLogs(ctx, logs); err != nil {
-		if b.logFailures++; b.logFailures < maxLogFailures {
+		if b.logFailures++; b.logFailures < maxLogFailures || !s.alone(b) {
 			return err
 		}
 		s.loseLogs(logs, err) // ends of runs matter more
+	} else if len(logs) > 0 {
+		b.logFailures = 0
 	}
-	b.logFailures = 0
-	if len(b.updates) == 0 {
-		return nil
+	for len(b.ends) > 0 {
+		n := min(len(b.ends), maxSettled)
+		if b.size > 0 {
+			n = min(n, b.size)
+		}
+		if err := s.write(ctx, b.ends[:n]); err != nil {
+			s.suspect(b, n, err)
+			return err
+		}
+		b.take(n)
+		b.size *= 2
+		b.retry.worked()
+	}
+	b.size, b.since = 0, time.Time{}
+	return nil
+}
+
+// alone reports whether it is only what b writes that fails: other operations have worked since.
+func (s *server) alone(b *flushBuffer) bool {
+	if b.since.IsZero() {
+		b.since = time.Now()
+		return false
+	}
+	if !s.outages.workedSince(b.since) {
+		return false
+	}
+	b.since = time.Now()
+	return true
+}
+
+// suspect looks for the one end that makes the store refuse a whole call, by halves, once that is not the store's own trouble. An
+// end that is refused by itself goes behind the others; later it is tried without its result, and at last given up.
+func (s *server) suspect(b *flushBuffer, n int, err error) {
+	if !s.alone(b) {
+		return
+	}
+	if n > 1 {
+		b.size = n / 2
+		return
+	}
+	end := b.ends[0]
+	b.ends = append(b.ends[1:], end)
+	last := &b.ends[len(b.ends)-1]
+	switch last.refused++; last.refused {
+	case maxRefused:
+		last.update.Result = nil
+		last.update.State.Message = bounded("the store refused the result or the message of this run: " + err.Error())
+	case 2 * maxRefused:
+		s.log.Error("end of a run not stored: the store refuses it; its lease will end", "id", end.update.RunID, "state", end.update.State.String(), "error", err)
+		s.release(b.ends[len(b.ends)-1:], []error{err})
+		b.ends = b.ends[:len(b.ends)-1]
+	}
+}
+
+// take removes what is written.
+func (b *flushBuffer) take(n int) {
+	left := copy(b.ends, b.ends[n:])
+	clear(b.ends[left:])
+	b.ends = b.ends[:left]
+}
+
+// write is one call.
+func (s *server) write(ctx context.Context, ends []ending) error {
+	updates := make([]RunUpdate, len(ends))
+	for i := range ends {
+		updates[i] = ends[i].update
 	}
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
-	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant(s.now()), Updates: b.updates})
+	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant(s.now()), Updates: updates})
 	if err != nil {
 		return err
 	}
 	for i, err := range errs {
-		s.reportSettled(b, i, err)
+		if err != nil {
+			s.log.Warn("end of a run not stored", "id", updates[i].RunID, "state", updates[i].State.String(), "error", err)
+		}
 	}
-	s.release(b)
-	clear(b.updates)
-	clear(b.settled)
-	b.updates, b.settled = b.updates[:0], b.settled[:0]
+	s.release(ends, errs)
 	return nil
 }
 
@@ -209,81 +334,44 @@ func (t *settler) collect(b *flushBuffer) []*runLog {
 		case !x.started.Load():
 			waiting = append(waiting, x)
 		default:
-			b.updates = append(b.updates, x.progress())
-			b.settled = append(b.settled, nil)
+			b.ends = append(b.ends, ending{update: x.progress()})
 		}
 	}
 	clear(t.expected[len(waiting):])
 	t.expected = waiting
-	b.updates = append(b.updates, t.updates...)
-	b.settled = append(b.settled, t.settled...)
-	clear(t.updates)
-	clear(t.settled)
-	t.updates, t.settled = t.updates[:0], t.settled[:0]
+	b.ends = append(b.ends, t.ends...)
+	clear(t.ends)
+	t.ends = t.ends[:0]
 	logs := t.logs
 	t.logs = nil
 	return logs
 }
 
-func (s *server) reportSettled(b *flushBuffer, i int, err error) {
-	if err != nil {
-		s.log.Warn("end of a run not stored", "id", b.updates[i].RunID, "state", b.updates[i].State.String(), "error", err)
-	}
-}
-
-// release takes settled runs out of those in flight and calls their hooks.
-func (s *server) release(b *flushBuffer) {
+// release takes runs whose end is stored, or refused, out of those in flight, and has the hooks called of those that are stored.
+func (s *server) release(ends []ending, errs []error) {
+	settled := 0
 	s.mu.Lock()
-	for _, x := range b.settled {
-		if x != nil {
-			s.drop(x)
+	for _, e := range ends {
+		if e.x != nil {
+			s.drop(e.x)
+			settled++
 		}
 	}
+	starved := s.starved
 	s.mu.Unlock()
-	for i, x := range b.settled {
-		if x != nil {
-			s.callHook(x, b.updates[i].State.Type)
+	t := s.settler
+	t.mu.Lock()
+	full := t.unsettled > maxUnsettled
+	t.unsettled -= settled
+	t.mu.Unlock()
+	if full && starved {
+		signal(s.wake)
+	}
+	for i, e := range ends {
+		if e.x != nil && (errs == nil || errs[i] == nil) {
+			s.callHook(e.x, e.update.State.Type)
 		}
 	}
-}
-
-// callHook calls the flow's hook for a terminal state, in a goroutine that Serve waits for.
-func (s *server) callHook(x *execution, state StateType) {
-	var hook func(context.Context, *Run) error
-	switch f := x.served.flow; state {
-	case StateCompleted:
-		hook = f.onCompletion
-	case StateFailed, StateCrashed:
-		hook = f.onFailure
-	case StateCancelled:
-		hook = f.onCancellation
-	}
-	if hook == nil {
-		return
-	}
-	s.hooks.Go(func() {
-		ctx, cancel := context.WithTimeout(s.flowContext, hookTimeout)
-		defer cancel()
-		if err := s.runHook(ctx, x, hook); err != nil {
-			s.log.Error("hook", "flow", x.served.flow.name, "id", x.claim.RunID, "state", string(state), "error", x.redactor().error(err))
-		}
-	})
-}
-
-func (s *server) runHook(ctx context.Context, x *execution, hook func(context.Context, *Run) error) (err error) {
-	callCtx, cancel := s.storeCall(ctx)
-	defer cancel()
-	run, err := s.store.GetRun(callCtx, x.claim.RunID)
-	if err != nil {
-		return err
-	}
-	run.Parameters = x.served.secrets.wrapSecrets(run.Parameters)
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n\n%s", v, debug.Stack())
-		}
-	}()
-	return hook(ctx, run)
 }
 
 // writeLogs writes the pending lines of runs. What the store refuses is lost: the lease is another's by then.
@@ -320,9 +408,6 @@ func (s *server) loseLogs(logs []*runLog, err error) {
 func (s *server) flushLogs(x *execution) {
 	if l := x.runLog(); l != nil {
 		err := s.writeLogs(context.WithoutCancel(x), []*runLog{l})
-		s.report("log", err)
+		s.outages.report("append logs", err)
 	}
 }
-
-// lost reports whether the run's lease is another's.
-func (x *execution) lost() bool { return errors.Is(context.Cause(x), ErrLeaseLost) }

@@ -205,6 +205,7 @@ type SkipSplit struct {
 type ClaimRunsParams struct {
 	Now    time.Time
 	Runner uuid.UUID
+	ID     uuid.UUID // names the call, so that one whose answer was lost can be repeated; Nil for a call that is not
 	Limit  int
 	TTL    time.Duration // of the leases
 }

@@ -1,0 +1,134 @@
+package provost
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// How patient loops are with a store that fails.
+const (
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 10 * time.Second
+
+	troubleEvery  = 20 * time.Second // an operation that comes and goes is logged no more often: two lines each time
+	recoveryEvery = time.Second      // so often at most does the success of one loop wake the others
+)
+
+// backoff is how long to leave a store alone that has failed so often in a row.
+func backoff(failures int) time.Duration {
+	return min(maxBackoff, minBackoff<<min(failures-1, 10))
+}
+
+// retry is the patience of one loop: not before at, once it has failed. Times are those of the monotonic clock.
+type retry struct {
+	failures int
+	at       time.Time
+}
+
+// failed puts the next attempt off, by a random part of the backoff: many runners do not come back in step.
+func (r *retry) failed() {
+	r.failures++
+	wait := backoff(r.failures)
+	r.at = time.Now().Add(wait/2 + rand.N(wait/2+1))
+}
+
+func (r *retry) worked() { *r = retry{} }
+
+// now drops the wait, not the count: something else works again.
+func (r *retry) now() { r.at = time.Time{} }
+
+// outages keeps which store operations fail at the moment: the beginning and the end of that are logged once each, however long
+// it lasts, and the first that works again wakes the loops that wait to repeat theirs.
+type outages struct {
+	log *slog.Logger
+
+	// mu guards what follows; nothing blocks under it.
+	mu         sync.Mutex
+	operations map[string]*outage
+	worked     time.Time // the newest success of any operation; has a monotonic reading
+	woken      time.Time
+	waiting    []chan<- struct{}
+}
+
+// outage is one operation's trouble.
+type outage struct {
+	since time.Time // zero while it works
+	told  bool      // the log has its beginning
+	spoke time.Time // when the log last had a beginning
+}
+
+func newOutages(log *slog.Logger) *outages {
+	return &outages{log: log, operations: make(map[string]*outage)}
+}
+
+// listen has ch signalled when an operation works again.
+func (o *outages) listen(ch chan<- struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waiting = append(o.waiting, ch)
+}
+
+// report notes how an operation went.
+func (o *outages) report(operation string, err error) {
+	if err != nil {
+		if o.begins(operation) {
+			o.log.Error("store trouble", "operation", operation, "error", err)
+		}
+		return
+	}
+	if lasted, told := o.ends(operation); told {
+		o.log.Info("store works again", "operation", operation, "after", lasted.Round(time.Millisecond))
+	}
+}
+
+// begins notes a failure, and says whether to log it.
+func (o *outages) begins(operation string) bool {
+	now := time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := o.operations[operation]
+	if out == nil {
+		out = &outage{}
+		o.operations[operation] = out
+	}
+	if out.since.IsZero() {
+		out.since = now
+	}
+	if out.told || (!out.spoke.IsZero() && now.Sub(out.spoke) < troubleEvery) {
+		return false
+	}
+	out.told, out.spoke = true, now
+	return true
+}
+
+// ends notes a success, and says whether to log it.
+func (o *outages) ends(operation string) (lasted time.Duration, told bool) {
+	now := time.Now()
+	o.mu.Lock()
+	o.worked = now
+	out := o.operations[operation]
+	if out == nil || out.since.IsZero() {
+		o.mu.Unlock()
+		return 0, false
+	}
+	lasted, told = now.Sub(out.since), out.told
+	out.since, out.told = time.Time{}, false
+	var wake []chan<- struct{}
+	if now.Sub(o.woken) >= recoveryEvery {
+		o.woken, wake = now, o.waiting
+	}
+	o.mu.Unlock()
+	for _, ch := range wake {
+		signal(ch)
+	}
+	return lasted, told
+}
+
+// workedSince reports whether any operation succeeded after a time: what fails meanwhile does not fail for the store's sake.
+func (o *outages) workedSince(t time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.worked.After(t)
+}
