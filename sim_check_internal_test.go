@@ -48,10 +48,10 @@ type simRun struct {
 	reopenable int  // accepted calls that may reopen it
 	reopened   bool // it was, ever
 	crashes    int
-	unstored   int // of these, those before the store knew that an attempt had begun
+	unstored   int  // of these, those before the store knew that an attempt had begun
 	began      bool // the store knows that an attempt began under the token
-	attempt    int // highest that a function began
-	entries    int // of its function
+	attempt    int  // highest that a function began
+	entries    int  // of its function
 	exit       time.Duration
 }
 
@@ -60,7 +60,7 @@ type simVisit struct {
 	simEntered
 	who  string
 	from time.Duration
-	to   time.Duration // zero until it returned
+	to   time.Duration // negative until it returned
 }
 
 // simDeclared is a deployment as it was declared, build by build.
@@ -386,7 +386,7 @@ func (c *simCheck) deleted(run *Run) {
 }
 
 func (c *simCheck) entered(r *simRecord, e simEntered) {
-	v := &simVisit{simEntered: e, who: r.who, from: r.at}
+	v := &simVisit{simEntered: e, who: r.who, from: r.at, to: -1}
 	c.visits = append(c.visits, v)
 	if c.inside[e.Lease] != nil {
 		c.bad(r.at, "the function of run %s was entered twice under one token", leaseText(e.Lease))
@@ -413,7 +413,7 @@ func (c *simCheck) entered(r *simRecord, e simEntered) {
 func (c *simCheck) checkVisits() {
 	byRun := make(map[uuid.UUID]*simVisit)
 	for _, v := range c.visits {
-		if v.to == 0 {
+		if v.to < 0 {
 			v.to = 1 << 62
 		}
 		before := byRun[v.RunID]

@@ -192,6 +192,9 @@ func (w *simWorld) act(ctx context.Context, g *simGate, d *simDeployment, r *ran
 	if length > 0 && chance(r, 0.5) {
 		length = upTo(r, length)
 	}
+	if w.hurry.Load() {
+		length = 0
+	}
 	deaf := time.Duration(0)
 	if d.flow.deaf && chance(r, 0.5) {
 		deaf = upTo(r, 8*time.Second)

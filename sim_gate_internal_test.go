@@ -28,7 +28,6 @@ type simGate struct {
 	minute  time.Time // of calls
 	calls   int       // in that minute
 	busiest int       // most calls in a minute
-	over    bool      // too many calls at one instant
 }
 
 // simHiddenGate hides the abilities of the store behind it: runners poll it. simLocalGate shows them all, simHintingGate the
@@ -93,7 +92,7 @@ const maxSimCalls = 20_000
 // gated takes a call through the gate.
 func gated[P, A any](ctx context.Context, g *simGate, name string, p P, call func(context.Context, P) (A, error)) (A, error) {
 	var none A
-	g.count()
+	g.count(name)
 	if !g.thaw() {
 		return none, g.vanish(ctx)
 	}
@@ -173,7 +172,7 @@ func (g *simGate) suffer(call string) simFault {
 }
 
 // count counts calls, and slows a caller down that has lost all measure.
-func (g *simGate) count() {
+func (g *simGate) count(name string) {
 	g.mu.Lock()
 	if minute := time.Now().Truncate(time.Minute); minute != g.minute {
 		g.minute, g.calls = minute, 0
@@ -181,9 +180,9 @@ func (g *simGate) count() {
 	g.calls++
 	g.busiest = max(g.busiest, g.calls)
 	over := g.calls > maxSimCalls
-	g.over = g.over || over
 	g.mu.Unlock()
 	if over {
+		g.history.add(simRecord{who: g.who, call: simRemark{"calls without measure: " + name}})
 		time.Sleep(time.Second)
 	}
 }

@@ -14,6 +14,7 @@ import (
 var (
 	simSeed  = flag.Int64("sim.seed", -1, "simulate this seed alone, again and again (or PROVOST_SIM_SEED)")
 	simSeeds = flag.Int("sim.seeds", 0, "how many seeds to simulate (or PROVOST_SIM_SEEDS)")
+	simWhole = flag.String("sim.history", "", "write the whole history of a seed that fails to this file")
 	simFirst = flag.Int("sim.first", 0, "the first of them (or PROVOST_SIM_FIRST)")
 )
 
@@ -75,6 +76,11 @@ func simulateSeed(t *testing.T, seed uint64) bool {
 	found, history := simulate(t, seed, nil)
 	if len(found) == 0 {
 		return true
+	}
+	if *simWhole != "" {
+		if err := os.WriteFile(*simWhole, []byte(history.text(1<<30)), 0o600); err != nil {
+			t.Error(err)
+		}
 	}
 	t.Errorf("seed %d (again: go test -run 'TestSimulation$' -sim.seed=%d .):\n%s\n%s", seed, seed,
 		strings.Join(found[:min(len(found), 20)], "\n"), excerpt(history, found))

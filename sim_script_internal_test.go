@@ -236,8 +236,8 @@ func (w *simWorld) recoveryTime() time.Duration {
 	return 5*w.config.leaseTTL + w.config.leaseTTL + w.config.leaseTTL/3 + storeTimeout + maxBackoff + 2*w.config.poll
 }
 
-// maxRest bounds how long what is due may take to end once nothing new comes.
-const maxRest = 2 * time.Hour
+// maxRest bounds how long what is due may take to end once nothing new comes and functions take no time.
+const maxRest = 10 * time.Minute
 
 // rest pauses all schedules and waits until every due run is over.
 func (w *simWorld) rest(ctx context.Context) (found []string) {
@@ -251,6 +251,7 @@ func (w *simWorld) rest(ctx context.Context) (found []string) {
 		}
 	}
 	w.history.add(simRecord{who: "world", call: simRested{w.now()}})
+	w.hurry.Store(true)
 	for began := time.Now(); ; time.Sleep(5 * time.Second) {
 		open := w.open(ctx)
 		if len(open) == 0 {

@@ -32,6 +32,7 @@ type simWorld struct {
 	gatesMu     sync.Mutex
 	closing     atomic.Bool
 	calm        atomic.Bool // no more faults
+	hurry       atomic.Bool // functions take no time
 	build       atomic.Int64
 	lives       sync.WaitGroup
 	late        sync.WaitGroup
