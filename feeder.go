@@ -33,10 +33,10 @@ type feeder struct {
 
 // chore is one of the feeder's.
 type chore struct {
-	name string
-	do   func(ctx context.Context, now time.Time) (next time.Time, err error)
+	do func(ctx context.Context, now time.Time) (next time.Time, err error)
 
 	next   time.Time // on the wall clock, when there is more to do; zero: when there is a hint
+	hinted bool      // there was one since it began last
 	retry  retry
 	beside bool // it is being repeated beside the others
 	worked bool // at least once
@@ -49,11 +49,11 @@ type choreAnswer struct {
 }
 
 func (s *server) newFeeder() *feeder {
-	f := &feeder{server: s, plans: &chore{name: "plan runs", do: s.plan}}
+	f := &feeder{server: s, plans: &chore{do: s.plan}}
 	if s.local { // elsewhere heartLoop does it
-		f.chores = append(f.chores, &chore{name: "heartbeat", do: s.beat})
+		f.chores = append(f.chores, &chore{do: s.beat})
 	}
-	f.chores = append(f.chores, &chore{name: "reap leases", do: s.reap}, f.plans, &chore{name: "claim runs", do: s.claim})
+	f.chores = append(f.chores, &chore{do: s.reap}, f.plans, &chore{do: s.claim})
 	f.answers = make(chan choreAnswer, len(f.chores))
 	return f
 }
@@ -105,15 +105,17 @@ func (f *feeder) round(ctx context.Context, all bool) {
 		all = true
 	}
 	for _, c := range f.chores {
-		switch due := all || (!c.next.IsZero() && !now.Before(c.next)); {
+		c.hinted = c.hinted || all
+		switch due := c.hinted || (!c.next.IsZero() && !now.Before(c.next)); {
 		case c.beside || time.Now().Before(c.retry.at):
 		case c.retry.failures > 0: // it may hang: the others do not wait for it
-			c.beside = true
+			c.beside, c.hinted = true, false
 			f.beside.Go(func() {
 				next, err := c.do(ctx, now)
 				f.answers <- choreAnswer{c, next, err} // has room for each chore
 			})
 		case due:
+			c.hinted = false
 			next, err := c.do(ctx, now)
 			f.note(ctx, choreAnswer{c, next, err})
 		}
@@ -126,7 +128,6 @@ func (f *feeder) note(ctx context.Context, a choreAnswer) {
 	if ctx.Err() != nil {
 		return // that is why it failed, perhaps
 	}
-	f.outages.report(c.name, a.err)
 	if a.err != nil {
 		c.retry.failed()
 		return
@@ -189,7 +190,9 @@ func (s *server) beat(ctx context.Context, now time.Time) (next time.Time, err e
 	}
 	s.beatNow.Store(false)
 	began := time.Now()
-	if err := s.vouch(ctx); err != nil {
+	err = s.vouch(ctx)
+	s.report(ctx, "heartbeat", err)
+	if err != nil {
 		return time.Time{}, err
 	}
 	s.beaten = began
@@ -211,6 +214,7 @@ func (s *server) reap(ctx context.Context, now time.Time) (next time.Time, err e
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
 	reaped, err := s.store.ReapLeases(callCtx, ReapLeasesParams{Now: instant(now)})
+	s.report(ctx, "reap leases", err)
 	if err != nil {
 		s.reapAt = time.Time{}
 		return time.Time{}, err
@@ -230,6 +234,7 @@ func (s *server) plan(ctx context.Context, _ time.Time) (next time.Time, err err
 	for {
 		now := instant(s.now())
 		due, more, err := s.planOnce(ctx, now)
+		s.report(ctx, "plan runs", err)
 		if err != nil || !more {
 			return due, err
 		}
@@ -295,6 +300,7 @@ func (s *server) claim(ctx context.Context, _ time.Time) (next time.Time, err er
 				claims, err = s.claimOnce(ctx, limit)
 			}
 		}
+		s.report(ctx, "claim runs", err)
 		if err != nil {
 			return time.Time{}, err
 		}

@@ -104,10 +104,7 @@ func (k *keeper) excuse(now time.Time) {
 
 func (k *keeper) answered(ctx context.Context, err error) {
 	k.renewing = false
-	if ctx.Err() != nil {
-		return
-	}
-	k.outages.report("renew leases", err)
+	k.report(ctx, "renew leases", err)
 	if err != nil {
 		k.retry.failed()
 		return
@@ -281,10 +278,7 @@ func (s *server) heartLoop(ctx context.Context) {
 			}
 		}
 		err := s.vouch(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		s.outages.report("heartbeat", err)
+		s.report(ctx, "heartbeat", err)
 		if err != nil {
 			retry.failed()
 			timer.Reset(min(time.Until(retry.at), s.leaseTTL/3))

@@ -1,6 +1,7 @@
 package provost
 
 import (
+	"context"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -70,7 +71,14 @@ func (o *outages) listen(ch chan<- struct{}) {
 	o.waiting = append(o.waiting, ch)
 }
 
-// report notes how an operation went.
+// report notes how a store call went, unless it failed because its caller has ended.
+func (s *server) report(ctx context.Context, operation string, err error) {
+	if err == nil || ctx.Err() == nil {
+		s.outages.report(operation, err)
+	}
+}
+
+// report notes how a store call went.
 func (o *outages) report(operation string, err error) {
 	if err != nil {
 		if o.begins(operation) {

@@ -211,10 +211,11 @@ func (s *server) yieldToStarts() {
 
 // flushBuffer is what is about to be written, kept until the store has taken it.
 type flushBuffer struct {
-	ends  []ending
-	size  int // how many go into one write; 0: as many as may
-	retry retry
-	since time.Time // when the writes began that fail, or the newest one of them that other operations have outlived
+	ends    []ending
+	size    int // how many go into one write; 0: as many as may
+	retry   retry
+	since   time.Time // when writes began to fail; zero if all is written
+	refused time.Time // when an end was refused by itself
 
 	logFailures int // refusals of logs in a row
 }
@@ -222,9 +223,7 @@ type flushBuffer struct {
 // flush writes all there is, logs first: after its end a run takes none.
 func (s *server) flush(ctx context.Context, b *flushBuffer) error {
 	logs := s.settler.collect(b)
-	err := s.writeAll(ctx, b, logs)
-	s.outages.report("settle runs", err)
-	if err != nil {
+	if err := s.writeAll(ctx, b, logs); err != nil {
 		b.retry.failed()
 		return err
 	}
@@ -258,17 +257,12 @@ func (s *server) writeAll(ctx context.Context, b *flushBuffer, logs []*runLog) e
 	return nil
 }
 
-// alone reports whether it is only what b writes that fails: other operations have worked since.
+// alone reports whether it is only what b writes that fails: other operations have worked since it began to.
 func (s *server) alone(b *flushBuffer) bool {
 	if b.since.IsZero() {
 		b.since = time.Now()
-		return false
 	}
-	if !s.outages.workedSince(b.since) {
-		return false
-	}
-	b.since = time.Now()
-	return true
+	return s.outages.workedSince(b.since)
 }
 
 // suspect looks for the one end that makes the store refuse a whole call, by halves, once that is not the store's own trouble. An
@@ -279,11 +273,17 @@ func (s *server) suspect(b *flushBuffer, n int, err error) {
 	}
 	if n > 1 {
 		b.size = n / 2
+		b.retry.worked()
 		return
 	}
 	end := b.ends[0]
 	b.ends = append(b.ends[1:], end)
 	last := &b.ends[len(b.ends)-1]
+	if !s.outages.workedSince(b.refused) {
+		return // the store may have failed meanwhile
+	}
+	b.refused = time.Now()
+	b.retry.worked()
 	switch last.refused++; last.refused {
 	case maxRefused:
 		last.update.Result = nil
@@ -311,6 +311,7 @@ func (s *server) write(ctx context.Context, ends []ending) error {
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
 	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant(s.now()), Updates: updates})
+	s.report(ctx, "settle runs", err)
 	if err != nil {
 		return err
 	}
@@ -385,7 +386,9 @@ func (s *server) writeLogs(ctx context.Context, logs []*runLog) error {
 	}
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
-	if _, err := s.store.AppendLogs(callCtx, p); err != nil {
+	_, err := s.store.AppendLogs(callCtx, p)
+	s.report(ctx, "append logs", err)
+	if err != nil {
 		for i, l := range logs {
 			l.putBack(p.Runs[i])
 			s.settler.noteLog(l)
@@ -407,7 +410,6 @@ func (s *server) loseLogs(logs []*runLog, err error) {
 // flushLogs writes one run's pending lines, for a child that ends.
 func (s *server) flushLogs(x *execution) {
 	if l := x.runLog(); l != nil {
-		err := s.writeLogs(context.WithoutCancel(x), []*runLog{l})
-		s.outages.report("append logs", err)
+		_ = s.writeLogs(context.WithoutCancel(x), []*runLog{l}) // reported there, and what is not written is kept for the settler
 	}
 }

@@ -1,0 +1,187 @@
+package provost_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// fault is what happens to a store call.
+type fault int
+
+const (
+	works   fault = iota
+	refuses       // an error, and nothing happened
+	loses         // it happened, but the answer is an error
+	hangs         // no answer until the call's context ends
+	slow          // the answer takes three seconds
+)
+
+var (
+	faultNames = map[fault]string{refuses: "refuses", loses: "loses", hangs: "hangs", slow: "slow"}
+	errFaulty  = errors.New("the disk is on fire")
+)
+
+// faulty is a store on another machine that fails when it is told to.
+type faulty struct {
+	provost.Store
+
+	mu     sync.Mutex
+	decide func(operation string) fault
+	calls  map[string]int
+	renew  struct { // what RenewLeases was asked
+		worked  time.Time // start of the newest call that worked
+		largest int
+		leases  int
+	}
+	lost map[uuid.UUID]bool // said to be lost by RenewLeases
+
+	poison func(provost.RunUpdate) bool // SettleRuns refuses calls with one of these
+}
+
+func newFaulty() *faulty {
+	return &faulty{Store: provost.NewMemoryStore(), calls: make(map[string]int)}
+}
+
+// localFaulty is a faulty store in this process.
+type localFaulty struct{ *faulty }
+
+func (f localFaulty) Unwrap() provost.Store { return f.Store }
+
+// set makes the given operations, or all, behave from now on.
+func (f *faulty) set(how fault, operations ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.decide = func(operation string) fault {
+		if len(operations) == 0 {
+			return how
+		}
+		for _, o := range operations {
+			if o == operation {
+				return how
+			}
+		}
+		return works
+	}
+}
+
+func (f *faulty) count(operation string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls[operation]
+}
+
+func (f *faulty) begin(operation string) fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls[operation]++
+	if f.decide == nil {
+		return works
+	}
+	return f.decide(operation)
+}
+
+func call[T any](f *faulty, ctx context.Context, operation string, do func() (T, error)) (T, error) {
+	var none T
+	switch f.begin(operation) {
+	case refuses:
+		return none, errFaulty
+	case loses:
+		if _, err := do(); err != nil {
+			return none, err
+		}
+		return none, errFaulty
+	case hangs:
+		<-ctx.Done()
+		return none, ctx.Err()
+	case slow:
+		select {
+		case <-ctx.Done():
+			return none, ctx.Err()
+		case <-time.After(3 * time.Second):
+		}
+	}
+	return do()
+}
+
+func (f *faulty) RegisterDeployments(ctx context.Context, p provost.RegisterDeploymentsParams) ([]provost.Registration, error) {
+	return call(f, ctx, "RegisterDeployments", func() ([]provost.Registration, error) { return f.Store.RegisterDeployments(ctx, p) })
+}
+
+func (f *faulty) RegisterRunner(ctx context.Context, p provost.RegisterRunnerParams) ([]uuid.UUID, error) {
+	return call(f, ctx, "RegisterRunner", func() ([]uuid.UUID, error) { return f.Store.RegisterRunner(ctx, p) })
+}
+
+func (f *faulty) HeartbeatRunner(ctx context.Context, p provost.HeartbeatParams) error {
+	_, err := call(f, ctx, "HeartbeatRunner", func() (any, error) { return nil, f.Store.HeartbeatRunner(ctx, p) })
+	return err
+}
+
+func (f *faulty) RemoveRunner(ctx context.Context, p provost.RemoveRunnerParams) error {
+	_, err := call(f, ctx, "RemoveRunner", func() (any, error) { return nil, f.Store.RemoveRunner(ctx, p) })
+	return err
+}
+
+func (f *faulty) DueSchedules(ctx context.Context, p provost.DueSchedulesParams) (provost.DueSchedules, error) {
+	return call(f, ctx, "DueSchedules", func() (provost.DueSchedules, error) { return f.Store.DueSchedules(ctx, p) })
+}
+
+func (f *faulty) PlanRuns(ctx context.Context, p provost.PlanRunsParams) ([]error, error) {
+	return call(f, ctx, "PlanRuns", func() ([]error, error) { return f.Store.PlanRuns(ctx, p) })
+}
+
+func (f *faulty) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (provost.Claims, error) {
+	return call(f, ctx, "ClaimRuns", func() (provost.Claims, error) { return f.Store.ClaimRuns(ctx, p) })
+}
+
+func (f *faulty) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (provost.Renewal, error) {
+	began := time.Now()
+	return call(f, ctx, "RenewLeases", func() (provost.Renewal, error) {
+		renewal, err := f.Store.RenewLeases(ctx, p)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if err == nil {
+			f.renew.worked = began
+		}
+		f.renew.largest = max(f.renew.largest, len(p.Leases))
+		f.renew.leases += len(p.Leases)
+		for _, l := range p.Leases {
+			if f.lost[l.RunID] {
+				renewal.Lost = append(renewal.Lost, l.RunID)
+			}
+		}
+		return renewal, err
+	})
+}
+
+func (f *faulty) SettleRuns(ctx context.Context, p provost.SettleRunsParams) ([]error, error) {
+	return call(f, ctx, "SettleRuns", func() ([]error, error) {
+		for _, u := range p.Updates {
+			if f.poison != nil && f.poison(u) {
+				return nil, errFaulty
+			}
+		}
+		return f.Store.SettleRuns(ctx, p)
+	})
+}
+
+func (f *faulty) ReapLeases(ctx context.Context, p provost.ReapLeasesParams) (provost.Reaped, error) {
+	return call(f, ctx, "ReapLeases", func() (provost.Reaped, error) { return f.Store.ReapLeases(ctx, p) })
+}
+
+func (f *faulty) AppendLogs(ctx context.Context, p provost.AppendLogsParams) ([]error, error) {
+	return call(f, ctx, "AppendLogs", func() ([]error, error) { return f.Store.AppendLogs(ctx, p) })
+}
+
+func (f *faulty) GetRun(ctx context.Context, id uuid.UUID) (*provost.Run, error) {
+	return call(f, ctx, "GetRun", func() (*provost.Run, error) { return f.Store.GetRun(ctx, id) })
+}
+
+func (f *faulty) CreateRun(ctx context.Context, p provost.CreateRunParams) (*provost.Run, error) {
+	return call(f, ctx, "CreateRun", func() (*provost.Run, error) { return f.Store.CreateRun(ctx, p) })
+}
