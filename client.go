@@ -370,7 +370,7 @@ func (c *Client) DeleteDeployment(ctx context.Context, handle string) error {
 	}
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	if err := c.store.DeleteDeployment(callCtx, id); err != nil {
+	if err := c.store.DeleteDeployment(callCtx, DeleteDeploymentParams{Now: instant(c.now()), ID: id}); err != nil {
 		return fmt.Errorf("provost: delete deployment %q: %w", handle, err)
 	}
 	return nil

@@ -111,7 +111,6 @@ func TestServeRefusesWhatItCannotDo(t *testing.T) {
 		{"Isolation", provost.Deployment{Isolation: provost.Subprocess}, "InProcess"},
 		{"WorkPool", provost.Deployment{WorkPool: "k8s"}, "Client.Deploy"},
 		{"Triggers", provost.Deployment{Triggers: []json.RawMessage{[]byte("{}")}}, "remove them"},
-		{"Overlap", provost.Deployment{Overlap: provost.OverlapCancelNew}, "OverlapEnqueue"},
 		{"Path", provost.Deployment{Path: "/tmp"}, "Subprocess"},
 		{"Env", provost.Deployment{Env: map[string]string{"A": "b"}}, "Subprocess"},
 	}

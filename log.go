@@ -25,12 +25,15 @@ type runLog struct {
 	buffer  bytes.Buffer
 	lines   []LogRecord
 	size    int
-	dropped int
-	noted   bool // the settler knows that there is something to write
+	given   int64 // lines that were given to the store, or given up, before these
+	dropped int64 // lines that never got among these
+	noted   bool  // the settler knows that there is something to write
+
+	turn chan struct{} // holds an element while somebody writes: stretches reach the store one by one, in order
 }
 
 func newRunLog(x *execution) *runLog {
-	l := &runLog{x: x}
+	l := &runLog{x: x, turn: make(chan struct{}, 1)}
 	info := x.info()
 	outer := x.server.log.Handler().WithAttrs([]slog.Attr{slog.String("run", info.Name), slog.String("id", info.ID.String())})
 	l.logger = slog.New(&runHandler{log: l, outer: outer, text: slog.NewTextHandler(&l.buffer, &slog.HandlerOptions{Level: allLevels})})
@@ -118,21 +121,54 @@ func (l *runLog) format(ctx context.Context, text slog.Handler, r, bare slog.Rec
 	return strings.ReplaceAll(strings.ToValidUTF8(message, "�"), "\x00", "�"), nil // what every store can keep
 }
 
-// take gives away what is pending.
+// begin takes the log's turn, false if somebody else has it: they see to what is pending when they are done.
+func (l *runLog) begin() bool {
+	select {
+	case l.turn <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// await is begin for those who can't leave it to others, false if ctx ends first.
+func (l *runLog) await(ctx context.Context) bool {
+	select {
+	case l.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// done gives the turn back, and tells the settler if lines are left.
+func (l *runLog) done() {
+	<-l.turn
+	l.mu.Lock()
+	left := l.noted
+	l.mu.Unlock()
+	if left {
+		l.x.server.settler.noteLog(l)
+	}
+}
+
+// take gives away what is pending. The caller has the log's turn.
 func (l *runLog) take() RunLog {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	log := RunLog{Lease: l.x.claim.Lease, Lines: l.lines, Dropped: l.dropped}
-	l.lines, l.size, l.dropped, l.noted = nil, 0, 0, false
+	log := RunLog{Lease: l.x.claim.Lease, After: l.given, Lines: l.lines, Dropped: l.dropped}
+	l.given += int64(len(l.lines))
+	l.lines, l.size, l.noted = nil, 0, false
 	return log
 }
 
-// putBack returns what the store would not take. What has come since goes behind it. The caller tells the settler.
+// putBack returns what the store may not have taken, to be given again under the same numbers. What has come since goes behind
+// it. The caller has the log's turn.
 func (l *runLog) putBack(log RunLog) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.given = log.After
 	l.lines = append(log.Lines, l.lines...)
-	l.dropped += log.Dropped
 	l.size = 0
 	for _, line := range l.lines {
 		l.size += len(line.Message)
@@ -140,12 +176,12 @@ func (l *runLog) putBack(log RunLog) {
 	l.noted = true
 }
 
-// lose drops what is pending, and counts it.
+// lose gives up what is pending. If the store never got it, it sees that from the numbers of the lines to come.
 func (l *runLog) lose() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lines := len(l.lines)
+	l.given += int64(lines)
 	l.lines, l.size, l.noted = nil, 0, false
-	l.dropped += lines
 	return lines
 }

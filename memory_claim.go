@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // ClaimRuns implements [RunStore].
@@ -22,24 +24,11 @@ func (m *MemoryStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims,
 	}
 	var claims Claims
 	lease := toMicros(p.Now.Add(p.TTL))
-	for lanes := runner.lanes; len(lanes) > 0; {
-		equal := 1
-		for equal < len(lanes) && lanes[equal].priority == lanes[0].priority {
-			equal++
-		}
-		for len(claims.Runs) < p.Limit {
-			r := soonest(lanes[:equal], now)
-			if r == nil {
-				break
-			}
-			if claim, ok := m.claim(r, runner, now, lease); ok {
-				if claims.Runs == nil {
-					claims.Runs = make([]Claim, 0, min(p.Limit, r.deployment.queue.Len()+len(lanes[0].heads)))
-				}
-				claims.Runs = append(claims.Runs, claim)
-			}
-		}
-		lanes = lanes[equal:]
+	if p.ID != uuid.Nil && p.ID == runner.lastClaim {
+		claims.Runs = m.claimAgain(runner, lease)
+	} else {
+		claims.Runs = m.claimNew(runner, p.Limit, now, lease)
+		runner.rememberClaim(p.ID, claims.Runs)
 	}
 	for _, l := range runner.lanes {
 		if first := l.heads[0].head(); first != never {
@@ -47,6 +36,61 @@ func (m *MemoryStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims,
 		}
 	}
 	return claims, nil
+}
+
+// claimNew takes up to limit runs: higher priority first, then what is due earlier.
+func (m *MemoryStore) claimNew(runner *memoryRunner, limit int, now, lease micros) []Claim {
+	var claims []Claim
+	for lanes := runner.lanes; len(lanes) > 0; {
+		equal := 1
+		for equal < len(lanes) && lanes[equal].priority == lanes[0].priority {
+			equal++
+		}
+		for len(claims) < limit {
+			r := soonest(lanes[:equal], now)
+			if r == nil {
+				break
+			}
+			if claim, ok := m.claim(r, runner, now, lease); ok {
+				if claims == nil {
+					claims = make([]Claim, 0, min(limit, r.deployment.queue.Len()+len(lanes[0].heads)))
+				}
+				claims = append(claims, claim)
+			}
+		}
+		lanes = lanes[equal:]
+	}
+	return claims
+}
+
+// rememberClaim keeps what a call claimed, for its repetition.
+func (r *memoryRunner) rememberClaim(id uuid.UUID, claims []Claim) {
+	if len(claims) == 0 {
+		return
+	}
+	r.lastClaim, r.lastClaimed = id, r.lastClaimed[:0]
+	for i := range claims {
+		r.lastClaimed = append(r.lastClaimed, claims[i].Lease)
+	}
+}
+
+// claimAgain answers the repetition of the runner's newest claim.
+func (m *MemoryStore) claimAgain(runner *memoryRunner, lease micros) []Claim {
+	var claims []Claim
+	for _, l := range runner.lastClaimed {
+		if r := m.runs[l.RunID]; r != nil && r.claimed() && r.token == l.Token {
+			m.setLease(r, lease)
+			claims = append(claims, r.claimView())
+		}
+	}
+	return claims
+}
+
+// setLease gives a claimed run's lease another end.
+func (m *MemoryStore) setLease(r *memoryRun, end micros) {
+	m.leases.Delete(r)
+	r.lease = end
+	m.leases.Insert(r)
 }
 
 // soonest is the run that is due first among the claimable heads of lanes, nil if there is none.
@@ -79,16 +123,23 @@ func (m *MemoryStore) claim(r *memoryRun, runner *memoryRunner, now, lease micro
 	r.lease, r.settled = lease, ""
 	r.runner = runner.record.Name
 	m.leases.Insert(r)
+	if s := r.schedule; s != nil {
+		s.decideRun(r, r.due)
+	}
+	return r.claimView(), true
+}
+
+// claimView is what the holder of a run is told of it.
+func (r *memoryRun) claimView() Claim {
 	c := Claim{
 		Lease: Lease{RunID: r.id, Token: r.token}, DeploymentID: r.deployment.record.ID,
 		Generation: r.deployment.record.Generation, Name: r.displayName(), Parameters: r.params.clone(), Tags: slices.Clone(r.tags),
 		ScheduledTime: r.scheduled.time(), DueTime: r.due.time(), Attempt: r.attempt, Crashes: r.crashes,
 	}
-	if s := r.schedule; s != nil {
-		c.Schedule = s.key
-		s.decideRun(r, r.due)
+	if r.schedule != nil {
+		c.Schedule = r.schedule.key
 	}
-	return c, true
+	return c
 }
 
 // RenewLeases implements [RunStore].
@@ -105,9 +156,7 @@ func (m *MemoryStore) RenewLeases(ctx context.Context, p RenewLeasesParams) (Ren
 			renewal.Lost = append(renewal.Lost, l.RunID)
 			continue
 		}
-		m.leases.Delete(r)
-		r.lease = until
-		m.leases.Insert(r)
+		m.setLease(r, until)
 		m.listCancelling(r, &renewal)
 	}
 	return renewal, nil
@@ -159,6 +208,9 @@ func (m *MemoryStore) settle(u *RunUpdate, now time.Time) error {
 	}
 	if u.State.Terminal() || u.State.Type == StateScheduled {
 		r.settled = u.State.Type
+		if u.Crashed {
+			r.crashes++
+		}
 	}
 	switch u.State.Type {
 	case "":

@@ -236,12 +236,12 @@ func (m *MemoryStore) view(d *memoryDeployment) *DeploymentRecord {
 }
 
 // DeleteDeployment implements [DeploymentStore].
-func (m *MemoryStore) DeleteDeployment(ctx context.Context, id uuid.UUID) error {
+func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentParams) error {
 	if err := m.lock(ctx); err != nil {
 		return err
 	}
 	defer m.unlock()
-	d, err := m.deployment(id)
+	d, err := m.deployment(p.ID)
 	if err != nil {
 		return err
 	}
@@ -255,7 +255,7 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, id uuid.UUID) error 
 	for _, r := range unstarted {
 		if r.begun() {
 			m.unpark(r)
-			m.finish(r, newState(StateCancelled, r.state().Timestamp, deploymentDeleted))
+			m.finish(r, newState(StateCancelled, p.Now, deploymentDeleted))
 		} else {
 			m.remove(r)
 		}
@@ -263,17 +263,17 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, id uuid.UUID) error 
 	for _, s := range d.schedules {
 		m.setPlanTime(s, never)
 	}
-	m.dropSkips(id)
+	m.dropSkips(p.ID)
 	for _, r := range d.servers {
 		delete(r.deployments, d)
 	}
 	d.servers = nil
 	m.relane(d)
 	m.leaveLimit(d)
-	delete(m.deployments, id)
+	delete(m.deployments, p.ID)
 	m.handles.Delete(d)
 	if d.runs.Len() > 0 {
-		m.bereaved[id] = struct{}{}
+		m.bereaved[p.ID] = struct{}{}
 	}
 	return nil
 }

@@ -10,6 +10,10 @@ type memoryLog struct {
 	lines   []LogRecord
 	size    int
 	dropped int
+
+	token int64 // of the newest lease that wrote; the next two are what it has written and lost so far
+	given int64
+	lost  int64
 }
 
 // AppendLogs implements [LogStore].
@@ -40,8 +44,7 @@ func (m *MemoryStore) appendLog(r *memoryRun, log RunLog) {
 		r.logs = &memoryLog{}
 	}
 	l := r.logs
-	l.dropped += log.Dropped
-	for _, line := range log.Lines {
+	for _, line := range l.fresh(log) {
 		if l.size+len(line.Message) > MaxRunLog {
 			l.dropped++
 			continue
@@ -51,6 +54,18 @@ func (m *MemoryStore) appendLog(r *memoryRun, log RunLog) {
 		l.size += len(line.Message)
 		m.logSize += len(line.Message)
 	}
+}
+
+// fresh is what of a stretch the log does not have yet. It counts what was lost before it.
+func (l *memoryLog) fresh(log RunLog) []LogRecord {
+	if l.token != log.Token {
+		l.token, l.given, l.lost = log.Token, 0, 0
+	}
+	l.dropped += int(max(0, log.Dropped-l.lost) + max(0, log.After-l.given))
+	l.lost, l.given = max(l.lost, log.Dropped), max(l.given, log.After)
+	lines := log.Lines[min(l.given-log.After, int64(len(log.Lines))):]
+	l.given += int64(len(lines))
+	return lines
 }
 
 // shedLogs drops the logs of the runs that ended first while all logs together are too large.

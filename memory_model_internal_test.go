@@ -152,7 +152,7 @@ func (s *modelTest) serveSome() {
 
 func (s *modelTest) deleteDeployment() {
 	d := s.anyDeployment()
-	s.wantErr("delete deployment", s.store.DeleteDeployment(s.ctx, d.record.ID), s.model.deleteDeployment(d))
+	s.wantErr("delete deployment", s.store.DeleteDeployment(s.ctx, DeleteDeploymentParams{Now: s.now, ID: d.record.ID}), s.model.deleteDeployment(d, s.now))
 }
 
 // anyDeployment is one that was declared at some time.

@@ -157,7 +157,7 @@ func (m *model) pause(d *modelDeployment, operator *bool, now time.Time) error {
 	return nil
 }
 
-func (m *model) deleteDeployment(d *modelDeployment) error {
+func (m *model) deleteDeployment(d *modelDeployment, now time.Time) error {
 	if d.deleted {
 		return ErrNotFound
 	}
@@ -173,7 +173,7 @@ func (m *model) deleteDeployment(d *modelDeployment) error {
 		switch {
 		case r.state() != StateScheduled:
 		case r.begun():
-			m.finish(r, newState(StateCancelled, r.history[len(r.history)-1].Timestamp, ""))
+			m.finish(r, newState(StateCancelled, now, ""))
 		default:
 			m.remove(r)
 		}
@@ -460,7 +460,7 @@ func (m *model) giveBack(r *modelRun, u RunUpdate, now time.Time) {
 
 func (m *model) renew(l Lease, now time.Time) (lost bool, cancel int) {
 	r := m.find(l.RunID)
-	if r == nil || !r.claimed() || r.token != l.Token || r.lease.Before(now) {
+	if r == nil || !r.claimed() || r.token != l.Token {
 		return true, 0
 	}
 	r.lease = now.Add(modelTTL)

@@ -18,6 +18,9 @@ type memoryRunner struct {
 	record      RunnerRecord
 	deployments map[*memoryDeployment]struct{}
 	lanes       []*lane // those that it claims from, highest priority first
+
+	lastClaim   uuid.UUID // ID of its newest call that claimed anything
+	lastClaimed []Lease   // what that call claimed
 }
 
 func (r *memoryRunner) liveAt(now micros) bool { return toMicros(r.record.Until) >= now }

@@ -35,7 +35,7 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 	}
 	handled := servedUntil
 	if !item.PausedFrom.IsZero() {
-		b.run(earliestOf(servedUntil, item.PausedFrom))
+		b.run(earliestOf(servedUntil, item.PausedFrom), false)
 		b.catchUp(servedUntil, item.PausedFrom)
 		if item.Paused {
 			if b.full() {
@@ -49,7 +49,7 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 		b.skip(item.PausedUntil, SkipPaused)
 		handled = latestOf(servedUntil, item.PausedUntil)
 	}
-	b.run(servedUntil)
+	b.run(servedUntil, false)
 	b.catchUp(handled, now)
 	b.plan.Partial = b.full() // before the past was dealt with, perhaps
 	b.ahead()
@@ -77,20 +77,21 @@ type planBuilder struct {
 }
 
 // run makes a run of each instant that is left up to the given time.
-func (b *planBuilder) run(until time.Time) {
+func (b *planBuilder) run(until time.Time, catchUp bool) {
 	for len(b.plan.Runs) < maxPlanned {
 		next, ok := b.item.Schedule.Next(b.plan.Planned)
 		if !ok || next.After(until) {
 			return
 		}
-		b.add(next)
+		b.add(next, catchUp)
 	}
 }
 
-func (b *planBuilder) add(at time.Time) {
+func (b *planBuilder) add(at time.Time, catchUp bool) {
 	b.plan.Runs = append(b.plan.Runs, PlannedRun{
 		ID: newID(b.now), ScheduledTime: at,
 		DueTime: b.item.Schedule.due(b.item.DeploymentID, b.item.Key, at),
+		CatchUp: catchUp,
 	})
 	b.plan.Planned = at
 }
@@ -104,12 +105,16 @@ func (b *planBuilder) catchUp(from, until time.Time) {
 	missed := func(t time.Time) bool { return t.After(from) && !t.After(until) }
 	wanted := b.wanted(until)
 	for _, at := range b.item.Unclaimed {
-		if missed(at) && at.Before(wanted) {
+		switch {
+		case !missed(at):
+		case at.Before(wanted):
 			b.plan.Cancel = append(b.plan.Cancel, at)
+		default:
+			b.plan.Late = append(b.plan.Late, at)
 		}
 	}
 	b.skip(wanted.Add(-time.Microsecond), SkipMissed)
-	b.run(until)
+	b.run(until, true)
 }
 
 // wanted is the first missed instant that the policy wants to run; those before it are skipped.
@@ -215,7 +220,7 @@ func (b *planBuilder) ahead() {
 		if next.After(claimable) {
 			upcoming = append(upcoming, next)
 		}
-		b.add(next)
+		b.add(next, false)
 		at = next
 	}
 	b.plan.PlanTime = b.now

@@ -281,9 +281,6 @@ func refusal(r *DeploymentRecord) error {
 	if len(r.Triggers) > 0 {
 		p.add("Triggers", "are set, but this version does not act on them yet; remove them")
 	}
-	if r.Overlap != OverlapEnqueue {
-		p.add("Overlap", "is %q, but this version serves OverlapEnqueue only; remove it", r.Overlap)
-	}
 	return p.join()
 }
 

@@ -244,7 +244,7 @@ func (s *server) pruneDeployments(ctx context.Context) error {
 				continue
 			}
 			callCtx, cancel := s.storeCall(ctx)
-			err := s.store.DeleteDeployment(callCtx, record.ID)
+			err := s.store.DeleteDeployment(callCtx, DeleteDeploymentParams{Now: instant(s.now()), ID: record.ID})
 			cancel()
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				return err

@@ -377,12 +377,24 @@ func (s *server) release(ends []ending, errs []error) {
 
 // writeLogs writes the pending lines of runs. What the store refuses is lost: the lease is another's by then.
 func (s *server) writeLogs(ctx context.Context, logs []*runLog) error {
+	begun := make([]*runLog, 0, len(logs))
+	for _, l := range logs {
+		if l.begin() {
+			begun = append(begun, l)
+		}
+	}
+	return s.writeBegun(ctx, begun)
+}
+
+// writeBegun is writeLogs for who has the turn of each log. It gives them back.
+func (s *server) writeBegun(ctx context.Context, logs []*runLog) error {
 	if len(logs) == 0 {
 		return nil
 	}
 	p := AppendLogsParams{Runs: make([]RunLog, 0, len(logs))}
 	for _, l := range logs {
 		p.Runs = append(p.Runs, l.take())
+		defer l.done()
 	}
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
@@ -391,7 +403,6 @@ func (s *server) writeLogs(ctx context.Context, logs []*runLog) error {
 	if err != nil {
 		for i, l := range logs {
 			l.putBack(p.Runs[i])
-			s.settler.noteLog(l)
 		}
 		return err
 	}
@@ -402,14 +413,20 @@ func (s *server) writeLogs(ctx context.Context, logs []*runLog) error {
 func (s *server) loseLogs(logs []*runLog, err error) {
 	lines := 0
 	for _, l := range logs {
-		lines += l.lose()
+		if l.begin() {
+			lines += l.lose()
+			l.done()
+		}
 	}
 	s.log.Error("lines of runs' logs lost", "lines", lines, "error", err)
 }
 
 // flushLogs writes one run's pending lines, for a child that ends.
 func (s *server) flushLogs(x *execution) {
-	if l := x.runLog(); l != nil {
-		_ = s.writeLogs(context.WithoutCancel(x), []*runLog{l}) // reported there, and what is not written is kept for the settler
+	l := x.runLog()
+	ctx, cancel := s.storeCall(context.WithoutCancel(x))
+	defer cancel()
+	if l.await(ctx) {
+		_ = s.writeBegun(ctx, []*runLog{l}) // reported there, and what is not written is kept for the settler
 	}
 }

@@ -16,7 +16,7 @@ type simCheck struct {
 
 	runs        map[uuid.UUID]*simRun
 	deployments map[uuid.UUID]*simDeclared
-	claims      map[uuid.UUID]bool // IDs of calls of ClaimRuns: one that is repeated claims nothing new
+	claims      map[uuid.UUID]bool // IDs of calls of ClaimRuns: one that is repeated may give the same leases
 	visits      []*simVisit        // calls of flows' functions, by entry
 	inside      map[Lease]*simVisit
 	stalls      []simSpan
@@ -214,10 +214,13 @@ func (c *simCheck) created(r *simRecord, p CreateRunParams, run *Run) {
 }
 
 func (c *simCheck) claimed(r *simRecord, p ClaimRunsParams, claims Claims) {
+	repeated := c.claims[p.ID]
+	c.claims[p.ID] = true
 	for _, claim := range claims.Runs {
 		run := c.run(claim.RunID, claim.DeploymentID)
 		switch {
-		case claim.Token == run.token && run.held && run.holder == r.who && c.repeats(p):
+		case claim.Token == run.token && run.held && run.holder == r.who && repeated:
+			run.until = p.Now.Add(p.TTL)
 			continue
 		case claim.Token <= run.token:
 			c.bad(r.at, "run %s was claimed with token %d after %d", idText(run.id), claim.Token, run.token)
@@ -259,7 +262,7 @@ func (c *simCheck) renewed(r *simRecord, p RenewLeasesParams, renewal Renewal) {
 		lost := slices.Contains(renewal.Lost, lease.RunID)
 		ours := run != nil && run.held && run.token == lease.Token
 		switch {
-		case lost && ours && !run.until.Before(p.Now):
+		case lost && ours:
 			c.bad(r.at, "lease %s was called lost, but nothing ended it", leaseText(lease))
 		case !lost && !ours:
 			c.bad(r.at, "lease %s was renewed, but it is over", leaseText(lease))
@@ -438,6 +441,3 @@ func (c *simCheck) excused(v *simVisit, at time.Duration) bool {
 	since := v.from - c.world.config.leaseTTL
 	return slices.ContainsFunc(c.jumps, func(j time.Duration) bool { return j >= since && j <= at })
 }
-
-// repeats reports whether a claim has the ID of one before it.
-func (c *simCheck) repeats(ClaimRunsParams) bool { return false }

@@ -247,8 +247,8 @@ func (g *simGate) ListDeployments(ctx context.Context, f DeploymentFilter) (Page
 	return gated(ctx, g, "ListDeployments", f, g.inner.ListDeployments)
 }
 
-func (g *simGate) DeleteDeployment(ctx context.Context, id uuid.UUID) error {
-	_, err := gated(ctx, g, "DeleteDeployment", id, withoutAnswer(g.inner.DeleteDeployment))
+func (g *simGate) DeleteDeployment(ctx context.Context, p DeleteDeploymentParams) error {
+	_, err := gated(ctx, g, "DeleteDeployment", p, withoutAnswer(g.inner.DeleteDeployment))
 	return err
 }
 

@@ -48,9 +48,10 @@ type DeploymentStore interface {
 	ListDeployments(ctx context.Context, f DeploymentFilter) (Page[*DeploymentRecord], error)
 
 	// DeleteDeployment removes a deployment, its schedules and skips, and its unstarted runs, made by hand or not. What runs
-	// goes on; what had begun and waits for another attempt, or is given back later, becomes CANCELLED; what is finished stays
-	// until retention takes it, and is listed under the deployment's ID also once that is registered again. ErrNotFound.
-	DeleteDeployment(ctx context.Context, id uuid.UUID) error
+	// goes on, and keeps its slot of the limit until it ends; what had begun and waits for another attempt, or is given back
+	// later, becomes CANCELLED; what is finished stays until retention takes it, and is listed under the deployment's ID also
+	// once that is registered again. ErrNotFound.
+	DeleteDeployment(ctx context.Context, p DeleteDeploymentParams) error
 
 	// SetPause sets or clears the operator's mark on a deployment or on one of its schedules. If that changes whether it is
 	// paused, the generation rises and the future, unstarted, auto-scheduled runs that are concerned go in the same step. It
@@ -99,10 +100,32 @@ type PlanStore interface {
 	ListSkips(ctx context.Context, f SkipFilter) (Page[Skip], error)
 }
 
-// RunStore keeps runs and the leases on them.
+// RunStore keeps runs, the leases on them, and the slots of concurrency limits.
+//
+// A run needs a slot of its deployment's limit to be claimed. It asks for one when it is due: in CreateRun, RetryRun and
+// BackfillRuns if it is due then, else in the ClaimRuns that comes upon it. Where all are held, [Overlap] decides:
+//
+//   - OverlapEnqueue: it waits in the limit's queue, SCHEDULED/AwaitingConcurrencySlot. Where MaxWaiting runs of its deployment
+//     wait already, it becomes CANCELLED/Skipped with the message "limit" (in CreateRun: ErrQueueFull).
+//   - OverlapCancelNew: it becomes CANCELLED/Skipped with the message "overlap".
+//   - OverlapCancelRunning: what waits of its deployment goes, be it for a slot, with a slot for its claim, or for another
+//     attempt: CANCELLED, and Skipped if it had not begun, with the message "overlap". If no slot is free then, and none of the
+//     deployment's claimed runs is CANCELLING, the one with the earliest ScheduledTime becomes CANCELLING. The new run takes the
+//     slot, or waits for it in the queue.
+//
+// No policy, and no MaxWaiting, concerns what RetryRun or BackfillRuns reopen or make, what a plan calls catch-up, and what had
+// a slot or a place in a queue before: these wait.
+//
+// A slot is held until its run ends or is given back, also by a run that is CANCELLING, or whose deployment is deleted. A slot
+// that frees goes to the queue: first to runs that had begun or were retried, then first come, first served; priorities order
+// claims, not queues. Deployments of one LimitGroup have one queue. In it, runs of deployments that nobody serves at Now stand
+// back: a slot goes to them only if no other run waits, and if they are not claimed by then, they give it up and go back to
+// their place as soon as a run of a served deployment asks for it, or waits while RegisterRunner, HeartbeatRunner or ReapLeases
+// is called. A size that is lowered takes no slot away; one that is raised is handed out at once.
 type RunStore interface {
 	// CreateRun makes one run by hand, or a child run under its parent's lease. With an IdempotencyKey that the deployment
-	// already has, it returns that first run. A run of a deployment with a concurrency limit queues for it at once.
+	// already has, it returns that first run. One that is due asks for a slot of the deployment's limit at once; under
+	// OverlapCancelNew it may be CANCELLED/Skipped when it is returned, which is no error.
 	//
 	// ErrNotFound: no such deployment. ErrConflict: p.Generation is not the deployment's. ErrQueueFull. ErrLeaseLost: the
 	// parent's.
@@ -117,18 +140,23 @@ type RunStore interface {
 	// ClaimRuns takes runs of deployments that the runner serves: due at p.Now, or within ClaimAhead where no concurrency
 	// limit has to be granted. It raises the token of each, gives it a lease and makes it PENDING. Higher priority first, then
 	// earlier due time. A paused deployment keeps what is already due; future auto-scheduled runs of it do not exist.
+	//
+	// A call that has the ID of the runner's newest call that claimed anything is a repetition: it returns those runs of that
+	// call which are still held under its tokens, gives their leases TTL anew, and claims nothing else.
+	//
 	// ErrNotFound: the runner must register again.
 	ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims, error)
 
 	// RenewLeases prolongs leases, and says which of them are lost and which runs somebody wants cancelled (child runs under
-	// these leases included).
+	// these leases included). A lease that has ended but is not reaped is prolonged like any other: nobody else can hold the run.
+	// Lost is what another claim holds, and what is reaped, settled or gone.
 	RenewLeases(ctx context.Context, p RenewLeasesParams) (Renewal, error)
 
 	// SettleRuns records what became of claimed runs, each judged by itself: errs is nil if all went well; errs[i] wraps
 	// ErrLeaseLost if update i carries another token than the run has, or its lease was reaped or is settled otherwise, or
 	// ErrConflict if the state machine does not list the step, or ErrNotFound. A lease that has ended but is not reaped yet
 	// still counts. A terminal state or SCHEDULED ends the lease, frees the slot and promotes the next in the limit's queue.
-	// SCHEDULED makes a run in CANCELLING CANCELLED. Child runs that are not over when their parent's lease ends become
+	// SCHEDULED makes a run in CANCELLING CANCELLED. Crashed is counted once, however often the update is repeated. Child runs that are not over when their parent's lease ends become
 	// CRASHED, those in CANCELLING CANCELLED.
 	SettleRuns(ctx context.Context, p SettleRunsParams) (errs []error, err error)
 
@@ -141,8 +169,9 @@ type RunStore interface {
 	// is. ErrNotFound. ErrConflict: the run is over.
 	CancelRun(ctx context.Context, p CancelRunParams) (*Run, error)
 
-	// RetryRun reopens a FAILED, CRASHED or CANCELLED run: same ID, history kept, due at p.Now. ErrNotFound. ErrConflict: any
-	// other state (so of a run that is reopened already), or a child run, or its deployment is gone.
+	// RetryRun reopens a FAILED, CRASHED or CANCELLED run: same ID, history and attempts kept, crashes counted from zero again,
+	// due at p.Now. ErrNotFound. ErrConflict: any other state (so of a run that is reopened already), or a child run, or its
+	// deployment is gone.
 	RetryRun(ctx context.Context, p RetryRunParams) (*Run, error)
 
 	// GetRun reads one run. ErrNotFound.
@@ -163,8 +192,9 @@ type RunStore interface {
 // LogStore keeps what runs log.
 type LogStore interface {
 	// AppendLogs adds lines to the logs of claimed runs, each judged by itself: errs is nil if all went well; errs[i] wraps
-	// ErrLeaseLost or ErrNotFound. A run keeps MaxRunLog bytes of text; lines that do not fit are counted, not kept. Lines
-	// carry no key: what is appended twice is there twice.
+	// ErrLeaseLost or ErrNotFound. A run keeps MaxRunLog bytes of text; lines that do not fit are counted, not kept. The store
+	// remembers, for the newest lease under which a run logged, how many lines it was given and how many were lost, and takes
+	// of each call only what goes beyond: what is repeated changes nothing.
 	AppendLogs(ctx context.Context, p AppendLogsParams) (errs []error, err error)
 
 	// ListLogs reads a run's log in the order it was written. ErrNotFound.

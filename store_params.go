@@ -42,6 +42,12 @@ type SetPauseParams struct {
 	Operator     *bool  // nil clears the mark, so that the declared value counts
 }
 
+// DeleteDeploymentParams is what [DeploymentStore].DeleteDeployment takes.
+type DeleteDeploymentParams struct {
+	Now time.Time
+	ID  uuid.UUID
+}
+
 // RegisterRunnerParams is what [RunnerStore].RegisterRunner takes. Deployments replaces what the runner served before.
 type RegisterRunnerParams struct {
 	Now         time.Time
@@ -126,6 +132,7 @@ type SchedulePlan struct {
 	Cancel []time.Time // instants whose unstarted run becomes CANCELLED/Skipped
 	Skips  []Skip      // ranges without a run; one that continues the schedule's newest range extends it
 	Reason SkipReason  // why the runs of Cancel are skipped
+	Late   []time.Time // instants whose unstarted run was made before a gap and is catch-up now, as PlannedRun.CatchUp says
 
 	Planned  time.Time // how far the schedule is materialised now; not before From
 	PlanTime time.Time // when it wants planning again; zero for never
@@ -140,6 +147,7 @@ type PlannedRun struct {
 	ID            uuid.UUID
 	ScheduledTime time.Time
 	DueTime       time.Time
+	CatchUp       bool // its instant was missed: it waits for a slot of the limit, whatever the overlap policy
 }
 
 // SkipReason is why instants became no run.
@@ -147,9 +155,10 @@ type SkipReason string
 
 // Reasons for a skip.
 const (
-	SkipMissed SkipReason = "missed" // nobody served the deployment, and the catch-up policy did not want them
-	SkipPaused SkipReason = "paused"
-	SkipLimit  SkipReason = "limit" // too many runs were waiting for the concurrency limit
+	SkipMissed  SkipReason = "missed" // nobody served the deployment, and the catch-up policy did not want them
+	SkipPaused  SkipReason = "paused"
+	SkipLimit   SkipReason = "limit"   // too many runs were waiting for the concurrency limit
+	SkipOverlap SkipReason = "overlap" // the concurrency limit was full, or a newer run took the place: see Overlap
 )
 
 // Skip is a range of instants of one schedule that became no run.
@@ -246,7 +255,7 @@ type RenewLeasesParams struct {
 
 // Renewal is what a renewal found out.
 type Renewal struct {
-	Lost   []uuid.UUID // leases that belong to another claim or have ended: stop working on these runs
+	Lost   []uuid.UUID // leases that are another's or over: stop working on these runs
 	Cancel []uuid.UUID // runs in CANCELLING
 }
 
@@ -266,6 +275,10 @@ type RunUpdate struct {
 	State   State           // a terminal state; SCHEDULED to give the run back; the zero State leaves it RUNNING
 	DueTime time.Time       // for SCHEDULED: when it is due again; zero keeps its due time
 	Result  json.RawMessage // for COMPLETED
+
+	// Crashed says that the attempt ended because its process did, with SCHEDULED/AwaitingRetry or CRASHED: it counts in
+	// Run.Crashes. The store leaves it to the caller to stop at MaxCrashes. With the zero State it says nothing.
+	Crashed bool
 }
 
 // ReapLeasesParams is what [RunStore].ReapLeases takes.
@@ -306,11 +319,13 @@ type AppendLogsParams struct {
 	Runs []RunLog
 }
 
-// RunLog is a stretch of one run's log, written under its lease (a child run's under its parent's token).
+// RunLog is a stretch of one run's log, written under its lease (a child run's under its parent's token). A writer sends one
+// stretch at a time, and the same one again if it does not know whether it has arrived.
 type RunLog struct {
 	Lease
+	After   int64       // lines given under this lease before these; any that the store never got count as dropped
 	Lines   []LogRecord // RunID and Seq are the store's to fill in
-	Dropped int         // lines that were lost on the way
+	Dropped int64       // lines lost under this lease so far that were never given
 }
 
 // LogRecord is one line of a run's log.

@@ -278,7 +278,23 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"RenewEnded", "a lease that has ended cannot be renewed; nor can that of a run that is settled or unknown",
+		"RenewEnded", "a lease that has ended but is not reaped is renewed like any other",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, leaseTTL)
+			now := f.afterLease(f.base)
+			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: now, TTL: longTTL, Leases: []provost.Lease{c.Lease}})
+			f.must(err)
+			expect(f, "lost", len(renewal.Lost), 0)
+			expect(f, "reaped", len(f.reap(now).Runs), 0)
+			f.settle(now, ended(c.Lease, now, provost.StateCompleted))
+			expect(f, "crashes", f.run(c.RunID).Crashes, 0)
+		},
+	},
+	{
+		"RenewLost", "a lease is lost when it is reaped, another claim's, settled or unknown",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -286,13 +302,19 @@ var leaseCases = []testCase{
 			settled := f.claimOne(f.base, r, longTTL)
 			f.settle(f.base, ended(settled.Lease, f.base, provost.StateCompleted))
 			f.createNow(f.base, d)
-			late := f.claimOne(f.base, r, leaseTTL)
+			f.createNow(f.base, d)
+			late := f.claimFor(f.base, r, 2, leaseTTL).Runs
+			now := f.afterLease(f.base)
+			f.reap(now)
+			f.claimFor(now, r, 1, longTTL)
 			unknown := provost.Lease{RunID: uuid.New(), Token: 1}
-			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{
-				Now: f.afterLease(f.base), TTL: longTTL, Leases: []provost.Lease{settled.Lease, late.Lease, unknown},
+			f.expectUnchanged("a renewal of what is lost", func() {
+				renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{
+					Now: now, TTL: longTTL, Leases: []provost.Lease{settled.Lease, late[0].Lease, late[1].Lease, unknown},
+				})
+				f.must(err)
+				expectSame(f, "lost", renewal.Lost, settled.RunID, late[0].RunID, late[1].RunID, unknown.RunID)
 			})
-			f.must(err)
-			expectSame(f, "lost", renewal.Lost, settled.RunID, late.RunID, unknown.RunID)
 		},
 	},
 	{

@@ -207,7 +207,7 @@ var deploymentCases = []testCase{
 		func(f *fixture) {
 			_, err := f.store.GetDeployment(f.ctx, uuid.New())
 			f.wantErr("GetDeployment", err, provost.ErrNotFound)
-			f.wantErr("DeleteDeployment", f.store.DeleteDeployment(f.ctx, uuid.New()), provost.ErrNotFound)
+			f.wantErr("DeleteDeployment", f.store.DeleteDeployment(f.ctx, provost.DeleteDeploymentParams{Now: f.base, ID: uuid.New()}), provost.ErrNotFound)
 		},
 	},
 	{
@@ -221,7 +221,7 @@ var deploymentCases = []testCase{
 			running := f.claimOne(f.at(time.Hour), r, longTTL)
 			manual := f.createNow(f.at(time.Hour), d)
 			f.plan(f.at(time.Hour), d, f.at(2*time.Hour))
-			f.must(f.store.DeleteDeployment(f.ctx, d.ID))
+			f.deleteDeployment(f.base, d)
 			_, err := f.store.GetDeployment(f.ctx, d.ID)
 			f.wantErr("GetDeployment", err, provost.ErrNotFound)
 			f.expectNoRun(manual.ID)
@@ -248,7 +248,7 @@ var deploymentCases = []testCase{
 					f.settle(f.base, awaitingRetry(c.Lease, f.base))
 				}
 			}
-			f.must(f.store.DeleteDeployment(f.ctx, d.ID))
+			f.deleteDeployment(f.base, d)
 			f.expectState(waiting.ID, provost.StateCancelled, "Cancelled")
 			for _, c := range second {
 				if c.RunID == running.ID {
@@ -264,7 +264,7 @@ var deploymentCases = []testCase{
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
 			done := f.finished(f.base, d, r, provost.StateCompleted)
-			f.must(f.store.DeleteDeployment(f.ctx, d.ID))
+			f.deleteDeployment(f.base, d)
 			f.deploy("a")
 			runs := f.runs(provost.RunFilter{DeploymentID: d.ID})
 			if len(runs) != 1 || runs[0].ID != done.ID {

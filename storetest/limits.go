@@ -216,7 +216,7 @@ var limitCases = []testCase{
 			r := f.serve(f.base, a, b)
 			f.createNow(f.base, a)
 			waits := f.createNow(f.base, b)
-			f.must(f.store.DeleteDeployment(f.ctx, a.ID))
+			f.deleteDeployment(f.base, a)
 			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), waits.ID)
 		},
 	},

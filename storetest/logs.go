@@ -42,7 +42,7 @@ var logCases = []testCase{
 			c := f.logging()
 			expect(f, "lines of a run that logged nothing", len(f.logs(provost.LogFilter{RunID: c.RunID}).Lines), 0)
 			f.log(c.Lease, provost.LogRecord{Time: f.at(time.Second), Level: slog.LevelWarn, Message: "one"}, provost.LogRecord{Time: f.base, Message: "two"})
-			f.log(c.Lease, provost.LogRecord{Time: f.base, Message: "three"})
+			f.logAfter(2, c.Lease, provost.LogRecord{Time: f.base, Message: "three"})
 			page := f.logs(provost.LogFilter{RunID: c.RunID})
 			expectSame(f, "lines", messages(page), "one", "two", "three")
 			for i, line := range page.Lines {
@@ -59,8 +59,8 @@ var logCases = []testCase{
 		"Level", "MinLevel leaves out what is below it",
 		func(f *fixture) {
 			c := f.logging()
-			for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-				f.log(c.Lease, provost.LogRecord{Time: f.base, Level: level, Message: level.String()})
+			for i, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+				f.logAfter(int64(i), c.Lease, provost.LogRecord{Time: f.base, Level: level, Message: level.String()})
 			}
 			expectSame(f, "lines", messages(f.logs(provost.LogFilter{RunID: c.RunID, MinLevel: slog.LevelWarn})), "WARN", "ERROR")
 			expect(f, "all lines", len(f.logs(provost.LogFilter{RunID: c.RunID}).Lines), 4)
@@ -71,7 +71,7 @@ var logCases = []testCase{
 		func(f *fixture) {
 			c := f.logging()
 			for i := range 5 {
-				f.log(c.Lease, provost.LogRecord{Time: f.base, Message: strconv.Itoa(i)})
+				f.logAfter(int64(i), c.Lease, provost.LogRecord{Time: f.base, Message: strconv.Itoa(i)})
 			}
 			var read []string
 			filter := provost.LogFilter{RunID: c.RunID, Limit: 2}
@@ -92,18 +92,62 @@ var logCases = []testCase{
 			half := strings.Repeat("x", provost.MaxRunLog/2)
 			f.log(c.Lease, provost.LogRecord{Time: f.base, Message: half}, provost.LogRecord{Time: f.base, Message: half})
 			expect(f, "dropped when it is just full", f.logs(provost.LogFilter{RunID: c.RunID}).Dropped, 0)
-			f.log(c.Lease, provost.LogRecord{Time: f.base, Message: "x"}, provost.LogRecord{Time: f.base, Message: "y"})
+			f.logAfter(2, c.Lease, provost.LogRecord{Time: f.base, Message: "x"}, provost.LogRecord{Time: f.base, Message: "y"})
 			page := f.logs(provost.LogFilter{RunID: c.RunID})
 			expect(f, "lines", len(page.Lines), 2)
 			expect(f, "dropped", page.Dropped, 2)
 		},
 	},
 	{
-		"Dropped", "lines that were lost on the way are counted",
+		"Repeated", "a stretch that is repeated changes nothing, and what it has beyond the first is taken",
 		func(f *fixture) {
 			c := f.logging()
-			f.mustAll(f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: c.Lease, Dropped: 3}}}))
-			expect(f, "dropped", f.logs(provost.LogFilter{RunID: c.RunID}).Dropped, 3)
+			one, two := provost.LogRecord{Time: f.base, Message: "one"}, provost.LogRecord{Time: f.base, Message: "two"}
+			f.log(c.Lease, one, two)
+			f.expectUnchanged("a repeated stretch", func() { f.log(c.Lease, one, two) })
+			f.expectUnchanged("a part of it", func() { f.logAfter(1, c.Lease, two) })
+			f.log(c.Lease, one, two, provost.LogRecord{Time: f.base, Message: "three"})
+			page := f.logs(provost.LogFilter{RunID: c.RunID})
+			expectSame(f, "lines", messages(page), "one", "two", "three")
+			expect(f, "dropped", page.Dropped, 0)
+		},
+	},
+	{
+		"Dropped", "lines that were lost on the way are counted once: those the writer says, and those the store never got",
+		func(f *fixture) {
+			c := f.logging()
+			dropped := func(log provost.RunLog, want int) {
+				f.Helper()
+				log.Lease = c.Lease
+				f.mustAll(f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{log}}))
+				expect(f, "dropped", f.logs(provost.LogFilter{RunID: c.RunID}).Dropped, want)
+			}
+			line := []provost.LogRecord{{Time: f.base, Message: "line"}}
+			dropped(provost.RunLog{Dropped: 3}, 3)
+			dropped(provost.RunLog{Dropped: 3}, 3)
+			dropped(provost.RunLog{Dropped: 4}, 4)
+			dropped(provost.RunLog{After: 2, Lines: line, Dropped: 4}, 6)
+			dropped(provost.RunLog{After: 2, Lines: line, Dropped: 4}, 6)
+			dropped(provost.RunLog{After: 3, Lines: line, Dropped: 5}, 7)
+			expect(f, "lines", len(f.logs(provost.LogFilter{RunID: c.RunID}).Lines), 2)
+		},
+	},
+	{
+		"NextLease", "the next lease counts its lines and losses from zero",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			for range 2 {
+				c := f.claimOne(f.base, r, longTTL)
+				f.mustAll(f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{
+					{Lease: c.Lease, Lines: []provost.LogRecord{{Time: f.base, Message: "line"}}, Dropped: 2},
+				}}))
+				f.settle(f.base, givenBack(c.Lease, f.base))
+			}
+			page := f.logs(provost.LogFilter{RunID: f.runs(provost.RunFilter{})[0].ID})
+			expect(f, "lines", len(page.Lines), 2)
+			expect(f, "dropped", page.Dropped, 4)
 		},
 	},
 	{

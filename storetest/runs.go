@@ -193,7 +193,7 @@ var runCases = []testCase{
 			refused("RUNNING", run.ID)
 			f.cancel(f.base, run.ID)
 			refused("CANCELLING", run.ID)
-			f.must(f.store.DeleteDeployment(f.ctx, d.ID))
+			f.deleteDeployment(f.base, d)
 			refused("a run of a deleted deployment", failed.ID)
 		},
 	},

@@ -355,6 +355,11 @@ func ids(deployments []*provost.DeploymentRecord) []uuid.UUID {
 	return list
 }
 
+func (f *fixture) deleteDeployment(now time.Time, d *provost.DeploymentRecord) {
+	f.Helper()
+	f.must(f.store.DeleteDeployment(f.ctx, provost.DeleteDeploymentParams{Now: now, ID: d.ID}))
+}
+
 func (f *fixture) deployment(id uuid.UUID) *provost.DeploymentRecord {
 	f.Helper()
 	d, err := f.store.GetDeployment(f.ctx, id)
@@ -605,9 +610,16 @@ func (f *fixture) reap(now time.Time) provost.Reaped {
 	return reaped
 }
 
+// log writes the first lines of a lease.
 func (f *fixture) log(lease provost.Lease, lines ...provost.LogRecord) {
 	f.Helper()
-	f.mustAll(f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: lease, Lines: lines}}}))
+	f.logAfter(0, lease, lines...)
+}
+
+// logAfter writes lines of a lease that gave some before.
+func (f *fixture) logAfter(given int64, lease provost.Lease, lines ...provost.LogRecord) {
+	f.Helper()
+	f.mustAll(f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: lease, After: given, Lines: lines}}}))
 }
 
 func yes() *bool { v := true; return &v }

@@ -112,7 +112,7 @@ var valueCases = []testCase{
 				},
 				"GetDeployment":    func() error { _, err := f.store.GetDeployment(ctx, d.ID); return err },
 				"ListDeployments":  func() error { _, err := f.store.ListDeployments(ctx, provost.DeploymentFilter{}); return err },
-				"DeleteDeployment": func() error { return f.store.DeleteDeployment(ctx, d.ID) },
+				"DeleteDeployment": func() error { return f.store.DeleteDeployment(ctx, provost.DeleteDeploymentParams{Now: f.base, ID: d.ID}) },
 				"SetPause": func() error {
 					_, err := f.store.SetPause(ctx, provost.SetPauseParams{Now: f.base, DeploymentID: d.ID, Operator: yes()})
 					return err
