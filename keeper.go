@@ -212,9 +212,9 @@ func (s *server) trust(held []*execution, renewal Renewal, began time.Time) {
 	var gone []*execution
 	s.mu.Lock()
 	for _, x := range held {
-		if _, is := lost[x.claim.RunID]; !is {
+		if _, is := lost[x.claim.Lease]; !is || x.ended.Load() { // one that has ended may be stored by now
 			x.trusted = latestOf(x.trusted, began)
-		} else if !x.gone && !x.ended.Load() { // one that has ended may be stored by now
+		} else if !x.gone {
 			x.gone = true
 			gone = append(gone, x)
 		}
@@ -251,10 +251,10 @@ func (s *server) cancelRuns(held []*execution, ids []uuid.UUID) {
 	}
 }
 
-func setOf(ids []uuid.UUID) map[uuid.UUID]struct{} {
-	set := make(map[uuid.UUID]struct{}, len(ids))
-	for _, id := range ids {
-		set[id] = struct{}{}
+func setOf[K comparable](keys []K) map[K]struct{} {
+	set := make(map[K]struct{}, len(keys))
+	for _, key := range keys {
+		set[key] = struct{}{}
 	}
 	return set
 }

@@ -259,7 +259,7 @@ func (c *simCheck) checkLimit(r *simRecord, claimed *simRun) {
 func (c *simCheck) renewed(r *simRecord, p RenewLeasesParams, renewal Renewal) {
 	for _, lease := range p.Leases {
 		run := c.runs[lease.RunID]
-		lost := slices.Contains(renewal.Lost, lease.RunID)
+		lost := slices.Contains(renewal.Lost, lease)
 		ours := run != nil && run.held && run.token == lease.Token
 		switch {
 		case lost && ours:

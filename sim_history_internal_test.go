@@ -166,7 +166,13 @@ func describeCall(call, answer any) string {
 			text += " " + leaseText(l)
 		}
 		renewal, _ := answer.(Renewal)
-		return text + fmt.Sprintf(" lost %v cancel %v", idTexts(renewal.Lost), idTexts(renewal.Cancel))
+		for _, l := range renewal.Lost {
+			text += " lost " + leaseText(l)
+		}
+		for _, id := range renewal.Cancel {
+			text += " cancel " + idText(id)
+		}
+		return text
 	case SettleRunsParams:
 		text := "settle:"
 		errs, _ := answer.([]error)
@@ -251,12 +257,6 @@ func wallText(t time.Time) string {
 // idText is the end of an ID, where it is random.
 func idText(id uuid.UUID) string { return id.String()[28:] }
 func leaseText(l Lease) string   { return fmt.Sprintf("%s:%d", idText(l.RunID), l.Token) }
-func idTexts(ids []uuid.UUID) (texts []string) {
-	for _, id := range ids {
-		texts = append(texts, idText(id))
-	}
-	return texts
-}
 
 // withoutAnswer fits a call that gives no more than an error.
 func withoutAnswer[P any](call func(context.Context, P) error) func(context.Context, P) (struct{}, error) {

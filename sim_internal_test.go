@@ -15,6 +15,7 @@ var (
 	simSeed  = flag.Int64("sim.seed", -1, "simulate this seed alone, again and again (or PROVOST_SIM_SEED)")
 	simSeeds = flag.Int("sim.seeds", 0, "how many seeds to simulate (or PROVOST_SIM_SEEDS)")
 	simWhole = flag.String("sim.history", "", "write the whole history of a seed that fails to this file")
+	simCalls = flag.Bool("sim.calls", false, "let each call fail in each way (or PROVOST_SIM_CALLS)")
 	simFirst = flag.Int("sim.first", 0, "the first of them (or PROVOST_SIM_FIRST)")
 )
 

@@ -37,6 +37,7 @@ type simWorld struct {
 	lives       sync.WaitGroup
 	late        sync.WaitGroup
 	storms      []simStorm
+	draw        func(seat, life int) func(call string) simFault // the faults of a runner
 	began       time.Time
 }
 
@@ -90,10 +91,21 @@ func newSimConfig(r *rand.Rand) simConfig {
 	return c
 }
 
+// newSimWorld draws a world.
 func newSimWorld(seed uint64, defect func(*MemoryStore) Store) *simWorld {
 	r := rand.New(rand.NewPCG(seed, 1))
+	w := emptySimWorld(seed, r, newSimConfig(r), defect)
+	w.deployments = newSimDeployments(r, w.now())
+	w.draw = w.drawer
+	if w.config.view != simLocal {
+		w.drawStorms()
+	}
+	return w
+}
+
+func emptySimWorld(seed uint64, r *rand.Rand, config simConfig, defect func(*MemoryStore) Store) *simWorld {
 	w := &simWorld{
-		seed: seed, rand: r, history: &simHistory{began: time.Now()}, memory: NewMemoryStore(), config: newSimConfig(r),
+		seed: seed, rand: r, history: &simHistory{began: time.Now()}, memory: NewMemoryStore(), config: config,
 		began: time.Now(), log: &simLog{counts: make(map[simLogKey]int)},
 	}
 	w.memory.Keep = -1
@@ -101,15 +113,11 @@ func newSimWorld(seed uint64, defect func(*MemoryStore) Store) *simWorld {
 	if defect != nil {
 		w.store = defect(w.memory)
 	}
-	w.deployments = newSimDeployments(r, w.now())
 	w.operator = w.newGate("operator", func(string) simFault { return simFault{} })
 	w.client = NewClient(w.operator)
 	w.client.clock = w.now
 	for i := range w.config.runners {
 		w.seats = append(w.seats, &simSeat{world: w, index: i})
-	}
-	if w.config.view != simLocal {
-		w.drawStorms()
 	}
 	return w
 }
@@ -207,7 +215,7 @@ func (s *simSeat) start() {
 	if s.life != nil || w.closing.Load() {
 		return
 	}
-	g := w.newGate(fmt.Sprintf("r%d.%d", s.index, s.lives), w.drawer(s.index, s.lives))
+	g := w.newGate(fmt.Sprintf("r%d.%d", s.index, s.lives), w.draw(s.index, s.lives))
 	s.lives++
 	ctx, stop := context.WithCancel(context.Background())
 	life := &simLife{gate: g, stop: stop}

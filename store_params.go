@@ -100,7 +100,8 @@ type PlanItem struct {
 	Generation   int64
 	Key          string
 	Schedule     Schedule
-	Planned      time.Time // runs are materialised up to this instant
+	Planned      time.Time   // runs are materialised up to this instant
+	Taken        []time.Time // instants after it that are decided already: their run was cancelled or deleted ahead of its time
 
 	// The deployment was served up to ServedUntil; with Gap, it was not between then and Now, and Unclaimed are the instants
 	// in that gap that have an unstarted run.
@@ -255,7 +256,7 @@ type RenewLeasesParams struct {
 
 // Renewal is what a renewal found out.
 type Renewal struct {
-	Lost   []uuid.UUID // leases that are another's or over: stop working on these runs
+	Lost   []Lease     // those that are another's or over: stop working on these runs
 	Cancel []uuid.UUID // runs in CANCELLING
 }
 
