@@ -63,6 +63,7 @@ type (
 
 // SettleRuns believes whoever writes.
 func (s *staleStore) SettleRuns(ctx context.Context, p SettleRunsParams) ([]error, error) {
+	p.Updates = slices.Clone(p.Updates)
 	for i := range p.Updates {
 		if r := s.runs[p.Updates[i].RunID]; r != nil {
 			p.Updates[i].Token = r.holder().token
