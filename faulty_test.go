@@ -152,7 +152,7 @@ func (f *faulty) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (
 		f.renew.leases += len(p.Leases)
 		for _, l := range p.Leases {
 			if f.lost[l.RunID] {
-				renewal.Lost = append(renewal.Lost, l)
+				renewal.Lost = append(renewal.Lost, l.RunID)
 			}
 		}
 		return renewal, err

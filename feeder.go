@@ -50,10 +50,7 @@ type choreAnswer struct {
 
 func (s *server) newFeeder() *feeder {
 	f := &feeder{server: s, plans: &chore{do: s.plan}}
-	if s.local { // elsewhere heartLoop does it
-		f.chores = append(f.chores, &chore{do: s.beat})
-	}
-	f.chores = append(f.chores, &chore{do: s.reap}, f.plans, &chore{do: s.claim})
+	f.chores = []*chore{{do: s.beat}, {do: s.reap}, f.plans, {do: s.claim}}
 	f.answers = make(chan choreAnswer, len(f.chores))
 	return f
 }
@@ -177,24 +174,26 @@ func (f *feeder) looksUpset(now time.Time) bool {
 	f.reapFrom.Store(&until)
 	f.beatNow.Store(true)
 	signal(f.wakeKeeper)
-	signal(f.wakeHeart)
 	f.reconsider()
 	return true
 }
 
-// beat is the heartbeat of a runner with a local store. It comes often enough that the runner's lease never ends while the
-// process runs, and that a jump of the clock by more than LeaseTTL goes past the end of it.
+// beat is the heartbeat of a runner with a local store, and of any after a jump of the clock; else heartLoop does it. It comes
+// often enough that the runner's lease never ends while the process runs, and that a jump by more than LeaseTTL goes past its end.
 func (s *server) beat(ctx context.Context, now time.Time) (next time.Time, err error) {
+	if !s.local && !s.beatNow.Load() {
+		return time.Time{}, nil
+	}
 	if since := time.Since(s.beaten); since < s.leaseTTL/3 && !s.beatNow.Load() {
 		return now.Add(s.leaseTTL/3*2 - since), nil
 	}
-	s.beatNow.Store(false)
 	began := time.Now()
 	err = s.vouch(ctx)
 	s.report(ctx, "heartbeat", err)
 	if err != nil {
 		return time.Time{}, err
 	}
+	s.beatNow.Store(false)
 	s.beaten = began
 	return now.Add(s.leaseTTL / 3 * 2), nil
 }

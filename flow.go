@@ -41,9 +41,11 @@ type Flow[P, R any] struct {
 	// final. It excludes Retries.
 	AtMostOnce bool
 
-	// Hooks are called after the terminal state is stored, with a context of their own that lasts a minute. Their errors and
-	// panics are logged and change nothing. OnFailure is also called for a crash that its own process sees. Secrets in
-	// run.Parameters are Secret[any]: printed as ***, to be revealed.
+	// Hooks are called after the terminal state is stored, by the runner that had the run, with a context of their own that
+	// lasts a minute; a hundred at once, the others wait. Their errors and panics are logged and change nothing. OnFailure is
+	// also called for a crash that its own process sees; OnCancellation not for a run that was cancelled before it began. None
+	// is called for a run whose runner died. When Serve ends, hooks get what is left of ShutdownTimeout, 5 seconds at least, and
+	// then their context ends. Secrets in run.Parameters are Secret[any]: printed as ***, to be revealed.
 	OnCompletion   func(ctx context.Context, run *Run) error
 	OnFailure      func(ctx context.Context, run *Run) error
 	OnCancellation func(ctx context.Context, run *Run) error
@@ -56,6 +58,9 @@ type Flow[P, R any] struct {
 type None struct{}
 
 // NewFlow makes a flow of a function that takes parameters and returns a result.
+//
+// The goroutine that calls the function may go on to call others: a function that locks it to its thread (runtime.LockOSThread)
+// or labels it for profiles undoes that before it returns.
 func NewFlow[P, R any](name string, function func(ctx context.Context, params P) (R, error)) *Flow[P, R] {
 	return &Flow[P, R]{Name: name, call: function, function: function}
 }

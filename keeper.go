@@ -208,15 +208,16 @@ func (s *server) renewSome(ctx context.Context, held []*execution, until time.Ti
 
 // trust notes which leases are held from when the renewal began, and stops the runs that are lost or to be cancelled.
 func (s *server) trust(held []*execution, renewal Renewal, began time.Time) {
-	lost := setOf(renewal.Lost)
+	lost := newestOf(held, renewal.Lost)
 	var gone []*execution
 	s.mu.Lock()
 	for _, x := range held {
-		if _, is := lost[x.claim.Lease]; !is || x.ended.Load() { // one that has ended may be stored by now
+		if newest, is := lost[x.claim.RunID]; !is {
 			x.trusted = latestOf(x.trusted, began)
-		} else if !x.gone {
-			x.gone = true
-			gone = append(gone, x)
+		} else if !x.gone && (!newest.several || x.claim.Token < newest.token) {
+			if x.gone = true; !x.ended.Load() { // the end of the others may be stored by now
+				gone = append(gone, x)
+			}
 		}
 	}
 	s.mu.Unlock()
@@ -225,6 +226,29 @@ func (s *server) trust(held []*execution, renewal Renewal, began time.Time) {
 	}
 	s.noteLost("leases lost: their runs are told to stop, and what becomes of them is not stored", gone)
 	s.cancelRuns(held, renewal.Cancel)
+}
+
+// newestToken is the newest of a run's claims in flight here. There are several where the run was claimed again before the end of
+// an older claim was stored; of the newest, the next renewal tells whether it is lost too.
+type newestToken struct {
+	token   int64
+	several bool
+}
+
+func newestOf(held []*execution, ids []uuid.UUID) map[uuid.UUID]newestToken {
+	if len(ids) == 0 {
+		return nil
+	}
+	newest := make(map[uuid.UUID]newestToken, len(ids))
+	for _, id := range ids {
+		newest[id] = newestToken{}
+	}
+	for _, x := range held {
+		if n, is := newest[x.claim.RunID]; is {
+			newest[x.claim.RunID] = newestToken{max(n.token, x.claim.Token), n.several || n.token != 0}
+		}
+	}
+	return newest
 }
 
 // cancelRuns ends the contexts of runs, or of runs inside them, that somebody wants cancelled.
@@ -251,27 +275,26 @@ func (s *server) cancelRuns(held []*execution, ids []uuid.UUID) {
 	}
 }
 
-func setOf[K comparable](keys []K) map[K]struct{} {
-	set := make(map[K]struct{}, len(keys))
-	for _, key := range keys {
-		set[key] = struct{}{}
+func setOf(ids []uuid.UUID) map[uuid.UUID]struct{} {
+	set := make(map[uuid.UUID]struct{}, len(ids))
+	for _, id := range ids {
+		set[id] = struct{}{}
 	}
 	return set
 }
 
-// heartLoop says that this runner is alive, until ctx ends: three times in a lease, and now when the clock has jumped.
+// heartLoop says that this runner is alive, now and three times in a lease, until ctx ends.
 func (s *server) heartLoop(ctx context.Context) {
 	again := make(chan struct{}, 1)
 	s.outages.listen(again)
 	var retry retry
-	timer := time.NewTimer(s.leaseTTL / 3)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-		case <-s.wakeHeart:
 		case <-again:
 			if retry.failures == 0 {
 				continue

@@ -153,7 +153,7 @@ func (m *MemoryStore) RenewLeases(ctx context.Context, p RenewLeasesParams) (Ren
 	for _, l := range p.Leases {
 		r := m.runs[l.RunID]
 		if r == nil || !r.claimed() || r.token != l.Token {
-			renewal.Lost = append(renewal.Lost, l)
+			renewal.Lost = append(renewal.Lost, l.RunID)
 			continue
 		}
 		m.setLease(r, until)

@@ -42,7 +42,6 @@ type server struct {
 
 	wake       chan struct{} // for the feeder: work, or a free slot
 	wakeKeeper chan struct{} // a cancellation is asked for, or leases are in doubt
-	wakeHeart  chan struct{} // a heartbeat is wanted now
 	admitted   chan struct{} // for the keeper: there are leases again
 	settler    *settler
 	hooks      hooks
@@ -73,7 +72,7 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	s := &server{
 		settings: c, id: newID(r.clock.now()), clock: r.clock, store: r.Store, log: r.Logger,
 		deployments: make(map[uuid.UUID]*served, len(list)), starting: list,
-		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1), wakeHeart: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
 		admitted: make(chan struct{}, 1), children: make(map[uuid.UUID]*execution), waiting: make(map[*batch]struct{}),
 	}
 	s.reapFrom.Store(&time.Time{})
@@ -114,7 +113,9 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	defer endClaims()
 	s.claims = claims
 	var loops sync.WaitGroup
-	loops.Go(func() { s.settleLoop(background) })
+	settles, endSettles := context.WithCancel(background)
+	defer endSettles()
+	loops.Go(func() { s.settleLoop(settles) })
 	loops.Go(func() { s.keepLoop(background) })
 	if !s.local { // else the feeder does it
 		loops.Go(func() { s.heartLoop(background) })
@@ -124,10 +125,10 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	left := time.Now()
 	defer time.AfterFunc(claimGrace, endClaims).Stop()
 	if s.local {
-		signal(s.wakeHeart)
 		loops.Go(func() { s.heartLoop(background) })
 	}
 	drained := s.drain()
+	defer time.AfterFunc(lastFlush, endSettles).Stop()
 	close(s.settler.closed)
 	<-s.settler.done
 	drained = errors.Join(drained, s.awaitHooks(left))

