@@ -58,7 +58,7 @@ type Deployment struct {
 	ConcurrencyLimit int
 
 	// Overlap is what happens to a run that finds the limit full. The zero value lets it wait. Another value with
-	// ConcurrencyLimit 0 means a limit of 1.
+	// ConcurrencyLimit 0 means a limit of 1. Retries, runs of a backfill and those that catch up on what was missed always wait.
 	Overlap Overlap
 
 	// LimitGroup names a limit that several deployments share. All of them declare the same ConcurrencyLimit.
@@ -67,7 +67,8 @@ type Deployment struct {
 	// MaxWaiting is how many runs may wait for the limit; 0 is 1,000.
 	MaxWaiting int
 
-	// Priority lets runs that are due start before due runs of lower priority. Any int; 0 is the middle.
+	// Priority lets runs that are due start before due runs of lower priority. Any int; 0 is the middle. A concurrency limit
+	// takes no notice of it: what waits for a slot gets it in the order in which it came.
 	Priority int
 
 	// RunOnStart makes a run whenever the deployment comes to be served: at the start of Serve, unless another live runner
@@ -94,8 +95,8 @@ type Overlap string
 // The overlap policies.
 const (
 	OverlapEnqueue       Overlap = ""               // it waits its turn, first come, first served
-	OverlapCancelNew     Overlap = "cancel_new"     // it is cancelled
-	OverlapCancelRunning Overlap = "cancel_running" // it replaces what runs and what waits
+	OverlapCancelNew     Overlap = "cancel_new"     // it is Cancelled, as Skipped with the message "overlap"
+	OverlapCancelRunning Overlap = "cancel_running" // older runs of the deployment that wait are cancelled, and the oldest that runs
 )
 
 // Isolation is where a run executes.

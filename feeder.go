@@ -315,6 +315,7 @@ func (s *server) claimOnce(ctx context.Context, limit int) (Claims, error) {
 	if s.claimID == uuid.Nil {
 		s.claimID = newID(now)
 	}
+	s.claiming.Store(true)
 	callCtx, cancel := s.storeCall(s.claims)
 	defer cancel()
 	claims, err := s.store.ClaimRuns(callCtx, ClaimRunsParams{
@@ -325,6 +326,9 @@ func (s *server) claimOnce(ctx context.Context, limit int) (Claims, error) {
 	}
 	s.claimID = uuid.Nil
 	s.take(ctx, claims.Runs, now, began)
+	if s.claiming.Store(false); s.missed.Swap(false) {
+		signal(s.wakeKeeper)
+	}
 	return claims, nil
 }
 

@@ -174,6 +174,9 @@ func (s *server) noteLost(message string, lost []*execution) {
 // among them until that is stored, and runs that are told to stop until they do: as long as the store knows of no other claim,
 // nobody else should enter them.
 func (s *server) renew(ctx context.Context, until time.Time) error {
+	if s.claiming.Load() {
+		s.missed.Store(true)
+	}
 	s.mu.Lock()
 	held := make([]*execution, 0, len(s.inFlight))
 	for _, x := range s.inFlight {

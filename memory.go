@@ -28,6 +28,9 @@ type MemoryStore struct {
 	// collected under it and sent after it.
 	mu sync.Mutex
 
+	now      micros // of the operation under way, where it has one
+	promoted int    // how many runs got a slot while they waited, ever
+
 	flows       map[uuid.UUID]*FlowRecord
 	deployments map[uuid.UUID]*memoryDeployment
 	handles     sorted.Index[*memoryDeployment] // by handle
@@ -35,6 +38,7 @@ type MemoryStore struct {
 	runners     map[uuid.UUID]*memoryRunner
 	lanes       map[string]*lane
 	limits      map[string]*memoryLimit
+	groups      map[*memoryLimit]struct{}     // limits that several deployments share
 	plans       sorted.Index[*memorySchedule] // schedules of served deployments, by planTime
 
 	runs     map[uuid.UUID]*memoryRun
@@ -86,6 +90,7 @@ func (m *MemoryStore) prepare() {
 	m.runners = make(map[uuid.UUID]*memoryRunner)
 	m.lanes = make(map[string]*lane)
 	m.limits = make(map[string]*memoryLimit)
+	m.groups = make(map[*memoryLimit]struct{})
 	m.plans = sorted.New(comparePlanTimes)
 	m.runs = make(map[uuid.UUID]*memoryRun)
 	m.all = sorted.New(compareRunIDs)
@@ -111,6 +116,15 @@ func (m *MemoryStore) lock(ctx context.Context) error {
 	m.mu.Lock()
 	m.prepare()
 	return nil
+}
+
+// lockAt is lock for an operation that decides on time.
+func (m *MemoryStore) lockAt(ctx context.Context, now time.Time) error {
+	err := m.lock(ctx)
+	if err == nil {
+		m.now = toMicros(now)
+	}
+	return err
 }
 
 func (m *MemoryStore) unlock() {

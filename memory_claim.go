@@ -13,7 +13,7 @@ import (
 
 // ClaimRuns implements [RunStore].
 func (m *MemoryStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return Claims{}, err
 	}
 	defer m.unlock()
@@ -51,11 +51,16 @@ func (m *MemoryStore) claimNew(runner *memoryRunner, limit int, now, lease micro
 			if r == nil {
 				break
 			}
+			promoted := m.promoted
 			if claim, ok := m.claim(r, runner, now, lease); ok {
 				if claims == nil {
 					claims = make([]Claim, 0, min(limit, r.deployment.queue.Len()+len(lanes[0].heads)))
 				}
 				claims = append(claims, claim)
+			}
+			if m.promoted != promoted { // what it replaced made room for another, perhaps of higher priority
+				lanes, equal = runner.lanes, 0
+				break
 			}
 		}
 		lanes = lanes[equal:]
@@ -106,20 +111,15 @@ func soonest(lanes []*lane, now micros) *memoryRun {
 	return first
 }
 
-// claim takes the head of a queue, false if it has to wait for its limit or may not even do that.
+// claim takes the head of a queue, false if its limit does not admit it.
 func (m *MemoryStore) claim(r *memoryRun, runner *memoryRunner, now, lease micros) (Claim, bool) {
-	admitted, full := m.admit(r, now)
-	if full {
-		m.dequeue(r)
-		m.finish(r, namedState(StateCancelled, NameSkipped, now.time(), string(SkipLimit)))
-		return Claim{}, false
-	}
-	if !admitted {
+	if !m.admit(r) {
 		return Claim{}, false
 	}
 	m.dequeue(r)
 	m.advance(r, newState(StatePending, now.time(), ""))
 	r.token++
+	r.waits = true
 	r.lease, r.settled = lease, ""
 	r.runner = runner.record.Name
 	m.leases.Insert(r)
@@ -144,7 +144,7 @@ func (r *memoryRun) claimView() Claim {
 
 // RenewLeases implements [RunStore].
 func (m *MemoryStore) RenewLeases(ctx context.Context, p RenewLeasesParams) (Renewal, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return Renewal{}, err
 	}
 	defer m.unlock()
@@ -175,7 +175,7 @@ func (m *MemoryStore) listCancelling(r *memoryRun, renewal *Renewal) {
 
 // SettleRuns implements [RunStore].
 func (m *MemoryStore) SettleRuns(ctx context.Context, p SettleRunsParams) ([]error, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()
@@ -308,7 +308,7 @@ func (m *MemoryStore) wait(r *memoryRun, due, now micros) {
 
 // ReapLeases implements [RunStore].
 func (m *MemoryStore) ReapLeases(ctx context.Context, p ReapLeasesParams) (Reaped, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return Reaped{}, err
 	}
 	defer m.unlock()
@@ -322,6 +322,7 @@ func (m *MemoryStore) ReapLeases(ctx context.Context, p ReapLeasesParams) (Reape
 		m.reap(r, now)
 		reaped.Runs = append(reaped.Runs, r.view())
 	}
+	m.handOutAnew()
 	if r, ok := m.leases.Min(); ok {
 		reaped.Next = r.lease.time()
 	}

@@ -10,7 +10,7 @@ import (
 
 // CreateRun implements [RunStore].
 func (m *MemoryStore) CreateRun(ctx context.Context, p CreateRunParams) (*Run, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()
@@ -38,7 +38,7 @@ func (m *MemoryStore) createByHand(p CreateRunParams) (*Run, error) {
 	now := toMicros(p.Now)
 	r := m.newRun(p, d)
 	r.setDue(toMicros(p.DueTime))
-	if l := d.limit; l != nil && r.due <= now && !m.mayQueue(r) {
+	if d.limit != nil && r.due <= now && !m.mayQueue(d) {
 		return nil, fmt.Errorf("deployment %s: %d runs wait: %w", d.record.Handle(), d.waiting, ErrQueueFull)
 	}
 	m.add(r)
@@ -47,7 +47,7 @@ func (m *MemoryStore) createByHand(p CreateRunParams) (*Run, error) {
 	}
 	m.enqueue(r)
 	if d.limit != nil && r.due <= now {
-		m.admit(r, now)
+		m.admit(r)
 	}
 	return r.view(), nil
 }
@@ -66,10 +66,9 @@ func (m *MemoryStore) newRun(p CreateRunParams, d *memoryDeployment) *memoryRun 
 	return r
 }
 
-// mayQueue reports whether a new run would find a slot or a place in the limit's queue.
-func (m *MemoryStore) mayQueue(r *memoryRun) bool {
-	d := r.deployment
-	return (d.limit.held < d.limit.size && d.limit.queue.Len() == 0) || d.waiting < d.record.MaxWaiting
+// mayQueue reports whether a new run would find a slot or a place in the limit's queue, or an overlap policy that knows what to do.
+func (m *MemoryStore) mayQueue(d *memoryDeployment) bool {
+	return d.waiting < d.record.MaxWaiting || d.record.Overlap != OverlapEnqueue || m.vacant(d)
 }
 
 func (d *memoryDeployment) checkGeneration(generation int64) error {
@@ -107,7 +106,7 @@ func (m *MemoryStore) BackfillRuns(ctx context.Context, p BackfillRunsParams) ([
 	if len(p.Runs) > MaxBackfill {
 		return nil, fmt.Errorf("provost: backfill of %d instants: ask for at most %d", len(p.Runs), MaxBackfill)
 	}
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()
@@ -163,7 +162,7 @@ func (m *MemoryStore) backfill(s *memorySchedule, planned PlannedRun, now micros
 	case r == nil:
 	case r.skipped():
 		m.reopen(r, now, "backfill")
-		r.auto = false
+		r.auto, r.waits = false, true
 		return r
 	case r.id == planned.ID:
 		return r // the call is repeated
@@ -171,7 +170,7 @@ func (m *MemoryStore) backfill(s *memorySchedule, planned PlannedRun, now micros
 		return nil
 	}
 	r := m.planRun(s, planned, []State{newState(StateScheduled, now.time(), "backfill")})
-	r.auto = false
+	r.auto, r.waits = false, true
 	return r
 }
 
@@ -209,14 +208,11 @@ func (m *MemoryStore) reopen(r *memoryRun, now micros, message string) {
 	r.setDue(now)
 	m.advance(r, newState(StateScheduled, now.time(), message))
 	m.enqueue(r)
-	if r.deployment.limit != nil {
-		m.admit(r, now)
-	}
 }
 
 // RetryRun implements [RunStore].
 func (m *MemoryStore) RetryRun(ctx context.Context, p RetryRunParams) (*Run, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()
@@ -233,13 +229,17 @@ func (m *MemoryStore) RetryRun(ctx context.Context, p RetryRunParams) (*Run, err
 	case !state.Terminal() || state == StateCompleted:
 		return nil, fmt.Errorf("%w: run %s is %s; only a failed, crashed or cancelled run can be retried", ErrConflict, r.id, state)
 	}
-	m.reopen(r, toMicros(p.Now), p.Message)
+	r.crashes, r.retried, r.waits = 0, true, true
+	m.reopen(r, m.now, p.Message)
+	if r.deployment.limit != nil {
+		m.admit(r)
+	}
 	return r.view(), nil
 }
 
 // CancelRun implements [RunStore].
 func (m *MemoryStore) CancelRun(ctx context.Context, p CancelRunParams) (*Run, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()

@@ -42,7 +42,7 @@ func compareHandles(a, b *memoryDeployment) int {
 
 // RegisterDeployments implements [DeploymentStore].
 func (m *MemoryStore) RegisterDeployments(ctx context.Context, p RegisterDeploymentsParams) ([]Registration, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()
@@ -237,7 +237,7 @@ func (m *MemoryStore) view(d *memoryDeployment) *DeploymentRecord {
 
 // DeleteDeployment implements [DeploymentStore].
 func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentParams) error {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return err
 	}
 	defer m.unlock()
@@ -245,21 +245,7 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentPa
 	if err != nil {
 		return err
 	}
-	var unstarted []*memoryRun
-	for r := range d.runs.Ascend() {
-		if r.state().Type == StateScheduled {
-			unstarted = append(unstarted, r)
-		}
-	}
-	d.deleted = true
-	for _, r := range unstarted {
-		if r.begun() {
-			m.unpark(r)
-			m.finish(r, newState(StateCancelled, p.Now, deploymentDeleted))
-		} else {
-			m.remove(r)
-		}
-	}
+	m.dropUnstarted(d)
 	for _, s := range d.schedules {
 		m.setPlanTime(s, never)
 	}
@@ -269,7 +255,10 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentPa
 	}
 	d.servers = nil
 	m.relane(d)
-	m.leaveLimit(d)
+	if l := d.limit; l != nil {
+		m.quitLimit(d)
+		m.handOut(l)
+	}
 	delete(m.deployments, p.ID)
 	m.handles.Delete(d)
 	if d.runs.Len() > 0 {
@@ -278,9 +267,33 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentPa
 	return nil
 }
 
+// dropUnstarted marks a deployment as deleted and removes its unstarted runs. They leave the limit first, so that it hands out
+// none of their slots among themselves.
+func (m *MemoryStore) dropUnstarted(d *memoryDeployment) {
+	d.deleted = true
+	var unstarted []*memoryRun
+	for r := range d.runs.Ascend() {
+		if r.state().Type == StateScheduled {
+			unstarted = append(unstarted, r)
+		}
+	}
+	for _, r := range unstarted {
+		if m.unpark(r); r.slot != nil {
+			r.slot.release(r)
+		}
+	}
+	for _, r := range unstarted {
+		if r.goesFirst() {
+			m.finish(r, newState(StateCancelled, m.now.time(), deploymentDeleted))
+		} else {
+			m.forget(r)
+		}
+	}
+}
+
 // SetPause implements [DeploymentStore].
 func (m *MemoryStore) SetPause(ctx context.Context, p SetPauseParams) (*DeploymentRecord, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()

@@ -2,6 +2,7 @@ package provost
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/provost-go/provost/internal/sorted"
 )
@@ -11,15 +12,15 @@ import (
 type memoryLimit struct {
 	key      string
 	size     int
-	held     int // runs with a slot: claimed, or promoted and waiting for their claim
+	slots    map[*memoryRun]struct{} // runs that hold one: claimed, or promoted and waiting for their claim
 	sequence int64
 	queue    sorted.Index[*memoryRun]
 	members  map[*memoryDeployment]struct{}
 }
 
-// compareTurns orders a limit's queue: runs that had begun before go first, then first come, first served.
+// compareTurns orders a limit's queue: runs that had begun before or were retried go first, then first come, first served.
 func compareTurns(a, b *memoryRun) int {
-	if x, y := a.begun(), b.begun(); x != y {
+	if x, y := a.goesFirst(), b.goesFirst(); x != y {
 		if x {
 			return -1
 		}
@@ -27,6 +28,9 @@ func compareTurns(a, b *memoryRun) int {
 	}
 	return cmp.Compare(a.turn, b.turn)
 }
+
+func (l *memoryLimit) full() bool   { return len(l.slots) >= l.size }
+func (l *memoryLimit) shared() bool { return len(l.members) > 1 }
 
 // setLimit gives a deployment the limit that it declares. Runs that wait for another one start anew.
 func (m *MemoryStore) setLimit(d *memoryDeployment) {
@@ -39,15 +43,21 @@ func (m *MemoryStore) setLimit(d *memoryDeployment) {
 	}
 	l := m.limits[key]
 	if l == nil {
-		l = &memoryLimit{key: key, queue: sorted.New(compareTurns), members: make(map[*memoryDeployment]struct{})}
+		l = &memoryLimit{
+			key: key, queue: sorted.New(compareTurns),
+			slots: make(map[*memoryRun]struct{}), members: make(map[*memoryDeployment]struct{}),
+		}
 		m.limits[key] = l
 	}
 	l.members[d] = struct{}{}
+	if l.shared() {
+		m.groups[l] = struct{}{}
+	}
 	l.size = d.record.ConcurrencyLimit
 	if d.limit == nil {
 		m.joinLimit(d, l)
 	}
-	m.promote(l)
+	m.handOut(l)
 }
 
 // joinLimit puts the deployment's claimable times in step with having a limit, and counts what is under way.
@@ -56,35 +66,44 @@ func (m *MemoryStore) joinLimit(d *memoryDeployment, l *memoryLimit) {
 	m.requeue(d)
 	for r := range d.runs.Ascend() {
 		if r.claimed() && r.parent == nil {
-			r.slot = true
-			l.held++
+			l.grant(r)
 		}
 	}
 }
 
+// leaveLimit takes a deployment, and all that it holds, out of its limit.
 func (m *MemoryStore) leaveLimit(d *memoryDeployment) {
 	l := d.limit
-	if l == nil {
-		return
-	}
 	for r := range d.runs.Ascend() {
 		if r.parked {
 			m.unpark(r)
 			m.enqueue(r)
 		}
-		if r.slot {
-			r.slot = false
-			l.held--
-		}
+		l.release(r)
+	}
+	m.quitLimit(d)
+	m.handOut(l)
+	m.requeue(d)
+}
+
+// quitLimit ends a deployment's part in its limit. Runs that hold a slot keep it.
+func (m *MemoryStore) quitLimit(d *memoryDeployment) {
+	l := d.limit
+	if l == nil {
+		return
 	}
 	d.limit = nil
 	delete(l.members, d)
-	if len(l.members) == 0 {
-		delete(m.limits, l.key)
-	} else {
-		m.promote(l)
+	if !l.shared() {
+		delete(m.groups, l)
 	}
-	m.requeue(d)
+	m.dropLimit(l)
+}
+
+func (m *MemoryStore) dropLimit(l *memoryLimit) {
+	if len(l.members) == 0 && len(l.slots) == 0 {
+		delete(m.limits, l.key)
+	}
 }
 
 // requeue recomputes when each queued run becomes claimable.
@@ -100,52 +119,200 @@ func (m *MemoryStore) requeue(d *memoryDeployment) {
 	}
 }
 
-// admit decides whether a due run may start: it has a slot, or gets one, or is parked. A new run that finds more than MaxWaiting
-// parked is not parked but refused.
-func (m *MemoryStore) admit(r *memoryRun, now micros) (admitted, full bool) {
-	l := r.deployment.limit
-	switch {
-	case l == nil || r.slot:
-		return true, false
-	case l.held < l.size && l.queue.Len() == 0:
-		r.slot = true
-		l.held++
-		return true, false
-	case !r.begun() && r.deployment.waiting >= r.deployment.record.MaxWaiting:
-		return false, true
+// admit decides whether a due run may start: it has a slot, or gets one, or has to wait for one, or does not even do that.
+func (m *MemoryStore) admit(r *memoryRun) bool {
+	d, l := r.deployment, r.deployment.limit
+	if l == nil || r.slot != nil {
+		return true
+	}
+	vacant := m.vacant(d)
+	if !vacant && !r.waits {
+		switch d.record.Overlap {
+		case OverlapCancelNew:
+			m.skip(r, SkipOverlap)
+			return false
+		case OverlapCancelRunning:
+			m.makeWay(r)
+			vacant = m.vacant(d)
+		default:
+			if d.waiting >= d.record.MaxWaiting {
+				m.skip(r, SkipLimit)
+				return false
+			}
+		}
+	}
+	l.sequence++
+	r.turn = l.sequence
+	if vacant {
+		l.grant(r)
+		return true
 	}
 	m.dequeue(r)
-	l.sequence++
-	r.turn, r.parked = l.sequence, true
-	l.queue.Insert(r)
-	r.deployment.waiting++
-	m.advance(r, namedState(StateScheduled, NameAwaitingConcurrencySlot, now.time(), ""))
-	return false, false
+	m.park(r)
+	return false
+}
+
+// release takes a run's slot away.
+func (l *memoryLimit) release(r *memoryRun) {
+	if r.slot == l {
+		delete(l.slots, r)
+		r.slot = nil
+	}
+}
+
+func (l *memoryLimit) grant(r *memoryRun) {
+	l.slots[r] = struct{}{}
+	r.slot, r.waits = l, true
+}
+
+// vacant reports whether a run of the deployment that comes now finds a slot.
+func (m *MemoryStore) vacant(d *memoryDeployment) bool {
+	l := d.limit
+	if l.full() && l.shared() && d.servedAt(m.now) {
+		m.handOut(l)
+		for l.full() && m.recall(l) {
+		}
+	}
+	return !l.full()
+}
+
+// makeWay cancels older runs of the deployment in favour of a new one: all that wait, and of the claimed ones as many as have to
+// go until a slot is free.
+func (m *MemoryStore) makeWay(r *memoryRun) {
+	for _, other := range m.waiting(r.deployment) {
+		m.unpark(other)
+		state := newState(StateCancelled, m.now.time(), string(SkipOverlap))
+		if !other.begun() {
+			state.Name = NameSkipped
+		}
+		m.finish(other, state)
+	}
+	l := r.deployment.limit
+	needed := len(l.slots) - l.size + 1
+	var running []*memoryRun
+	for other := range l.slots {
+		switch {
+		case other.deployment.record.ID != r.deployment.record.ID || !other.claimed():
+		case other.state().Type == StateCancelling:
+			needed--
+		default:
+			running = append(running, other)
+		}
+	}
+	slices.SortFunc(running, func(a, b *memoryRun) int { return cmp.Or(cmp.Compare(a.scheduled, b.scheduled), compareRunIDs(a, b)) })
+	for _, other := range running[:min(max(0, needed), len(running))] {
+		m.advance(other, newState(StateCancelling, m.now.time(), string(SkipOverlap)))
+		m.hintCancel = true
+	}
+}
+
+// waiting are the unclaimed runs of a deployment that have asked for a slot, or were claimed before. Those without a slot come
+// first, so that no slot is handed out to one of them when they go.
+func (m *MemoryStore) waiting(d *memoryDeployment) []*memoryRun {
+	var parked, queued, promoted []*memoryRun
+	for r := range d.limit.queue.Ascend() {
+		if r.deployment == d {
+			parked = append(parked, r)
+		}
+	}
+	for r := range d.queue.Ascend() {
+		switch {
+		case r.slot != nil:
+			promoted = append(promoted, r)
+		case r.token > 0:
+			queued = append(queued, r)
+		}
+	}
+	return slices.Concat(parked, queued, promoted)
+}
+
+// skip makes an unstarted run CANCELLED/Skipped.
+func (m *MemoryStore) skip(r *memoryRun, reason SkipReason) {
+	m.unpark(r)
+	m.finish(r, namedState(StateCancelled, NameSkipped, m.now.time(), string(reason)))
 }
 
 // free gives a run's slot back and promotes whose turn it is.
 func (m *MemoryStore) free(r *memoryRun) {
-	if !r.slot {
-		return
-	}
-	r.slot = false
-	if l := r.deployment.limit; l != nil {
-		l.held--
-		m.promote(l)
+	if l := r.slot; l != nil {
+		l.release(r)
+		m.handOut(l)
+		m.dropLimit(l)
 	}
 }
 
-// promote hands free slots to the head of the queue.
-func (m *MemoryStore) promote(l *memoryLimit) {
-	for l.held < l.size {
+// handOut promotes whose turn it is. In a group, runs of deployments that nobody serves stand back, and lend what they do not use.
+func (m *MemoryStore) handOut(l *memoryLimit) {
+	for l.shared() && l.queue.Len() > 0 {
+		head := l.firstServed(m.now)
+		if head == nil {
+			break
+		}
+		if l.full() {
+			if m.recall(l) {
+				continue
+			}
+			break
+		}
+		m.promote(head)
+	}
+	for !l.full() {
 		head, ok := l.queue.Min()
 		if !ok {
 			return
 		}
-		m.unpark(head)
-		head.slot = true
-		l.held++
-		m.enqueue(head)
+		m.promote(head)
+	}
+}
+
+// handOutAnew hands out the slots of groups when who serves may have changed.
+func (m *MemoryStore) handOutAnew() {
+	for l := range m.groups {
+		m.handOut(l)
+	}
+}
+
+func (l *memoryLimit) firstServed(now micros) *memoryRun {
+	for r := range l.queue.Ascend() {
+		if r.deployment.servedAt(now) {
+			return r
+		}
+	}
+	return nil
+}
+
+// recall takes a slot back that an unclaimed run of a deployment nobody serves has, false if there is none. The one that came last
+// goes back to its place in the queue.
+func (m *MemoryStore) recall(l *memoryLimit) bool {
+	var last *memoryRun
+	for r := range l.slots {
+		if !r.claimed() && !r.deployment.servedAt(m.now) && (last == nil || compareTurns(r, last) > 0) {
+			last = r
+		}
+	}
+	if last == nil {
+		return false
+	}
+	l.release(last)
+	m.dequeue(last)
+	m.park(last)
+	return true
+}
+
+func (m *MemoryStore) promote(r *memoryRun) {
+	m.unpark(r)
+	r.deployment.limit.grant(r)
+	m.enqueue(r)
+	m.promoted++
+}
+
+// park puts an unclaimed run in its limit's queue, at its turn.
+func (m *MemoryStore) park(r *memoryRun) {
+	r.parked, r.waits = true, true
+	r.deployment.limit.queue.Insert(r)
+	r.deployment.waiting++
+	if r.state().Name != NameAwaitingConcurrencySlot {
+		m.advance(r, namedState(StateScheduled, NameAwaitingConcurrencySlot, m.now.time(), ""))
 	}
 }
 

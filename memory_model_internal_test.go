@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"runtime/debug"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,11 +17,14 @@ import (
 )
 
 // TestMemoryStoreAgainstModel drives the store and a naive model of it with the same random operations. After each, results,
-// runs and deployments agree, and the store's indexes say the same as its runs.
+// runs and deployments agree, and the store's indexes say the same as its runs. PROVOST_MODEL_SEEDS makes it as long as wanted.
 func TestMemoryStoreAgainstModel(t *testing.T) {
 	seeds, steps := uint64(50), 300
 	if testing.Short() {
 		seeds = 20
+	}
+	if n, err := strconv.ParseUint(os.Getenv("PROVOST_MODEL_SEEDS"), 10, 64); err == nil {
+		seeds = n
 	}
 	for seed := range seeds {
 		drive(t, seed, steps)
@@ -38,9 +44,10 @@ func drive(t *testing.T, seed uint64, steps int) {
 		func() {
 			defer func() {
 				if p := recover(); p != nil {
-					t.Errorf("seed %d, step %d: %s: panic: %v", seed, step, what, p)
+					t.Errorf("seed %d, step %d: %s: panic: %v\n%s", seed, step, what, p, debug.Stack())
 				}
 			}()
+			s.model.now = s.now
 			op.run()
 			s.compare()
 			s.invariants.check(t, s.store)
@@ -62,8 +69,10 @@ type modelTest struct {
 	invariants invariants
 	now        time.Time
 	runners    []RunnerRecord
-	leases     []Lease // all that were ever given
+	leases     []Lease                 // all that were ever given
+	claimID    map[uuid.UUID]uuid.UUID // newest of each runner
 	declared   int
+	unserved   bool // nobody serves the deployments without schedules
 	operations []modelOperation
 }
 
@@ -75,7 +84,8 @@ type modelOperation struct {
 func newModelTest(t *testing.T, seed uint64) *modelTest {
 	s := &modelTest{
 		T: t, ctx: t.Context(), rand: rand.New(rand.NewPCG(seed, 0)), store: NewMemoryStore(),
-		model:      model{served: make(map[uuid.UUID][]uuid.UUID)},
+		model:      model{served: make(map[uuid.UUID][]uuid.UUID), sizes: make(map[string]int)},
+		claimID:    make(map[uuid.UUID]uuid.UUID),
 		invariants: invariants{held: make(map[string]int)},
 		now:        time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC),
 	}
@@ -105,49 +115,92 @@ func newModelTest(t *testing.T, seed uint64) *modelTest {
 	weighted(1, "pause", s.pause)
 	weighted(1, "register", func() { s.register(s.rand.IntN(len(modelDeployments))) })
 	weighted(1, "serve", s.serveSome)
+	weighted(1, "serve or not", s.toggle)
 	weighted(1, "delete deployment", s.deleteDeployment)
 	return s
 }
 
-// modelDeployments are the kinds of deployment: free, under a limit, under a shared limit. Their names differ in length.
+// modelDeployments are the kinds of deployment: free, under a limit, under a shared limit. Their names differ in length. What has
+// no schedule has no gap when it is served again.
 var modelDeployments = []struct {
-	name  string
-	limit int
-	group string
+	name        string
+	limited     bool
+	group       string
+	unscheduled bool
 }{
-	{name: "any"}, {name: "limit", limit: 1}, {name: "group-a", limit: 2, group: "g"}, {name: "group-two", limit: 2, group: "g"},
+	{name: "any"}, {name: "limit", limited: true}, {name: "group-a", limited: true, group: "g"},
+	{name: "group-two", limited: true, group: "g"}, {name: "group-three", limited: true, group: "g", unscheduled: true},
 }
 
-// register declares a deployment anew, with a priority of its own and, where it alone has a limit, another size or none.
+var overlaps = []Overlap{OverlapEnqueue, OverlapCancelNew, OverlapCancelRunning}
+
+// register declares a deployment anew, with a priority and an overlap policy of its own. A limit gets another size, and so do all
+// deployments that share it; one that is a deployment's own may go.
 func (s *modelTest) register(i int) {
-	kind := modelDeployments[i]
+	chosen := modelDeployments[i]
+	size := s.rand.IntN(4)
+	var declared []*DeploymentRecord
+	for _, kind := range modelDeployments {
+		if kind.name == chosen.name || (kind.group != "" && kind.group == chosen.group) {
+			declared = append(declared, s.declare(kind.name, kind.group, kind.unscheduled))
+			if kind.group != "" {
+				size = max(size, 1)
+			}
+			if kind.limited {
+				declared[len(declared)-1].ConcurrencyLimit = size
+			}
+		}
+	}
+	got, err := s.store.RegisterDeployments(s.ctx, RegisterDeploymentsParams{Now: s.now, Deployments: declared})
+	s.wantErr("register", err, nil)
+	for i, r := range declared {
+		if d := s.model.register(r, s.now); len(got) == len(declared) && got[i].Generation != d.generation {
+			s.Errorf("register: got generation %d, want %d", got[i].Generation, d.generation)
+		}
+	}
+	s.serve(0, s.served())
+}
+
+func (s *modelTest) declare(name, group string, unscheduled bool) *DeploymentRecord {
 	s.declared++
 	r := &DeploymentRecord{
-		ID: deploymentID("etl", kind.name), FlowID: flowID("etl"), Flow: "etl", Name: kind.name, Digest: fmt.Sprint(s.declared),
-		ConcurrencyLimit: kind.limit, LimitGroup: kind.group, MaxWaiting: 2, Priority: s.rand.IntN(2), AtMostOnce: s.rand.IntN(2) == 0,
-		Tags:      []string{kind.name},
+		ID: deploymentID("etl", name), FlowID: flowID("etl"), Flow: "etl", Name: name, Digest: fmt.Sprint(s.declared),
+		LimitGroup: group, Overlap: overlaps[s.rand.IntN(3)], MaxWaiting: 2, Priority: s.rand.IntN(2), AtMostOnce: s.rand.IntN(2) == 0,
+		Tags:      []string{name},
 		Schedules: []ScheduleRecord{{Key: "tick", Schedule: Every(10 * time.Minute).Named("tick")}},
 	}
-	if kind.name == "limit" {
-		r.ConcurrencyLimit = s.rand.IntN(4)
+	if unscheduled {
+		r.Schedules = nil
 	}
-	got, err := s.store.RegisterDeployments(s.ctx, RegisterDeploymentsParams{Now: s.now, Deployments: []*DeploymentRecord{r}})
-	s.wantErr("register", err, nil)
-	if d := s.model.register(r, s.now); len(got) == 1 && got[0].Generation != d.generation {
-		s.Errorf("register: got generation %d, want %d", got[0].Generation, d.generation)
+	return r
+}
+
+// served is what may be served at the moment.
+func (s *modelTest) served() []uuid.UUID {
+	var ids []uuid.UUID
+	for _, d := range s.model.deployments {
+		if !d.deleted && (len(d.record.Schedules) > 0 || !s.unserved) {
+			ids = append(ids, d.record.ID)
+		}
 	}
-	s.serve(0, s.model.liveIDs())
+	return ids
 }
 
 func (s *modelTest) serve(i int, served []uuid.UUID) {
 	_, err := s.store.RegisterRunner(s.ctx, RegisterRunnerParams{Now: s.now, Runner: s.runners[i], Deployments: served})
 	s.wantErr("serve", err, nil)
 	s.model.served[s.runners[i].ID] = served
+	s.model.handOutAll()
 }
 
 func (s *modelTest) serveSome() {
-	served := slices.DeleteFunc(s.model.liveIDs(), func(uuid.UUID) bool { return s.rand.IntN(2) == 0 })
-	s.serve(1, served)
+	s.serve(1, slices.DeleteFunc(s.served(), func(uuid.UUID) bool { return s.rand.IntN(2) == 0 }))
+}
+
+func (s *modelTest) toggle() {
+	s.unserved = !s.unserved
+	s.serve(1, nil)
+	s.serve(0, s.served())
 }
 
 func (s *modelTest) deleteDeployment() {
@@ -172,6 +225,9 @@ func (s *modelTest) pause() {
 
 func (s *modelTest) plan() {
 	d := s.anyDeployment()
+	for len(d.record.Schedules) == 0 {
+		d = s.anyDeployment()
+	}
 	p := SchedulePlan{
 		DeploymentID: d.record.ID, Generation: d.generation, Key: "tick", From: d.planned, Planned: d.planned,
 	}
@@ -183,8 +239,11 @@ func (s *modelTest) plan() {
 	for range 1 + s.rand.IntN(3) {
 		at = at.Add(10 * time.Minute)
 		tick := at.Add(offset)
-		p.Runs = append(p.Runs, PlannedRun{ID: newID(s.now), ScheduledTime: tick, DueTime: tick})
+		p.Runs = append(p.Runs, PlannedRun{ID: newID(s.now), ScheduledTime: tick, DueTime: tick, CatchUp: s.rand.IntN(3) == 0})
 		p.Planned = tick
+	}
+	if s.rand.IntN(3) == 0 && len(s.model.runs) > 0 {
+		p.Late = []time.Time{s.model.runs[s.rand.IntN(len(s.model.runs))].scheduled}
 	}
 	errs, err := s.store.PlanRuns(s.ctx, PlanRunsParams{Now: s.now, Plans: []SchedulePlan{p}})
 	s.wantErr("plan", errors.Join(append(errs, err)...), s.model.plan(p, s.now))
@@ -227,9 +286,13 @@ const modelTTL = 10 * time.Minute
 
 func (s *modelTest) claim() {
 	runner, limit := s.runners[s.rand.IntN(2)], 1+s.rand.IntN(4)
-	got, err := s.store.ClaimRuns(s.ctx, ClaimRunsParams{Now: s.now, Runner: runner.ID, Limit: limit, TTL: modelTTL})
+	if s.claimID[runner.ID] == uuid.Nil || s.rand.IntN(4) > 0 { // else the call is repeated
+		s.claimID[runner.ID] = newID(s.now)
+	}
+	id := s.claimID[runner.ID]
+	got, err := s.store.ClaimRuns(s.ctx, ClaimRunsParams{Now: s.now, Runner: runner.ID, ID: id, Limit: limit, TTL: modelTTL})
 	s.wantErr("claim", err, nil)
-	want := s.model.claim(runner, limit, s.now)
+	want := s.model.claimOrRepeat(runner, id, limit, s.now)
 	var leases []Lease
 	for _, c := range got.Runs {
 		leases = append(leases, c.Lease)
@@ -252,7 +315,7 @@ func (s *modelTest) anyLease() Lease {
 }
 
 func (s *modelTest) settle() {
-	u := RunUpdate{Lease: s.anyLease(), Attempt: s.rand.IntN(3)}
+	u := RunUpdate{Lease: s.anyLease(), Attempt: s.rand.IntN(3), Crashed: s.rand.IntN(4) == 0}
 	if s.rand.IntN(3) > 0 {
 		u.StartTime, u.Attempt = s.now, 1+s.rand.IntN(2)
 	}
@@ -348,10 +411,16 @@ func (s *modelTest) compareDeployment(d *modelDeployment) {
 		return
 	}
 	s.wantErr("get "+d.record.Name, err, nil)
+	if got.Generation != d.generation {
+		s.Errorf("deployment %s: got generation %d, want %d", d.record.Name, got.Generation, d.generation)
+	}
+	if len(got.Schedules) == 0 {
+		return
+	}
 	tick := got.Schedules[0]
-	if got.Generation != d.generation || !tick.Planned.Equal(d.planned) || !tick.Watermark.Equal(d.watermark) {
-		s.Errorf("deployment %s: got generation %d, planned %s, watermark %s; want %d, %s, %s", d.record.Name,
-			got.Generation, tick.Planned, tick.Watermark, d.generation, d.planned, d.watermark)
+	if !tick.Planned.Equal(d.planned) || !tick.Watermark.Equal(d.watermark) {
+		s.Errorf("deployment %s: got planned %s, watermark %s; want %s, %s", d.record.Name,
+			tick.Planned, tick.Watermark, d.planned, d.watermark)
 	}
 }
 
@@ -472,26 +541,28 @@ func (i *invariants) checkLimits(t *testing.T, m *MemoryStore) {
 	slots := make(map[*memoryLimit]int)
 	parked := make(map[*memoryLimit]int)
 	for _, r := range m.runs {
-		if r.slot {
-			slots[r.deployment.limit]++
+		if r.slot != nil {
+			slots[r.slot]++
 		}
 		if r.parked {
 			parked[r.deployment.limit]++
 		}
 	}
 	for key, l := range m.limits {
-		wantCount(t, "slots of "+key, l.held, slots[l])
+		wantCount(t, "slots of "+key, len(l.slots), slots[l])
 		wantCount(t, "queue of "+key, l.queue.Len(), parked[l])
-		if before, known := i.held[key]; known && l.held > l.size && l.held > before {
-			t.Errorf("%s: %d slots are held of %d, before it were %d", key, l.held, l.size, before)
+		if before, known := i.held[key]; known && len(l.slots) > l.size && len(l.slots) > before {
+			t.Errorf("%s: %d slots are held of %d, before it were %d", key, len(l.slots), l.size, before)
 		}
-		if l.held < l.size && l.queue.Len() > 0 {
-			t.Errorf("%s: %d runs wait though %d of %d slots are held", key, l.queue.Len(), l.held, l.size)
+		if len(l.slots) < l.size && l.queue.Len() > 0 {
+			t.Errorf("%s: %d runs wait though %d of %d slots are held", key, l.queue.Len(), len(l.slots), l.size)
 		}
 	}
 	clear(i.held)
 	for key, l := range m.limits {
-		i.held[key] = l.held
+		if len(l.members) > 0 {
+			i.held[key] = len(l.slots)
+		}
 	}
 }
 

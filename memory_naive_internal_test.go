@@ -13,6 +13,9 @@ type model struct {
 	runs        []*modelRun
 	served      map[uuid.UUID][]uuid.UUID // by runner
 	turns       int
+	sizes       map[string]int // of limits
+	now         time.Time
+	claims      map[uuid.UUID]modelClaim // newest of each runner
 }
 
 type modelDeployment struct {
@@ -36,13 +39,16 @@ type modelRun struct {
 	token               int64
 	attempt, crashes    int
 	auto, tick          bool
-	slot, parked        bool
+	slot                string // key of the limit that it holds a slot of
+	parked              bool
+	retried, waits      bool
 	turn                int
 	settled             StateType
 }
 
 func (r *modelRun) state() StateType { return r.history[len(r.history)-1].Type }
 func (r *modelRun) begun() bool      { return r.attempt > 0 || r.crashes > 0 }
+func (r *modelRun) first() bool      { return r.begun() || r.retried }
 func (r *modelRun) claimed() bool    { return !r.lease.IsZero() }
 func (r *modelRun) limit() string    { return r.d.record.LimitKey() }
 
@@ -97,10 +103,12 @@ func (m *model) liveIDs() []uuid.UUID {
 
 func (m *model) register(r *DeploymentRecord, now time.Time) *modelDeployment {
 	d := m.live(r.ID)
+	m.sizes[r.LimitKey()] = r.ConcurrencyLimit
 	if d == nil {
 		m.deployments = slices.DeleteFunc(m.deployments, func(d *modelDeployment) bool { return d.record.ID == r.ID })
 		d = &modelDeployment{record: r, generation: 1, planned: now, watermark: now, instants: make(map[time.Time]bool)}
 		m.deployments = append(m.deployments, d)
+		m.handOut(r.LimitKey())
 		return d
 	}
 	before := d.record.LimitKey()
@@ -109,8 +117,9 @@ func (m *model) register(r *DeploymentRecord, now time.Time) *modelDeployment {
 	d.generation++
 	if after := r.LimitKey(); after != before {
 		m.changeLimit(d, after)
+		m.handOut(before)
 	}
-	m.promote(r.LimitKey())
+	m.handOut(r.LimitKey())
 	return d
 }
 
@@ -119,7 +128,10 @@ func (m *model) changeLimit(d *modelDeployment, after string) {
 	for _, r := range m.runs {
 		if r.d == d {
 			r.parked = false
-			r.slot = after != "" && r.claimed()
+			r.slot = ""
+			if r.claimed() {
+				r.slot, r.waits = after, true
+			}
 		}
 	}
 }
@@ -127,7 +139,7 @@ func (m *model) changeLimit(d *modelDeployment, after string) {
 func (m *model) reset(d *modelDeployment, now time.Time) {
 	from := latestOf(now, d.watermark)
 	for _, r := range slices.Clone(m.runs) {
-		if r.d == d && r.tick && r.auto && !r.begun() && r.state() == StateScheduled && r.scheduled.After(from) {
+		if r.d == d && r.tick && r.auto && !r.first() && r.state() == StateScheduled && r.scheduled.After(from) {
 			delete(d.instants, r.scheduled)
 			m.drop(r)
 		}
@@ -139,9 +151,7 @@ func (m *model) reset(d *modelDeployment, now time.Time) {
 // drop removes an unstarted run, and gives its slot on.
 func (m *model) drop(r *modelRun) {
 	m.remove(r)
-	if r.slot {
-		m.promote(r.limit())
-	}
+	m.handOut(r.slot)
 }
 
 func (m *model) pause(d *modelDeployment, operator *bool, now time.Time) error {
@@ -165,20 +175,24 @@ func (m *model) deleteDeployment(d *modelDeployment, now time.Time) error {
 	for runner, ids := range m.served {
 		m.served[runner] = slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return id == d.record.ID })
 	}
+	for _, r := range m.runs {
+		if r.d == d && r.state() == StateScheduled {
+			r.slot, r.parked = "", false
+		}
+	}
 	for _, r := range slices.Clone(m.runs) {
 		if r.d != d {
 			continue
 		}
-		r.slot, r.parked = false, false
 		switch {
 		case r.state() != StateScheduled:
-		case r.begun():
+		case r.first():
 			m.finish(r, newState(StateCancelled, now, ""))
 		default:
-			m.remove(r)
+			m.removeAll(r)
 		}
 	}
-	m.promote(d.record.LimitKey())
+	m.handOut(d.record.LimitKey())
 	return nil
 }
 
@@ -197,8 +211,13 @@ func (m *model) plan(p SchedulePlan, now time.Time) error {
 		d.instants[planned.ScheduledTime] = true
 		m.runs = append(m.runs, &modelRun{
 			id: planned.ID, d: d, history: []State{newState(StateScheduled, now, "")},
-			scheduled: planned.ScheduledTime, due: planned.DueTime, auto: true, tick: true,
+			scheduled: planned.ScheduledTime, due: planned.DueTime, auto: true, tick: true, waits: planned.CatchUp,
 		})
+	}
+	for _, r := range m.runs {
+		if r.d == d && r.tick && !r.first() && r.state() == StateScheduled && slices.ContainsFunc(p.Late, r.scheduled.Equal) {
+			r.waits = true
+		}
 	}
 	d.planned = p.Planned
 	return nil
@@ -225,10 +244,12 @@ func (m *model) create(p CreateRunParams) (*modelRun, error) {
 		scheduled: p.ScheduledTime, due: p.DueTime,
 	}
 	if r.limit() != "" && !r.due.After(p.Now) {
-		if !m.free(r.limit()) && m.waiting(d) >= d.record.MaxWaiting {
+		if d.record.Overlap == OverlapEnqueue && m.waiting(d) >= d.record.MaxWaiting && !m.free(d) {
 			return nil, ErrQueueFull
 		}
+		m.runs = append(m.runs, r)
 		m.admit(r, p.Now)
+		return r, nil
 	}
 	m.runs = append(m.runs, r)
 	return r, nil
@@ -271,39 +292,80 @@ func (m *model) members(key string) []*modelRun {
 	return runs
 }
 
-func (m *model) size(key string) int {
-	for _, d := range m.deployments {
-		if !d.deleted && d.record.LimitKey() == key {
-			return d.record.ConcurrencyLimit
-		}
-	}
-	return 0
-}
-
 func (m *model) held(key string) int {
 	held := 0
-	for _, r := range m.members(key) {
-		if r.slot {
+	for _, r := range m.runs {
+		if r.slot == key {
 			held++
 		}
 	}
 	return held
 }
 
-// first is the head of a limit's queue.
-func (m *model) first(key string) *modelRun {
+func (m *model) full(key string) bool { return m.held(key) >= m.sizes[key] }
+
+func (m *model) isServed(d *modelDeployment) bool {
+	for _, ids := range m.served {
+		if slices.Contains(ids, d.record.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+func before(a, b *modelRun) bool {
+	if a.first() != b.first() {
+		return a.first()
+	}
+	return a.turn < b.turn
+}
+
+// first is the head of a limit's queue, or of that part of it that is served.
+func (m *model) first(key string, served bool) *modelRun {
 	var first *modelRun
 	for _, r := range m.members(key) {
-		switch {
-		case !r.parked:
-		case first == nil, r.begun() && !first.begun(), r.begun() == first.begun() && r.turn < first.turn:
+		if r.parked && (first == nil || before(r, first)) && (!served || m.isServed(r.d)) {
 			first = r
 		}
 	}
 	return first
 }
 
-func (m *model) free(key string) bool { return m.held(key) < m.size(key) && m.first(key) == nil }
+// idle is the last in turn of the runs that have a slot, are not claimed and have nobody who could claim them.
+func (m *model) idle(key string) *modelRun {
+	var last *modelRun
+	for _, r := range m.runs {
+		if r.slot == key && !r.claimed() && !m.isServed(r.d) && (last == nil || before(last, r)) {
+			last = r
+		}
+	}
+	return last
+}
+
+// takeBack gives an idle run's slot up.
+func (m *model) takeBack(r *modelRun) {
+	r.slot = ""
+	m.park(r)
+}
+
+func (m *model) park(r *modelRun) {
+	r.parked = true
+	if r.history[len(r.history)-1].Name != NameAwaitingConcurrencySlot {
+		r.advance(namedState(StateScheduled, NameAwaitingConcurrencySlot, m.now, ""))
+	}
+}
+
+// free reports whether a run of the deployment would find a slot.
+func (m *model) free(d *modelDeployment) bool {
+	key := d.record.LimitKey()
+	if m.full(key) && m.isServed(d) {
+		m.handOut(key)
+		for m.full(key) && m.idle(key) != nil {
+			m.takeBack(m.idle(key))
+		}
+	}
+	return !m.full(key)
+}
 
 func (m *model) waiting(d *modelDeployment) int {
 	waiting := 0
@@ -315,31 +377,98 @@ func (m *model) waiting(d *modelDeployment) int {
 	return waiting
 }
 
-func (m *model) promote(key string) {
-	for m.held(key) < m.size(key) {
-		head := m.first(key)
-		if head == nil {
+func (m *model) handOut(key string) {
+	for key != "" {
+		head, idle := m.first(key, true), m.idle(key)
+		switch {
+		case head == nil, m.full(key) && idle == nil:
+			m.lend(key)
 			return
+		case m.full(key):
+			m.takeBack(idle)
+		default:
+			head.parked, head.slot = false, key
 		}
-		head.parked, head.slot = false, true
 	}
 }
 
-// admit gives a due run a slot, or lets it wait; false and full if it may not even do that.
-func (m *model) admit(r *modelRun, now time.Time) (admitted, full bool) {
+// lend gives what the served do not want to the others.
+func (m *model) lend(key string) {
+	for !m.full(key) && m.first(key, false) != nil {
+		head := m.first(key, false)
+		head.parked, head.slot = false, key
+	}
+}
+
+func (m *model) handOutAll() {
+	for key := range m.sizes {
+		m.handOut(key)
+	}
+}
+
+// admit gives a due run a slot, or lets it wait, or ends it.
+func (m *model) admit(r *modelRun, now time.Time) bool {
+	if r.limit() == "" || r.slot != "" {
+		return true
+	}
+	overlap := r.d.record.Overlap
+	free, fresh := m.free(r.d), !r.waits
 	switch {
-	case r.limit() == "" || r.slot:
-		return true, false
-	case m.free(r.limit()):
-		r.slot = true
-		return true, false
-	case !r.begun() && m.waiting(r.d) >= r.d.record.MaxWaiting:
-		return false, true
+	case free || !fresh:
+	case overlap == OverlapCancelNew, overlap == OverlapEnqueue && m.waiting(r.d) >= r.d.record.MaxWaiting:
+		m.finish(r, namedState(StateCancelled, NameSkipped, now, ""))
+		return false
+	case overlap == OverlapCancelRunning:
+		m.replace(r, now)
+		free = m.free(r.d)
 	}
 	m.turns++
-	r.turn, r.parked = m.turns, true
-	r.advance(namedState(StateScheduled, NameAwaitingConcurrencySlot, now, ""))
-	return false, false
+	r.turn, r.waits = m.turns, true
+	if free {
+		r.slot = r.limit()
+	} else {
+		m.park(r)
+	}
+	return free
+}
+
+// replace cancels what a new run takes the place of.
+func (m *model) replace(r *modelRun, now time.Time) {
+	var parked, others, running []*modelRun
+	for _, other := range m.runs {
+		switch {
+		case other == r || other.d == nil || other.d.record.ID != r.d.record.ID:
+		case other.parked:
+			parked = append(parked, other)
+		case other.state() == StateScheduled && (other.slot != "" || other.token > 0):
+			others = append(others, other)
+		case other.slot != "" && other.state() != StateCancelling:
+			running = append(running, other)
+		}
+	}
+	for _, other := range append(parked, others...) {
+		end := newState(StateCancelled, now, "")
+		if !other.begun() {
+			end.Name = NameSkipped
+		}
+		m.finish(other, end)
+	}
+	needed := m.held(r.limit()) + 1 - m.sizes[r.limit()]
+	for _, other := range m.runs {
+		if other.slot != "" && other.state() == StateCancelling && other.d.record.ID == r.d.record.ID {
+			needed--
+		}
+	}
+	for ; needed > 0 && len(running) > 0; needed-- {
+		oldest := slices.MinFunc(running, func(a, b *modelRun) int {
+			if c := a.scheduled.Compare(b.scheduled); c != 0 {
+				return c
+			}
+			return compareIDs(a.id, b.id)
+		})
+		oldest.advance(newState(StateCancelling, now, ""))
+		running = slices.DeleteFunc(running, func(r *modelRun) bool { return r == oldest })
+	}
 }
 
 // claimable is when a claim may take a run of the runner, false if never.
@@ -353,6 +482,35 @@ func (m *model) claimable(runner RunnerRecord, r *modelRun) (time.Time, bool) {
 	return r.due, true
 }
 
+// claimOrRepeat gives, for the ID of the runner's newest claim of anything, what is left of that claim.
+func (m *model) claimOrRepeat(runner RunnerRecord, id uuid.UUID, limit int, now time.Time) []Lease {
+	if m.claims == nil {
+		m.claims = make(map[uuid.UUID]modelClaim)
+	}
+	last := m.claims[runner.ID]
+	if last.id != id {
+		leases := m.claim(runner, limit, now)
+		if len(leases) > 0 {
+			m.claims[runner.ID] = modelClaim{id, leases}
+		}
+		return leases
+	}
+	var held []Lease
+	for _, l := range last.leases {
+		if r := m.find(l.RunID); r != nil && r.claimed() && r.token == l.Token {
+			r.lease = now.Add(modelTTL)
+			held = append(held, l)
+		}
+	}
+	return held
+}
+
+// modelClaim is a call that claimed something.
+type modelClaim struct {
+	id     uuid.UUID
+	leases []Lease
+}
+
 func (m *model) claim(runner RunnerRecord, limit int, now time.Time) []Lease {
 	var leases []Lease
 	for len(leases) < limit {
@@ -360,15 +518,12 @@ func (m *model) claim(runner RunnerRecord, limit int, now time.Time) []Lease {
 		if r == nil {
 			break
 		}
-		admitted, full := m.admit(r, now)
-		if full {
-			m.finish(r, namedState(StateCancelled, NameSkipped, now, ""))
-		}
-		if !admitted {
+		if !m.admit(r, now) {
 			continue
 		}
 		r.advance(newState(StatePending, now, ""))
 		r.token++
+		r.waits = true
 		r.lease, r.runner, r.settled = now.Add(modelTTL), runner.Name, ""
 		if r.tick {
 			m.decide(r, r.due)
@@ -434,6 +589,9 @@ func (m *model) settle(u RunUpdate, now time.Time) error {
 	}
 	if next.Terminal() || next == StateScheduled {
 		r.settled = next
+		if u.Crashed {
+			r.crashes++
+		}
 	}
 	switch {
 	case givenUp:
@@ -482,6 +640,7 @@ func (m *model) reap(now time.Time) *modelRun {
 			r = other
 		}
 	}
+	defer m.handOutAll()
 	if r == nil {
 		return nil
 	}
@@ -507,15 +666,18 @@ func (m *model) finish(r *modelRun, final State) {
 	r.advance(final)
 	r.end = r.history[len(r.history)-1].Timestamp
 	r.parked = false
+	if r.tick {
+		m.decide(r, r.end)
+	}
 	m.endLease(r)
 }
 
 // endLease gives the slot on and ends the runs inside.
 func (m *model) endLease(r *modelRun) {
 	r.lease = time.Time{}
-	if r.slot {
-		r.slot = false
-		m.promote(r.limit())
+	if key := r.slot; key != "" {
+		r.slot = ""
+		m.handOut(key)
 	}
 	at := r.history[len(r.history)-1].Timestamp
 	for _, child := range m.runs {
@@ -556,6 +718,7 @@ func (m *model) retry(id uuid.UUID, now time.Time) error {
 	}
 	r.advance(newState(StateScheduled, now, ""))
 	r.end, r.due = time.Time{}, now
+	r.crashes, r.retried, r.waits = 0, true, true
 	if r.limit() != "" {
 		m.admit(r, now)
 	}
@@ -573,13 +736,17 @@ func (m *model) deleteRun(id uuid.UUID) error {
 	if r.tick {
 		m.decide(r, r.end)
 	}
+	m.removeAll(r)
+	return nil
+}
+
+func (m *model) removeAll(r *modelRun) {
 	for _, other := range slices.Clone(m.runs) {
 		if other.inside(r) {
 			m.remove(other)
 		}
 	}
 	m.remove(r)
-	return nil
 }
 
 func (r *modelRun) inside(outer *modelRun) bool {

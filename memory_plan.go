@@ -118,7 +118,7 @@ func (m *MemoryStore) reset(s *memorySchedule, now micros) {
 	var future []*memoryRun
 	from := max(now, s.watermark) // a clock that is behind must not take what would not be planned again
 	for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled > from }) {
-		if r.auto && r.attempt == 0 && r.crashes == 0 && r.state().Type == StateScheduled {
+		if r.auto && r.unclaimed() {
 			future = append(future, r)
 		}
 	}
@@ -160,7 +160,7 @@ func (s *memorySchedule) bury(r *memoryRun) {
 
 // DueSchedules implements [PlanStore].
 func (m *MemoryStore) DueSchedules(ctx context.Context, p DueSchedulesParams) (DueSchedules, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return DueSchedules{}, err
 	}
 	defer m.unlock()
@@ -214,7 +214,7 @@ func (s *memorySchedule) taken(after micros) []time.Time {
 
 // PlanRuns implements [PlanStore].
 func (m *MemoryStore) PlanRuns(ctx context.Context, p PlanRunsParams) ([]error, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()
@@ -253,6 +253,11 @@ func (m *MemoryStore) plan(p *SchedulePlan, now micros, born []State) error {
 			m.planRun(s, planned, born)
 		}
 	}
+	for _, at := range p.Late {
+		if r := s.runOf(toMicros(at)); r != nil && r.unclaimed() {
+			r.waits = true
+		}
+	}
 	s.planned = max(s.planned, toMicros(p.Planned))
 	if !p.Partial {
 		s.notePlanned()
@@ -283,7 +288,7 @@ func (m *MemoryStore) planRun(s *memorySchedule, planned PlannedRun, born []Stat
 	r := &memoryRun{
 		id: planned.ID, deployment: d, flow: m.flows[d.record.FlowID], schedule: s,
 		params: s.parameters, tags: d.record.Tags, history: born[:1:1],
-		scheduled: toMicros(planned.ScheduledTime), start: never, end: never, lease: never, auto: true,
+		scheduled: toMicros(planned.ScheduledTime), start: never, end: never, lease: never, auto: true, waits: planned.CatchUp,
 	}
 	r.setDue(toMicros(planned.DueTime))
 	if !s.runs.Insert(r) {

@@ -40,9 +40,11 @@ type memoryRun struct {
 
 	settled StateType // what the update asked for that ended the newest claim; "" if none did
 
-	auto   bool
-	parked bool // in the limit's queue
-	slot   bool // holds a slot of the limit
+	auto    bool
+	retried bool         // by RetryRun
+	waits   bool         // for a slot if there is none, whatever the overlap policy
+	parked  bool         // in the limit's queue
+	slot    *memoryLimit // that it holds a slot of
 }
 
 func compareRunIDs(a, b *memoryRun) int { return compareIDs(a.id, b.id) }
@@ -52,6 +54,9 @@ func compareClaims(a, b *memoryRun) int {
 		return c
 	}
 	if c := cmp.Compare(a.due, b.due); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.scheduled, b.scheduled); c != 0 {
 		return c
 	}
 	return compareRunIDs(a, b)
@@ -76,7 +81,8 @@ func compareEnds(a, b *memoryRun) int {
 func (r *memoryRun) state() State    { return r.history[len(r.history)-1] }
 func (r *memoryRun) begun() bool     { return r.attempt > 0 || r.crashes > 0 }
 func (r *memoryRun) claimed() bool   { return r.lease != never }
-func (r *memoryRun) unclaimed() bool { return !r.begun() && r.state().Type == StateScheduled }
+func (r *memoryRun) goesFirst() bool { return r.begun() || r.retried }
+func (r *memoryRun) unclaimed() bool { return !r.goesFirst() && r.state().Type == StateScheduled }
 
 // setDue sets when the run is due, and so when it is claimable: at once if it holds a slot, at its due time if it needs one.
 func (r *memoryRun) setDue(due micros) {
@@ -209,6 +215,9 @@ func (m *MemoryStore) finish(r *memoryRun, final State) {
 
 func (m *MemoryStore) finished(r *memoryRun) {
 	r.end = toMicros(r.state().Timestamp)
+	if r.schedule != nil {
+		r.schedule.decideRun(r, r.end)
+	}
 	m.endLease(r)
 	m.ended.Insert(r)
 	keep := cmp.Or(m.Keep, defaultKeep)

@@ -159,7 +159,7 @@ func names(runners []*memoryRunner) []string {
 
 // RegisterRunner implements [RunnerStore].
 func (m *MemoryStore) RegisterRunner(ctx context.Context, p RegisterRunnerParams) ([]uuid.UUID, error) {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()
@@ -193,6 +193,7 @@ func (m *MemoryStore) RegisterRunner(ctx context.Context, p RegisterRunnerParams
 		m.startServing(r, d)
 	}
 	r.record = record
+	m.handOutAnew()
 	m.dropOldRunners(now)
 	m.hintWork = true
 	return unserved, nil
@@ -261,7 +262,7 @@ func (d *memoryDeployment) noteServed(at micros) {
 
 // HeartbeatRunner implements [RunnerStore].
 func (m *MemoryStore) HeartbeatRunner(ctx context.Context, p HeartbeatParams) error {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return err
 	}
 	defer m.unlock()
@@ -269,15 +270,19 @@ func (m *MemoryStore) HeartbeatRunner(ctx context.Context, p HeartbeatParams) er
 	if r == nil {
 		return runnerUnknown(p.Runner)
 	}
-	if now := toMicros(p.Now); !r.liveAt(now) {
+	lapsed := !r.liveAt(m.now)
+	if lapsed {
 		for d := range r.deployments {
-			if !d.servedAt(now) {
-				m.openGap(d, now)
+			if !d.servedAt(m.now) {
+				m.openGap(d, m.now)
 			}
 		}
 		m.hintWork = true
 	}
 	r.record.SeenAt, r.record.Until = instant(p.SeenAt), instant(p.Until)
+	if lapsed {
+		m.handOutAnew()
+	}
 	return nil
 }
 
@@ -285,7 +290,7 @@ func runnerUnknown(id uuid.UUID) error { return fmt.Errorf("runner %s: %w", id, 
 
 // RemoveRunner implements [RunnerStore].
 func (m *MemoryStore) RemoveRunner(ctx context.Context, p RemoveRunnerParams) error {
-	if err := m.lock(ctx); err != nil {
+	if err := m.lockAt(ctx, p.Now); err != nil {
 		return err
 	}
 	defer m.unlock()

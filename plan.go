@@ -1,6 +1,7 @@
 package provost
 
 import (
+	"slices"
 	"time"
 )
 
@@ -217,7 +218,7 @@ func (b *planBuilder) full() bool { return len(b.plan.Runs) >= maxPlanned }
 func (b *planBuilder) ahead() {
 	claimable := b.now.Add(ClaimAhead)
 	at := latestOf(b.plan.Planned, b.now)
-	upcoming := b.item.Schedule.Between(claimable, at)
+	upcoming := b.newest(claimable, at)
 	for !b.full() {
 		next, ok := b.item.Schedule.Next(at)
 		if !ok {
@@ -234,6 +235,21 @@ func (b *planBuilder) ahead() {
 		at = next
 	}
 	b.plan.PlanTime = b.now
+}
+
+// newest is the last upcomingRuns instants after one time up to another: more would be a year of them after a clock that jumped back.
+func (b *planBuilder) newest(after, until time.Time) []time.Time {
+	var list []time.Time
+	for at := until.Add(time.Microsecond); len(list) < upcomingRuns; {
+		previous, ok := b.item.Schedule.Prev(at)
+		if !ok || !previous.After(after) {
+			break
+		}
+		list = append(list, previous)
+		at = previous
+	}
+	slices.Reverse(list)
+	return list
 }
 
 func (b *planBuilder) pausedPlanTime() time.Time {

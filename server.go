@@ -47,6 +47,8 @@ type server struct {
 	hooks      hooks
 
 	crew      crew
+	claiming  atomic.Bool  // a claim is under way whose runs the keeper does not know yet
+	missed    atomic.Bool  // the keeper looked meanwhile: a cancellation may be one of those runs'
 	launching atomic.Int64 // launched runs that have not got as far as their first line
 
 	running sync.WaitGroup // executions, those that wait for their instant too, the crew's goroutines and the feeder

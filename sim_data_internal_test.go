@@ -115,6 +115,7 @@ func newSimDeployments(r *rand.Rand, now time.Time) []*simDeployment {
 		}
 		if base.ConcurrencyLimit > 0 {
 			base.MaxWaiting = pick(r, 0, 0, 3)
+			base.Overlap = pick(r, OverlapEnqueue, OverlapEnqueue, OverlapCancelNew, OverlapCancelRunning)
 		}
 		base.Priority = r.IntN(2)
 		base.RunOnStart = chance(r, 0.1)

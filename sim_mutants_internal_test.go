@@ -86,7 +86,7 @@ func (s *losingStore) PlanRuns(ctx context.Context, p PlanRunsParams) ([]error, 
 func (s *generousStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims, error) {
 	for _, l := range s.limits {
 		l.size++
-		s.promote(l)
+		s.handOut(l)
 	}
 	defer func() {
 		for _, l := range s.limits {

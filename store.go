@@ -93,7 +93,8 @@ type PlanStore interface {
 	// PlanRuns writes plans, each of them atomic and judged by itself: errs[i] is nil, or wraps ErrConflict if plan i rests on
 	// another generation or another Planned than the store has by now (a plan that is repeated does), or ErrNotFound. There is
 	// never a second run for a deployment, schedule key and instant, also where the first was deleted. Cancel leaves a run
-	// alone that is claimed or has begun.
+	// alone that is claimed, has begun or was retried. An instant is decided, with all that are planned before it, when its run
+	// is claimed or ends, unless that is ahead of its time: whatever the clock does, none of them is planned again.
 	PlanRuns(ctx context.Context, p PlanRunsParams) (errs []error, err error)
 
 	// ListSkips lists ranges of instants that became no run, newest first.
@@ -102,16 +103,16 @@ type PlanStore interface {
 
 // RunStore keeps runs, the leases on them, and the slots of concurrency limits.
 //
-// A run needs a slot of its deployment's limit to be claimed. It asks for one when it is due: in CreateRun, RetryRun and
-// BackfillRuns if it is due then, else in the ClaimRuns that comes upon it. Where all are held, [Overlap] decides:
+// A run needs a slot of its deployment's limit to be claimed. It asks for one in CreateRun and RetryRun if it is due then, else in
+// the ClaimRuns that comes upon it. Where all are held, [Overlap] decides:
 //
 //   - OverlapEnqueue: it waits in the limit's queue, SCHEDULED/AwaitingConcurrencySlot. Where MaxWaiting runs of its deployment
 //     wait already, it becomes CANCELLED/Skipped with the message "limit" (in CreateRun: ErrQueueFull).
 //   - OverlapCancelNew: it becomes CANCELLED/Skipped with the message "overlap".
 //   - OverlapCancelRunning: what waits of its deployment goes, be it for a slot, with a slot for its claim, or for another
-//     attempt: CANCELLED, and Skipped if it had not begun, with the message "overlap". If no slot is free then, and none of the
-//     deployment's claimed runs is CANCELLING, the one with the earliest ScheduledTime becomes CANCELLING. The new run takes the
-//     slot, or waits for it in the queue.
+//     claim: CANCELLED, and Skipped if it had not begun, with the message "overlap". Of the claimed runs of its deployment so many
+//     become CANCELLING, those with the earliest ScheduledTime first, that together with those that already are they leave a slot
+//     to the new run: one, unless the size was lowered. It takes the slot, or waits for it in the queue.
 //
 // No policy, and no MaxWaiting, concerns what RetryRun or BackfillRuns reopen or make, what a plan calls catch-up, and what had
 // a slot or a place in a queue before: these wait.
@@ -119,9 +120,9 @@ type PlanStore interface {
 // A slot is held until its run ends or is given back, also by a run that is CANCELLING, or whose deployment is deleted. A slot
 // that frees goes to the queue: first to runs that had begun or were retried, then first come, first served; priorities order
 // claims, not queues. Deployments of one LimitGroup have one queue. In it, runs of deployments that nobody serves at Now stand
-// back: a slot goes to them only if no other run waits, and if they are not claimed by then, they give it up and go back to
-// their place as soon as a run of a served deployment asks for it, or waits while RegisterRunner, HeartbeatRunner or ReapLeases
-// is called. A size that is lowered takes no slot away; one that is raised is handed out at once.
+// back: a slot goes to them only if no other run waits, and unless they are claimed they give it up, the last in turn first, and
+// go back to their place when a run of a served deployment asks for it, or waits while RegisterRunner, HeartbeatRunner or
+// ReapLeases is called. A size that is lowered takes no slot away; one that is raised is handed out at once.
 type RunStore interface {
 	// CreateRun makes one run by hand, or a child run under its parent's lease. With an IdempotencyKey that the deployment
 	// already has, it returns that first run. One that is due asks for a slot of the deployment's limit at once; under
@@ -139,7 +140,7 @@ type RunStore interface {
 
 	// ClaimRuns takes runs of deployments that the runner serves: due at p.Now, or within ClaimAhead where no concurrency
 	// limit has to be granted. It raises the token of each, gives it a lease and makes it PENDING. Higher priority first, then
-	// earlier due time. A paused deployment keeps what is already due; future auto-scheduled runs of it do not exist.
+	// earlier due time, then earlier scheduled time. A paused deployment keeps what is already due; future auto-scheduled runs of it do not exist.
 	//
 	// A call that has the ID of the runner's newest call that claimed anything is a repetition: it returns those runs of that
 	// call which are still held under its tokens, gives their leases TTL anew, and claims nothing else.

@@ -145,6 +145,45 @@ var claimCases = []testCase{
 		},
 	},
 	{
+		"Repeated", "a claim that is repeated under its ID returns what it holds still, under the same tokens and a fresh lease, and nothing new",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			for range 3 {
+				f.createNow(f.base, d)
+			}
+			p := provost.ClaimRunsParams{Now: f.base, Runner: r.ID, ID: uuid.New(), Limit: 2, TTL: leaseTTL}
+			first, err := f.store.ClaimRuns(f.ctx, p)
+			f.must(err)
+			p.Now, p.TTL = f.afterLease(f.base), longTTL
+			again, err := f.store.ClaimRuns(f.ctx, p)
+			f.must(err)
+			if len(first.Runs) != 2 || len(again.Runs) != 2 {
+				f.Fatalf("got %d claims, then %d, want 2 and the same", len(first.Runs), len(again.Runs))
+			}
+			for i, c := range again.Runs {
+				expect(f, "lease", c.Lease, first.Runs[i].Lease)
+				expect(f, "name", c.Name, first.Runs[i].Name)
+			}
+			expect(f, "next is none", again.Next.IsZero(), false)
+			expect(f, "reaped", len(f.reap(p.Now).Runs), 0)
+			f.settle(p.Now, ended(first.Runs[0].Lease, p.Now, provost.StateCompleted))
+			again, err = f.store.ClaimRuns(f.ctx, p)
+			f.must(err)
+			expectSame(f, "claims once one is settled", claimed(again.Runs), first.Runs[1].RunID)
+			f.settle(p.Now, ended(first.Runs[1].Lease, p.Now, provost.StateCompleted))
+			f.expectUnchanged("a repetition of what is settled", func() {
+				again, err = f.store.ClaimRuns(f.ctx, p)
+				f.must(err)
+				expect(f, "claims once all are settled", len(again.Runs), 0)
+			})
+			p.ID = uuid.New()
+			again, err = f.store.ClaimRuns(f.ctx, p)
+			f.must(err)
+			expect(f, "claims of another call", len(again.Runs), 1)
+		},
+	},
+	{
 		"Token", "the token of a run rises with each claim",
 		func(f *fixture) {
 			d := f.deploy("a")

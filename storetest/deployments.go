@@ -196,6 +196,17 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
+		"GroupSizeInOneCall", "deployments of one call that give a LimitGroup different sizes are ErrConflict",
+		func(f *fixture) {
+			f.expectUnchanged("a refused registration", func() {
+				_, err := f.store.RegisterDeployments(f.ctx, provost.RegisterDeploymentsParams{
+					Now: f.base, Deployments: []*provost.DeploymentRecord{declare("a", withGroup("g", 1)), declare("b", withGroup("g", 2))},
+				})
+				f.wantErr("different sizes", err, provost.ErrConflict)
+			})
+		},
+	},
+	{
 		"GroupSizeFree", "a LimitGroup that no live runner serves can be resized",
 		func(f *fixture) {
 			f.deploy("a", withGroup("g", 1))

@@ -266,4 +266,69 @@ var limitCases = []testCase{
 			expect(f, "runs that wait", len(slices.DeleteFunc(states, func(s string) bool { return s != provost.NameAwaitingConcurrencySlot })), 1)
 		},
 	},
+	{
+		"Shrink", "a size that is lowered takes no slot away and gives none until fewer are held",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(3))
+			r := f.serve(f.base, d)
+			for range 4 {
+				f.createNow(f.base, d)
+			}
+			claims := f.claim(f.base, r, 10)
+			f.register(f.base, declare("a", withLimit(1)))
+			for i, c := range claims {
+				expect(f, "claims", len(f.claim(f.base, r, 10)), 0)
+				f.expectState(c.RunID, provost.StatePending, "Pending")
+				f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+				expect(f, "number", i < 3, true)
+			}
+			expect(f, "claims once it is free", len(f.claim(f.base, r, 10)), 1)
+		},
+	},
+	{
+		"DeleteKeepsHeld", "a run of a deleted deployment keeps its slot of the group until it ends",
+		func(f *fixture) {
+			a, b := f.deploy("a", withGroup("g", 1)), f.deploy("b", withGroup("g", 1))
+			r := f.serve(f.base, a, b)
+			f.createNow(f.base, a)
+			c := f.claimOne(f.base, r, longTTL)
+			waits := f.createNow(f.base, b)
+			f.deleteDeployment(f.base, a)
+			expect(f, "claims while it runs", len(f.claim(f.base, r, 10)), 0)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			expectSame(f, "claims once it is over", claimed(f.claim(f.base, r, 10)), waits.ID)
+		},
+	},
+	{
+		"UnservedStandsBack", "a run of a deployment that nobody serves keeps no slot of its group from one that is served",
+		func(f *fixture) {
+			a, b := f.deploy("a", withGroup("g", 1)), f.deploy("b", withGroup("g", 1))
+			r := f.serve(f.base, b)
+			idle := f.createNow(f.base, a)
+			f.createNow(f.base, b)
+			c := f.claimOne(f.base, r, longTTL)
+			f.expectState(idle.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
+			next := f.createNow(f.base, b)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			c = f.claimOne(f.base, r, longTTL)
+			expect(f, "claim", c.RunID, next.ID)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			r = f.serve(f.base, a)
+			expectSame(f, "claims once it is served", claimed(f.claim(f.base, r, 10)), idle.ID)
+		},
+	},
+	{
+		"DeadRunner", "a slot of an unclaimed run whose runner died goes to the next in the group when leases are reaped",
+		func(f *fixture) {
+			a, b := f.deploy("a", withGroup("g", 1)), f.deploy("b", withGroup("g", 1))
+			f.registerRunner(f.base, f.runner("dying", f.base, f.at(leaseTTL)), a)
+			r := f.serve(f.base, b)
+			f.createNow(f.base, a)
+			waits := f.createNow(f.base, b)
+			now := f.afterLease(f.base)
+			expect(f, "claims before", len(f.claim(now, r, 10)), 0)
+			f.reap(now)
+			expectSame(f, "claims", claimed(f.claim(now, r, 10)), waits.ID)
+		},
+	},
 }

@@ -143,6 +143,20 @@ var planCases = []testCase{
 		},
 	},
 	{
+		"EndDecides", "an instant whose run has ended stays decided, with those before it, when the clock goes back",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour), f.at(3*time.Hour))
+			p := f.nextPlan(d)
+			p.Cancel = []time.Time{f.at(2 * time.Hour)}
+			f.write(f.at(150*time.Minute), p)
+			f.pause(f.base, d, "", yes())
+			expectTime(f, "planned", f.schedule(d).Planned, f.at(2*time.Hour))
+			expectTimes(f, "runs", f.instants(d), f.at(time.Hour), f.at(2*time.Hour))
+		},
+	},
+	{
 		"FutureDeleted", "an instant whose run was cancelled ahead and deleted stays decided; those before it are not lost with it",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
@@ -315,6 +329,34 @@ var planCases = []testCase{
 			f.write(f.at(6*time.Hour), p)
 			item, _ = f.due(f.at(6*time.Hour), d)
 			expect(f, "pause is dealt with", item.PausedFrom.IsZero() && item.PausedUntil.IsZero(), true)
+		},
+	},
+	{
+		"Partial", "a plan that is Partial deals with neither gap nor pause: the next one is told of them again, and claims wait",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour))
+			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.at(time.Minute), Runner: r.ID}))
+			now := f.at(3 * time.Hour)
+			r = f.serve(now, d)
+			f.pause(now, d, "", yes())
+			p := f.nextPlan(d)
+			p.PlanTime, p.Partial = now, true
+			f.write(now, p)
+			item, ok := f.due(now, d)
+			expect(f, "wants planning", ok, true)
+			expect(f, "gap", item.Gap, true)
+			expectTime(f, "served until", item.ServedUntil, f.at(time.Minute))
+			expectTimes(f, "unclaimed", item.Unclaimed, f.at(time.Hour))
+			expectTime(f, "paused from", item.PausedFrom, now)
+			expect(f, "claims", len(f.claim(now, r, 10)), 0)
+			p = f.nextPlan(d)
+			p.PlanTime = now
+			f.write(now, p)
+			item, _ = f.due(now, d)
+			expect(f, "gap once it is dealt with", item.Gap, false)
+			expect(f, "claims", len(f.claim(now, r, 10)), 1)
 		},
 	},
 	{

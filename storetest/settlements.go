@@ -208,4 +208,27 @@ var settleCases = []testCase{
 			f.expectState(c.RunID, provost.StateCompleted, "Completed")
 		},
 	},
+	{
+		"Crashed", "Crashed is counted with SCHEDULED and with CRASHED, once however often the update is repeated; RetryRun counts from zero",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			run := f.createNow(f.base, d)
+			u := awaitingRetry(f.claimOne(f.base, r, longTTL).Lease, f.base)
+			u.StartTime, u.Crashed = f.base, true
+			f.settle(f.base, u)
+			f.expectUnchanged("a repeated update", func() { f.settle(f.base, u) })
+			expect(f, "crashes", f.run(run.ID).Crashes, 1)
+			c := f.claimOne(f.base, r, longTTL)
+			expect(f, "crashes before", c.Crashes, 1)
+			last := ended(c.Lease, f.base, provost.StateCrashed)
+			last.Crashed = true
+			f.settle(f.base, last)
+			f.expectUnchanged("a repeated end", func() { f.settle(f.base, last) })
+			expect(f, "crashes", f.run(run.ID).Crashes, 2)
+			_, err := f.retry(f.base, run.ID)
+			f.must(err)
+			expect(f, "crashes once retried", f.run(run.ID).Crashes, 0)
+		},
+	},
 }

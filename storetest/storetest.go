@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) provost.Store) {
 		{"Leases", leaseCases},
 		{"Settlements", settleCases},
 		{"Limits", limitCases},
+		{"Overlaps", overlapCases},
 		{"Logs", logCases},
 		{"Lists", listCases},
 		{"Values", valueCases},

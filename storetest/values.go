@@ -110,9 +110,11 @@ var valueCases = []testCase{
 					_, err := f.store.RegisterDeployments(ctx, provost.RegisterDeploymentsParams{Now: f.base, Deployments: []*provost.DeploymentRecord{declare("b")}})
 					return err
 				},
-				"GetDeployment":    func() error { _, err := f.store.GetDeployment(ctx, d.ID); return err },
-				"ListDeployments":  func() error { _, err := f.store.ListDeployments(ctx, provost.DeploymentFilter{}); return err },
-				"DeleteDeployment": func() error { return f.store.DeleteDeployment(ctx, provost.DeleteDeploymentParams{Now: f.base, ID: d.ID}) },
+				"GetDeployment":   func() error { _, err := f.store.GetDeployment(ctx, d.ID); return err },
+				"ListDeployments": func() error { _, err := f.store.ListDeployments(ctx, provost.DeploymentFilter{}); return err },
+				"DeleteDeployment": func() error {
+					return f.store.DeleteDeployment(ctx, provost.DeleteDeploymentParams{Now: f.base, ID: d.ID})
+				},
 				"SetPause": func() error {
 					_, err := f.store.SetPause(ctx, provost.SetPauseParams{Now: f.base, DeploymentID: d.ID, Operator: yes()})
 					return err

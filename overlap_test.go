@@ -1,0 +1,93 @@
+package provost_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/provost-go/provost"
+)
+
+// overlapping is a deployment whose runs last an hour, if they are let.
+func overlapping(overlap provost.Overlap, schedules ...provost.Schedule) *provost.Deployment {
+	d := job("f", func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Hour):
+			return nil
+		}
+	}, schedules...)
+	d.Overlap = overlap
+	return d
+}
+
+func TestOverlapCancelNew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := provost.NewMemoryStore()
+		client := provost.NewClient(store)
+		stop := start(t, &provost.Runner{Store: store}, overlapping(provost.OverlapCancelNew, provost.Every(25*time.Minute)))
+		time.Sleep(30 * time.Minute)
+		run := request(t, client, "f/d", nil)
+		wantState(t, run, provost.StateCancelled, string(provost.SkipOverlap))
+		time.Sleep(25*time.Minute + time.Second)
+		for _, r := range list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateCancelled}}) {
+			if r.State.Name != provost.NameSkipped || r.State.Message != string(provost.SkipOverlap) {
+				t.Errorf("run of %s is %s", r.ScheduledTime, r.State)
+			}
+		}
+		clean(t, stop)
+	})
+}
+
+// TestOverlapCancelRunning: each new run ends the one before it at once, whichever of two runners has it.
+func TestOverlapCancelRunning(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := provost.NewMemoryStore()
+		client := provost.NewClient(store)
+		d := func() *provost.Deployment { return overlapping(provost.OverlapCancelRunning) }
+		first, second := start(t, &provost.Runner{Store: store, Limit: 1}, d()), start(t, &provost.Runner{Store: store, Limit: 1}, d())
+		var last *provost.Run
+		for range 10 {
+			run := request(t, client, "f/d", nil)
+			asked := time.Now()
+			if last != nil {
+				ended := wait(t, client, last.ID)
+				wantState(t, ended, provost.StateCancelled)
+				if took := time.Since(asked); took > 100*time.Millisecond {
+					t.Errorf("the running one was cancelled after %v", took)
+				}
+			}
+			time.Sleep(time.Minute)
+			if run = get(t, client, run.ID); run.State.Type != provost.StateRunning || run.StartTime.Sub(asked) > 100*time.Millisecond {
+				t.Errorf("the new one is %s since %s", run.State, run.StartTime)
+			}
+			last = run
+		}
+		wantState(t, wait(t, client, last.ID), provost.StateCompleted)
+		clean(t, first)
+		clean(t, second)
+	})
+}
+
+// TestOverlapAtOneInstant: of runs that are due together the last one stays, and no flow is left to run to its end.
+func TestOverlapAtOneInstant(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := provost.NewMemoryStore()
+		client := provost.NewClient(store)
+		stop := start(t, &provost.Runner{Store: store}, overlapping(provost.OverlapCancelRunning))
+		due := &provost.RunOptions{ScheduledTime: time.Now().Add(time.Minute)}
+		for range 5 {
+			request(t, client, "f/d", due)
+		}
+		time.Sleep(time.Minute + time.Second)
+		states := make(map[provost.StateType]int)
+		for _, run := range list(t, client, provost.RunFilter{}) {
+			states[run.State.Type]++
+		}
+		if states[provost.StateRunning] != 1 || states[provost.StateCancelled] != 4 {
+			t.Errorf("got %v, want one RUNNING and the others CANCELLED", states)
+		}
+		clean(t, stop)
+	})
+}
