@@ -334,8 +334,10 @@ type simLogHandler struct {
 	subject string
 }
 
-// perRun are messages about a single run: there may be as many as there are runs.
+// perRun are messages that say what runs lost: there may be as many as there are losses.
 var perRun = []string{
+	"leases not renewed in time: their runs are told to stop", "lines of runs' logs lost",
+	"leases lost: their runs are told to stop, and what becomes of them is not stored",
 	"lease lost", "run lost its runner", "end of a run not stored", "run not begun: its start could not be stored", "instants skipped",
 	"runs skipped",
 }
