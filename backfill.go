@@ -37,6 +37,9 @@ func (c *Client) UpcomingRuns(ctx context.Context, handle string, n int) ([]*Run
 	}
 	slices.SortStableFunc(runs, func(a, b *Run) int { return a.DueTime.Compare(b.DueTime) })
 	runs = runs[:min(n, len(runs))]
+	for _, run := range runs {
+		run.WaitReason = run.waitReason(record, now)
+	}
 	c.maskKnown(maskFor(record), runs)
 	return runs, nil
 }

@@ -101,7 +101,11 @@ func (c *Client) RunDeployment(ctx context.Context, handle string, options *RunO
 	if len(options.Tags) > maxTagged {
 		return nil, fmt.Errorf("provost: run %s: %d tags; give at most %d", handle, len(options.Tags), maxTagged)
 	}
+	known := c.knows(handle)
 	run, err := c.tryRun(ctx, handle, options)
+	if _, refused := errors.AsType[*ParamError](err); refused && known && c.forget(handle) { // it may fit what is declared by now
+		run, err = c.tryRun(ctx, handle, options)
+	}
 	for attempt := 0; attempt < 5 && err != nil && (errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound)) && c.forget(handle); attempt++ {
 		run, err = c.tryRun(ctx, handle, options)
 	}
@@ -174,6 +178,12 @@ func (c *Client) deployment(ctx context.Context, handle string) (*knownDeploymen
 	}
 	c.known[handle] = d
 	return d, nil
+}
+
+func (c *Client) knows(handle string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.known[handle] != nil
 }
 
 // forget drops what is known of a deployment, false if nothing was.
@@ -282,10 +292,6 @@ func (c *Client) GetRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := c.now()
-	if run.State.Type == StateScheduled && run.WaitReason == "" && !run.DueTime.After(now) {
-		run.WaitReason = c.waitReason(ctx, run, now)
-	}
 	return c.shownRun(ctx, run, nil)
 }
 
@@ -295,25 +301,8 @@ func (c *Client) get(ctx context.Context, id uuid.UUID) (*Run, error) {
 	return c.store.GetRun(callCtx, id)
 }
 
-// lateAfter is how long after its due time a run is late.
-const lateAfter = 5 * time.Second
-
-func (c *Client) waitReason(ctx context.Context, run *Run, now time.Time) string {
-	callCtx, cancel := c.call(ctx)
-	defer cancel()
-	record, err := c.store.GetDeployment(callCtx, run.DeploymentID)
-	switch {
-	case err != nil:
-		return ""
-	case !record.ServedAt(now):
-		return WaitUnserved
-	case now.Sub(run.DueTime) > lateAfter:
-		return WaitLate
-	}
-	return ""
-}
-
-// ListRuns lists runs, newest first unless the filter sorts otherwise.
+// ListRuns lists runs, newest first unless the filter sorts otherwise. Those that are due and have not started say why in
+// WaitReason; each of their deployments is read once for that.
 func (c *Client) ListRuns(ctx context.Context, filter RunFilter) (Page[*Run], error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
@@ -321,7 +310,7 @@ func (c *Client) ListRuns(ctx context.Context, filter RunFilter) (Page[*Run], er
 	if err != nil {
 		return Page[*Run]{}, err
 	}
-	if err := c.maskRuns(ctx, page.Items); err != nil {
+	if err := c.showRuns(ctx, page.Items); err != nil {
 		return Page[*Run]{}, err
 	}
 	return page, nil

@@ -260,3 +260,19 @@ func TestBackfill(t *testing.T) {
 		clean(t, stop)
 	})
 }
+
+// A client remembers the schema of a deployment, and must not hold runs to one that is declared no more.
+func TestRunDeploymentFollowsANewSchema(t *testing.T) {
+	client := provost.NewClient(provost.NewMemoryStore())
+	deploy := func(f provost.AnyFlow) {
+		if _, err := client.Deploy(t.Context(), &provost.Deployment{Flow: f, Name: "d"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deploy(provost.NewAction("f", func(context.Context, struct{ N int }) error { return nil }))
+	request(t, client, "f/d", &provost.RunOptions{Parameters: provost.Params{"N": 7}})
+	deploy(provost.NewAction("f", func(context.Context, struct{ N string }) error { return nil }))
+	request(t, client, "f/d", &provost.RunOptions{Parameters: provost.Params{"N": "seven"}})
+	_, err := client.RunDeployment(t.Context(), "f/d", &provost.RunOptions{Parameters: provost.Params{"N": 7}})
+	wantError(t, err, "parameter N", "text")
+}

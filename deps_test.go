@@ -21,7 +21,8 @@ func TestDependencies(t *testing.T) {
 		"github.com/xeipuuv/gojsonreference", // of gojsonschema
 		"golang.org/x/sync",
 		module + "/internal",
-		module + "/storetest", // what the tests of the memory store use; std and the root only
+		module + "/provosttest", // std and the root only
+		module + "/storetest",   // what the tests of the memory store use; std and the root only
 	}
 	const outside = "{{if not .Standard}}{{.ImportPath}}{{end}}"
 	list, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-test", "-f", outside, ".").Output()

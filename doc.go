@@ -23,11 +23,12 @@
 //
 // [NewFlow] makes a flow of a function with parameters and a result, [NewAction] of one without a result, [NewJob] of one with
 // neither. The types are inferred. Set the fields of the flow before it is served: Retries and RetryDelay or Backoff, Timeout,
-// AtMostOnce, and hooks that are called once a terminal state is stored.
+// AtMostOnce, and hooks that are called once a terminal state is stored. [ExponentialBackoff] makes a Backoff.
 //
-// A function fails a run by returning an error. A panic fails it too, with the stack in the message; it does not end the
-// process. In a run, [RunFromContext] says which run it is, [Logger] logs to the runner's logger and to the run's own log, and
-// [ClientFromContext] reaches the store. [Flow.Run] inside a run records a child run; elsewhere it is a plain call.
+// A function fails a run by returning an error; one marked with [Permanent] is not worth another attempt. A panic fails it too,
+// with the stack in the message; it does not end the process. In a run, [RunFromContext] says which run it is, [Logger] logs to
+// the runner's logger and to the run's own log, and [ClientFromContext] reaches the store. [Flow.Run] inside a run records a
+// child run; elsewhere it is a plain call.
 //
 // # Deployments
 //
@@ -87,7 +88,8 @@
 // main.
 //
 // [Runner.Ready] is closed once the deployments are registered and their first runs are planned, or when Serve
-// returns before that.
+// returns before that. [Runner.Health] says how it is doing, for a health check; an [Observer] is told of each run, skip and
+// trouble, for metrics and traces.
 //
 // # What is guaranteed
 //
@@ -110,7 +112,7 @@
 //
 // A flow's function is an ordinary function: call it, in a context from [ContextWithRun] if it asks for its run. To test a
 // deployment over time, serve it from a memory store in a bubble of testing/synctest: time.Sleep(30*24*time.Hour) takes
-// milliseconds there, and every run of those 30 days happens.
+// milliseconds there, and every run of those 30 days happens. Package provosttest starts and stops it.
 //
 // # Stability
 //

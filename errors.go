@@ -25,6 +25,35 @@ var (
 	ErrDrainTimeout = errors.New("provost: drain timeout")
 )
 
+// Permanent marks an error that another attempt would not mend, such as an order that does not exist: a run whose function
+// returns it is Failed at once, whatever Retries says. It is found through whatever wraps it with %w or errors.Join, and leaves
+// the text of err and what errors.Is and errors.As find as they are. Permanent(nil) is nil.
+//
+// A child run whose function returns it is not tried again either; Run gives its caller the same error, so a parent that
+// returns that is Failed for good too. A run that returns it because the runner shuts down is handed back all the same.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// isPermanent reports whether another attempt is pointless. The methods of a user's error may panic, and say nothing then.
+func isPermanent(err error) (permanent bool) {
+	defer func() {
+		if recover() != nil {
+			permanent = false
+		}
+	}()
+	_, permanent = errors.AsType[*permanentError](err)
+	return permanent
+}
+
 // ParamError says which parameter was refused and why.
 type ParamError struct {
 	Path   string // dotted path from the top of the parameters, "" for the whole: "customer.address[2].zip"

@@ -120,3 +120,53 @@ func ExampleFlow_Run() {
 	// 4 child runs <nil>
 	// <nil>
 }
+
+// Some errors are worth another attempt, others are not.
+func ExamplePermanent() {
+	attempts := 0
+	ship := provost.NewJob("ship", func(ctx context.Context) error {
+		if attempts++; attempts == 1 {
+			return errors.New("connection refused")
+		}
+		return provost.Permanent(errors.New("there is no order 7"))
+	})
+	ship.Retries = 10
+	ship.Backoff = provost.ExponentialBackoff(time.Millisecond, time.Second)
+
+	runner := &provost.Runner{Store: provost.NewMemoryStore(), Logger: slog.New(slog.DiscardHandler)}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- runner.Serve(ctx, &provost.Deployment{Flow: ship, Name: "order-7"}) }()
+	<-runner.Ready()
+
+	client := provost.NewClient(runner.Store)
+	run, err := client.RunDeployment(ctx, "ship/order-7", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	run, err = client.Wait(ctx, run.ID)
+	fmt.Println(run.State, "in attempt", run.Attempt, err)
+
+	stop()
+	fmt.Println(<-served)
+	// Output:
+	// Failed: there is no order 7 in attempt 2 <nil>
+	// <nil>
+}
+
+// The delay doubles up to a bound; chance takes up to a half of it away, so that runs which failed together come back apart.
+func ExampleExponentialBackoff() {
+	backoff := provost.ExponentialBackoff(time.Second, time.Minute)
+	for _, attempt := range []int{1, 2, 3, 1_000_000} {
+		delay := backoff(attempt, nil)
+		longest := min(time.Second<<min(attempt-1, 10), time.Minute)
+		fmt.Println(attempt, delay >= longest/2 && delay <= longest, "up to", longest)
+	}
+	// Output:
+	// 1 true up to 1s
+	// 2 true up to 2s
+	// 3 true up to 4s
+	// 1000000 true up to 1m0s
+}

@@ -38,6 +38,8 @@ type execution struct {
 	distrusted bool      // that was too long ago, and the flow knows
 	gone       bool      // the store said that the lease is lost: nothing more is written
 
+	lossTold atomic.Bool // the observer knows that the lease is lost or in doubt
+
 	logOnce sync.Once
 	log     *runLog
 
@@ -188,7 +190,7 @@ func (x *execution) conclude(err error) {
 	switch {
 	case state.Type == StateScheduled: // handed back: the attempt does not count
 		update.StartTime, update.Attempt = time.Time{}, x.claim.Attempt
-	case state.Type == StateFailed && err != nil && x.mayRetry():
+	case state.Type == StateFailed && err != nil && x.mayRetry() && !isPermanent(err):
 		update.State = namedState(StateScheduled, NameAwaitingRetry, state.Timestamp, state.Message)
 		update.DueTime = instant(end.Add(x.retryDelay(err)))
 	}
@@ -324,10 +326,12 @@ func runChild[P, R any](ctx context.Context, parent *execution, f *Flow[P, R], p
 	defer x.cancel(nil)
 	for {
 		err := x.attemptChild()
-		if err == nil || x.attempt > erased.retries || ctx.Err() != nil || context.Cause(x) != nil {
+		if err == nil || x.attempt > erased.retries || isPermanent(err) || ctx.Err() != nil || context.Cause(x) != nil {
 			return i.returned, x.settleChild(err)
 		}
-		if !sleep(x, x.retryDelay(err)) {
+		delay := x.retryDelay(err)
+		x.server.watch.retried(x, err, delay)
+		if !sleep(x, delay) {
 			return i.returned, x.settleChild(err)
 		}
 		x.attempt++
@@ -376,6 +380,8 @@ func (x *execution) attemptChild() error {
 		}
 	}()
 	x.begun = x.server.now()
+	x.started.Store(true)
+	x.server.watch.started(x)
 	err := x.call()
 	returned = true
 	return err
@@ -389,6 +395,7 @@ func (x *execution) settleChild(err error) error {
 	if state.Type == StateScheduled { // a child is not handed back: its parent is, and makes new children
 		state = newState(StateCancelled, instant(end), strings.Replace(state.Message, "handed back", "ended with its parent run", 1))
 	}
+	x.server.watch.ended(x, end, state, time.Time{}, errors.Is(context.Cause(x), ErrLeaseLost))
 	x.server.flushLogs(x)
 	update := x.progress()
 	update.State, update.Result = state, result

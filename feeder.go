@@ -167,6 +167,7 @@ func (f *feeder) looksUpset(now time.Time) bool {
 	}
 	if jump != 0 {
 		f.log.Warn("wall clock jumped", "by", jump.Round(time.Millisecond))
+		f.watch.clockJumped(now, jump)
 	} else {
 		f.log.Warn("process did not run for some time", "for", stopped.Round(time.Millisecond))
 	}
@@ -221,6 +222,7 @@ func (s *server) reap(ctx context.Context, now time.Time) (next time.Time, err e
 	for _, run := range reaped.Runs {
 		s.log.Warn("run lost its runner", "run", run.Name, "id", run.ID, "deployment", handle(run.Flow, run.Deployment),
 			"runner", run.Runner, "state", run.State.String())
+		s.watch.reaped(now, run)
 	}
 	if !reaped.Next.IsZero() && s.local {
 		return reaped.Next.Add(time.Microsecond), nil
@@ -272,6 +274,7 @@ func (s *server) reportPlan(p *SchedulePlan, err error) {
 		}
 		return
 	}
+	s.watch.skipped(s.now(), s.deployments[p.DeploymentID], p)
 	for _, skip := range p.Skips {
 		if skip.Reason != SkipPaused {
 			s.log.Warn("instants skipped", "deployment", p.DeploymentID, "schedule", p.Key, "reason", skip.Reason,
@@ -316,6 +319,11 @@ func (s *server) claimOnce(ctx context.Context, limit int) (Claims, error) {
 		s.claimID = newID(now)
 	}
 	s.claiming.Store(true)
+	defer func() {
+		if s.claiming.Store(false); s.missed.Swap(false) {
+			signal(s.wakeKeeper)
+		}
+	}()
 	callCtx, cancel := s.storeCall(s.claims)
 	defer cancel()
 	claims, err := s.store.ClaimRuns(callCtx, ClaimRunsParams{
@@ -325,10 +333,8 @@ func (s *server) claimOnce(ctx context.Context, limit int) (Claims, error) {
 		return Claims{}, err
 	}
 	s.claimID = uuid.Nil
+	s.watchClaim(now, time.Since(began), len(claims.Runs))
 	s.take(ctx, claims.Runs, now, began)
-	if s.claiming.Store(false); s.missed.Swap(false) {
-		signal(s.wakeKeeper)
-	}
 	return claims, nil
 }
 

@@ -26,11 +26,12 @@ type Flow[P, R any] struct {
 	// description, and those of the fields of P, if P is declared there, describe parameters that have no description tag.
 	Source fs.FS
 
-	// Retries is how many more attempts a failed run gets. A crash of the process does not count against it.
+	// Retries is how many more attempts a failed run gets. A crash of the process does not count against it. An error marked
+	// with [Permanent] ends the run whatever is left.
 	Retries int
 
 	// RetryDelay is the time between a failure and the next attempt. Backoff, if set, decides instead: attempt is the number of
-	// the attempt that failed, from 1. A negative delay counts as none.
+	// the attempt that failed, from 1. A negative delay counts as none. [ExponentialBackoff] makes a usual one.
 	RetryDelay time.Duration
 	Backoff    func(attempt int, err error) time.Duration
 

@@ -166,6 +166,9 @@ func (s *server) noteLost(message string, lost []*execution) {
 	if len(lost) == 0 {
 		return
 	}
+	for _, x := range lost {
+		s.noteLeaseLost(x)
+	}
 	x := lost[0]
 	s.log.Warn(message, "count", len(lost), "run", x.claim.Name, "id", x.claim.RunID, "deployment", handle(x.served.flow.name, x.served.name))
 }

@@ -3,7 +3,10 @@ package provost
 import (
 	"bytes"
 	"context"
+	"encoding"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -78,12 +81,48 @@ const textPrefix = `level=INFO msg=""`
 func (l *runLog) add(ctx context.Context, text slog.Handler, r slog.Record) {
 	bare := slog.Record{} // level and message stand in fields of their own
 	r.Attrs(func(a slog.Attr) bool {
-		a.Value = a.Value.Resolve() // before the lock: a user's LogValue may log
+		a.Value = spelled(a.Value) // before the lock: a user's methods may log, or take their time
 		bare.AddAttrs(a)
 		return true
 	})
 	if l.keep(ctx, text, r, bare) {
 		l.x.server.settler.noteLog(l)
+	}
+}
+
+// spelled is v without values of users' types, as slog's text form writes them.
+func spelled(v slog.Value) slog.Value {
+	v = v.Resolve()
+	switch v.Kind() {
+	case slog.KindGroup:
+		group := slices.Clone(v.Group())
+		for i := range group {
+			group[i].Value = spelled(group[i].Value)
+		}
+		return slog.GroupValue(group...)
+	case slog.KindAny:
+		return spelledAny(v)
+	}
+	return v
+}
+
+func spelledAny(v slog.Value) (text slog.Value) {
+	defer func() {
+		if p := recover(); p != nil { // a MarshalText that panics; fmt sees to those that it calls
+			text = slog.StringValue(fmt.Sprintf("!PANIC: %v", p))
+		}
+	}()
+	switch a := v.Any().(type) {
+	case encoding.TextMarshaler:
+		data, err := a.MarshalText()
+		if err != nil {
+			return slog.StringValue("!ERROR:" + err.Error())
+		}
+		return slog.StringValue(string(data))
+	case []byte:
+		return v
+	default:
+		return slog.StringValue(fmt.Sprintf("%+v", a))
 	}
 }
 
@@ -97,7 +136,7 @@ func (l *runLog) keep(ctx context.Context, text slog.Handler, r, bare slog.Recor
 		return tell
 	}
 	message, err := l.format(ctx, text, r, bare)
-	if err != nil { // a value that panics in its own String or MarshalText
+	if err != nil {
 		l.dropped++
 		return tell
 	}

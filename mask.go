@@ -16,7 +16,7 @@ import (
 //
 // The parameters of a child run show *** to every client: they are not kept for another attempt, so its secrets are not stored.
 func (c *Client) RevealSecrets() *Client {
-	return &Client{store: c.store, direct: c.direct, reveal: true, known: make(map[string]*knownDeployment)}
+	return &Client{store: c.store, clock: c.clock, direct: c.direct, reveal: true, known: make(map[string]*knownDeployment)}
 }
 
 // paramMask hides what is secret in the parameters of one deployment's runs.
@@ -102,7 +102,7 @@ func (c *Client) shownRun(ctx context.Context, run *Run, err error) (*Run, error
 	if err != nil || run == nil {
 		return nil, err
 	}
-	if err := c.maskRuns(ctx, []*Run{run}); err != nil {
+	if err := c.showRuns(ctx, []*Run{run}); err != nil {
 		return nil, err
 	}
 	return run, nil
@@ -118,27 +118,37 @@ func (c *Client) maskKnown(m paramMask, runs []*Run) {
 	}
 }
 
-// maskRuns hides the secrets of runs that a store returned, in place. Each deployment is read anew: one that is declared anew
-// may have other secrets.
-func (c *Client) maskRuns(ctx context.Context, runs []*Run) error {
-	if c.reveal {
-		return nil
+// showRuns makes runs that a store returned ready for the caller, in place: it says what they wait for, and hides their secrets.
+// Each deployment is read once, and anew: one that is declared anew may have other secrets.
+func (c *Client) showRuns(ctx context.Context, runs []*Run) error {
+	type known struct {
+		record *DeploymentRecord // nil if it is deleted
+		mask   *paramMask        // made by the first run that needs it
 	}
-	masks := map[uuid.UUID]paramMask{}
+	deployments := map[uuid.UUID]*known{}
+	now := c.now()
 	for _, run := range runs {
-		if len(run.Parameters) == 0 || run.ParentID != uuid.Nil { // those of a child run are stored without secrets
+		hides := !c.reveal && len(run.Parameters) > 0 && run.ParentID == uuid.Nil // those of a child run are stored without secrets
+		if !hides && !run.overdue(now) {
 			continue
 		}
-		m, ok := masks[run.DeploymentID]
-		if !ok {
+		d := deployments[run.DeploymentID]
+		if d == nil {
 			record, err := c.record(ctx, run.DeploymentID)
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				return err
 			}
-			m = maskFor(record)
-			masks[run.DeploymentID] = m
+			d = &known{record: record}
+			deployments[run.DeploymentID] = d
 		}
-		run.Parameters = m.hide(run.Parameters)
+		run.WaitReason = run.waitReason(d.record, now)
+		if !hides {
+			continue
+		}
+		if d.mask == nil {
+			d.mask = new(maskFor(d.record))
+		}
+		run.Parameters = d.mask.hide(run.Parameters)
 	}
 	return nil
 }

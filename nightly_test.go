@@ -1,28 +1,22 @@
 package provost_test
 
 import (
-	"context"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/provosttest"
 )
 
 func TestNightly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // time in here passes when everybody waits
-		store := provost.NewMemoryStore()
-		runner := &provost.Runner{Store: store, Logger: slog.New(slog.DiscardHandler)}
-		ctx, stop := context.WithCancel(t.Context())
-		served := make(chan error, 1)
-		go func() { served <- runner.Serve(ctx, nightly()) }()
-		<-runner.Ready()
+		client := provosttest.Serve(t, nil, nightly()) // until the test ends
 
 		time.Sleep(30 * 24 * time.Hour)
 
 		completed := provost.RunFilter{States: []provost.StateType{provost.StateCompleted}}
-		runs, err := provost.NewClient(store).ListRuns(t.Context(), completed)
+		runs, err := client.ListRuns(t.Context(), completed)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,11 +27,6 @@ func TestNightly(t *testing.T) {
 			if run.Parameters["region"] != "us" || run.StartTime.Sub(run.ScheduledTime) != 0 {
 				t.Errorf("run of %s: parameters %v, started %s", run.ScheduledTime, run.Parameters, run.StartTime)
 			}
-		}
-
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
 		}
 	})
 }

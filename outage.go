@@ -43,12 +43,14 @@ func (r *retry) now() { r.at = time.Time{} }
 // outages keeps which store operations fail at the moment: the beginning and the end of that are logged once each, however long
 // it lasts, and the first that works again wakes the loops that wait to repeat theirs.
 type outages struct {
-	log *slog.Logger
+	log   *slog.Logger
+	watch *watch
 
 	// mu guards what follows; nothing blocks under it.
 	mu         sync.Mutex
 	operations map[string]*outage
-	worked     time.Time // the newest success of any operation; has a monotonic reading
+	succeeded  map[string]time.Time // the newest success of each
+	worked     time.Time            // the newest success of any operation; has a monotonic reading
 	woken      time.Time
 	waiting    []chan<- struct{}
 }
@@ -56,12 +58,13 @@ type outages struct {
 // outage is one operation's trouble.
 type outage struct {
 	since time.Time // zero while it works
+	err   error     // the newest
 	told  bool      // the log has its beginning
 	spoke time.Time // when the log last had a beginning
 }
 
-func newOutages(log *slog.Logger) *outages {
-	return &outages{log: log, operations: make(map[string]*outage)}
+func newOutages(log *slog.Logger, watch *watch) *outages {
+	return &outages{log: log, watch: watch, operations: make(map[string]*outage), succeeded: make(map[string]time.Time)}
 }
 
 // listen has ch signalled when an operation works again.
@@ -81,18 +84,20 @@ func (s *server) report(ctx context.Context, operation string, err error) {
 // report notes how a store call went.
 func (o *outages) report(operation string, err error) {
 	if err != nil {
-		if o.begins(operation) {
+		if o.begins(operation, err) {
 			o.log.Error("store trouble", "operation", operation, "error", err)
+			o.watch.trouble(operation, err, 0)
 		}
 		return
 	}
 	if lasted, told := o.ends(operation); told {
 		o.log.Info("store works again", "operation", operation, "after", lasted.Round(time.Millisecond))
+		o.watch.trouble(operation, nil, lasted)
 	}
 }
 
 // begins notes a failure, and says whether to log it.
-func (o *outages) begins(operation string) bool {
+func (o *outages) begins(operation string, err error) bool {
 	now := time.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -101,7 +106,7 @@ func (o *outages) begins(operation string) bool {
 		out = &outage{}
 		o.operations[operation] = out
 	}
-	if out.since.IsZero() {
+	if out.err = err; out.since.IsZero() {
 		out.since = now
 	}
 	if out.told || (!out.spoke.IsZero() && now.Sub(out.spoke) < troubleEvery) {
@@ -115,14 +120,14 @@ func (o *outages) begins(operation string) bool {
 func (o *outages) ends(operation string) (lasted time.Duration, told bool) {
 	now := time.Now()
 	o.mu.Lock()
-	o.worked = now
+	o.worked, o.succeeded[operation] = now, now
 	out := o.operations[operation]
 	if out == nil || out.since.IsZero() {
 		o.mu.Unlock()
 		return 0, false
 	}
 	lasted, told = now.Sub(out.since), out.told
-	out.since, out.told = time.Time{}, false
+	out.since, out.err, out.told = time.Time{}, nil, false
 	var wake []chan<- struct{}
 	if now.Sub(o.woken) >= recoveryEvery {
 		o.woken, wake = now, o.waiting

@@ -36,20 +36,13 @@ type Run struct {
 	Crashes int    `json:"crashes,omitempty"` // attempts that ended because their process did
 	Runner  string `json:"runner,omitempty"`  // name of the runner that holds or last held it
 
-	WaitReason     string    `json:"wait_reason,omitempty"` // why a due run has not started: one of the Wait constants
+	WaitReason     string    `json:"wait_reason,omitempty"` // why a due run has not started: one of the Wait constants, or "" if it is about to
 	AutoScheduled  bool      `json:"auto_scheduled,omitempty"`
 	IdempotencyKey string    `json:"idempotency_key,omitempty"`
 	ParentID       uuid.UUID `json:"parent_id,omitzero"`
 
 	Result json.RawMessage `json:"result,omitempty"` // what the flow returned, encoded; read it with Flow.Result
 }
-
-// Why a due run has not started, in [Run.WaitReason].
-const (
-	WaitLimit    = "concurrency limit is full"
-	WaitUnserved = "no runner serves the deployment"
-	WaitLate     = "late: runners are at capacity"
-)
 
 // State is what a run is doing. Types and names are Prefect's.
 type State struct {
@@ -77,7 +70,7 @@ const (
 
 // State names that say more than the type.
 const (
-	NameLate                    = "Late" // reserved: a late run says so in Run.WaitReason
+	NameLate                    = "Late" // reserved: a run that is late is not written for that, and says so in Run.WaitReason
 	NameAwaitingRetry           = "AwaitingRetry"
 	NameAwaitingConcurrencySlot = "AwaitingConcurrencySlot"
 	NameTimedOut                = "TimedOut"

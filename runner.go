@@ -49,10 +49,17 @@ type Runner struct {
 	// Logger gets what happens to runs and what goes wrong. Nil is slog.Default.
 	Logger *slog.Logger
 
+	// Observer is told what happens, for metrics and traces. Nil costs nothing.
+	Observer Observer
+
 	clock wallClock
 	once  sync.Once
-	mu    sync.Mutex
-	ready chan struct{} // made by whoever needs it first
+
+	// mu guards what follows.
+	mu     sync.Mutex
+	ready  chan struct{} // made by whoever needs it first
+	server *server       // for Health; nil before Serve
+	over   bool          // Serve has returned
 }
 
 const (
@@ -93,6 +100,7 @@ func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
 	}
 	ready := sync.OnceFunc(func() { close(r.readyChannel()) })
 	defer ready()
+	defer r.noteOver()
 	s, err := newServer(r, deployments)
 	if err != nil {
 		return err
@@ -100,7 +108,25 @@ func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("provost: Serve: the context has ended before anything was served: %w", context.Cause(ctx))
 	}
-	return s.serve(ctx, ready)
+	r.noteServer(s)
+	err = s.serve(ctx, func() {
+		s.become(phaseServing, nil)
+		ready()
+	})
+	s.become(phaseStopped, err)
+	return err
+}
+
+func (r *Runner) noteServer(s *server) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.server = s
+}
+
+func (r *Runner) noteOver() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
 }
 
 // Ready is closed once the deployments are registered and their first runs are planned, or when Serve returns without having

@@ -25,6 +25,8 @@ type server struct {
 	client *Client
 	log    *slog.Logger
 	events *runEvents
+	watch  *watch // nil: nobody observes
+	vitals vitals
 
 	deployments map[uuid.UUID]*served
 	starting    []*served // for registration only
@@ -90,8 +92,12 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	s.local = isLocal(s.store)
 	s.client = NewClient(s.store)
 	s.client.clock = s.clock
+	if !s.client.direct {
+		s.store = &timedStore{Store: s.store, calls: &s.vitals.calls}
+	}
 	s.events = newRunEvents(s.log)
-	s.outages = newOutages(s.log)
+	s.watch = newWatch(r.Observer, s.name, s.log)
+	s.outages = newOutages(s.log, s.watch)
 	s.settler = newSettler()
 	return s, nil
 }
@@ -124,6 +130,7 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	}
 	s.running.Go(func() { s.feedLoop(ctx, ready) }) // among the runs: it may be about to take some
 	<-ctx.Done()
+	s.become(phaseDraining, nil)
 	left := time.Now()
 	defer time.AfterFunc(claimGrace, endClaims).Stop()
 	if s.local {

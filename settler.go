@@ -68,6 +68,7 @@ func (t *settler) noteLog(l *runLog) {
 // noteStart is called by a run as it begins.
 func (s *server) noteStart(x *execution) {
 	s.events.started(x)
+	s.watch.started(x)
 	signal(s.settler.wake)
 }
 
@@ -98,6 +99,7 @@ func (s *server) lose(x *execution) {
 	s.mu.Lock()
 	x.gone = true
 	s.mu.Unlock()
+	s.noteLeaseLost(x)
 }
 
 // settleNow writes one update, outside of the batches: the caller has to know whether it is stored.
@@ -126,6 +128,7 @@ func (s *server) settle(x *execution, end time.Time, update RunUpdate) {
 		s.drop(x)
 	}
 	s.mu.Unlock()
+	s.watch.ended(x, end, update.State, update.DueTime, gone)
 	if !gone {
 		t := s.settler
 		t.mu.Lock()
@@ -319,6 +322,9 @@ func (s *server) write(ctx context.Context, ends []ending) error {
 	for i, err := range errs {
 		if err != nil {
 			s.log.Warn("end of a run not stored", "id", updates[i].RunID, "state", updates[i].State.String(), "error", err)
+			if x := ends[i].x; x != nil && errors.Is(err, ErrLeaseLost) {
+				s.noteLeaseLost(x)
+			}
 		}
 	}
 	s.release(ends, errs)

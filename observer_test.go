@@ -1,0 +1,225 @@
+package provost_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// diary keeps events in the order in which they came.
+type diary struct {
+	mu     sync.Mutex
+	events []provost.Event
+}
+
+func (d *diary) Observe(e provost.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.events = append(d.events, e)
+}
+
+// of gives the events of some kinds.
+func (d *diary) of(kinds ...provost.EventKind) []provost.Event {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var found []provost.Event
+	for _, e := range d.events {
+		if slices.Contains(kinds, e.Kind) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// lines are events as text, without the claims that gave nothing.
+func (d *diary) lines(began time.Time) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var lines []string
+	for _, e := range d.events {
+		if e.Kind == provost.EventClaimed && e.Count == 0 {
+			continue
+		}
+		parts := []string{fmt.Sprint(e.Time.Sub(began).Round(time.Millisecond)), string(e.Kind)}
+		if e.Flow != "" {
+			parts = append(parts, e.Flow+"/"+e.Deployment, fmt.Sprint("attempt ", e.Attempt))
+		}
+		switch e.Kind {
+		case provost.EventRunStarted:
+			parts = append(parts, fmt.Sprint("late ", e.Lateness))
+		case provost.EventRunEnded, provost.EventRunReaped:
+			parts = append(parts, e.State.Name, fmt.Sprint(e.Duration))
+			if !e.DueTime.IsZero() {
+				parts = append(parts, fmt.Sprint("due ", e.DueTime.Sub(began)))
+			}
+		case provost.EventClaimed:
+			parts = append(parts, fmt.Sprintf("%d, %d in flight, %d free", e.Count, e.InFlight, e.Free))
+		case provost.EventSkipped:
+			parts = append(parts, string(e.Reason), fmt.Sprint(e.Count), fmt.Sprint(e.First.Sub(began)), fmt.Sprint(e.Last.Sub(began)))
+		case provost.EventRunnerDraining:
+			parts = append(parts, fmt.Sprintf("%d in flight", e.InFlight))
+		}
+		if e.Err != nil {
+			parts = append(parts, e.Err.Error())
+		}
+		lines = append(lines, strings.Join(parts, ", "))
+	}
+	return lines
+}
+
+func TestObserverIsToldWhatHappens(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		began := time.Now()
+		var seen diary
+		store := provost.NewMemoryStore()
+		client := provost.NewClient(store)
+		part := provost.NewJob("part", func(context.Context) error { time.Sleep(time.Second); return nil })
+		calls := 0
+		whole := provost.NewJob("whole", func(ctx context.Context) error {
+			if calls++; calls == 1 {
+				time.Sleep(2 * time.Second)
+				return errors.New("not yet")
+			}
+			_, err := part.Run(ctx, provost.None{})
+			return err
+		})
+		whole.Retries, whole.RetryDelay = 1, 10*time.Second
+		long := provost.NewJob("long", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		hourly := provost.NewJob("hourly", nothing)
+		stop := start(t, &provost.Runner{Store: store, Name: "r", Limit: 5, Observer: &seen, ShutdownTimeout: 5 * time.Second},
+			&provost.Deployment{Flow: whole, Name: "d"}, &provost.Deployment{Flow: long, Name: "d"},
+			&provost.Deployment{Flow: hourly, Name: "d", Schedules: []provost.Schedule{provost.Every(time.Hour)}})
+		time.Sleep(time.Second)
+		run := request(t, client, "whole/d", nil)
+		wait(t, client, run.ID)
+		time.Sleep(time.Minute)
+		if err := client.PauseDeployment(t.Context(), "hourly/d"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Hour)
+		if err := client.ResumeDeployment(t.Context(), "hourly/d"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		request(t, client, "long/d", nil)
+		time.Sleep(time.Second)
+		clean(t, stop)
+
+		want := []string{
+			"0s, runner started",
+			"1s, claimed, 1, 1 in flight, 4 free",
+			"1s, run started, whole/d, attempt 1, late 0s",
+			"3s, run ended, whole/d, attempt 1, AwaitingRetry, 2s, due 13s",
+			"12.5s, claimed, 1, 1 in flight, 4 free",
+			"13s, run started, whole/d, attempt 2, late 0s",
+			"13s, run started, part/, attempt 1, late 0s",
+			"14s, run ended, part/, attempt 1, Completed, 1s",
+			"14s, run ended, whole/d, attempt 2, Completed, 1s",
+			"1h0m0s, skipped, hourly/d, attempt 0, paused, 1, 1h0m0s, 1h0m0s",
+			"2h0m0s, skipped, hourly/d, attempt 0, paused, 1, 2h0m0s, 2h0m0s",
+			"3h0m0s, skipped, hourly/d, attempt 0, paused, 1, 3h0m0s, 3h0m0s",
+			"3h2m14s, claimed, 1, 1 in flight, 4 free",
+			"3h2m14s, run started, long/d, attempt 1, late 0s",
+			"3h2m15s, runner draining, 1 in flight",
+			"3h2m20s, run ended, long/d, attempt 1, Scheduled, 6s",
+			"3h2m20s, runner stopped",
+		}
+		if got := seen.lines(began); !slices.Equal(got, want) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		for _, e := range seen.of(provost.EventRunStarted, provost.EventRunEnded) {
+			if e.Runner != "r" || e.RunID == uuid.Nil || e.ScheduledTime.IsZero() || (e.Flow == "part") != (e.ParentID == run.ID) {
+				t.Errorf("event %+v", e)
+			}
+		}
+	})
+}
+
+func TestObserverIsToldOfLossesAndTrouble(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var seenByA, seenByB diary
+		shared := provost.NewMemoryStore()
+		cut := &remote{Store: shared}
+		client := provost.NewClient(shared)
+		d := job("f", func(ctx context.Context) error {
+			info, _ := provost.RunFromContext(ctx)
+			if info.Attempt == 1 {
+				<-ctx.Done()
+				time.Sleep(30 * time.Second) // slow to notice
+			}
+			return nil
+		})
+		a := &provost.Runner{Store: cut, Name: "a", Observer: &seenByA}
+		stopA := start(t, a, d)
+		request(t, client, "f/d", nil)
+		time.Sleep(2 * time.Second)
+		stopB := start(t, &provost.Runner{Store: &remote{Store: shared}, Name: "b", Observer: &seenByB}, d)
+		cut.fail(errors.New("away"))
+		time.Sleep(45 * time.Second)
+		cut.fail(nil)
+		time.Sleep(45 * time.Second)
+		if n := a.Health().LeasesLost; n != 1 {
+			t.Errorf("%d leases lost, want 1", n)
+		}
+		clean(t, stopA)
+		clean(t, stopB)
+		lost, ended := seenByA.of(provost.EventLeaseLost), seenByA.of(provost.EventRunEnded)
+		if len(lost) != 1 || lost[0].Attempt != 1 || lost[0].Deployment != "d" {
+			t.Errorf("lost %+v", lost)
+		}
+		if len(ended) != 1 || ended[0].State.Type != "" || ended[0].Attempt != 1 {
+			t.Errorf("ended at a: %+v", ended)
+		}
+		reaped, ended := seenByB.of(provost.EventRunReaped), seenByB.of(provost.EventRunEnded)
+		if len(reaped) != 1 || reaped[0].RunID != lost[0].RunID || reaped[0].State.Name != provost.NameAwaitingRetry || reaped[0].Lost != "a" {
+			t.Errorf("reaped %+v", reaped)
+		}
+		if len(ended) != 1 || ended[0].State.Type != provost.StateCompleted || ended[0].Attempt != 2 {
+			t.Errorf("ended at b: %+v", ended)
+		}
+		for _, operation := range []string{"plan runs", "claim runs", "heartbeat", "renew leases"} {
+			var changes []provost.EventKind
+			for _, e := range seenByA.of(provost.EventStoreFailing, provost.EventStoreWorking) {
+				if e.Operation != operation {
+					continue
+				}
+				changes = append(changes, e.Kind)
+				if (e.Kind == provost.EventStoreFailing) != (e.Err != nil) || e.Kind == provost.EventStoreWorking && e.Duration < 20*time.Second {
+					t.Errorf("%+v", e)
+				}
+			}
+			if !slices.Equal(changes, []provost.EventKind{provost.EventStoreFailing, provost.EventStoreWorking}) {
+				t.Errorf("%s: %v", operation, changes)
+			}
+		}
+	})
+}
+
+func TestObserverThatPanicsIsLoggedOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var book logBook
+		var events counter
+		store := provost.NewMemoryStore()
+		observer := provost.ObserverFunc(func(e provost.Event) {
+			events.add(string(e.Kind))
+			panic("no metrics today")
+		})
+		stop := start(t, &provost.Runner{Store: store, Logger: book.logger(), Observer: observer}, job("f", nothing))
+		for range 10 {
+			wantState(t, runNow(t, provost.NewClient(store), "f/d", nil), provost.StateCompleted)
+		}
+		clean(t, stop)
+		if n := len(book.lines("no metrics today")); n != 1 || events.get("run ended") != 10 {
+			t.Errorf("logged %d times, %d runs ended", n, events.get("run ended"))
+		}
+	})
+}

@@ -1,0 +1,40 @@
+package provost
+
+import "time"
+
+// Why a due run has not started, in [Run.WaitReason]. A pause is not among the reasons: it takes the future runs of schedules
+// away, while what is due already, and runs made by hand, still run. Nor does a run whose next attempt is yet to come need one:
+// its DueTime says when.
+const (
+	// WaitUnserved: no live runner serves the deployment, so nothing else matters. That includes a deployment that
+	// Runner.PauseOnShutdown has paused: the run goes on with the next Serve, which ends that pause.
+	WaitUnserved = "no runner serves the deployment"
+
+	// WaitLimit: as many runs as the deployment's ConcurrencyLimit allows are under way, and this one is in the queue.
+	WaitLimit = "concurrency limit is full"
+
+	// WaitLate: it has been due for more than five seconds, and the runners that serve it have not claimed it: their slots are taken,
+	// or they are in trouble, which [Runner.Health] shows.
+	WaitLate = "late: runners are at capacity"
+)
+
+// lateAfter is how long after its due time a run is late.
+const lateAfter = 5 * time.Second
+
+// overdue reports whether a run is due and not claimed.
+func (r *Run) overdue(now time.Time) bool {
+	return r.State.Type == StateScheduled && !r.DueTime.After(now)
+}
+
+// waitReason is what a run of a deployment, nil if it is deleted, waits for. What the store says of limits comes in WaitReason.
+func (r *Run) waitReason(record *DeploymentRecord, now time.Time) string {
+	switch {
+	case record == nil || !r.overdue(now):
+		return r.WaitReason
+	case !record.ServedAt(now):
+		return WaitUnserved
+	case r.WaitReason == "" && now.Sub(r.DueTime) > lateAfter:
+		return WaitLate
+	}
+	return r.WaitReason
+}

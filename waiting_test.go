@@ -1,0 +1,125 @@
+package provost_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// counting counts how often deployments are read.
+type counting struct {
+	provost.Store
+	reads atomic.Int64
+}
+
+func (c *counting) GetDeployment(ctx context.Context, id uuid.UUID) (*provost.DeploymentRecord, error) {
+	c.reads.Add(1)
+	return c.Store.GetDeployment(ctx, id)
+}
+
+func TestWaitingRunsSayWhy(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := &counting{Store: provost.NewMemoryStore()}
+		client := provost.NewClient(store)
+		hour := func(context.Context) error { time.Sleep(time.Hour); return nil }
+		full, limited, unserved := job("full", hour), job("limited", hour), job("unserved", hour)
+		limited.ConcurrencyLimit = 1
+		clean(t, start(t, &provost.Runner{Store: store.Store}, unserved))
+		// The one slot of its runner is taken by the first run of full; that of limited by a run of its own.
+		first := start(t, &provost.Runner{Store: store.Store, Limit: 1, ShutdownTimeout: -1}, full)
+		second := start(t, &provost.Runner{Store: store.Store, ShutdownTimeout: -1}, limited)
+		want := map[uuid.UUID]string{}
+		for range 10 {
+			for _, name := range []string{"full", "limited", "unserved"} {
+				run := request(t, client, name+"/d", &provost.RunOptions{Parameters: nil})
+				want[run.ID] = map[string]string{"full": provost.WaitLate, "limited": provost.WaitLimit, "unserved": provost.WaitUnserved}[name]
+			}
+			time.Sleep(time.Second)
+		}
+		later := request(t, client, "full/d", &provost.RunOptions{ScheduledTime: time.Now().Add(time.Hour)})
+		want[later.ID] = ""
+		time.Sleep(10 * time.Second)
+		reads := store.reads.Load()
+		running, reasons := 0, map[string]int{}
+		for _, run := range list(t, client, provost.RunFilter{}) {
+			if run.State.Type == provost.StateRunning {
+				running++
+				want[run.ID] = ""
+			}
+			reasons[run.WaitReason]++
+			if alone := get(t, client, run.ID); run.WaitReason != want[run.ID] || alone.WaitReason != run.WaitReason {
+				t.Errorf("%s run of %s waits because %q, alone because %q, want %q", run.State, run.Flow, run.WaitReason, alone.WaitReason, want[run.ID])
+			}
+		}
+		if running != 2 || fmt.Sprint(reasons) != fmt.Sprint(map[string]int{"": 3, provost.WaitLate: 9, provost.WaitLimit: 9, provost.WaitUnserved: 10}) {
+			t.Errorf("%d running, reasons %v", running, reasons)
+		}
+		reads = store.reads.Load() - reads
+		if reads > 3+31 { // three for the list, and one for each run that is read alone
+			t.Errorf("deployments were read %d times", reads)
+		}
+		upcoming, err := client.UpcomingRuns(t.Context(), "full/d", 20)
+		if err != nil || len(upcoming) != 10 || upcoming[0].WaitReason != provost.WaitLate || upcoming[9].WaitReason != "" {
+			t.Errorf("upcoming %v, %v", upcoming, err)
+		}
+		clean(t, first)
+		clean(t, second)
+		for _, run := range list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateScheduled}}) {
+			if reason := provost.WaitUnserved; run.ID != later.ID && run.WaitReason != reason {
+				t.Errorf("run of %s waits because %q after its runner has left", run.Flow, run.WaitReason)
+			}
+		}
+	})
+}
+
+// A pause takes the future away, and holds up nothing that is due: not what waits for a slot or for a runner, not what is made by
+// hand, and neither a runner's own shutdown mark.
+func TestPauseHoldsUpNothingThatIsDue(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := provost.NewMemoryStore()
+		client := provost.NewClient(store)
+		var ran counter
+		serve := func() func() error {
+			return start(t, &provost.Runner{Store: store, Limit: 1, PauseOnShutdown: true}, job("f", func(ctx context.Context) error {
+				info, _ := provost.RunFromContext(ctx)
+				ran.add(info.ScheduledTime.Format(time.TimeOnly))
+				time.Sleep(9 * time.Second)
+				return nil
+			}, provost.Every(time.Minute)))
+		}
+		stop := serve()
+		time.Sleep(30 * time.Second)
+		request(t, client, "f/d", &provost.RunOptions{ScheduledTime: time.Now().Add(25 * time.Second)}) // holds the slot at the full minute
+		time.Sleep(32 * time.Second)
+		if err := client.PauseDeployment(t.Context(), "f/d"); err != nil {
+			t.Fatal(err)
+		}
+		waits := list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateScheduled}})
+		if len(waits) != 1 || !waits[0].AutoScheduled {
+			t.Fatalf("%d runs wait when it is paused, want the one that is due", len(waits))
+		}
+		time.Sleep(10 * time.Minute)
+		wantState(t, get(t, client, waits[0].ID), provost.StateCompleted)
+		if total, _ := ran.total(); total != 2 {
+			t.Errorf("%d runs, want the one by hand and the one that was due", total)
+		}
+		clean(t, stop)
+		manual := request(t, client, "f/d", nil)
+		if d, err := client.GetDeployment(t.Context(), "f/d"); err != nil || !d.Pause.Shutdown {
+			t.Errorf("no shutdown mark: %+v, %v", d, err)
+		}
+		time.Sleep(time.Minute)
+		if got := get(t, client, manual.ID); got.WaitReason != provost.WaitUnserved {
+			t.Errorf("waits because %q", got.WaitReason)
+		}
+		stop = serve()
+		wantState(t, wait(t, client, manual.ID), provost.StateCompleted)
+		clean(t, stop)
+	})
+}
