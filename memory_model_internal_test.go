@@ -128,8 +128,11 @@ var modelDeployments = []struct {
 	group       string
 	unscheduled bool
 }{
-	{name: "any"}, {name: "limit", limited: true}, {name: "group-a", limited: true, group: "g"},
-	{name: "group-two", limited: true, group: "g"}, {name: "group-three", limited: true, group: "g", unscheduled: true},
+	{name: "any"},
+	{name: "limit", limited: true},
+	{name: "group-a", limited: true, group: "g"},
+	{name: "group-two", limited: true, group: "g"},
+	{name: "group-three", limited: true, group: "g", unscheduled: true},
 }
 
 var overlaps = []Overlap{OverlapEnqueue, OverlapCancelNew, OverlapCancelRunning}

@@ -279,7 +279,8 @@ func TestGoexitOutsideOfTheFunction(t *testing.T) {
 		failing.Backoff = func(int, error) time.Duration { runtime.Goexit(); return 0 }
 		params := provost.NewAction("params", func(context.Context, struct {
 			E exits `json:"e"`
-		}) error {
+		},
+		) error {
 			return nil
 		})
 		store := provost.NewMemoryStore()
