@@ -66,6 +66,7 @@ func simulateCall(t *testing.T, k int, fault simFault) (found []string, calls in
 		}
 	}()
 	synctest.Test(t, func(t *testing.T) {
+		var made atomic.Int64
 		w := newCallWorld()
 		history = w.history
 		w.draw = func(int, int) func(string) simFault {
@@ -73,7 +74,7 @@ func simulateCall(t *testing.T, k int, fault simFault) (found []string, calls in
 				if w.calm.Load() {
 					return simFault{}
 				}
-				if calls++; calls == k {
+				if made.Add(1) == int64(k) {
 					return fault
 				}
 				return simFault{}
@@ -85,6 +86,7 @@ func simulateCall(t *testing.T, k int, fault simFault) (found []string, calls in
 		found = w.rest(ctx)
 		w.close()
 		found = append(found, w.check(ctx)...)
+		calls = int(made.Load())
 	})
 	return found, calls, history
 }
