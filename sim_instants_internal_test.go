@@ -83,6 +83,7 @@ func (t *simTimeline) declare(s Schedule, now time.Time) {
 	default:
 		t.high = now
 	}
+	t.decided = latestOf(t.decided, t.high)
 	t.versions = append(t.versions, simVersion{schedule: s, from: t.high})
 	t.open, t.low = true, t.high
 }
