@@ -430,7 +430,7 @@ func (c *simCheck) checkVisits() {
 		if before == nil || v.to > before.to {
 			byRun[v.RunID] = v
 		}
-		if before == nil || v.from >= before.to || !before.obeys || c.excused(before, v.from) {
+		if before == nil || v.from >= before.to || !before.obeys || c.excused(before, v.from) || v.Token < before.Token && c.excused(v, v.from) {
 			continue
 		}
 		c.bad(v.from, "run %s: %s entered with token %d while %s was inside with token %d, from %s to %s",
