@@ -23,7 +23,7 @@ type Deployment struct {
 	// closure any value is stored and none is checked.
 	Entrypoint string
 
-	// Path is the working directory of a run. It needs Isolation Subprocess or a work pool.
+	// Path is the working directory of a run. It needs Isolation Subprocess or a work pool. A relative one begins at the runner's.
 	Path string
 
 	// Parameters are the defaults of every run. They lie over the defaults of the schema and under those of a schedule and of
@@ -78,7 +78,7 @@ type Deployment struct {
 	// Isolation overrides the runner's.
 	Isolation Isolation
 
-	// Env is set in the environment of a subprocess just before the flow begins.
+	// Env is set in the environment of a subprocess just before the flow begins. It needs Isolation Subprocess or a work pool.
 	Env map[string]string
 
 	// WorkPool, WorkQueue, JobVariables and PullSteps are for workers, which start runs on other infrastructure. Serve

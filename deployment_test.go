@@ -108,7 +108,6 @@ func TestServeRefusesWhatItCannotDo(t *testing.T) {
 		d     provost.Deployment
 		want  string
 	}{
-		{"Isolation", provost.Deployment{Isolation: provost.Subprocess}, "InProcess"},
 		{"WorkPool", provost.Deployment{WorkPool: "k8s"}, "Client.Deploy"},
 		{"Triggers", provost.Deployment{Triggers: []json.RawMessage{[]byte("{}")}}, "remove them"},
 		{"Path", provost.Deployment{Path: "/tmp"}, "Subprocess"},
@@ -137,8 +136,10 @@ func TestServeRefusesRunnersThatMakeNoSense(t *testing.T) {
 		{&provost.Runner{PollInterval: -1}, []string{"PollInterval", "-1ns", "1ms"}},
 		{&provost.Runner{LeaseTTL: time.Millisecond}, []string{"LeaseTTL", "1ms", "1s"}},
 		{&provost.Runner{ShutdownTimeout: -time.Second}, []string{"ShutdownTimeout", "-1s", "-1"}},
-		{&provost.Runner{Isolation: provost.Subprocess}, []string{"Isolation", "InProcess"}},
-		{&provost.Runner{Isolation: "thread"}, []string{"Isolation", "thread", "InProcess"}},
+		{&provost.Runner{Isolation: "thread"}, []string{"Isolation", "thread", "InProcess", "Subprocess"}},
+		{&provost.Runner{WarmChildren: -1}, []string{"WarmChildren", "-1"}},
+		{&provost.Runner{RunsPerChild: -2}, []string{"RunsPerChild", "-2"}},
+		{&provost.Runner{ChildMemory: -3}, []string{"ChildMemory", "-3"}},
 	}
 	for _, c := range cases {
 		wantError(t, c.r.Serve(t.Context(), job("f", nothing)), c.want...)

@@ -91,6 +91,12 @@
 // returns before that. [Runner.Health] says how it is doing, for a health check; an [Observer] is told of each run, skip and
 // trouble, for metrics and traces.
 //
+// # Processes
+//
+// A run is a goroutine, or, with [Subprocess], a process of its own: this program started again. Such a run may end its process,
+// use up memory or ignore its cancellation, and costs no other run. A program that does things before Serve calls [ServeChild]
+// first. docs/isolation.md has the details.
+//
 // # What is guaranteed
 //
 // There is one run for each deployment, schedule and instant, however many processes serve it. It is executed at least once,
@@ -116,7 +122,7 @@
 //
 // # Stability
 //
-// This is version 0: exported names may still change, and CHANGELOG.md says so where they do. Isolation in subprocesses,
-// recurrence rules, triggers and overlap policies other than waiting are declared here already; Serve refuses what it does not
+// This is version 0: exported names may still change, and CHANGELOG.md says so where they do. Recurrence rules,
+// triggers and overlap policies other than waiting are declared here already; Serve refuses what it does not
 // do yet.
 package provost

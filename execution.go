@@ -106,6 +106,9 @@ func (x *execution) prepare() {
 	sd, c := x.served, x.claim
 	invocation, err := sd.flow.prepare(c.Parameters, sd.schema, sd.derived)
 	x.invocation, x.refused = invocation, sd.secrets.unshown(c.Parameters, err, false)
+	if sd.isolated {
+		x.invocation = nil // the child process has its own
+	}
 }
 
 // run executes the attempt. The function may return, panic or end its goroutine; whatever it does, the run is settled.
@@ -122,14 +125,13 @@ func (x *execution) run() {
 	case x.Err() != nil:
 		x.handBack()
 		return
-	}
-	x.begun = x.server.now()
-	if x.served.once && !x.server.storeStart(x) {
+	case x.served.isolated:
+		x.runIsolated()
+		return
+	case !x.begin(x.server.now()):
 		x.handBack()
 		return
 	}
-	x.started.Store(true)
-	x.server.noteStart(x)
 	returned := false
 	var err error
 	defer func() {
@@ -140,6 +142,20 @@ func (x *execution) run() {
 	}()
 	err = x.call()
 	returned = true
+}
+
+// begin notes that the function is about to be entered, false if it must not be.
+func (x *execution) begin(at time.Time) bool {
+	x.begun = at
+	if runner := x.server.upstream; runner != nil {
+		return runner.begin(x)
+	}
+	if x.served.once && !x.server.storeStart(x) {
+		return false
+	}
+	x.started.Store(true)
+	x.server.noteStart(x)
+	return true
 }
 
 func (x *execution) call() error {

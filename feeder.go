@@ -455,6 +455,7 @@ func (s *server) startAt(executions []*execution, due time.Time) {
 	leaving := s.draining
 	if !leaving {
 		s.waiting[b] = struct{}{}
+		s.expectChildren(b, 1)
 		b.timer = time.AfterFunc(s.atMost(wait), func() { s.fire(b) })
 	}
 	s.mu.Unlock()
@@ -484,7 +485,22 @@ func (s *server) fire(b *batch) {
 	s.mu.Unlock()
 	if waits {
 		s.launch(b.executions)
+		s.expectChildren(b, -1)
 	}
+}
+
+// expectChildren has processes started ahead of the instant of runs that want one.
+func (s *server) expectChildren(b *batch, sign int) {
+	if s.processes == nil {
+		return
+	}
+	runs := 0
+	for _, x := range b.executions {
+		if x.served.isolated {
+			runs++
+		}
+	}
+	s.processes.expect(sign * runs)
 }
 
 // reconsider has the batches that wait for their instant look at the clock.
@@ -506,6 +522,7 @@ func (s *server) handBackWaiting() {
 	s.mu.Unlock()
 	for _, b := range batches {
 		b.timer.Stop()
+		s.expectChildren(b, -1)
 		s.handBack(b.executions)
 	}
 }

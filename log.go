@@ -37,6 +37,10 @@ type runLog struct {
 
 func newRunLog(x *execution) *runLog {
 	l := &runLog{x: x, turn: make(chan struct{}, 1)}
+	if runner := x.server.upstream; runner != nil && x.child == nil {
+		l.logger = newChildLogger(allLevels, runner.log) // the runner keeps the log
+		return l
+	}
 	info := x.info()
 	outer := x.server.log.Handler().WithAttrs([]slog.Attr{slog.String("run", info.Name), slog.String("id", info.ID.String())})
 	l.logger = slog.New(&runHandler{log: l, outer: outer, text: slog.NewTextHandler(&l.buffer, &slog.HandlerOptions{Level: allLevels})})

@@ -91,16 +91,6 @@ func (m *model) live(id uuid.UUID) *modelDeployment {
 	return nil
 }
 
-func (m *model) liveIDs() []uuid.UUID {
-	var ids []uuid.UUID
-	for _, d := range m.deployments {
-		if !d.deleted {
-			ids = append(ids, d.record.ID)
-		}
-	}
-	return ids
-}
-
 func (m *model) register(r *DeploymentRecord, now time.Time) *modelDeployment {
 	d := m.live(r.ID)
 	m.sizes[r.LimitKey()] = r.ConcurrencyLimit

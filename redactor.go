@@ -266,5 +266,8 @@ func (x *execution) shelter(value reflect.Value, params Params) (shown, stored P
 	hideSecrets(value, map[string]any(shown), wrap)
 	hideSecrets(value, map[string]any(stored), masking)
 	x.redactor().learn(secrets)
+	if runner := x.server.upstream; runner != nil && len(secrets) > 0 {
+		runner.tell(frameLearn, childSecrets{secrets}) // it redacts what is printed
+	}
 	return shown, stored
 }

@@ -3,9 +3,11 @@ package provost
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -28,8 +30,20 @@ type Runner struct {
 	// PollInterval is how often a store outside of this process is asked for work. 0 is one second.
 	PollInterval time.Duration
 
-	// Isolation is where runs execute, unless their deployment says otherwise. The default is InProcess.
+	// Isolation is where runs execute, unless their deployment says otherwise. The default is InProcess. With Subprocess each run
+	// has a process of its own, this program started again: see [ServeChild]. Limit 0 is then 2 for each processor (GOMAXPROCS).
 	Isolation Isolation
+
+	// WarmChildren is how many child processes are kept started and ready, so that a run need not wait for one. 0 is none.
+	WarmChildren int
+
+	// RunsPerChild is how many runs a child process executes, one after another, before it is replaced. 0 is 1: nothing that a run
+	// leaves behind in its process reaches another one.
+	RunsPerChild int
+
+	// ChildMemory is how many bytes a child process may have in use, together with what it starts; one that has more is killed, and
+	// its run counts as crashed. 0 is no bound. It is looked at four times a second, on Linux only: elsewhere Serve refuses it.
+	ChildMemory int64
 
 	// LeaseTTL is how long this runner may be silent before others take its runs over. Leases are renewed three times in it. 0 is
 	// 30 seconds; the least is a second.
@@ -83,7 +97,8 @@ func Serve(ctx context.Context, deployments ...*Deployment) error {
 // Serve registers the deployments and runs them until ctx ends. Then it claims no more, lets what runs finish within
 // ShutdownTimeout and returns nil; [ErrDrainTimeout] if a flow ignored the end of its context. It returns an error at once if
 // there is no deployment, if one is invalid, or if it can't register them: if the store fails, or does not answer in ten
-// seconds. It handles no signals and opens no port. A Runner serves once.
+// seconds. It handles no signals and opens no port. A Runner
+// serves once. In a child process it serves the run that the process was started for, and does not return: see [ServeChild].
 //
 // Once it has begun, Serve lives through a store that fails or hangs, for however long: runs go on until their lease can no
 // longer be trusted, LeaseTTL less a margin after it was renewed last, and what became of them is written when the store is
@@ -93,6 +108,9 @@ func Serve(ctx context.Context, deployments ...*Deployment) error {
 //
 // Runner, deployments and flows are copied on entry.
 func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
+	if thisChild != nil {
+		thisChild.serve(ctx, deployments)
+	}
 	first := false
 	r.once.Do(func() { first = true })
 	if !first {
@@ -151,6 +169,10 @@ type settings struct {
 	shutdownTimeout time.Duration
 	pauseOnShutdown bool
 	prune           bool
+	isolation       Isolation
+	warmChildren    int
+	runsPerChild    int
+	childMemory     int64
 }
 
 func (r *Runner) settings() (settings, error) {
@@ -158,11 +180,14 @@ func (r *Runner) settings() (settings, error) {
 	c := settings{
 		name: r.Name, limit: r.Limit, pollInterval: r.PollInterval, leaseTTL: r.LeaseTTL,
 		shutdownTimeout: r.ShutdownTimeout, pauseOnShutdown: r.PauseOnShutdown, prune: r.Prune,
+		isolation: r.Isolation, warmChildren: r.WarmChildren, runsPerChild: max(1, r.RunsPerChild), childMemory: r.ChildMemory,
 	}
 	if c.name == "" {
 		c.name = defaultRunnerName()
 	}
 	switch {
+	case c.limit == 0 && c.isolation == Subprocess:
+		c.limit = 2 * runtime.GOMAXPROCS(0)
 	case c.limit == 0:
 		c.limit = defaultLimit
 	case c.limit == -1:
@@ -189,13 +214,27 @@ func (r *Runner) settings() (settings, error) {
 		p.add("ShutdownTimeout", "is %v; give 0 (25s), -1 (no bound) or more", c.shutdownTimeout)
 	}
 	switch r.Isolation {
-	case IsolationDefault, InProcess:
-	case Subprocess:
-		p.add("Isolation", "is Subprocess, which this version does not serve yet; use InProcess")
+	case IsolationDefault, InProcess, Subprocess:
 	default:
-		p.add("Isolation", "is %q; use InProcess", r.Isolation)
+		p.add("Isolation", "is %q; use InProcess or Subprocess", r.Isolation)
 	}
+	r.checkChildren(p)
 	return c, p.join()
+}
+
+func (r *Runner) checkChildren(p *problems) {
+	if r.WarmChildren < 0 {
+		p.add("WarmChildren", "is %d; give 0 (none) or more", r.WarmChildren)
+	}
+	if r.RunsPerChild < 0 {
+		p.add("RunsPerChild", "is %d; give 0 (1) or more", r.RunsPerChild)
+	}
+	switch {
+	case r.ChildMemory < 0:
+		p.add("ChildMemory", "is %d; give 0 (no bound) or more", r.ChildMemory)
+	case r.ChildMemory > 0 && runtime.GOOS != "linux":
+		p.add("ChildMemory", "is %d, but only Linux tells what a group of processes uses; remove it", r.ChildMemory)
+	}
 }
 
 const unlimited = int(^uint(0) >> 1)
@@ -220,10 +259,14 @@ type served struct {
 	secrets *validator // nil: there are none
 	onStart bool
 	once    bool // AtMostOnce
+
+	isolated bool // its runs have processes of their own
+	path     string
+	env      map[string]string
 }
 
 // prepare copies what is to be served, and refuses what can't be. Deployments are looked at side by side: there may be 100,000.
-func prepare(deployments []*Deployment) ([]*served, error) {
+func prepare(deployments []*Deployment, runners Isolation) ([]*served, error) {
 	if len(deployments) == 0 {
 		return nil, errors.New("provost: Serve: no deployments; give at least one")
 	}
@@ -235,7 +278,7 @@ func prepare(deployments []*Deployment) ([]*served, error) {
 	for first := 0; first < len(deployments); first += share {
 		group.Go(func() error {
 			for i := first; i < min(first+share, len(deployments)); i++ {
-				if list[i], errs[i] = prepareOne(deployments[i], &flows); errs[i] != nil {
+				if list[i], errs[i] = prepareOne(deployments[i], runners, &flows); errs[i] != nil {
 					errs[i] = fmt.Errorf("deployments[%d]: %w", i, errs[i])
 				}
 			}
@@ -259,12 +302,13 @@ func prepare(deployments []*Deployment) ([]*served, error) {
 	return list, errors.Join(errs...)
 }
 
-func prepareOne(d *Deployment, flows *sync.Map) (*served, error) {
+func prepareOne(d *Deployment, runners Isolation, flows *sync.Map) (*served, error) {
 	record, err := d.record()
 	if err != nil {
 		return nil, err
 	}
-	if err := refusal(record); err != nil {
+	isolated := record.Isolation == Subprocess || record.Isolation == IsolationDefault && runners == Subprocess
+	if err := refusal(record, isolated); err != nil {
 		return nil, err
 	}
 	erased, ok := flows.Load(d.Flow)
@@ -273,7 +317,7 @@ func prepareOne(d *Deployment, flows *sync.Map) (*served, error) {
 	}
 	sd := &served{
 		record: record, id: record.ID, name: record.Name, version: record.Version, flow: erased.(*flow),
-		onStart: record.RunOnStart, once: record.AtMostOnce,
+		onStart: record.RunOnStart, once: record.AtMostOnce, isolated: isolated, path: record.Path, env: record.Env,
 	}
 	sd.derived = d.ParameterSchema == nil
 	schema, err := compileSchema(record.ParameterSchema)
@@ -290,25 +334,29 @@ func prepareOne(d *Deployment, flows *sync.Map) (*served, error) {
 }
 
 // refusal says why Serve does not execute a deployment that is valid in itself.
-func refusal(r *DeploymentRecord) error {
+func refusal(r *DeploymentRecord, isolated bool) error {
 	p := &problems{subject: "deployment " + r.Handle()}
 	if r.WorkPool != "" {
 		p.add("WorkPool", "is %q: its runs are for the workers of that pool; declare it with Client.Deploy, or remove WorkPool to serve it here", r.WorkPool)
 	}
-	if r.Isolation == Subprocess {
-		p.add("Isolation", "is Subprocess, which this version does not serve yet; use InProcess")
+	if isolated && inTest() && !childServed.Load() {
+		p.add("Isolation", "is Subprocess, but a run is this test binary started again, and it would run the tests: call "+
+			"provost.ServeChild with the deployments first thing in TestMain, or use InProcess")
 	}
-	if r.Path != "" && r.WorkPool == "" {
-		p.add("Path", "is %q: a working directory of its own needs Subprocess, which this version does not serve yet; remove it", r.Path)
+	if r.Path != "" && r.WorkPool == "" && !isolated {
+		p.add("Path", "is %q, but a goroutine has no working directory of its own; set Isolation to Subprocess, or remove Path", r.Path)
 	}
-	if len(r.Env) > 0 && r.WorkPool == "" {
-		p.add("Env", "is set: an environment of its own needs Subprocess, which this version does not serve yet; remove it")
+	if len(r.Env) > 0 && r.WorkPool == "" && !isolated {
+		p.add("Env", "is set, but a goroutine has no environment of its own; set Isolation to Subprocess, or remove Env")
 	}
 	if len(r.Triggers) > 0 {
 		p.add("Triggers", "are set, but this version does not act on them yet; remove them")
 	}
 	return p.join()
 }
+
+// inTest says that this is a test binary, without importing testing.
+func inTest() bool { return flag.Lookup("test.v") != nil }
 
 // flowNames are the names of the flows that are served, each once.
 func flowNames(list []*served) []string {

@@ -42,6 +42,9 @@ type server struct {
 	flowContext context.Context // what every flow's context derives from: Serve's values, not its end
 	claims      context.Context // of calls that claim: they are answered also when Serve's context has just ended
 
+	processes *childPool // nil: no deployment is isolated
+	upstream  *childSide // in a child process: what its one run reports to; nil elsewhere
+
 	wake       chan struct{} // for the feeder: work, or a free slot
 	wakeKeeper chan struct{} // a cancellation is asked for, or leases are in doubt
 	admitted   chan struct{} // for the keeper: there are leases again
@@ -69,7 +72,7 @@ type server struct {
 
 func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	c, err := r.settings()
-	list, err2 := prepare(deployments)
+	list, err2 := prepare(deployments, c.isolation)
 	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}
@@ -99,6 +102,9 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	s.watch = newWatch(r.Observer, s.name, s.log)
 	s.outages = newOutages(s.log, s.watch)
 	s.settler = newSettler()
+	if slices.ContainsFunc(list, func(sd *served) bool { return sd.isolated }) {
+		s.processes = newChildPool(s)
+	}
 	return s, nil
 }
 
@@ -113,6 +119,10 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	stopHints := s.listen()
 	defer stopHints()
 	s.runOnStart(ctx, unserved)
+	if s.processes != nil {
+		s.processes.open(ctx)
+		defer s.processes.close()
+	}
 
 	// Claiming ends with ctx; settling and renewing go on until the last run is settled.
 	background, stop := context.WithCancel(s.flowContext)
@@ -327,11 +337,19 @@ func (s *server) drain() error {
 		<-returned
 	} else if !waitFor(returned, s.shutdownTimeout) {
 		s.cancelAll(errShutdown)
-		if !waitFor(returned, deafTimeout) {
+		if !waitFor(returned, s.deafLimit()) {
 			return fmt.Errorf("%w: still running: %v", ErrDrainTimeout, s.deaf())
 		}
 	}
 	return nil
+}
+
+// deafLimit is what flows get to return once their context has ended: a process that does not is ended then, and that takes time.
+func (s *server) deafLimit() time.Duration {
+	if s.processes != nil {
+		return deafTimeout + forceTimeout
+	}
+	return deafTimeout
 }
 
 // waitFor waits for done, false if it takes longer than d.

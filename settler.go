@@ -118,6 +118,10 @@ func (s *server) settleNow(ctx context.Context, now time.Time, update RunUpdate)
 // not be done again if nobody took the run over.
 func (s *server) settle(x *execution, end time.Time, update RunUpdate) {
 	update.Lease = x.claim.Lease
+	if s.upstream != nil {
+		s.upstream.settle(x, end, update)
+		return
+	}
 	s.events.ended(x, end, update.State)
 	x.ended.Store(true)
 	x.cancel(nil)

@@ -9,9 +9,11 @@ import (
 )
 
 // Inherited is the file that this process got under a number of [Command.Numbers]. What this process starts does not get it. Call it
-// once for each number: the file closes the number when nobody holds it any more.
+// once for each number: the file closes the number when nobody holds it any more. It must be of this process alone, as one end of a
+// pipe is: waiting for it takes no thread.
 func Inherited(number uintptr, name string) *os.File {
 	syscall.CloseOnExec(int(number))
+	_ = syscall.SetNonblock(int(number), true) // else it takes one
 	return os.NewFile(number, name)
 }
 

@@ -1,0 +1,93 @@
+package provost
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A runner and its child process talk over two pipes, beside the calls of the child's store, which is the runner's: see link. The
+// runner reads what comes as it would a stranger's: whatever the flow's code writes into the pipe, it costs no more than the run.
+const (
+	frameHello  frameKind = firstFreeKind + iota // child: it is ready for a run
+	frameRun                                     // runner: execute this
+	frameBegin                                   // child: the function begins, or waits for frameGo
+	frameGo                                      // runner: that it begins is stored, as AtMostOnce wants it
+	frameStop                                    // runner: end the context of the run, or of a child run in it
+	frameLearn                                   // child: secrets of a child run
+	frameLog                                     // child: a line for the runner's logger
+	frameEnd                                     // child: what became of the attempt
+	frameRefuse                                  // child: the run cannot be executed here
+	frameBye                                     // runner: there are no more runs for this process
+)
+
+// maxChildMessage bounds what a child may send but for calls of its store; the largest is an end with its result.
+const maxChildMessage = 4 << 20
+
+var errTooLong = errors.New("a message is too long")
+
+// childHello is what a child says first.
+type childHello struct {
+	Nonce string
+	Build string
+}
+
+// childRun is all that a child needs to know of a run. It is in clear, secrets too.
+type childRun struct {
+	Claim      Claim
+	Flow       string
+	Deployment string
+	Version    string
+	Once       bool // AtMostOnce: wait for frameGo
+	Secrets    bool // the parameters have some
+	Path       string
+	Env        map[string]string
+	Level      slog.Level // the lowest that the runner's logger takes
+	Build      string     // of the runner: another one refuses
+	Last       bool       // the process ends by itself after it
+}
+
+type childBegin struct{ At time.Time }
+
+type childStop struct {
+	RunID uuid.UUID
+	Cause int // index into stopCauses
+}
+
+// stopCauses are what a runner ends the context of a flow with.
+var stopCauses = []error{errCancelled, errShutdown, ErrLeaseLost}
+
+func stopCause(err error) int {
+	for i, cause := range stopCauses {
+		if errors.Is(err, cause) {
+			return i
+		}
+	}
+	return 0
+}
+
+type childSecrets struct{ Values []any }
+
+type childResult struct {
+	At     time.Time
+	Update RunUpdate
+	Spent  bool // the process is not fit for another run
+}
+
+type childRefusal struct{ Reason string }
+
+// pipes is a byte stream of two pipes.
+type pipes struct {
+	in  *os.File
+	out *os.File
+}
+
+func (p *pipes) Read(b []byte) (int, error)  { return p.in.Read(b) }
+func (p *pipes) Write(b []byte) (int, error) { return p.out.Write(b) }
+func (p *pipes) Close() error                { return errors.Join(p.in.Close(), p.out.Close()) }
+
+var _ io.ReadWriteCloser = (*pipes)(nil)

@@ -1,0 +1,409 @@
+package provost
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/provost-go/provost/internal/proc"
+	"github.com/provost-go/provost/internal/wire"
+)
+
+// childProcess is a child process as its runner sees it: this program, started again.
+type childProcess struct {
+	pool    *childPool
+	process *proc.Process
+	nonce   string
+	link    *link
+	store   *storeServer
+	stdout  *childStream
+	stderr  *childStream
+
+	current atomic.Pointer[execution] // the run that it has
+	runs    int                       // that it was given
+	idle    time.Time                 // since when; guarded by childPool.mu
+
+	ready    chan struct{} // closed when it has said hello
+	messages chan frame    // about the run
+	drained  chan struct{} // one stream has the mark that ends a run
+	done     chan struct{} // closed when nothing is left of it
+
+	// What follows is set when done is closed.
+	exit  proc.Exit
+	fault error // why the runner gave its pipe up
+}
+
+const (
+	startTimeout = 10 * time.Second // to get as far as Serve or ServeChild
+	exitTimeout  = 2 * time.Second  // to end once its pipe is closed
+	drainTimeout = time.Second      // for output that a process outside of the group may hold up
+)
+
+// programArgs is the command line, also where main changes os.Args.
+var programArgs = slices.Clone(os.Args)
+
+// thisExecutable names this program, also where the file that it was started from has been replaced since (Linux).
+func thisExecutable() (string, error) {
+	path, err := os.Executable()
+	self, selfErr := os.Stat(selfExecutable)
+	if selfErr != nil { // not Linux
+		return path, err
+	}
+	if found, statErr := os.Stat(path); err != nil || statErr != nil || !os.SameFile(found, self) {
+		return selfExecutable, nil
+	}
+	return path, nil
+}
+
+const selfExecutable = "/proc/self/exe"
+
+// buildMark tells builds of this program apart, without reading the whole executable.
+var buildMark = sync.OnceValue(func() string {
+	h := sha256.New()
+	if info, ok := debug.ReadBuildInfo(); ok {
+		_, _ = io.WriteString(h, info.String()) // a hash does not fail
+	}
+	file, err := os.Stat(selfExecutable)
+	if err != nil {
+		if path, pathErr := os.Executable(); pathErr == nil {
+			file, err = os.Stat(path)
+		}
+	}
+	if err == nil {
+		fmt.Fprintf(h, "%d %d", file.Size(), file.ModTime().UnixNano())
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+})
+
+// startChild starts this program as a child.
+func (p *childPool) startChild() (*childProcess, error) {
+	path, err := thisExecutable()
+	if err != nil {
+		return nil, fmt.Errorf("start a child process: %w", err)
+	}
+	death, err := proc.ParentDeath()
+	if err != nil {
+		return nil, fmt.Errorf("start a child process: %w", err)
+	}
+	var ends [4][2]*os.File // to the child, from it, its output, its errors
+	for i := range ends {
+		if ends[i][0], ends[i][1], err = os.Pipe(); err != nil {
+			closeAll(ends[:i])
+			return nil, fmt.Errorf("start a child process: %w", err)
+		}
+	}
+	c := &childProcess{
+		pool: p, nonce: rand.Text(),
+		ready: make(chan struct{}), messages: make(chan frame, 1), drained: make(chan struct{}, 2), done: make(chan struct{}),
+	}
+	command := proc.Command{
+		Path: path, Args: programArgs, Stdout: ends[2][1], Stderr: ends[3][1],
+		Files: []*os.File{ends[0][0], ends[1][1], death}, Registry: p.registry,
+	}
+	command.Env = append(os.Environ(), childVariable+"="+c.variable(command.Numbers()))
+	c.process, err = proc.Start(command)
+	if err != nil {
+		closeAll(ends[:])
+		return nil, fmt.Errorf("start a child process: %w", err)
+	}
+	for _, theirs := range []*os.File{ends[0][0], ends[1][1], ends[2][1], ends[3][1]} {
+		_ = theirs.Close() // they are the child's now
+	}
+	c.link = newLink(&pipes{in: ends[1][0], out: ends[0][1]})
+	mark := []byte(strings.TrimSuffix(outputMark(c.nonce), "\n"))
+	c.stdout = &childStream{child: c, file: ends[2][0], mark: mark}
+	c.stderr = &childStream{child: c, file: ends[3][0], mark: mark}
+	p.mu.Lock()
+	p.all[c] = struct{}{}
+	closed := p.closed
+	p.mu.Unlock()
+	p.living.Go(c.live)
+	if closed {
+		c.kill()
+	}
+	return c, nil
+}
+
+func closeAll(ends [][2]*os.File) {
+	for _, pair := range ends {
+		_ = pair[0].Close() // nothing was written yet
+		_ = pair[1].Close()
+	}
+}
+
+func (c *childProcess) variable(numbers []uintptr) string {
+	parts := make([]string, 0, len(numbers)+1)
+	for _, n := range numbers {
+		parts = append(parts, fmt.Sprint(n))
+	}
+	return strings.Join(append(parts, c.nonce), ",")
+}
+
+// live talks to the child until its pipe ends, and then sees to it that nothing is left of it.
+func (c *childProcess) live() {
+	var readers sync.WaitGroup
+	readers.Go(c.stdout.read)
+	readers.Go(c.stderr.read)
+	ctx, cancel := context.WithCancel(context.Background())
+	c.store = newStoreServer(&childStore{Store: c.pool.server.store, child: c}, func(ctx context.Context, a wireAnswer) error {
+		return c.link.send(ctx, frameAnswer, a)
+	})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.exit = c.process.Wait()
+	}()
+	err := c.link.run(ctx, func(kind frameKind, body []byte) error { return c.handle(ctx, kind, body) })
+	cancel()
+	c.store.wait()
+	if !brokenPipe(err) {
+		c.fault = err
+		c.kill()
+	}
+	if !waitFor(ended, exitTimeout) {
+		c.fault = errors.New("it closed its pipe to the runner and went on")
+		c.kill()
+		<-ended
+	}
+	c.finishOutput(&readers)
+	c.pool.forget(c)
+	close(c.done)
+}
+
+// brokenPipe says that err, of a link, is the end of the other end, nil included.
+func brokenPipe(err error) bool {
+	return err == nil || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrClosed) ||
+		errors.Is(err, context.Canceled)
+}
+
+// finishOutput reads what is left. The group is dead; only a process that has left it can keep the pipes open.
+func (c *childProcess) finishOutput(readers *sync.WaitGroup) {
+	read := make(chan struct{})
+	go func() {
+		readers.Wait()
+		close(read)
+	}()
+	late := !waitFor(read, drainTimeout)
+	_ = c.stdout.file.Close() // only read from
+	_ = c.stderr.file.Close()
+	if late {
+		<-read
+	}
+}
+
+func (c *childProcess) handle(ctx context.Context, kind frameKind, body []byte) error {
+	if kind != frameCall && len(body) > maxChildMessage {
+		return fmt.Errorf("%w: %d bytes", errTooLong, len(body))
+	}
+	switch kind {
+	case frameCall:
+		call, err := readMessage[wireCall](kind, frameCall, body)
+		if err != nil {
+			return err
+		}
+		c.store.handle(ctx, call)
+		return nil
+	case frameHello:
+		return c.greet(body)
+	case frameLog:
+		line, err := readMessage[childLine](kind, frameLog, body)
+		if err != nil {
+			return err
+		}
+		c.log(line)
+		return nil
+	case frameLearn:
+		secrets, err := readMessage[childSecrets](kind, frameLearn, body)
+		if x := c.current.Load(); err == nil && x != nil {
+			x.secrets.learn(secrets.Values)
+		}
+		return err
+	case frameBegin, frameEnd, frameRefuse:
+		if c.current.Load() == nil {
+			return errors.New("it speaks of a run, and has none")
+		}
+		select {
+		case c.messages <- frame{kind: kind, body: body}:
+		case <-ctx.Done():
+		}
+		return nil
+	default:
+		return fmt.Errorf("a message of unknown kind %d", kind)
+	}
+}
+
+// log writes a line of the run, or one that is for the runner's logger alone.
+func (c *childProcess) log(line childLine) {
+	log := c.pool.server.log
+	if line.Run {
+		x := c.current.Load()
+		if x == nil {
+			return // the flow has returned, and what it left running still logs
+		}
+		log = x.logger()
+	}
+	line.write(log)
+}
+
+func (c *childProcess) greet(body []byte) error {
+	var hello childHello
+	if err := wire.Read(body, &hello); err != nil {
+		return err
+	}
+	switch {
+	case hello.Nonce != c.nonce:
+		return errors.New("it does not know the nonce it was given")
+	case hello.Build != c.pool.build:
+		return errors.New(otherBuild)
+	}
+	select {
+	case <-c.ready:
+		return errors.New("it says hello twice")
+	default:
+		close(c.ready)
+		return nil
+	}
+}
+
+const otherBuild = "it is another build of this program: the executable was replaced; start the runner again"
+
+// await waits until the child is ready for a run, and says why it will never be.
+func (c *childProcess) await(ctx context.Context) error {
+	timeout := time.NewTimer(startTimeout)
+	defer timeout.Stop()
+	select {
+	case <-c.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.done:
+		return c.startFailure(false)
+	case <-timeout.C:
+		c.kill()
+		<-c.done
+		return c.startFailure(true)
+	}
+}
+
+// startFailure says why a child that has ended was never ready for a run.
+func (c *childProcess) startFailure(late bool) error {
+	switch {
+	case late:
+		return fmt.Errorf("the child process had %v and did not reach %s%s", startTimeout, reach, c.lastWords())
+	case c.fault != nil:
+		return fmt.Errorf("the child process was refused: %w", c.fault)
+	default:
+		return fmt.Errorf("the child process %s before it reached %s%s", c.ending(), reach, c.lastWords())
+	}
+}
+
+func (c *childProcess) isReady() bool {
+	select {
+	case <-c.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+const reach = "provost.ServeChild or provost.Serve; a run is this program started again, so call provost.ServeChild with all deployments " +
+	"first thing in main, before it binds ports, takes locks or waits"
+
+// ending is how the process ended, for people.
+func (c *childProcess) ending() string {
+	var text string
+	switch {
+	case c.exit.Err != nil:
+		text = fmt.Sprintf("ended, nobody knows how: %v", c.exit.Err)
+	case c.exit.Signal != "":
+		text = "was killed by a signal: " + c.exit.Signal
+	default:
+		text = fmt.Sprintf("exited with code %d", c.exit.Code)
+	}
+	if c.exit.PeakMemory > 0 {
+		text += fmt.Sprintf("; peak memory %d MiB", c.exit.PeakMemory>>20)
+	}
+	return text
+}
+
+// lastWords is what it said on its standard error while it had no run.
+func (c *childProcess) lastWords() string {
+	words := c.stderr.lastWords()
+	if words == "" {
+		return ""
+	}
+	return ". Its last words: " + words
+}
+
+// kill ends the group at once. What it can't kill is beyond help: it says so.
+func (c *childProcess) kill() {
+	if err := c.process.Kill(); err != nil {
+		c.pool.server.log.Error("kill child process", "pid", c.process.Pid(), "error", err)
+	}
+}
+
+// terminate asks the group to end; where there is no such request, it is killed.
+func (c *childProcess) terminate() {
+	if err := c.process.Terminate(); err != nil {
+		c.kill()
+	}
+}
+
+// dismiss lets a child without a run end by itself.
+func (c *childProcess) dismiss() {
+	ctx, cancel := context.WithTimeout(context.Background(), exitTimeout)
+	defer cancel()
+	if err := c.link.send(ctx, frameBye, None{}); err != nil || !waitFor(c.done, exitTimeout) {
+		c.kill()
+	}
+}
+
+// childStore is the runner's store as its child sees it.
+type childStore struct {
+	Store
+	child *childProcess
+}
+
+// Unwrap gives the store's own abilities.
+func (s *childStore) Unwrap() Store { return s.Store }
+
+// CreateRun lets the runner know of child runs, so that it can pass on that somebody cancels one.
+func (s *childStore) CreateRun(ctx context.Context, p CreateRunParams) (*Run, error) {
+	run, err := s.Store.CreateRun(ctx, p)
+	x := s.child.current.Load()
+	if err == nil && x != nil && p.Child != nil && p.Child.Parent == x.claim.Lease {
+		s.child.noteChildRun(x, run)
+	}
+	return run, err
+}
+
+// noteChildRun puts a stand-in among the server's child runs, whose cancel tells the child.
+func (c *childProcess) noteChildRun(x *execution, run *Run) {
+	inside := &execution{
+		Context: x, server: x.server, served: x.served,
+		claim: Claim{Lease: Lease{RunID: run.ID, Token: x.claim.Token}, Name: run.Name},
+	}
+	inside.cancel = func(cause error) { c.stop(inside, cause) }
+	x.server.addChild(inside)
+	context.AfterFunc(x, func() { x.server.removeChild(inside) }) // x is cancelled once it is settled
+}
+
+// stop ends the context of a run in the child.
+func (c *childProcess) stop(x *execution, cause error) {
+	ctx, cancel := context.WithTimeout(context.Background(), exitTimeout)
+	defer cancel()
+	// If it can't be told it is gone, or deaf and killed before long.
+	_ = c.link.send(ctx, frameStop, childStop{RunID: x.claim.RunID, Cause: stopCause(cause)})
+}

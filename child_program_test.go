@@ -1,0 +1,145 @@
+package provost_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// program builds testdata/isolated and gives its command, in a mode.
+func program(t *testing.T, mode string, args ...string) *exec.Cmd {
+	t.Helper()
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("there is no go command")
+	}
+	built, err := builtProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "isolated.exe") // one of its own: a mode replaces it
+	if err := os.WriteFile(path, built, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Env = append(os.Environ(), "MODE="+mode)
+	return cmd
+}
+
+var builtProgram = sync.OnceValues(func() (text []byte, err error) {
+	dir, err := os.MkdirTemp("", "provost")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "isolated.exe")
+	if out, err := exec.Command("go", "build", "-o", path, "./testdata/isolated").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return os.ReadFile(path)
+})
+
+// freeAddress is one that nobody listens at.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skipf("no network: %v", err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestChildOfPrograms(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name, mode string
+		want       []string
+	}{
+		{"ServeChild first", "", []string{"COMPLETED", "log: hello from the child"}},
+		{"a port is bound before Serve", "late", []string{
+			"CRASHED crash 3: the child process exited with code 1 before it reached provost.ServeChild",
+			"first thing in main", "address already in use",
+		}},
+		{"two runners", "two", []string{"COMPLETED", "log: hello from the child"}},
+	}
+	if runtime.GOOS == "linux" {
+		cases = append(cases, struct {
+			name, mode string
+			want       []string
+		}{"the executable is replaced", "replaced", []string{"COMPLETED", "log: hello from the child"}})
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			args := []string{"-address", freeAddress(t)}
+			if c.mode == "two" {
+				args = nil
+			}
+			out, err := program(t, c.mode, args...).CombinedOutput()
+			if err != nil {
+				t.Errorf("it ended with %v", err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("it does not say %q:\n%s", want, out)
+				}
+			}
+		})
+	}
+}
+
+// TestChildThatNeverServes takes 10 seconds for each crash.
+func TestChildThatNeverServes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 30 seconds")
+	}
+	if os.Getenv("PROVOST_SLOW_TESTS") == "" {
+		t.Skip("takes 30 seconds; set PROVOST_SLOW_TESTS to run it")
+	}
+	t.Parallel()
+	out, err := program(t, "stuck").CombinedOutput()
+	if err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	for _, want := range []string{"CRASHED crash 3: the child process had 10s and did not reach provost.ServeChild", "first thing in main"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+}
+
+// TestChildDiesWithRunner kills a runner. Its child, and what that has started, end too.
+func TestChildDiesWithRunner(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no sleep")
+	}
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "pids")
+	cmd := program(t, "", "-file", file)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pids []string
+	eventually(t, "the start of the flow", func() bool {
+		text, _ := os.ReadFile(file)
+		pids = strings.Fields(string(text))
+		return len(pids) == 2
+	})
+	began := time.Now()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	for _, pid := range pids {
+		n, _ := strconv.Atoi(pid)
+		wantDead(t, n)
+	}
+	t.Logf("all dead after %v", time.Since(began))
+}

@@ -1,0 +1,68 @@
+//go:build unix
+
+package provost_test
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/provost-go/provost"
+)
+
+func systemFlows() []provost.AnyFlow { return []provost.AnyFlow{isolatedGarbage, isolatedSilence} }
+
+// isolatedGarbage writes into the pipe that belongs to the runner.
+var isolatedGarbage = provost.NewJob("garbage", func(ctx context.Context) error {
+	if _, err := syscall.Write(4, []byte("Content-Type: text/html\r\n\r\nthis is not for you")); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+})
+
+// isolatedSilence closes the pipe that belongs to the runner.
+var isolatedSilence = provost.NewJob("silence", func(ctx context.Context) error {
+	if err := syscall.Close(4); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+})
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// interrupt sends what terminals and service managers send.
+func interrupt(t *testing.T, pid int) {
+	t.Helper()
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		if err := syscall.Kill(pid, signal); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
+
+func wantDead(t *testing.T, pid int) {
+	t.Helper()
+	if pid == 0 {
+		t.Error("no process was named")
+		return
+	}
+	// What has lost its parent is reaped by another process, a moment later.
+	eventually(t, "the end of process "+strconv.Itoa(pid), func() bool { return !alive(pid) || zombie(pid) })
+}
+
+func zombie(pid int) bool {
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return strings.Contains(string(text), ") Z ")
+}

@@ -1,0 +1,191 @@
+package provost_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/storetest"
+)
+
+// wired is a store at the other end of a pipe, until the test ends.
+func wired(t *testing.T, store provost.Store) provost.Store {
+	t.Helper()
+	near, far := net.Pipe()
+	remote, run := provost.ConnectStore(near)
+	ctx, cancel := context.WithCancel(context.Background())
+	var ends sync.WaitGroup
+	ends.Go(func() { _ = provost.ServeStore(ctx, far, store) })
+	ends.Go(func() { _ = run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		ends.Wait()
+	})
+	return remote
+}
+
+// TestWireStore holds a store at the other end of a pipe to the whole contract.
+func TestWireStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) provost.Store { return wired(t, provost.NewMemoryStore()) })
+}
+
+// deaf is a store whose GetRun answers when it is told to, whatever its context says.
+type deaf struct {
+	provost.Store
+	asked  chan struct{}
+	answer chan struct{}
+}
+
+func (d deaf) GetRun(context.Context, uuid.UUID) (*provost.Run, error) {
+	d.asked <- struct{}{}
+	<-d.answer
+	return nil, provost.ErrNotFound
+}
+
+// TestWireCallEndsWithItsContext: a call whose context ends returns at once, its late answer reaches nobody else, and calls that
+// come after it are answered meanwhile.
+func TestWireCallEndsWithItsContext(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		host := deaf{provost.NewMemoryStore(), make(chan struct{}), make(chan struct{})}
+		store := wired(t, host)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		failed := make(chan error, 1)
+		began := time.Now()
+		go func() {
+			_, err := store.GetRun(ctx, uuid.New())
+			failed <- err
+		}()
+		<-host.asked
+		if n, err := store.CountRuns(t.Context(), provost.RunFilter{}); n != 0 || err != nil {
+			t.Errorf("CountRuns gives %d, %v while another call is under way", n, err)
+		}
+		wantIs(t, <-failed, context.DeadlineExceeded)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("the call ended after %v, its context after 1s", took)
+		}
+		close(host.answer)
+		for range 3 {
+			if n, err := store.CountRuns(t.Context(), provost.RunFilter{}); n != 0 || err != nil {
+				t.Errorf("CountRuns gives %d, %v after a late answer", n, err)
+			}
+		}
+	})
+}
+
+// TestWireErrors: what callers branch on comes through, and the text; also of items judged one by one.
+func TestWireErrors(t *testing.T) {
+	t.Parallel()
+	typed := &provost.ParamError{Path: "a.b", Reason: "is wrong"}
+	unfinished := &provost.RunError{ID: uuid.New(), State: provost.State{Type: provost.StateFailed, Name: "Failed", Message: "no"}}
+	for _, want := range []error{
+		provost.ErrNotFound, provost.ErrConflict, provost.ErrLeaseLost, provost.ErrQueueFull, context.Canceled, context.DeadlineExceeded,
+		typed, unfinished, errors.New("plain"), errors.Join(provost.ErrConflict, provost.ErrNotFound),
+	} {
+		given := fmt.Errorf("outer words: %w", want)
+		store := wired(t, failing{provost.NewMemoryStore(), given})
+		_, err := store.GetRun(t.Context(), uuid.New())
+		errs, err2 := store.SettleRuns(t.Context(), provost.SettleRunsParams{})
+		if err2 != nil || len(errs) != 3 || errs[0] != nil || errs[2] != nil {
+			t.Fatalf("SettleRuns gives %v, %v; want an error between two that are nil", errs, err2)
+		}
+		for _, got := range []error{err, errs[1]} {
+			if got == nil || got.Error() != given.Error() {
+				t.Errorf("error %q came as %v", given, got)
+			}
+			for _, sentinel := range []error{provost.ErrNotFound, provost.ErrConflict, provost.ErrLeaseLost, provost.ErrQueueFull, context.Canceled} {
+				if errors.Is(got, sentinel) != errors.Is(given, sentinel) {
+					t.Errorf("%v: is %v: %t", got, sentinel, errors.Is(got, sentinel))
+				}
+			}
+		}
+		if p, ok := errors.AsType[*provost.ParamError](err); ok != (want == error(typed)) || ok && *p != *typed {
+			t.Errorf("%v: ParamError is %v", err, p)
+		}
+		if r, ok := errors.AsType[*provost.RunError](err); ok != (want == error(unfinished)) || ok && *r != *unfinished {
+			t.Errorf("%v: RunError is %v", err, r)
+		}
+	}
+}
+
+type failing struct {
+	provost.Store
+	err error
+}
+
+func (f failing) GetRun(context.Context, uuid.UUID) (*provost.Run, error) { return nil, f.err }
+
+func (f failing) SettleRuns(context.Context, provost.SettleRunsParams) ([]error, error) {
+	return []error{nil, f.err, nil}, nil
+}
+
+// TestWireConnectionEnds: calls under way and later ones fail with an error that is none of the sentinels.
+func TestWireConnectionEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		host := deaf{provost.NewMemoryStore(), make(chan struct{}), make(chan struct{})}
+		near, far := net.Pipe()
+		store, run := provost.ConnectStore(near)
+		ctx, cancel := context.WithCancel(t.Context())
+		var ends sync.WaitGroup
+		ends.Go(func() { _ = run(t.Context()) })
+		ends.Go(func() { _ = provost.ServeStore(ctx, far, host) })
+		failed := make(chan error, 1)
+		go func() {
+			_, err := store.GetRun(t.Context(), uuid.New())
+			failed <- err
+		}()
+		<-host.asked
+		cancel()
+		close(host.answer)
+		later := func() error {
+			_, err := store.CountRuns(t.Context(), provost.RunFilter{})
+			return err
+		}
+		for _, err := range []error{<-failed, later()} {
+			wantError(t, err, "connection")
+			if errors.Is(err, provost.ErrNotFound) || errors.Is(err, context.Canceled) {
+				t.Errorf("the end of the connection reads as %v", err)
+			}
+		}
+		ends.Wait()
+	})
+}
+
+// TestWireLargeMessages: a page of many megabytes passes; one over the bound is refused, in either direction, and the connection
+// goes on.
+func TestWireLargeMessages(t *testing.T) {
+	t.Parallel()
+	store := wired(t, large{provost.NewMemoryStore()})
+	page, err := store.ListRuns(t.Context(), provost.RunFilter{Limit: 20})
+	if err != nil || len(page.Items) != 20 {
+		t.Fatalf("a page of 20 MiB: %d runs, %v", len(page.Items), err)
+	}
+	_, err = store.ListRuns(t.Context(), provost.RunFilter{Limit: 70})
+	wantError(t, err, "ListRuns", "ask for less")
+	_, err = store.AppendLogs(t.Context(), provost.AppendLogsParams{Runs: []provost.RunLog{{Lines: []provost.LogRecord{{Message: strings.Repeat("x", 65<<20)}}}}})
+	wantError(t, err, "AppendLogs", "ask for less")
+	if _, err := store.CountRuns(t.Context(), provost.RunFilter{}); err != nil {
+		t.Errorf("after messages that were refused: %v", err)
+	}
+}
+
+// large gives pages of a mebibyte an item.
+type large struct{ provost.Store }
+
+func (large) ListRuns(_ context.Context, f provost.RunFilter) (provost.Page[*provost.Run], error) {
+	run := &provost.Run{Result: []byte(`"` + strings.Repeat("x", 1<<20) + `"`)}
+	var page provost.Page[*provost.Run]
+	for range f.Limit {
+		page.Items = append(page.Items, run)
+	}
+	return page, nil
+}
