@@ -206,11 +206,18 @@ func (x *execution) conclude(err error) {
 	switch {
 	case state.Type == StateScheduled: // handed back: the attempt does not count
 		update.StartTime, update.Attempt = time.Time{}, x.claim.Attempt
-	case state.Type == StateFailed && err != nil && x.attempt-x.claim.Crashes <= x.served.flow.retries && !isPermanent(err):
+	case state.Type == StateFailed && err != nil && x.mayRetry() && !isPermanent(err):
 		update.State = namedState(StateScheduled, NameAwaitingRetry, state.Timestamp, state.Message)
 		update.DueTime = instant(end.Add(x.retryDelay(err)))
 	}
 	x.server.settle(x, end, update)
+}
+
+// mayRetry reports whether a failure gets another attempt. A crash before the store knew that an attempt began counts among the
+// crashes but not among the attempts; a flow without retries gets none for it either.
+func (x *execution) mayRetry() bool {
+	retries := x.served.flow.retries
+	return retries > 0 && x.attempt-x.claim.Crashes <= retries
 }
 
 // concludeAnyhow settles a run whose end was not worked out, because something of the user's ended the goroutine meanwhile.

@@ -406,6 +406,10 @@ func (s *server) newExecutions(claims []Claim, began time.Time) []*execution {
 					continue
 				}
 				x := s.newExecution(*c, sd, began)
+				if time.Since(began) >= s.trustSpan() { // the answer was so long on its way that another may have the run
+					x.distrusted = true
+					x.cancel(ErrLeaseLost)
+				}
 				executions = append(executions, x)
 				x.prepare()
 			}

@@ -212,11 +212,11 @@ func (m *MemoryStore) settle(u *RunUpdate, now time.Time) error {
 			r.crashes++
 		}
 	}
-	switch u.State.Type {
-	case "":
+	switch {
+	case u.State.Type == "":
 		m.restate(r, before)
 		return nil
-	case StateScheduled:
+	case u.State.Type == StateScheduled, before == StateCancelling && givesUp(u.State.Type):
 		m.restate(r, before)
 		return m.giveBack(r, u, now)
 	}
@@ -249,13 +249,16 @@ func (r *memoryRun) checkUpdate(u *RunUpdate) error {
 		return fmt.Errorf("%w: run %s is over: %s", ErrConflict, r.id, r.state())
 	case next == StateScheduled && r.parent != nil:
 		return fmt.Errorf("%w: child run %s cannot be given back", ErrConflict, r.id)
-	case next == "", next == StateScheduled && state == StateCancelling:
+	case next == "", state == StateCancelling && givesUp(next):
 		return nil
 	case !state.CanBecome(next):
 		return fmt.Errorf("%w: run %s in state %s cannot become %s", ErrConflict, r.id, state, next)
 	}
 	return nil
 }
+
+// givesUp reports whether a state says that the attempt came to nothing: a run in CANCELLING is CANCELLED by that.
+func givesUp(next StateType) bool { return next == StateScheduled || next == StateCrashed }
 
 // recordStart notes that an attempt began.
 func (r *memoryRun) recordStart(u *RunUpdate) error {

@@ -566,7 +566,7 @@ func (m *model) settle(u RunUpdate, now time.Time) error {
 	if starts {
 		state = StateRunning
 	}
-	givenUp := next == StateScheduled && state == StateCancelling
+	givenUp := (next == StateScheduled || next == StateCrashed) && state == StateCancelling
 	switch {
 	case state.Terminal(), next == StateScheduled && r.parent != nil, next != "" && !givenUp && !state.CanBecome(next):
 		return ErrConflict

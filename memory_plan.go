@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -184,6 +185,7 @@ func (s *memorySchedule) item() PlanItem {
 		Planned: s.planned.time(), Gap: s.gap, Paused: s.paused(),
 		PausedFrom: s.pausedFrom.time(), PausedUntil: s.pausedUntil.time(),
 	}
+	item.Taken = s.taken(s.planned)
 	if s.gap {
 		item.ServedUntil = s.servedUntil.time()
 		for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled > s.servedUntil }) {
@@ -193,6 +195,21 @@ func (s *memorySchedule) item() PlanItem {
 		}
 	}
 	return item
+}
+
+// taken is the instants after a time that have a run, or had one that was deleted.
+func (s *memorySchedule) taken(after micros) []time.Time {
+	var taken []time.Time
+	for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled > after }) {
+		taken = append(taken, r.scheduled.time())
+	}
+	for at := range s.gone {
+		if at > after {
+			taken = append(taken, at.time())
+		}
+	}
+	slices.SortFunc(taken, time.Time.Compare)
+	return taken
 }
 
 // PlanRuns implements [PlanStore].
@@ -226,8 +243,10 @@ func (m *MemoryStore) plan(p *SchedulePlan, now micros, born []State) error {
 	for _, at := range p.Cancel {
 		m.skipRun(s, toMicros(at), now, p.Reason)
 	}
-	for _, skip := range p.Skips {
-		m.addSkip(s, skip, len(p.Runs) == 0 || p.Runs[0].ScheduledTime.After(skip.First))
+	for i, skip := range p.Skips {
+		taken := s.taken(s.planned)
+		adjoins := i == 0 && (len(taken) == 0 || taken[0].After(skip.First))
+		m.addSkip(s, skip, adjoins && (len(p.Runs) == 0 || p.Runs[0].ScheduledTime.After(skip.First)))
 	}
 	for _, planned := range p.Runs {
 		if _, gone := s.gone[toMicros(planned.ScheduledTime)]; !gone {

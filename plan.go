@@ -157,11 +157,21 @@ func (b *planBuilder) wanted(until time.Time) time.Time {
 	}
 }
 
-// skip records the instants that are left up to the given time as one range.
+// skip records the instants that are left up to the given time: as one range, but for those that are taken.
 func (b *planBuilder) skip(until time.Time, reason SkipReason) {
 	if b.full() {
 		return
 	}
+	for _, at := range b.item.Taken {
+		if at.After(b.plan.Planned) && !at.After(until) {
+			b.skipRange(at.Add(-time.Microsecond), reason)
+			b.plan.Planned = at
+		}
+	}
+	b.skipRange(until, reason)
+}
+
+func (b *planBuilder) skipRange(until time.Time, reason SkipReason) {
 	first, ok := b.item.Schedule.Next(b.plan.Planned)
 	if !ok || first.After(until) {
 		return

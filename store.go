@@ -157,7 +157,7 @@ type RunStore interface {
 	// ErrLeaseLost if update i carries another token than the run has, or its lease was reaped or is settled otherwise, or
 	// ErrConflict if the state machine does not list the step, or ErrNotFound. A lease that has ended but is not reaped yet
 	// still counts. A terminal state or SCHEDULED ends the lease, frees the slot and promotes the next in the limit's queue.
-	// SCHEDULED makes a run in CANCELLING CANCELLED. Crashed is counted once, however often the update is repeated. Child runs that are not over when their parent's lease ends become
+	// SCHEDULED and CRASHED make a run in CANCELLING CANCELLED. Crashed is counted once, however often the update is repeated. Child runs that are not over when their parent's lease ends become
 	// CRASHED, those in CANCELLING CANCELLED.
 	SettleRuns(ctx context.Context, p SettleRunsParams) (errs []error, err error)
 

@@ -100,7 +100,8 @@ type PlanItem struct {
 	Generation   int64
 	Key          string
 	Schedule     Schedule
-	Planned      time.Time // runs are materialised up to this instant
+	Planned      time.Time   // runs are materialised up to this instant
+	Taken        []time.Time // instants after it that are decided already: their run was cancelled or deleted ahead of its time
 
 	// The deployment was served up to ServedUntil; with Gap, it was not between then and Now, and Unclaimed are the instants
 	// in that gap that have an unstarted run.

@@ -1,0 +1,132 @@
+package provost
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// simSteps is what a run's state may become. A state that is over is left by nothing but a retry or a backfill.
+var simSteps = map[StateType][]StateType{
+	"":              {StateScheduled, StateRunning},
+	StateScheduled:  {StateScheduled, StatePending, StateCancelled},
+	StatePending:    {StateScheduled, StateRunning, StateCancelling, StateCancelled, StateFailed, StateCrashed},
+	StateRunning:    {StateScheduled, StateCompleted, StateFailed, StateCrashed, StateCancelling, StateCancelled},
+	StateCancelling: {StateCancelled, StateCompleted, StateFailed},
+}
+
+// checkContents holds what the store has in the end against the history.
+func (c *simCheck) checkContents(ctx context.Context) {
+	var runs []*Run
+	for run, err := range pages(ctx, func(ctx context.Context, cursor string) (Page[*Run], error) {
+		return c.world.client.ListRuns(ctx, RunFilter{Cursor: cursor, Limit: MaxPage})
+	}) {
+		if err != nil {
+			c.bad(0, "list runs: %v", err)
+			return
+		}
+		runs = append(runs, run)
+	}
+	var skips []Skip
+	for skip, err := range pages(ctx, func(ctx context.Context, cursor string) (Page[Skip], error) {
+		return c.world.client.ListSkips(ctx, "", SkipFilter{Cursor: cursor, Limit: MaxPage})
+	}) {
+		if err != nil {
+			c.bad(0, "list skips: %v", err)
+			return
+		}
+		skips = append(skips, skip)
+	}
+	for _, run := range runs {
+		c.checkRun(run)
+	}
+	c.checkKeys(runs)
+	c.checkInstants(runs, skips)
+}
+
+func (c *simCheck) checkRun(run *Run) {
+	known := c.runs[run.ID]
+	if known == nil {
+		c.bad(0, "run %s came from nowhere", idText(run.ID))
+		return
+	}
+	c.checkHistory(run, known)
+	switch {
+	case known.held && known.root().until.After(c.world.now().Add(c.world.config.leaseTTL)):
+		// given before the clock was set back: it ends when the clock gets there again
+	case known.held:
+		c.bad(0, "run %s (%s) has a lease of %s, who is gone", idText(run.ID), run.State.Type, known.holder)
+	case run.State.Type == StatePending || run.State.Type == StateRunning || run.State.Type == StateCancelling:
+		c.bad(0, "run %s is %s without a lease", idText(run.ID), run.State.Type)
+	}
+	if run.State.Terminal() == run.EndTime.IsZero() {
+		c.bad(0, "run %s is %s, and its end is %s", idText(run.ID), run.State.Type, wallText(run.EndTime))
+	}
+	child := known.parent != nil
+	if run.State.Type == StateCrashed && !child && run.Crashes < MaxCrashes && !known.deployment.flow.once {
+		c.bad(0, "run %s is Crashed for good after %d crashes", idText(run.ID), run.Crashes)
+	}
+	if !child && !known.deployment.flow.once && run.Attempt > known.attempt {
+		c.bad(0, "run %s has attempt %d, but its function began attempt %d at most", idText(run.ID), run.Attempt, known.attempt)
+	}
+}
+
+func (c *simCheck) checkHistory(run *Run, known *simRun) {
+	var before State
+	reopened := 0
+	for i, state := range run.History {
+		if !before.Type.Terminal() && !slices.Contains(simSteps[before.Type], state.Type) {
+			c.bad(0, "run %s went from %q to %s", idText(run.ID), before.Type, state.Type)
+		}
+		if before.Type.Terminal() {
+			reopened++
+			if state.Type != StateScheduled || before.Type == StateCompleted {
+				c.bad(0, "run %s went from %s to %s", idText(run.ID), before.Type, state.Type)
+			}
+		}
+		if i > 0 && !state.Timestamp.After(before.Timestamp) {
+			c.bad(0, "run %s: state %d is not after state %d", idText(run.ID), i, i-1)
+		}
+		before = state
+	}
+	if reopened > known.reopenable {
+		c.bad(0, "run %s was reopened %d times, by %d calls", idText(run.ID), reopened, known.reopenable)
+	}
+	if before.Type != run.State.Type || before.Name != run.State.Name {
+		c.bad(0, "run %s is %s, its history ends with %s", idText(run.ID), run.State.Name, before.Name)
+	}
+}
+
+// checkKeys: no two runs of a deployment have one idempotency key.
+func (c *simCheck) checkKeys(runs []*Run) {
+	seen := make(map[string]*Run)
+	for _, run := range runs {
+		if run.IdempotencyKey == "" {
+			continue
+		}
+		key := run.DeploymentID.String() + run.IdempotencyKey
+		if first := seen[key]; first != nil {
+			c.bad(0, "runs %s and %s have one idempotency key", idText(first.ID), idText(run.ID))
+		}
+		seen[key] = run
+	}
+}
+
+const (
+	maxCallsAMinute = 10_000 // of one runner; a loop that does not wait makes thousands in no time at all
+	maxLinesAMinute = 6      // of one kind
+)
+
+// checkMeasure: runners neither call nor log without measure.
+func (c *simCheck) checkMeasure() {
+	for _, g := range c.world.gates {
+		if g.busiest > maxCallsAMinute {
+			c.bad(0, "%s called the store %d times in a minute", g.who, g.busiest)
+		}
+	}
+	for key, n := range c.world.log.counts {
+		if n > maxLinesAMinute {
+			c.bad(time.Unix(key.minute*60, 0).Sub(c.world.began), "%s logged %q %d times in a minute", key.who, key.message, n)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package provost
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// What simulations found, each as small as it gets.
+
+// A lease that ends before its run began is a crash, but no attempt. It must not look like a retry that is left.
+func TestCrashBeforeTheStartGivesNoSecondEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := NewMemoryStore()
+		entered := 0
+		f := NewJob("f", func(context.Context) error { entered++; return errors.New("no") })
+		f.AtMostOnce = true
+		d := &Deployment{Flow: f, Name: "d"}
+		client := NewClient(store)
+		if _, err := client.Deploy(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		run, err := client.RunDeployment(t.Context(), "f/d", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		gone := RunnerRecord{ID: newID(now), Until: now.Add(time.Minute)}
+		_, err = store.RegisterRunner(t.Context(), RegisterRunnerParams{Now: now, Runner: gone, Deployments: []uuid.UUID{run.DeploymentID}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims, err := store.ClaimRuns(t.Context(), ClaimRunsParams{Now: now, Runner: gone.ID, Limit: 1, TTL: time.Second})
+		if err != nil || len(claims.Runs) != 1 {
+			t.Fatalf("claimed %d runs: %v", len(claims.Runs), err)
+		}
+		time.Sleep(2 * time.Second)
+		ctx, stop := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- (&Runner{Store: store, Logger: slog.New(slog.DiscardHandler)}).Serve(ctx, d) }()
+		time.Sleep(time.Minute)
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		if run, err = client.GetRun(t.Context(), run.ID); err != nil || run.State.Type != StateFailed || entered != 1 {
+			t.Errorf("the run is %s, its function was entered %d times (%v); want Failed and once", run.State.Type, entered, err)
+		}
+	})
+}
+
+// A runner may hold an old lease and the newest one of the same run: that the old one is lost says nothing of the new one. And
+// a lease that is lost while its end is being written is not renewed without a pause.
+func TestLostLeaseOfARunThatIsHeldAgain(t *testing.T) {
+	s, err := newServer(&Runner{Logger: slog.New(slog.DiscardHandler)}, []*Deployment{{Flow: NewJob("f", func(context.Context) error { return nil }), Name: "d"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.flowContext = t.Context()
+	id, began := newID(time.Now()), time.Now()
+	var held []*execution
+	for token := range int64(3) {
+		for _, sd := range s.deployments {
+			held = append(held, s.newExecution(Claim{Lease: Lease{RunID: id, Token: token}}, sd, began.Add(-time.Hour)))
+		}
+	}
+	held[0].ended.Store(true)
+	s.trust(held, Renewal{Lost: []uuid.UUID{id, id}}, began)
+	if !held[0].gone && !held[0].trusted.Equal(began) {
+		t.Error("an execution that has ended is renewed at once again")
+	}
+	if !held[1].gone || held[1].Err() == nil {
+		t.Error("the lost lease was not noticed")
+	}
+	if held[2].gone || held[2].Err() != nil {
+		t.Error("the newest lease was called lost")
+	}
+}
+
+// A run that was cancelled ahead of its time is not counted among the skips of a pause as well.
+func TestCancelledRunInsideAPauseIsDecidedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := NewMemoryStore()
+		client := NewClient(store)
+		d := &Deployment{Flow: NewJob("f", func(context.Context) error { return nil }), Name: "d", Schedules: []Schedule{Every(time.Hour)}}
+		ctx, stop := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- (&Runner{Store: store, Logger: slog.New(slog.DiscardHandler)}).Serve(ctx, d) }()
+		synctest.Wait()
+		page, err := client.ListRuns(ctx, RunFilter{Sort: SoonestDue})
+		if err != nil || len(page.Items) < 2 {
+			t.Fatalf("%d runs lie ahead: %v", len(page.Items), err)
+		}
+		second := page.Items[1]
+		if _, err := client.CancelRun(ctx, second.ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.PauseDeployment(ctx, "f/d"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5*time.Hour + 30*time.Minute)
+		skips, err := client.ListSkips(ctx, "f/d", SkipFilter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := 0
+		for _, skip := range skips.Items {
+			if count += skip.Count; !second.ScheduledTime.Before(skip.First) && !second.ScheduledTime.After(skip.Last) {
+				t.Errorf("the instant of the cancelled run, %s, is also in the skip %s to %s", second.ScheduledTime, skip.First, skip.Last)
+			}
+		}
+		if count != 4 {
+			t.Errorf("%d instants are skipped, want 4 of 5", count)
+		}
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A crash ends a run that somebody wants cancelled, like anything else that comes to nothing.
+func TestCrashEndsCancelling(t *testing.T) {
+	store, now := NewMemoryStore(), time.Now()
+	client := NewClient(store)
+	d := &Deployment{Flow: NewJob("f", func(context.Context) error { return nil }), Name: "d"}
+	if _, err := client.Deploy(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	run, err := client.RunDeployment(t.Context(), "f/d", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := RunnerRecord{ID: newID(now), Until: now.Add(time.Hour)}
+	if _, err := store.RegisterRunner(t.Context(), RegisterRunnerParams{Now: now, Runner: r, Deployments: []uuid.UUID{run.DeploymentID}}); err != nil {
+		t.Fatal(err)
+	}
+	claims, err := store.ClaimRuns(t.Context(), ClaimRunsParams{Now: now.Add(time.Second), Runner: r.ID, Limit: 1, TTL: time.Minute})
+	if err != nil || len(claims.Runs) != 1 {
+		t.Fatalf("claimed %d runs: %v", len(claims.Runs), err)
+	}
+	if _, err := client.CancelRun(t.Context(), run.ID); err != nil {
+		t.Fatal(err)
+	}
+	crashed := RunUpdate{Lease: claims.Runs[0].Lease, StartTime: now, Attempt: 1, State: newState(StateCrashed, now, "killed"), Crashed: true}
+	errs, err := store.SettleRuns(t.Context(), SettleRunsParams{Now: now, Updates: []RunUpdate{crashed}})
+	if err := errors.Join(append(errs, err)...); err != nil {
+		t.Fatal(err)
+	}
+	if run, err = client.GetRun(t.Context(), run.ID); err != nil || run.State.Type != StateCancelled {
+		t.Errorf("the run is %s (%v), want Cancelled", run.State.Type, err)
+	}
+}

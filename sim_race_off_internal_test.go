@@ -1,0 +1,5 @@
+//go:build !race
+
+package provost
+
+const simRace = false
