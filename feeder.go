@@ -352,7 +352,8 @@ func (s *server) claimLast() {
 	}
 }
 
-// freeSlots is how many more runs may be under way. While there is none, the next run that ends wakes the feeder.
+// freeSlots is how many more runs may be under way. While there is none, the feeder is woken by the next run that ends, or when
+// what is left to be written, or the hooks to be called, are few enough again.
 func (s *server) freeSlots() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -362,6 +363,17 @@ func (s *server) freeSlots() int {
 	}
 	s.starved = free == 0
 	return free
+}
+
+// wakeStarved wakes the feeder if it found no free slot, once what it counted has become less: it either counts that, or has said
+// by now that it waits.
+func (s *server) wakeStarved() {
+	s.mu.Lock()
+	starved := s.starved
+	s.mu.Unlock()
+	if starved {
+		signal(s.wake)
+	}
 }
 
 // take readies the runs of a claim that was begun at a time, and starts each at its instant. Runs that are due together start

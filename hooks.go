@@ -98,9 +98,11 @@ func (s *server) runHook(call hookCall) {
 	}
 }
 
-// next starts the hook that has waited longest, in the place of one that has returned.
+// next starts the hook that has waited longest, in the place of one that has returned. The feeder may have waited for fewer to
+// be left.
 func (h *hooks) next(s *server) {
 	h.mu.Lock()
+	full := len(h.queue) > maxUnsettled
 	if len(h.queue) > 0 {
 		go s.runHook(h.queue[0])
 		h.queue[0] = hookCall{}
@@ -109,6 +111,9 @@ func (h *hooks) next(s *server) {
 		h.running--
 	}
 	h.mu.Unlock()
+	if full {
+		s.wakeStarved()
+	}
 	h.all.Done()
 }
 

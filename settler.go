@@ -369,15 +369,14 @@ func (s *server) release(ends []ending, errs []error) {
 			settled++
 		}
 	}
-	starved := s.starved
 	s.mu.Unlock()
 	t := s.settler
 	t.mu.Lock()
 	full := t.unsettled > maxUnsettled
 	t.unsettled -= settled
 	t.mu.Unlock()
-	if full && starved {
-		signal(s.wake)
+	if full {
+		s.wakeStarved()
 	}
 	for i, e := range ends {
 		if e.x != nil && (errs == nil || errs[i] == nil) {
