@@ -417,7 +417,9 @@ func (x *execution) settleChild(err error) error {
 	update.State, update.Result = state, result
 	storeErr := x.server.settleNow(context.WithoutCancel(x.child.parent), end, update)
 	if err != nil {
-		x.server.outages.report("settle child run", storeErr)
+		if storeErr != nil {
+			x.server.log.Warn("end of a child run not stored", "id", x.claim.RunID, "state", state.String(), "error", storeErr)
+		}
 		return err
 	}
 	if storeErr != nil {

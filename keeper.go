@@ -73,7 +73,10 @@ func (k *keeper) keep(ctx context.Context) (next time.Time) {
 	}
 	oldest := k.oldestTrust()
 	if oldest.IsZero() {
-		k.hinted = false
+		if k.hinted = false; k.retry.failures > 0 && !k.renewing {
+			k.retry.worked()
+			k.outages.drop("renew leases")
+		}
 		return time.Time{}
 	}
 	if k.renewing {

@@ -50,7 +50,7 @@ type outages struct {
 	mu         sync.Mutex
 	operations map[string]*outage
 	succeeded  map[string]time.Time // the newest success of each
-	worked     time.Time            // the newest success of any operation; has a monotonic reading
+	worked     time.Time            // the newest success of any that writes; has a monotonic reading
 	woken      time.Time
 	waiting    []chan<- struct{}
 }
@@ -120,16 +120,13 @@ func (o *outages) begins(operation string, err error) bool {
 func (o *outages) ends(operation string) (lasted time.Duration, told bool) {
 	now := time.Now()
 	o.mu.Lock()
-	o.worked, o.succeeded[operation] = now, now
-	out := o.operations[operation]
-	if out == nil || out.since.IsZero() {
-		o.mu.Unlock()
-		return 0, false
+	o.succeeded[operation] = now
+	if writes(operation) {
+		o.worked = now
 	}
-	lasted, told = now.Sub(out.since), out.told
-	out.since, out.err, out.told = time.Time{}, nil, false
+	lasted, was, told := o.clear(operation, now)
 	var wake []chan<- struct{}
-	if now.Sub(o.woken) >= recoveryEvery {
+	if was && now.Sub(o.woken) >= recoveryEvery {
 		o.woken, wake = now, o.waiting
 	}
 	o.mu.Unlock()
@@ -139,7 +136,40 @@ func (o *outages) ends(operation string) (lasted time.Duration, told bool) {
 	return lasted, told
 }
 
-// workedSince reports whether any operation succeeded after a time: what fails meanwhile does not fail for the store's sake.
+// clear forgets an operation's trouble, if there was any. The caller holds mu.
+func (o *outages) clear(operation string, now time.Time) (lasted time.Duration, was, told bool) {
+	out := o.operations[operation]
+	if out == nil || out.since.IsZero() {
+		return 0, false, false
+	}
+	lasted, told = now.Sub(out.since), out.told
+	out.since, out.err, out.told = time.Time{}, nil, false
+	return lasted, true, told
+}
+
+// drop ends the trouble of an operation that is not repeated, since there is nothing left to do it for. Nothing is known of the
+// store by that.
+func (o *outages) drop(operation string) {
+	o.mu.Lock()
+	lasted, _, told := o.clear(operation, time.Now())
+	o.mu.Unlock()
+	if told {
+		o.log.Info("store trouble is over: there is nothing left to do", "operation", operation, "after", lasted.Round(time.Millisecond))
+		o.watch.trouble(operation, nil, lasted)
+	}
+}
+
+// writes reports whether the success of an operation shows that the store takes writes, whatever there was to do: planning and
+// claiming may find nothing, and a store that is read-only or whose disk is full answers that as well.
+func writes(operation string) bool {
+	switch operation {
+	case "heartbeat", "renew leases", "append logs", "settle runs":
+		return true
+	}
+	return false
+}
+
+// workedSince reports whether any write succeeded after a time: what fails meanwhile does not fail for the store's sake.
 func (o *outages) workedSince(t time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -107,6 +107,7 @@ func (s *server) settleNow(ctx context.Context, now time.Time, update RunUpdate)
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
 	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant(now), Updates: []RunUpdate{update}})
+	s.report(ctx, "settle runs", err)
 	if err == nil && len(errs) > 0 {
 		err = errs[0]
 	}
@@ -244,6 +245,7 @@ func (s *server) writeAll(ctx context.Context, b *flushBuffer, logs []*runLog) e
 			return err
 		}
 		s.loseLogs(logs, err) // ends of runs matter more
+		s.outages.drop("append logs")
 	} else if len(logs) > 0 {
 		b.logFailures = 0
 	}
