@@ -2,6 +2,7 @@ package provost
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -25,6 +26,9 @@ func (s *server) launch(executions []*execution) {
 	s.launching.Add(int64(len(executions)))
 	c := &s.crew
 	c.mu.Lock()
+	if c.next > len(c.ready)/2 { // under a load that never lets it get empty
+		c.ready, c.next = slices.Delete(c.ready, 0, c.next), 0
+	}
 	c.ready = append(c.ready, executions...)
 	start := min(len(executions), maxOnWay-c.onWay)
 	c.onWay += start

@@ -72,7 +72,7 @@ type Deployment struct {
 	Priority int
 
 	// RunOnStart makes a run whenever the deployment comes to be served: at the start of Serve, unless another live runner
-	// serves it already.
+	// serves it already. Each start makes one, also if the store fails meanwhile.
 	RunOnStart bool
 
 	// Isolation overrides the runner's.

@@ -53,6 +53,8 @@ var (
 	errTimedOut  = errors.New("provost: the run timed out")
 )
 
+var errNotDecoded = errors.New("runtime.Goexit was called while they were decoded")
+
 // maxMessage bounds the message of a state.
 const maxMessage = 16 << 10
 
@@ -102,7 +104,7 @@ func (s *server) newExecution(c Claim, sd *served, began time.Time) *execution {
 
 // prepare decodes the parameters. What is the user's of that may end the goroutine.
 func (x *execution) prepare() {
-	x.refused = errors.New("runtime.Goexit was called while they were decoded")
+	x.refused = errNotDecoded
 	sd, c := x.served, x.claim
 	invocation, err := sd.flow.prepare(c.Parameters, sd.schema, sd.derived)
 	x.invocation, x.refused = invocation, sd.secrets.unshown(c.Parameters, err, false)

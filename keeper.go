@@ -90,7 +90,7 @@ func (k *keeper) keep(ctx context.Context) (next time.Time) {
 		return earlier(due, next)
 	}
 	k.hinted, k.renewing = false, true
-	until := k.endOfTrust()
+	until := latestOf(k.endOfTrust(), k.grace)
 	go func() { k.answers <- k.renew(ctx, until) }() // keepLoop waits for the answer before it returns
 	return next
 }

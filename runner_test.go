@@ -110,6 +110,41 @@ func TestRunOnStartOncePerService(t *testing.T) {
 	})
 }
 
+// The store fails as the runs on start are made: they come later, and not twice where only the answer is lost.
+func TestRunOnStartDuringAnOutage(t *testing.T) {
+	for _, how := range []fault{refuses, loses, hangs} {
+		bubble(t, func(t *testing.T) {
+			var runs counter
+			var deployments []*provost.Deployment
+			for _, name := range []string{"a", "b", "c"} {
+				d := job(name, func(context.Context) error { runs.add(name); return nil })
+				d.RunOnStart = true
+				deployments = append(deployments, d)
+			}
+			f := newFaulty()
+			f.set(how, "CreateRun")
+			began := time.Now()
+			runner := &provost.Runner{Store: f}
+			stop := start(t, runner, deployments...)
+			if took := time.Since(began); took > 11*time.Second {
+				t.Errorf("ready after %v", took)
+			}
+			time.Sleep(time.Minute)
+			if h := runner.Health(); h.Healthy() {
+				t.Error("healthy without the runs")
+			}
+			f.set(works)
+			time.Sleep(30 * time.Second)
+			clean(t, stop)
+			for _, name := range []string{"a", "b", "c"} {
+				if n := runs.get(name); n != 1 {
+					t.Errorf("%s: %d runs of %s, want 1", faultNames[how], n, name)
+				}
+			}
+		})
+	}
+}
+
 // crowd counts how many flows are under way at once.
 type crowd struct{ now, most atomic.Int64 }
 

@@ -118,7 +118,7 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	defer s.leave(s.pauseOnShutdown)
 	stopHints := s.listen()
 	defer stopHints()
-	s.runOnStart(ctx, unserved)
+	unmade := s.runOnStart(ctx, unserved)
 	if s.processes != nil {
 		s.processes.open(ctx)
 		defer s.processes.close()
@@ -137,6 +137,9 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	loops.Go(func() { s.keepLoop(background) })
 	if !s.local { // else the feeder does it
 		loops.Go(func() { s.heartLoop(background) })
+	}
+	if len(unmade) > 0 {
+		loops.Go(func() { s.repeatRunOnStart(ctx, unmade) })
 	}
 	s.running.Go(func() { s.feedLoop(ctx, ready) }) // among the runs: it may be about to take some
 	<-ctx.Done()
@@ -275,15 +278,41 @@ func (s *server) pruneDeployments(ctx context.Context) error {
 	return nil
 }
 
-// runOnStart makes the runs of deployments that come to be served.
-func (s *server) runOnStart(ctx context.Context, unserved []uuid.UUID) {
-	for _, id := range unserved {
-		sd := s.deployments[id]
-		if !sd.onStart {
-			continue
+// runOnStart makes the runs of deployments that come to be served. When the store fails it leaves the rest for later.
+func (s *server) runOnStart(ctx context.Context, unserved []uuid.UUID) (unmade []uuid.UUID) {
+	for i, id := range unserved {
+		if sd := s.deployments[id]; sd.onStart && s.makeStartRun(ctx, sd) != nil {
+			return unserved[i:]
 		}
-		if _, err := s.client.RunDeployment(ctx, handle(sd.flow.name, sd.name), nil); err != nil {
-			s.log.Error("run on start", "deployment", handle(sd.flow.name, sd.name), "error", err)
+	}
+	return nil
+}
+
+// makeStartRun makes one run for this start, however often it is called. What is refused is not tried again.
+func (s *server) makeStartRun(ctx context.Context, sd *served) error {
+	h := handle(sd.flow.name, sd.name)
+	_, err := s.client.RunDeployment(ctx, h, &RunOptions{IdempotencyKey: "start of runner " + s.id.String()})
+	_, unfit := errors.AsType[*ParamError](err)
+	if unfit || errors.Is(err, ErrQueueFull) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) {
+		s.log.Error("run on start", "deployment", h, "error", err)
+		return nil
+	}
+	s.report(ctx, "run on start", err)
+	return err
+}
+
+// repeatRunOnStart makes what is left until the store has it all.
+func (s *server) repeatRunOnStart(ctx context.Context, unmade []uuid.UUID) {
+	var retry retry
+	for len(unmade) > 0 {
+		retry.failed()
+		if !sleep(ctx, time.Until(retry.at)) {
+			s.log.Error("runs on start not made: the store failed until Serve's context ended")
+			return
+		}
+		before := len(unmade)
+		if unmade = s.runOnStart(ctx, unmade); len(unmade) < before {
+			retry.worked()
 		}
 	}
 }

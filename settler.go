@@ -219,7 +219,8 @@ func (s *server) yieldToStarts() {
 // flushBuffer is what is about to be written, kept until the store has taken it.
 type flushBuffer struct {
 	ends    []ending
-	size    int // how many go into one write; 0: as many as may
+	updates []RunUpdate // those of one write; its memory is for the next
+	size    int         // how many go into one write; 0: as many as may
 	retry   retry
 	since   time.Time // when writes began to fail; zero if all is written
 	passed  time.Time // when the newest write was taken
@@ -254,7 +255,7 @@ func (s *server) writeAll(ctx context.Context, b *flushBuffer, logs []*runLog) e
 		if b.size > 0 {
 			n = min(n, b.size)
 		}
-		if err := s.write(ctx, b.ends[:n]); err != nil {
+		if err := s.write(ctx, b, n); err != nil {
 			s.suspect(b, n, err)
 			return err
 		}
@@ -312,11 +313,12 @@ func (b *flushBuffer) take(n int) {
 	b.ends = b.ends[:left]
 }
 
-// write is one call.
-func (s *server) write(ctx context.Context, ends []ending) error {
-	updates := make([]RunUpdate, len(ends))
+// write is one call, of the first n ends.
+func (s *server) write(ctx context.Context, b *flushBuffer, n int) error {
+	ends, updates := b.ends[:n], b.updates[:0]
+	b.updates = nil // a call that fails may not have let go of them
 	for i := range ends {
-		updates[i] = ends[i].update
+		updates = append(updates, ends[i].update)
 	}
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
@@ -334,6 +336,8 @@ func (s *server) write(ctx context.Context, ends []ending) error {
 		}
 	}
 	s.release(ends, errs)
+	clear(updates)
+	b.updates = updates
 	return nil
 }
 
