@@ -114,6 +114,7 @@ func (k *keeper) answered(ctx context.Context, err error) {
 	}
 	k.retry.worked()
 	k.grace = time.Time{}
+	k.distrust(time.Time{}) // takes stock only: what is renewed needs no excuse
 }
 
 // margin is how long before its end a lease is distrusted: for clocks that run at other speeds, and for flows to end.

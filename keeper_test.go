@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -183,6 +184,52 @@ func TestEndIsStoredAlsoAfterTrustEnded(t *testing.T) {
 		wantState(t, run, provost.StateCompleted)
 		if calls != 1 || run.Crashes != 0 {
 			t.Errorf("called %d times, %d crashes", calls, run.Crashes)
+		}
+		clean(t, stop)
+	})
+}
+
+// slowLog holds up whoever logs a certain message, as a machine does that stands still.
+type slowLog struct {
+	slog.Handler
+	message string
+	length  time.Duration
+}
+
+func (h slowLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h slowLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == h.message {
+		time.Sleep(h.length)
+	}
+	return nil
+}
+
+// Trust that ended in a keeper that stood still is renewed in a store of the same process, also one that minds deadlines;
+// and that once, not over and over.
+func TestTrustIsExcusedInALocalStoreWithDeadlines(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFaulty()
+		logger := slog.New(slowLog{slog.DiscardHandler, "store works again", 26 * time.Second})
+		d := job("f", func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(time.Minute):
+				return nil
+			}
+		})
+		stop := start(t, &provost.Runner{Store: localFaulty{f}, Logger: logger}, d)
+		client := provost.NewClient(f.Store)
+		run := request(t, client, "f/d", nil)
+		f.set(refuses, "RenewLeases")
+		time.Sleep(10*time.Second + time.Millisecond)
+		f.set(works)
+		time.Sleep(55 * time.Second)
+		got := get(t, client, run.ID)
+		wantState(t, got, provost.StateCompleted)
+		if n := f.count("RenewLeases"); got.Attempt != 1 || n < 3 || n > 20 {
+			t.Errorf("attempt %d, %d renewals", got.Attempt, f.count("RenewLeases"))
 		}
 		clean(t, stop)
 	})
