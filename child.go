@@ -43,8 +43,8 @@ var childServed atomic.Bool
 // childVariable tells a process that it is a child: the numbers of its pipes, and a nonce that it has to repeat.
 const childVariable = "PROVOST_CHILD"
 
-// thisChild is what makes this process a child; nil in any other.
-var thisChild = childFromEnvironment()
+// thisChild is what makes this process a child; nil in any other. errStray is why it is none although the variable is there.
+var thisChild, errStray = childFromEnvironment()
 
 // childSide is a child process as it sees itself.
 type childSide struct {
@@ -79,14 +79,15 @@ type assignment struct {
 // childFromEnvironment finds out whether this process is a child. What it starts in turn, perhaps this program again, is not: the
 // variable goes, and the pipes are not passed on. From here on the process ends with the runner, and not by the signals that
 // terminals and service managers send to all processes of a service: the runner decides.
-func childFromEnvironment() *childSide {
+func childFromEnvironment() (*childSide, error) {
 	value, ok := os.LookupEnv(childVariable)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	numbers, nonce, ok := parseChildVariable(value)
-	if !ok {
-		return nil
+	if !ok || !proc.IsChild(numbers[:]...) {
+		return nil, errors.New("the environment has " + childVariable + ", but no runner has started this process; unset it: runners " +
+			"mark the processes of their runs with it")
 	}
 	_ = os.Unsetenv(childVariable) // fails for impossible names only
 	go proc.WatchParent(numbers[2])
@@ -99,7 +100,7 @@ func childFromEnvironment() *childSide {
 	}
 	c.calls = newStoreCalls(func(ctx context.Context, call wireCall) error { return c.link.send(ctx, frameCall, call) })
 	c.store = newWireStore(c.calls)
-	return c
+	return c, nil
 }
 
 func parseChildVariable(value string) (numbers [3]uintptr, nonce string, ok bool) {
