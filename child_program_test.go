@@ -26,7 +26,7 @@ func program(t *testing.T, mode string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "isolated.exe") // one of its own: a mode replaces it
-	syscall.ForkLock.RLock() // a process that another test starts meanwhile would hold the file, which then can't be executed
+	syscall.ForkLock.RLock()                           // a process that another test starts meanwhile would hold the file, which then can't be executed
 	err = os.WriteFile(path, built, 0o700)
 	syscall.ForkLock.RUnlock()
 	if err != nil {
