@@ -43,8 +43,8 @@ var childServed atomic.Bool
 // childVariable tells a process that it is a child: the numbers of its pipes, and a nonce that it has to repeat.
 const childVariable = "PROVOST_CHILD"
 
-// thisChild is what makes this process a child; nil in any other.
-var thisChild = childFromEnvironment()
+// thisChild is what makes this process a child; nil in any other. errStray is why it is none although the variable is there.
+var thisChild, errStray = childFromEnvironment()
 
 // childSide is a child process as it sees itself.
 type childSide struct {
@@ -54,7 +54,6 @@ type childSide struct {
 	store Store
 
 	assigned chan *assignment
-	allowed  chan struct{} // frameGo
 	ended    chan childResult
 
 	stdout, stderr *os.File        // as they were at the start
@@ -70,23 +69,25 @@ type childSide struct {
 
 // assignment is the run that a child has at the moment.
 type assignment struct {
-	run    childRun
-	ctx    context.Context // of the flow, as far as the runner decides
-	cancel context.CancelCauseFunc
-	server *server // set under childSide.mu
+	run     childRun
+	ctx     context.Context // of the flow, as far as the runner decides
+	cancel  context.CancelCauseFunc
+	allowed chan struct{} // closed by frameGo
+	server  *server       // set under childSide.mu
 }
 
 // childFromEnvironment finds out whether this process is a child. What it starts in turn, perhaps this program again, is not: the
 // variable goes, and the pipes are not passed on. From here on the process ends with the runner, and not by the signals that
 // terminals and service managers send to all processes of a service: the runner decides.
-func childFromEnvironment() *childSide {
+func childFromEnvironment() (*childSide, error) {
 	value, ok := os.LookupEnv(childVariable)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	numbers, nonce, ok := parseChildVariable(value)
-	if !ok {
-		return nil
+	if !ok || !proc.IsChild(numbers[:]...) {
+		return nil, errors.New("the environment has " + childVariable + ", but no runner has started this process; unset it: runners " +
+			"mark the processes of their runs with it")
 	}
 	_ = os.Unsetenv(childVariable) // fails for impossible names only
 	go proc.WatchParent(numbers[2])
@@ -94,12 +95,12 @@ func childFromEnvironment() *childSide {
 	c := &childSide{
 		nonce:    nonce,
 		link:     newLink(&pipes{in: proc.Inherited(numbers[0], "from-runner"), out: proc.Inherited(numbers[1], "to-runner")}),
-		assigned: make(chan *assignment, 1), allowed: make(chan struct{}, 1), ended: make(chan childResult, 1),
+		assigned: make(chan *assignment, 1), ended: make(chan childResult, 1),
 		stdout: os.Stdout, stderr: os.Stderr, offered: make(chan struct{}),
 	}
 	c.calls = newStoreCalls(func(ctx context.Context, call wireCall) error { return c.link.send(ctx, frameCall, call) })
 	c.store = newWireStore(c.calls)
-	return c
+	return c, nil
 }
 
 func parseChildVariable(value string) (numbers [3]uintptr, nonce string, ok bool) {
@@ -172,7 +173,7 @@ func (c *childSide) handle(kind frameKind, body []byte) error {
 		}
 		c.assign(run)
 	case frameGo:
-		c.allowed <- struct{}{}
+		c.allow()
 	case frameStop:
 		var stop childStop
 		if err := wire.Read(body, &stop); err != nil {
@@ -188,12 +189,21 @@ func (c *childSide) handle(kind frameKind, body []byte) error {
 }
 
 func (c *childSide) assign(run childRun) {
-	a := &assignment{run: run}
+	a := &assignment{run: run, allowed: make(chan struct{})}
 	a.ctx, a.cancel = context.WithCancelCause(c.base)
 	c.mu.Lock()
 	c.current = a
 	c.mu.Unlock()
 	c.assigned <- a
+}
+
+// allow lets the function begin. It is said once for each run.
+func (c *childSide) allow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil {
+		close(c.current.allowed)
+	}
 }
 
 // stop ends the context of the run, or of a child run in it.
@@ -331,11 +341,24 @@ func (c *childSide) newServer(a *assignment) *server {
 func (c *childSide) begin(x *execution) bool {
 	c.tell(frameBegin, childBegin{At: x.begun})
 	_ = c.link.flush(context.Background()) // that it has begun counts also if it ends this process at once
-	if x.served.once {
-		<-c.allowed // else the runner ends this process
+	if x.served.once && !c.await(x) {
+		return false
 	}
 	x.started.Store(true)
 	return true
+}
+
+// await waits until it is stored that the function begins, false if the run is to end instead.
+func (c *childSide) await(x *execution) bool {
+	c.mu.Lock()
+	allowed := c.current.allowed
+	c.mu.Unlock()
+	select {
+	case <-allowed:
+		return true
+	case <-x.Done():
+		return false
+	}
 }
 
 // log sends a line of the run, so that it arrives whatever becomes of this process the next moment.

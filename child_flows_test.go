@@ -34,6 +34,7 @@ func childDeployments() []*provost.Deployment {
 		isolatedEcho, isolatedExit, isolatedError, isolatedPanic, isolatedGoexit, isolatedWait, isolatedDeaf, isolatedTimeout,
 		isolatedOverflow, isolatedHog, isolatedPrint, isolatedFlood, isolatedBig, isolatedFamily, isolatedClient,
 		isolatedOnce, isolatedOrphan, isolatedSelf, isolatedRetry, isolatedSlow, isolatedLog, isolatedVeteran, isolatedNothing,
+		isolatedDeafTimeout,
 	}
 	flows = append(flows, systemFlows()...)
 	var list []*provost.Deployment
@@ -100,6 +101,16 @@ var isolatedDeaf = provost.NewJob("deaf", func(ctx context.Context) error {
 	}
 	return nil
 })
+
+// isolatedDeafTimeout has a Timeout that passes before it is killed for another reason.
+var isolatedDeafTimeout = func() *provost.Flow[provost.None, provost.None] {
+	f := provost.NewJob("deaf-timeout", func(ctx context.Context) error {
+		provost.Logger(ctx).Info("waiting", "pid", os.Getpid())
+		select {}
+	})
+	f.Timeout = 3 * time.Second
+	return f
+}()
 
 var isolatedTimeout = func() *provost.Flow[provost.None, provost.None] {
 	f := provost.NewJob("timeout", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })

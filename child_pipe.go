@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -82,12 +83,29 @@ type childRefusal struct{ Reason string }
 
 // pipes is a byte stream of two pipes.
 type pipes struct {
-	in  *os.File
-	out *os.File
+	in     *os.File
+	out    *os.File
+	fading atomic.Bool
 }
 
-func (p *pipes) Read(b []byte) (int, error)  { return p.in.Read(b) }
+func (p *pipes) Read(b []byte) (int, error) {
+	if p.fading.Load() {
+		_ = p.in.SetReadDeadline(time.Now().Add(drainTimeout)) // as fade has done
+	}
+	return p.in.Read(b)
+}
+
 func (p *pipes) Write(b []byte) (int, error) { return p.out.Write(b) }
 func (p *pipes) Close() error                { return errors.Join(p.in.Close(), p.out.Close()) }
 
-var _ io.ReadWriteCloser = (*pipes)(nil)
+// fade lets reading end once nothing has come for drainTimeout, for when the other end is dead or deaf. What it has written is read,
+// however slowly; the end of the pipe may never come, if a process that has left its group holds it.
+func (p *pipes) fade() error {
+	p.fading.Store(true)
+	return p.in.SetReadDeadline(time.Now().Add(drainTimeout))
+}
+
+var (
+	_ io.ReadWriteCloser = (*pipes)(nil)
+	_ fader              = (*pipes)(nil)
+)

@@ -150,6 +150,15 @@ func (p *childPool) put(c *childProcess) {
 	signal(p.wake)
 }
 
+// giveBack takes a child whose run is not to begin. One that is still starting may never be ready, and nobody would see to it.
+func (p *childPool) giveBack(c *childProcess) {
+	if c.isReady() {
+		p.put(c)
+	} else {
+		c.kill()
+	}
+}
+
 // forget drops a child that has ended.
 func (p *childPool) forget(c *childProcess) {
 	p.mu.Lock()

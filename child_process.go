@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/provost-go/provost/internal/proc"
 	"github.com/provost-go/provost/internal/wire"
 )
@@ -26,14 +28,16 @@ type childProcess struct {
 	pool    *childPool
 	process *proc.Process
 	nonce   string
+	pipes   *pipes
 	link    *link
 	store   *storeServer
 	stdout  *childStream
 	stderr  *childStream
 
-	current atomic.Pointer[execution] // the run that it has
-	runs    int                       // that it was given
-	idle    time.Time                 // since when; guarded by childPool.mu
+	current   atomic.Pointer[execution] // the run that it has
+	childRuns sync.Map                  // by ID, of child runs that have not ended: what takes their stand-in away
+	runs      int                       // that it was given
+	idle      time.Time                 // since when; guarded by childPool.mu
 
 	ready    chan struct{} // closed when it has said hello
 	messages chan frame    // about the run
@@ -50,6 +54,9 @@ const (
 	exitTimeout  = 2 * time.Second  // to end once its pipe is closed
 	drainTimeout = time.Second      // for output that a process outside of the group may hold up
 )
+
+// maxMessages is how much a child says of a run: that it begins, and its end.
+const maxMessages = 2
 
 // programArgs is the command line, also where main changes os.Args.
 var programArgs = slices.Clone(os.Args)
@@ -106,7 +113,7 @@ func (p *childPool) startChild() (*childProcess, error) {
 	}
 	c := &childProcess{
 		pool: p, nonce: rand.Text(),
-		ready: make(chan struct{}), messages: make(chan frame, 1), drained: make(chan struct{}, 2), done: make(chan struct{}),
+		ready: make(chan struct{}), messages: make(chan frame, maxMessages), drained: make(chan struct{}, 2), done: make(chan struct{}),
 	}
 	command := proc.Command{
 		Path: path, Args: programArgs, Stdout: ends[2][1], Stderr: ends[3][1],
@@ -121,7 +128,8 @@ func (p *childPool) startChild() (*childProcess, error) {
 	for _, theirs := range []*os.File{ends[0][0], ends[1][1], ends[2][1], ends[3][1]} {
 		_ = theirs.Close() // they are the child's now
 	}
-	c.link = newLink(&pipes{in: ends[1][0], out: ends[0][1]})
+	c.pipes = &pipes{in: ends[1][0], out: ends[0][1]}
+	c.link = newLink(c.pipes)
 	mark := []byte(strings.TrimSuffix(outputMark(c.nonce), "\n"))
 	c.stdout = &childStream{child: c, file: ends[2][0], mark: mark}
 	c.stderr = &childStream{child: c, file: ends[3][0], mark: mark}
@@ -164,6 +172,7 @@ func (c *childProcess) live() {
 	go func() {
 		defer close(ended)
 		c.exit = c.process.Wait()
+		_ = c.pipes.fade() // where there is no such thing the end of the pipe has to do
 	}()
 	err := c.link.run(ctx, func(kind frameKind, body []byte) error { return c.handle(ctx, kind, body) })
 	cancel()
@@ -185,7 +194,7 @@ func (c *childProcess) live() {
 // brokenPipe says that err, of a link, is the end of the other end, nil included.
 func brokenPipe(err error) bool {
 	return err == nil || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrClosed) ||
-		errors.Is(err, context.Canceled)
+		errors.Is(err, context.Canceled) || errors.Is(err, os.ErrDeadlineExceeded) // it fades
 }
 
 // finishOutput reads what is left. The group is dead; only a process that has left it can keep the pipes open.
@@ -236,9 +245,10 @@ func (c *childProcess) handle(ctx context.Context, kind frameKind, body []byte) 
 		}
 		select {
 		case c.messages <- frame{kind: kind, body: body}:
-		case <-ctx.Done():
+			return nil
+		default: // to wait would be to wait for ever: nobody reads after the end of the run
+			return errors.New("it says more of a run than there is to say")
 		}
-		return nil
 	default:
 		return fmt.Errorf("a message of unknown kind %d", kind)
 	}
@@ -389,21 +399,50 @@ func (s *childStore) CreateRun(ctx context.Context, p CreateRunParams) (*Run, er
 	return run, err
 }
 
+// SettleRuns lets go of child runs that have ended.
+func (s *childStore) SettleRuns(ctx context.Context, p SettleRunsParams) ([]error, error) {
+	errs, err := s.Store.SettleRuns(ctx, p)
+	for i := range p.Updates {
+		if p.Updates[i].State.Terminal() {
+			s.child.forgetChildRun(p.Updates[i].RunID)
+		}
+	}
+	return errs, err
+}
+
 // noteChildRun puts a stand-in among the server's child runs, whose cancel tells the child.
 func (c *childProcess) noteChildRun(x *execution, run *Run) {
 	inside := &execution{
 		Context: x, server: x.server, served: x.served,
 		claim: Claim{Lease: Lease{RunID: run.ID, Token: x.claim.Token}, Name: run.Name},
 	}
-	inside.cancel = func(cause error) { c.stop(inside, cause) }
+	inside.cancel = func(cause error) {
+		c.pool.living.Go(func() { c.stop(inside, cause) }) // who cancels must not wait for a child that does not listen
+	}
 	x.server.addChild(inside)
-	context.AfterFunc(x, func() { x.server.removeChild(inside) }) // x is cancelled once it is settled
+	stay := context.AfterFunc(x, func() { x.server.removeChild(inside) }) // x is cancelled once it is settled
+	c.childRuns.Store(run.ID, func() {
+		if stay() {
+			x.server.removeChild(inside)
+		}
+	})
+}
+
+func (c *childProcess) forgetChildRun(id uuid.UUID) {
+	if forget, ok := c.childRuns.LoadAndDelete(id); ok {
+		forget.(func())()
+	}
 }
 
 // stop ends the context of a run in the child.
 func (c *childProcess) stop(x *execution, cause error) {
+	c.tell(frameStop, childStop{RunID: x.claim.RunID, Cause: stopCause(cause)})
+}
+
+// tell sends to the child, also what a run that is cancelled by now waits for. If it can't be told it is gone, or deaf and killed
+// before long.
+func (c *childProcess) tell(kind frameKind, message any) {
 	ctx, cancel := context.WithTimeout(context.Background(), exitTimeout)
 	defer cancel()
-	// If it can't be told it is gone, or deaf and killed before long.
-	_ = c.link.send(ctx, frameStop, childStop{RunID: x.claim.RunID, Cause: stopCause(cause)})
+	_ = c.link.send(ctx, kind, message)
 }

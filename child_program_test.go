@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -25,7 +26,10 @@ func program(t *testing.T, mode string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "isolated.exe") // one of its own: a mode replaces it
-	if err := os.WriteFile(path, built, 0o700); err != nil {
+	syscall.ForkLock.RLock()                           // a process that another test starts meanwhile would hold the file, which then can't be executed
+	err = os.WriteFile(path, built, 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
@@ -92,6 +96,19 @@ func TestChildOfPrograms(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestChildVariableOfAnother: a process that has the variable from somewhere else is told, and nothing is done to it or its files.
+func TestChildVariableOfAnother(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"3,4,5,NONCE", "0,1,2,NONCE", "garbage"} {
+		cmd := program(t, "")
+		cmd.Env = append(cmd.Env, "PROVOST_CHILD="+value)
+		out, err := cmd.CombinedOutput() // 1 and 2 are pipes
+		if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "no runner has started this process; unset it") {
+			t.Errorf("with %s: %v, %s", value, err, out)
+		}
 	}
 }
 

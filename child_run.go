@@ -1,6 +1,7 @@
 package provost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type isolatedRun struct {
 	timedOut   bool
 	memory     int64 // what it used when it was killed for that; 0 otherwise
 	begun      bool
+	fault      error // why the runner gave it up
 }
 
 const (
@@ -52,6 +54,11 @@ func (x *execution) runIsolated() {
 		x.crash(err.Error())
 		return
 	}
+	if x.Err() != nil { // nothing has begun: there is nobody to ask
+		x.server.processes.giveBack(child)
+		x.handBack()
+		return
+	}
 	r := &isolatedRun{x: x, child: child, stopping: x.Done(), force: time.NewTimer(untilAsked)}
 	defer r.force.Stop()
 	if !child.isReady() {
@@ -72,8 +79,7 @@ func (r *isolatedRun) start() {
 		Claim: x.claim, Flow: sd.flow.name, Deployment: sd.name, Version: sd.version, Once: sd.once, Secrets: sd.secrets != nil,
 		Path: sd.path, Env: sd.env, Level: lowestLevel(x.server.log), Build: r.child.pool.build, Last: r.last,
 	}
-	// One that can't be told has ended, which follow sees.
-	_ = r.child.link.send(x, frameRun, run)
+	r.child.tell(frameRun, run)
 }
 
 // follow waits for the end of the run or of its process, and settles the run.
@@ -97,8 +103,10 @@ func (r *isolatedRun) follow() {
 				r.kill()
 			}
 		case <-r.overtime:
-			r.timedOut = true
-			r.escalate()
+			if r.x.Err() == nil { // else it is to end for that
+				r.timedOut = true
+				r.escalate()
+			}
 		case <-r.force.C:
 			r.escalate()
 		case <-r.measure:
@@ -128,7 +136,10 @@ func (r *isolatedRun) receive(m frame) (settled bool) {
 		}
 	case frameEnd:
 		var end childResult
-		if err = wire.Read(m.body, &end); err == nil {
+		if err = wire.Read(m.body, &end); err == nil && end.Update.Lease != r.x.claim.Lease {
+			err = errors.New("the end of another run")
+		}
+		if err == nil {
 			r.end(end)
 			return true
 		}
@@ -139,7 +150,7 @@ func (r *isolatedRun) receive(m frame) (settled bool) {
 			return true
 		}
 	}
-	r.x.server.log.Error("child process sent a message that makes no sense", "error", err)
+	r.fault = fmt.Errorf("a message makes no sense: %w", err)
 	r.kill()
 	return false
 }
@@ -162,7 +173,7 @@ func (r *isolatedRun) begin(m childBegin) (settled bool) {
 		r.overtime = timer.C
 	}
 	if x.served.once {
-		_ = r.child.link.send(x, frameGo, None{}) // else it has ended, or is to stop
+		r.child.tell(frameGo, None{})
 	}
 	return false
 }
@@ -271,7 +282,7 @@ func (r *isolatedRun) died() {
 	case r.memory > 0:
 		x.crash(fmt.Sprintf("the child process used %d MiB of memory, more than the %d MiB of ChildMemory, and was killed",
 			r.memory/mebi, c.pool.memory/mebi))
-	case r.timedOut || r.begun && x.served.flow.timeout > 0 && x.server.now().Sub(x.begun) > x.served.flow.timeout:
+	case r.timedOut || r.begun && x.Err() == nil && x.served.flow.timeout > 0 && x.server.now().Sub(x.begun) > x.served.flow.timeout:
 		x.conclude(&timeoutError{of: x, timeout: x.served.flow.timeout, err: errors.New("nothing: its process is dead")})
 	case x.Err() != nil && !r.begun:
 		x.handBack()
@@ -281,8 +292,8 @@ func (r *isolatedRun) died() {
 		x.conclude(errKilled)
 	case x.Err() != nil:
 		x.conclude(errors.New("the child process " + c.ending()))
-	case c.fault != nil:
-		x.crash(fmt.Sprintf("the child process was killed, because of what came from it: %v", c.fault))
+	case r.fault != nil || c.fault != nil:
+		x.crash(fmt.Sprintf("the child process was killed, because of what came from it: %v", cmp.Or(r.fault, c.fault)))
 	default:
 		x.crash("the child process " + c.ending())
 	}

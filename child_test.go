@@ -268,6 +268,21 @@ func TestChildDeaf(t *testing.T) {
 	wantDead(t, pid)
 }
 
+// TestChildDeafToCancelIsNotTimedOut: the time that it takes to end it is not held against it.
+func TestChildDeafToCancelIsNotTimedOut(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 7 seconds")
+	}
+	t.Parallel()
+	c, _ := serveIsolated(t, &provost.Runner{})
+	run := request(t, c, "deaf-timeout/d", nil)
+	awaitLog(t, c, run.ID, "waiting pid=")
+	if _, err := c.CancelRun(t.Context(), run.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantState(t, wait(t, c, run.ID), provost.StateCancelled, "killed")
+}
+
 // TestChildDeafShutdown: Serve ends all the same, and the run is handed back.
 func TestChildDeafShutdown(t *testing.T) {
 	if testing.Short() {
@@ -365,6 +380,20 @@ func TestChildGarbage(t *testing.T) {
 	wantState(t, wait(t, c, garbage.ID), provost.StateCrashed, "crash 3", "because of what came from it")
 	if !testing.Short() { // 2 seconds for each crash
 		wantState(t, wait(t, c, silence.ID), provost.StateCrashed, "crash 3", "closed its pipe")
+	}
+}
+
+// TestChildPipeHeld: the end of the process is the end of the run, whoever holds its pipe.
+func TestChildPipeHeld(t *testing.T) {
+	if len(systemFlows()) == 0 {
+		t.Skip("the flows are for Unix")
+	}
+	t.Parallel()
+	c, _ := serveIsolated(t, &provost.Runner{})
+	began := time.Now()
+	wantState(t, runNow(t, c, "holder/d", nil), provost.StateCrashed, "crash 1: the child process exited with code 5")
+	if took := time.Since(began); took > 8*time.Second { // the holder ends after 10
+		t.Errorf("it took %v", took)
 	}
 }
 

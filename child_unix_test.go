@@ -5,6 +5,7 @@ package provost_test
 import (
 	"context"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -13,7 +14,9 @@ import (
 	"github.com/provost-go/provost"
 )
 
-func systemFlows() []provost.AnyFlow { return []provost.AnyFlow{isolatedGarbage, isolatedSilence} }
+func systemFlows() []provost.AnyFlow {
+	return []provost.AnyFlow{isolatedGarbage, isolatedSilence, isolatedHolder}
+}
 
 // isolatedGarbage writes into the pipe that belongs to the runner.
 var isolatedGarbage = provost.NewJob("garbage", func(ctx context.Context) error {
@@ -32,6 +35,26 @@ var isolatedSilence = provost.NewJob("silence", func(ctx context.Context) error 
 	<-ctx.Done()
 	return nil
 })
+
+// isolatedHolder dies, and leaves the pipe that belongs to the runner to a process that has left its group.
+var isolatedHolder = func() *provost.Flow[provost.None, provost.None] {
+	f := provost.NewJob("holder", func(context.Context) error {
+		pipe, err := syscall.Dup(4)
+		if err != nil {
+			return err
+		}
+		sleeper := exec.Command("sleep", "10")
+		sleeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		sleeper.ExtraFiles = []*os.File{os.NewFile(uintptr(pipe), "pipe")}
+		if err := sleeper.Start(); err != nil {
+			return err
+		}
+		os.Exit(5)
+		return nil
+	})
+	f.AtMostOnce = true
+	return f
+}()
 
 func kill(t *testing.T, pid int) {
 	t.Helper()

@@ -119,6 +119,9 @@ func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
 	ready := sync.OnceFunc(func() { close(r.readyChannel()) })
 	defer ready()
 	defer r.noteOver()
+	if errStray != nil {
+		return fmt.Errorf("provost: Serve: %w", errStray)
+	}
 	s, err := newServer(r, deployments)
 	if err != nil {
 		return err

@@ -449,18 +449,30 @@ func (l *link) flush(ctx context.Context) error {
 	}
 }
 
+// fader is a stream that can be read to its end when the other end takes nothing any more: what it said last may be what counts.
+type fader interface {
+	// fade lets reading end once nothing has come for a moment.
+	fade() error
+}
+
 // run reads and writes until the stream ends, a frame is refused or ctx ends, and closes the stream. It is called once. It gives
 // nil if the other end closed the stream between two frames. What handle gets is its own; while handle works, nothing is read.
 func (l *link) run(ctx context.Context, handle func(kind frameKind, body []byte) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var loops sync.WaitGroup
+	noMore := sync.OnceFunc(func() { close(l.closed) })
 	loops.Go(func() {
 		<-ctx.Done()
-		close(l.closed)
+		noMore()
 		_ = l.stream.Close() // why it is closed is the error that counts
 	})
 	loops.Go(func() {
-		if err := l.write(ctx); err != nil {
+		err := l.write(ctx)
+		noMore()
+		if err == nil {
+			return
+		}
+		if f, ok := l.stream.(fader); !ok || f.fade() != nil {
 			cancel(fmt.Errorf("write: %w", err))
 		}
 	})

@@ -8,17 +8,21 @@ import (
 
 // parentDeath is the pipe whose only write end this process holds, until it dies: one for all processes that it starts.
 var parentDeath struct {
-	once        sync.Once
+	mu          sync.Mutex
 	read, write *os.File
-	err         error
 }
 
 // ParentDeath is the file to pass to each process in Command.Files, for WatchParent there. It is the same for all; nobody closes it.
 func ParentDeath() (*os.File, error) {
 	d := &parentDeath
-	d.once.Do(func() { d.read, d.write, d.err = os.Pipe() })
-	if d.err != nil {
-		return nil, fmt.Errorf("parent-death pipe: %w", d.err)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.read != nil {
+		return d.read, nil
+	}
+	var err error
+	if d.read, d.write, err = os.Pipe(); err != nil { // too many open files for now; the next call may do better
+		return nil, fmt.Errorf("parent-death pipe: %w", err)
 	}
 	return d.read, nil
 }

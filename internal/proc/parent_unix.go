@@ -17,6 +17,18 @@ func Inherited(number uintptr, name string) *os.File {
 	return os.NewFile(number, name)
 }
 
+// IsChild reports whether this process may be one that Start started with these numbers: the head of a group, the numbers open pipes.
+// Who has the numbers by mistake, from a copied environment, should touch none of the files.
+func IsChild(numbers ...uintptr) bool {
+	for _, n := range numbers {
+		var file syscall.Stat_t
+		if err := syscall.Fstat(int(n), &file); err != nil || file.Mode&syscall.S_IFMT != syscall.S_IFIFO {
+			return false
+		}
+	}
+	return syscall.Getpgrp() == syscall.Getpid()
+}
+
 // awaitParentDeath reads without the help of package os: the pipe is shared by all children of the parent, and one that makes it
 // non-blocking does so for all.
 func awaitParentDeath(number uintptr) {
