@@ -70,13 +70,13 @@ func (m *MemoryStore) checkGroups(p RegisterDeploymentsParams) error {
 		}
 		sizes[r.LimitGroup] = r
 	}
-	for group, r := range sizes {
-		limit := m.limits["group:"+group]
-		if limit == nil || limit.size == r.ConcurrencyLimit {
+	for _, r := range sizes {
+		limit := m.limits[r.LimitKey()]
+		if limit == nil {
 			continue
 		}
-		for _, d := range m.deployments {
-			if d.limit == limit && !declared[d.record.ID] && len(d.liveServers(toMicros(p.Now), p.Runner)) > 0 {
+		for d := range limit.members {
+			if d.record.ConcurrencyLimit != r.ConcurrencyLimit && !declared[d.record.ID] && len(d.liveServers(toMicros(p.Now), p.Runner)) > 0 {
 				return groupConflict(r, d.record)
 			}
 		}
@@ -107,6 +107,9 @@ func (m *MemoryStore) register(p RegisterDeploymentsParams, declared *Deployment
 		stamped := *d.record
 		stamped.Version, stamped.Updated = declared.Version, instant(p.Now)
 		d.record = &stamped
+	}
+	if d.limit != nil && d.limit.size != d.record.ConcurrencyLimit {
+		m.setLimit(d) // another declaration of the group has resized it since
 	}
 	return Registration{ID: declared.ID, Generation: d.record.Generation, Change: Unchanged, ServedBy: servedBy}
 }

@@ -36,7 +36,8 @@ type DeploymentStore interface {
 	// RegisterDeployments declares deployments and their flows, all or none. A declaration whose digest equals the stored
 	// one writes nothing (but a new Version, which is stamped without raising the generation). A different one replaces it:
 	// generation + 1, and the future, unstarted, auto-scheduled runs go in the same step. Schedules that keep their key keep
-	// their watermark and their pause; an operator's pause lapses where the declared value changes.
+	// their watermark and their pause; an operator's pause lapses where the declared value changes. A LimitGroup has the size that
+	// was declared last, be it by a declaration that equals the stored one.
 	//
 	// ErrConflict: a LimitGroup gets another size than a deployment that another live runner serves declares.
 	RegisterDeployments(ctx context.Context, p RegisterDeploymentsParams) ([]Registration, error)
@@ -92,8 +93,8 @@ type PlanStore interface {
 
 	// PlanRuns writes plans, each of them atomic and judged by itself: errs[i] is nil, or wraps ErrConflict if plan i rests on
 	// another generation or another Planned than the store has by now (a plan that is repeated does), or ErrNotFound. There is
-	// never a second run for a deployment, schedule key and instant, also where the first was deleted. Cancel leaves a run
-	// alone that is claimed, has begun or was retried. An instant is decided, with all that are planned before it, when its run
+	// never a second run for a deployment, schedule key and instant, also where the first was deleted. Cancel and
+	// Late leave a run alone that is claimed, has begun, was retried or comes from BackfillRuns. An instant is decided, with all that are planned before it, when its run
 	// is claimed or ends, unless that is ahead of its time: whatever the clock does, none of them is planned again.
 	PlanRuns(ctx context.Context, p PlanRunsParams) (errs []error, err error)
 
@@ -121,8 +122,8 @@ type PlanStore interface {
 // that frees goes to the queue: first to runs that had begun or were retried, then first come, first served; priorities order
 // claims, not queues. Deployments of one LimitGroup have one queue. In it, runs of deployments that nobody serves at Now stand
 // back: a slot goes to them only if no other run waits, and unless they are claimed they give it up, the last in turn first, and
-// go back to their place when a run of a served deployment asks for it, or waits while RegisterRunner, HeartbeatRunner or
-// ReapLeases is called. A size that is lowered takes no slot away; one that is raised is handed out at once.
+// go back to their place when a run of a served deployment asks for it, or waits while RegisterRunner, ReapLeases, or a
+// HeartbeatRunner that comes after the previous Until is called. A size that is lowered takes no slot away; one that is raised is handed out at once.
 type RunStore interface {
 	// CreateRun makes one run by hand, or a child run under its parent's lease. With an IdempotencyKey that the deployment
 	// already has, it returns that first run. One that is due asks for a slot of the deployment's limit at once; under

@@ -214,6 +214,38 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
+		"GroupSizeNewest", "a LimitGroup has the size that was declared last, also by a declaration that is not new",
+		func(f *fixture) {
+			a := f.deploy("a", withGroup("g", 3))
+			f.deploy("b", withGroup("g", 1))
+			got := f.register(f.base, declare("a", withGroup("g", 3)))
+			expect(f, "change", got[0].Change, provost.Unchanged)
+			r := f.serve(f.base, a)
+			for range 4 {
+				f.createNow(f.base, a)
+			}
+			expect(f, "claims", len(f.claim(f.base, r, 10)), 3)
+			f.expectUnchanged("a refused registration", func() {
+				_, err := f.store.RegisterDeployments(f.ctx, provost.RegisterDeploymentsParams{
+					Now: f.base, Deployments: []*provost.DeploymentRecord{declare("b", withGroup("g", 1))},
+				})
+				f.wantErr("another size than what is served", err, provost.ErrConflict)
+			})
+		},
+	},
+	{
+		"GroupSizeServedLate", "what a live runner serves counts, not which size was declared last",
+		func(f *fixture) {
+			a := f.deploy("a", withGroup("g", 3))
+			b := f.deploy("b", withGroup("g", 1))
+			f.serve(f.base, a)
+			_, err := f.store.RegisterDeployments(f.ctx, provost.RegisterDeploymentsParams{
+				Now: f.base, Deployments: []*provost.DeploymentRecord{b},
+			})
+			f.wantErr("another size than what is served", err, provost.ErrConflict)
+		},
+	},
+	{
 		"GetUnknown", "a deployment that the store does not have is ErrNotFound",
 		func(f *fixture) {
 			_, err := f.store.GetDeployment(f.ctx, uuid.New())

@@ -173,7 +173,7 @@ var settleCases = []testCase{
 			claims := f.claim(f.base, r, 2)
 			f.cancel(f.base, claims[1].RunID)
 			f.expectUnchanged("refused updates", func() {
-				errs, err := f.trySettle(f.base, ended(claims[0].Lease, f.base, provost.StatePending), ended(claims[1].Lease, f.base, provost.StateCrashed))
+				errs, err := f.trySettle(f.base, ended(claims[0].Lease, f.base, provost.StatePending), ended(claims[1].Lease, f.base, provost.StatePending))
 				f.wantErrs("SettleRuns", errs, err, provost.ErrConflict, provost.ErrConflict)
 			})
 		},
@@ -206,6 +206,27 @@ var settleCases = []testCase{
 			f.cancel(f.base, c.RunID)
 			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
 			f.expectState(c.RunID, provost.StateCompleted, "Completed")
+		},
+	},
+	{
+		"CancellingGivesUp", "SCHEDULED and CRASHED make a run in CANCELLING CANCELLED, and the repeated update changes nothing",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(2))
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			claims := f.claim(f.base, r, 2)
+			updates := []provost.RunUpdate{givenBack(claims[0].Lease, f.base), ended(claims[1].Lease, f.base, provost.StateCrashed)}
+			f.cancel(f.base, claims[0].RunID)
+			f.cancel(f.base, claims[1].RunID)
+			f.settle(f.base, updates...)
+			for _, c := range claims {
+				f.expectState(c.RunID, provost.StateCancelled, "Cancelled")
+			}
+			f.expectUnchanged("repeated updates", func() { f.settle(f.base, updates...) })
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			expect(f, "claims of their slots", len(f.claim(f.base, r, 10)), 2)
 		},
 	},
 	{
