@@ -29,7 +29,7 @@ var limitCases = []testCase{
 	{
 		"Concurrent", "never more runs are claimed than the limit's size, also by concurrent runners",
 		func(f *fixture) {
-			const size, runs, claimers = 3, 200, 8
+			const size, runs, claimers = 3, 500, 16
 			d := f.deploy("a", withLimit(size))
 			r := f.serve(f.base, d)
 			for range runs {
