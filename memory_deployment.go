@@ -23,7 +23,7 @@ type memoryDeployment struct {
 
 	runs    sorted.Index[*memoryRun] // all, by ID
 	queue   sorted.Index[*memoryRun] // unstarted and not parked, by the time they become claimable
-	waiting int                      // runs parked for the limit
+	waiting sorted.Index[*memoryRun] // parked for the limit, by their turn
 
 	servers    []*memoryRunner
 	lastServed micros // newest heartbeat of a runner that left or whose lease ended; the creation before the first
@@ -118,6 +118,7 @@ func (m *MemoryStore) create(p RegisterDeploymentsParams, declared *DeploymentRe
 	d := &memoryDeployment{
 		runs:       sorted.New(compareRunIDs),
 		queue:      sorted.New(compareClaims),
+		waiting:    sorted.New(compareTurns),
 		lastServed: toMicros(p.Now),
 	}
 	d.record = bare(declared)

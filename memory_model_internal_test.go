@@ -589,7 +589,7 @@ func (i *invariants) checkIndexes(t *testing.T, m *MemoryStore) {
 	for _, d := range m.deployments {
 		wantCount(t, "runs of "+d.record.Name, d.runs.Len(), deployments[d])
 		wantCount(t, "queue of "+d.record.Name, d.queue.Len(), queued[d])
-		wantCount(t, "runs that wait in "+d.record.Name, d.waiting, waiting[d])
+		wantCount(t, "runs that wait in "+d.record.Name, d.waiting.Len(), waiting[d])
 	}
 }
 
