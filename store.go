@@ -125,8 +125,8 @@ type PlanStore interface {
 // go back to their place when a run of a served deployment asks for it, or waits while RegisterRunner, ReapLeases, or a
 // HeartbeatRunner that comes after the previous Until is called. A size that is lowered takes no slot away; one that is raised is handed out at once.
 type RunStore interface {
-	// CreateRun makes one run by hand, or a child run under its parent's lease. With an IdempotencyKey that the deployment
-	// already has, it returns that first run. One that is due asks for a slot of the deployment's limit at once; under
+	// CreateRun makes one run by hand, or a child run under its parent's lease. With an IdempotencyKey that a run of
+	// the deployment's ID already has, it returns that first run, whatever became of it. One that is due asks for a slot of the deployment's limit at once; under
 	// OverlapCancelNew it may be CANCELLED/Skipped when it is returned, which is no error.
 	//
 	// ErrNotFound: no such deployment. ErrConflict: p.Generation is not the deployment's. ErrQueueFull. ErrLeaseLost: the
@@ -173,7 +173,7 @@ type RunStore interface {
 
 	// RetryRun reopens a FAILED, CRASHED or CANCELLED run: same ID, history and attempts kept, crashes counted from zero again,
 	// due at p.Now. ErrNotFound. ErrConflict: any other state (so of a run that is reopened already), or a child run, or its
-	// deployment is gone.
+	// deployment was deleted since, be it registered again or not.
 	RetryRun(ctx context.Context, p RetryRunParams) (*Run, error)
 
 	// GetRun reads one run. ErrNotFound.

@@ -302,17 +302,23 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"DeleteAndDeployAgain", "the finished runs of a deleted deployment are listed under its ID, also once it is deployed again",
+		"DeleteAndDeployAgain", "the finished runs of a deleted deployment are listed under its ID, and keep their idempotency keys, also once it is deployed again",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
-			done := f.finished(f.base, d, r, provost.StateCompleted)
+			done := byHand(f.base, d)
+			done.IdempotencyKey = "key"
+			f.create(done)
+			f.settle(f.base, ended(f.claimOne(f.base, r, longTTL).Lease, f.base, provost.StateCompleted))
 			f.deleteDeployment(f.base, d)
 			f.deploy("a")
 			runs := f.runs(provost.RunFilter{DeploymentID: d.ID})
 			if len(runs) != 1 || runs[0].ID != done.ID {
 				f.Errorf("runs: got %d, want the finished one", len(runs))
 			}
+			keyed := byHand(f.base, d)
+			keyed.IdempotencyKey = "key"
+			expect(f, "run of a key from before", f.create(keyed).ID, done.ID)
 		},
 	},
 }
