@@ -63,7 +63,7 @@ func (s *server) keepLoop(ctx context.Context) {
 
 // keep does what is due, and says when there is more to do; zero while there is nothing to wait for.
 func (k *keeper) keep(ctx context.Context) (next time.Time) {
-	now := time.Now()
+	now, claiming := time.Now(), k.claiming.Load()
 	k.excuse(now)
 	if now.Before(k.grace) {
 		next = k.grace
@@ -73,7 +73,7 @@ func (k *keeper) keep(ctx context.Context) (next time.Time) {
 	}
 	oldest := k.oldestTrust()
 	if oldest.IsZero() {
-		k.hinted = false
+		k.hinted = k.hinted && claiming // it may be about a run of that claim
 		return time.Time{}
 	}
 	if k.renewing {
