@@ -63,7 +63,7 @@ func (s *server) keepLoop(ctx context.Context) {
 
 // keep does what is due, and says when there is more to do; zero while there is nothing to wait for.
 func (k *keeper) keep(ctx context.Context) (next time.Time) {
-	now := time.Now()
+	now, claiming := time.Now(), k.claiming.Load()
 	k.excuse(now)
 	if now.Before(k.grace) {
 		next = k.grace
@@ -73,7 +73,8 @@ func (k *keeper) keep(ctx context.Context) (next time.Time) {
 	}
 	oldest := k.oldestTrust()
 	if oldest.IsZero() {
-		if k.hinted = false; k.retry.failures > 0 && !k.renewing {
+		k.hinted = k.hinted && claiming // it may be about a run of that claim
+		if k.retry.failures > 0 && !k.renewing {
 			k.retry.worked()
 			k.outages.drop("renew leases")
 		}

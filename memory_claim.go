@@ -103,7 +103,8 @@ func soonest(lanes []*lane, now micros) *memoryRun {
 	var first *memoryRun
 	for _, l := range lanes {
 		if d := l.heads[0]; d.head() <= now {
-			if r, _ := d.queue.Min(); first == nil || r.due < first.due {
+			r, _ := d.queue.Min()
+			if first == nil || r.due < first.due || (r.due == first.due && r.scheduled < first.scheduled) {
 				first = r
 			}
 		}

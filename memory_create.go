@@ -39,7 +39,7 @@ func (m *MemoryStore) createByHand(p CreateRunParams) (*Run, error) {
 	r := m.newRun(p, d)
 	r.setDue(toMicros(p.DueTime))
 	if d.limit != nil && r.due <= now && !m.mayQueue(d) {
-		return nil, fmt.Errorf("deployment %s: %d runs wait: %w", d.record.Handle(), d.waiting, ErrQueueFull)
+		return nil, fmt.Errorf("deployment %s: %d runs wait: %w", d.record.Handle(), d.waiting.Len(), ErrQueueFull)
 	}
 	m.add(r)
 	if p.IdempotencyKey != "" {
@@ -68,7 +68,7 @@ func (m *MemoryStore) newRun(p CreateRunParams, d *memoryDeployment) *memoryRun 
 
 // mayQueue reports whether a new run would find a slot or a place in the limit's queue, or an overlap policy that knows what to do.
 func (m *MemoryStore) mayQueue(d *memoryDeployment) bool {
-	return d.waiting < d.record.MaxWaiting || d.record.Overlap != OverlapEnqueue || m.vacant(d)
+	return d.waiting.Len() < d.record.MaxWaiting || d.record.Overlap != OverlapEnqueue || m.vacant(d)
 }
 
 func (d *memoryDeployment) checkGeneration(generation int64) error {

@@ -23,7 +23,7 @@ type memoryDeployment struct {
 
 	runs    sorted.Index[*memoryRun] // all, by ID
 	queue   sorted.Index[*memoryRun] // unstarted and not parked, by the time they become claimable
-	waiting int                      // runs parked for the limit
+	waiting sorted.Index[*memoryRun] // parked for the limit, by their turn
 
 	servers    []*memoryRunner
 	lastServed micros // newest heartbeat of a runner that left or whose lease ended; the creation before the first
@@ -70,13 +70,13 @@ func (m *MemoryStore) checkGroups(p RegisterDeploymentsParams) error {
 		}
 		sizes[r.LimitGroup] = r
 	}
-	for group, r := range sizes {
-		limit := m.limits["group:"+group]
-		if limit == nil || limit.size == r.ConcurrencyLimit {
+	for _, r := range sizes {
+		limit := m.limits[r.LimitKey()]
+		if limit == nil {
 			continue
 		}
-		for _, d := range m.deployments {
-			if d.limit == limit && !declared[d.record.ID] && len(d.liveServers(toMicros(p.Now), p.Runner)) > 0 {
+		for d := range limit.members {
+			if d.record.ConcurrencyLimit != r.ConcurrencyLimit && !declared[d.record.ID] && len(d.liveServers(toMicros(p.Now), p.Runner)) > 0 {
 				return groupConflict(r, d.record)
 			}
 		}
@@ -108,6 +108,9 @@ func (m *MemoryStore) register(p RegisterDeploymentsParams, declared *Deployment
 		stamped.Version, stamped.Updated = declared.Version, instant(p.Now)
 		d.record = &stamped
 	}
+	if d.limit != nil && d.limit.size != d.record.ConcurrencyLimit {
+		m.setLimit(d) // another declaration of the group has resized it since
+	}
 	return Registration{ID: declared.ID, Generation: d.record.Generation, Change: Unchanged, ServedBy: servedBy}
 }
 
@@ -115,6 +118,7 @@ func (m *MemoryStore) create(p RegisterDeploymentsParams, declared *DeploymentRe
 	d := &memoryDeployment{
 		runs:       sorted.New(compareRunIDs),
 		queue:      sorted.New(compareClaims),
+		waiting:    sorted.New(compareTurns),
 		lastServed: toMicros(p.Now),
 	}
 	d.record = bare(declared)

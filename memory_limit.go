@@ -135,7 +135,7 @@ func (m *MemoryStore) admit(r *memoryRun) bool {
 			m.makeWay(r)
 			vacant = m.vacant(d)
 		default:
-			if d.waiting >= d.record.MaxWaiting {
+			if d.waiting.Len() >= d.record.MaxWaiting {
 				m.skip(r, SkipLimit)
 				return false
 			}
@@ -209,12 +209,8 @@ func (m *MemoryStore) makeWay(r *memoryRun) {
 // waiting are the unclaimed runs of a deployment that have asked for a slot, or were claimed before. Those without a slot come
 // first, so that no slot is handed out to one of them when they go.
 func (m *MemoryStore) waiting(d *memoryDeployment) []*memoryRun {
-	var parked, queued, promoted []*memoryRun
-	for r := range d.limit.queue.Ascend() {
-		if r.deployment == d {
-			parked = append(parked, r)
-		}
-	}
+	parked := slices.Collect(d.waiting.Ascend())
+	var queued, promoted []*memoryRun
 	for r := range d.queue.Ascend() {
 		switch {
 		case r.slot != nil:
@@ -272,13 +268,19 @@ func (m *MemoryStore) handOutAnew() {
 	}
 }
 
+// firstServed is the first in turn of the runs whose deployment is served, nil if there is none. It costs no more where many of
+// the others wait: it looks at one run of each member.
 func (l *memoryLimit) firstServed(now micros) *memoryRun {
-	for r := range l.queue.Ascend() {
-		if r.deployment.servedAt(now) {
-			return r
+	if head, ok := l.queue.Min(); !ok || head.deployment.servedAt(now) {
+		return head
+	}
+	var first *memoryRun
+	for d := range l.members {
+		if head, ok := d.waiting.Min(); ok && d.servedAt(now) && (first == nil || compareTurns(head, first) < 0) {
+			first = head
 		}
 	}
-	return nil
+	return first
 }
 
 // recall takes a slot back that an unclaimed run of a deployment nobody serves has, false if there is none. The one that came last
@@ -310,7 +312,7 @@ func (m *MemoryStore) promote(r *memoryRun) {
 func (m *MemoryStore) park(r *memoryRun) {
 	r.parked, r.waits = true, true
 	r.deployment.limit.queue.Insert(r)
-	r.deployment.waiting++
+	r.deployment.waiting.Insert(r)
 	if r.state().Name != NameAwaitingConcurrencySlot {
 		m.advance(r, namedState(StateScheduled, NameAwaitingConcurrencySlot, m.now.time(), ""))
 	}
@@ -324,5 +326,5 @@ func (m *MemoryStore) unpark(r *memoryRun) {
 	}
 	r.deployment.limit.queue.Delete(r)
 	r.parked = false
-	r.deployment.waiting--
+	r.deployment.waiting.Delete(r)
 }

@@ -71,6 +71,7 @@ type modelTest struct {
 	runners    []RunnerRecord
 	leases     []Lease                 // all that were ever given
 	claimID    map[uuid.UUID]uuid.UUID // newest of each runner
+	logged     map[Lease]RunLog        // newest stretch of each lease
 	declared   int
 	unserved   bool // nobody serves the deployments without schedules
 	operations []modelOperation
@@ -86,6 +87,7 @@ func newModelTest(t *testing.T, seed uint64) *modelTest {
 		T: t, ctx: t.Context(), rand: rand.New(rand.NewPCG(seed, 0)), store: NewMemoryStore(),
 		model:      model{served: make(map[uuid.UUID][]uuid.UUID), sizes: make(map[string]int)},
 		claimID:    make(map[uuid.UUID]uuid.UUID),
+		logged:     make(map[Lease]RunLog),
 		invariants: invariants{held: make(map[string]int)},
 		now:        time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC),
 	}
@@ -109,6 +111,7 @@ func newModelTest(t *testing.T, seed uint64) *modelTest {
 	weighted(2, "child", s.child)
 	weighted(2, "reap", s.reap)
 	weighted(2, "renew", s.renew)
+	weighted(3, "log", s.log)
 	weighted(2, "cancel", s.cancel)
 	weighted(2, "retry", s.retry)
 	weighted(1, "delete run", s.deleteRun)
@@ -345,6 +348,57 @@ func (s *modelTest) renew() {
 	}
 }
 
+// log writes the next stretch of a lease's lines, or the newest one again, perhaps with more lines; some stretches and lines
+// never come.
+func (s *modelTest) log() {
+	lease := s.anyLease()
+	stretch := s.logged[lease]
+	stretch.Lease = lease
+	switch s.rand.IntN(4) {
+	case 0: // again
+	case 1: // again, with more behind it
+		stretch.Lines = slices.Concat(stretch.Lines, s.lines())
+	case 2: // the one before was lost
+		stretch.After += int64(len(stretch.Lines) + 1 + s.rand.IntN(3))
+		stretch.Lines = s.lines()
+	default:
+		stretch.After += int64(len(stretch.Lines))
+		stretch.Lines = s.lines()
+	}
+	if s.rand.IntN(3) == 0 {
+		stretch.Dropped += s.rand.Int64N(4)
+	}
+	s.logged[lease] = stretch
+	for range 1 + s.rand.IntN(2) { // a lost ack now and then
+		errs, err := s.store.AppendLogs(s.ctx, AppendLogsParams{Runs: []RunLog{stretch}})
+		s.wantErr("log", errors.Join(append(errs, err)...), s.model.append(stretch))
+	}
+}
+
+// lines are a few lines with unlike texts.
+func (s *modelTest) lines() []LogRecord {
+	lines := make([]LogRecord, s.rand.IntN(4))
+	for i := range lines {
+		lines[i] = LogRecord{Time: s.now, Message: fmt.Sprint(s.rand.Uint32())}
+	}
+	return lines
+}
+
+func (s *modelTest) compareLog(r *modelRun) {
+	s.Helper()
+	got, err := s.store.ListLogs(s.ctx, LogFilter{RunID: r.id, Limit: MaxPage})
+	s.wantErr("logs", err, nil)
+	same := len(got.Lines) == len(r.log.lines) && got.Dropped == r.log.dropped && !got.More
+	for i := 0; same && i < len(got.Lines); i++ {
+		line := got.Lines[i]
+		same = line.Message == r.log.lines[i] && line.Seq == int64(i+1) && line.RunID == r.id
+	}
+	if !same {
+		s.Errorf("log of run %s:\n got %d lines, %d dropped: %v\nwant %d lines, %d dropped: %v", r.id,
+			len(got.Lines), got.Dropped, got.Lines, len(r.log.lines), r.log.dropped, r.log.lines)
+	}
+}
+
 func (s *modelTest) reap() {
 	got, err := s.store.ReapLeases(s.ctx, ReapLeasesParams{Now: s.now, Limit: 1})
 	s.wantErr("reap", err, nil)
@@ -400,6 +454,7 @@ func (s *modelTest) compare() {
 		if !want[i].equals(r) {
 			s.Errorf("run %s:\n got %s\nwant %s", r.ID, outline(r), want[i].outline())
 		}
+		s.compareLog(want[i])
 	}
 	for _, d := range s.model.deployments {
 		s.compareDeployment(d)
@@ -534,7 +589,7 @@ func (i *invariants) checkIndexes(t *testing.T, m *MemoryStore) {
 	for _, d := range m.deployments {
 		wantCount(t, "runs of "+d.record.Name, d.runs.Len(), deployments[d])
 		wantCount(t, "queue of "+d.record.Name, d.queue.Len(), queued[d])
-		wantCount(t, "runs that wait in "+d.record.Name, d.waiting, waiting[d])
+		wantCount(t, "runs that wait in "+d.record.Name, d.waiting.Len(), waiting[d])
 	}
 }
 

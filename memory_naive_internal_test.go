@@ -44,6 +44,7 @@ type modelRun struct {
 	retried, waits      bool
 	turn                int
 	settled             StateType
+	log                 modelLog
 }
 
 func (r *modelRun) state() StateType { return r.history[len(r.history)-1].Type }

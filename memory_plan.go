@@ -118,7 +118,7 @@ func (m *MemoryStore) reset(s *memorySchedule, now micros) {
 	var future []*memoryRun
 	from := max(now, s.watermark) // a clock that is behind must not take what would not be planned again
 	for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled > from }) {
-		if r.auto && r.unclaimed() {
+		if r.replaceable() {
 			future = append(future, r)
 		}
 	}
@@ -189,7 +189,7 @@ func (s *memorySchedule) item() PlanItem {
 	if s.gap {
 		item.ServedUntil = s.servedUntil.time()
 		for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled > s.servedUntil }) {
-			if r.unclaimed() {
+			if r.replaceable() {
 				item.Unclaimed = append(item.Unclaimed, r.scheduled.time())
 			}
 		}
@@ -254,7 +254,7 @@ func (m *MemoryStore) plan(p *SchedulePlan, now micros, born []State) error {
 		}
 	}
 	for _, at := range p.Late {
-		if r := s.runOf(toMicros(at)); r != nil && r.unclaimed() {
+		if r := s.runOf(toMicros(at)); r != nil && r.replaceable() {
 			r.waits = true
 		}
 	}
@@ -301,7 +301,7 @@ func (m *MemoryStore) planRun(s *memorySchedule, planned PlannedRun, born []Stat
 
 // skipRun makes the unclaimed run of an instant CANCELLED/Skipped.
 func (m *MemoryStore) skipRun(s *memorySchedule, at, now micros, reason SkipReason) {
-	if r := s.runOf(at); r != nil && r.unclaimed() {
+	if r := s.runOf(at); r != nil && r.replaceable() {
 		m.unpark(r)
 		m.finish(r, namedState(StateCancelled, NameSkipped, now.time(), string(reason)))
 	}

@@ -82,7 +82,11 @@ func (r *memoryRun) state() State    { return r.history[len(r.history)-1] }
 func (r *memoryRun) begun() bool     { return r.attempt > 0 || r.crashes > 0 }
 func (r *memoryRun) claimed() bool   { return r.lease != never }
 func (r *memoryRun) goesFirst() bool { return r.begun() || r.retried }
-func (r *memoryRun) unclaimed() bool { return !r.goesFirst() && r.state().Type == StateScheduled }
+
+// replaceable reports whether plans decide on the run: a schedule made it, and it has neither begun nor been retried.
+func (r *memoryRun) replaceable() bool {
+	return r.auto && !r.goesFirst() && r.state().Type == StateScheduled
+}
 
 // setDue sets when the run is due, and so when it is claimable: at once if it holds a slot, at its due time if it needs one.
 func (r *memoryRun) setDue(due micros) {

@@ -38,7 +38,7 @@ type lane struct {
 type laneHeap []*memoryDeployment
 
 func (h laneHeap) Len() int           { return len(h) }
-func (h laneHeap) Less(i, j int) bool { return h[i].head() < h[j].head() }
+func (h laneHeap) Less(i, j int) bool { return h[i].before(h[j]) }
 func (h laneHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].laneIndex, h[j].laneIndex = i, j
@@ -64,6 +64,17 @@ func (d *memoryDeployment) head() micros {
 		return first.claimable
 	}
 	return never
+}
+
+// before reports whether the deployment's next run comes before another's in a lane.
+func (d *memoryDeployment) before(other *memoryDeployment) bool {
+	at, against := d.head(), other.head()
+	if at != against || at == never {
+		return at < against
+	}
+	r, _ := d.queue.Min()
+	next, _ := other.queue.Min()
+	return r.scheduled < next.scheduled
 }
 
 // enqueue and dequeue keep the lane in step with the deployment's queue.

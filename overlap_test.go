@@ -91,3 +91,36 @@ func TestOverlapAtOneInstant(t *testing.T) {
 		clean(t, stop)
 	})
 }
+
+// slowAnswer is a store whose answers to claims take a second: what was claimed is cancelled meanwhile.
+type slowAnswer struct{ provost.Store }
+
+func (s slowAnswer) Unwrap() provost.Store { return s.Store }
+
+func (s slowAnswer) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (provost.Claims, error) {
+	claims, err := s.Store.ClaimRuns(ctx, p)
+	for _, c := range claims.Runs {
+		if _, err := s.CancelRun(ctx, provost.CancelRunParams{Now: time.Now(), RunID: c.RunID}); err != nil {
+			return provost.Claims{}, err
+		}
+		time.Sleep(time.Second)
+	}
+	return claims, err
+}
+
+// TestCancelDuringClaim: a run that is cancelled before the runner knows that it has it ends as soon as the runner knows, though
+// no other run is in flight.
+func TestCancelDuringClaim(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := slowAnswer{provost.NewMemoryStore()}
+		client := provost.NewClient(store)
+		stop := start(t, &provost.Runner{Store: store}, overlapping(provost.OverlapEnqueue))
+		asked := time.Now()
+		run := wait(t, client, request(t, client, "f/d", nil).ID)
+		wantState(t, run, provost.StateCancelled)
+		if took := time.Since(asked); took > 1100*time.Millisecond {
+			t.Errorf("it was cancelled after %v", took)
+		}
+		clean(t, stop)
+	})
+}

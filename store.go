@@ -36,7 +36,8 @@ type DeploymentStore interface {
 	// RegisterDeployments declares deployments and their flows, all or none. A declaration whose digest equals the stored
 	// one writes nothing (but a new Version, which is stamped without raising the generation). A different one replaces it:
 	// generation + 1, and the future, unstarted, auto-scheduled runs go in the same step. Schedules that keep their key keep
-	// their watermark and their pause; an operator's pause lapses where the declared value changes.
+	// their watermark and their pause; an operator's pause lapses where the declared value changes. A LimitGroup has the size that
+	// was declared last, be it by a declaration that equals the stored one.
 	//
 	// ErrConflict: a LimitGroup gets another size than a deployment that another live runner serves declares.
 	RegisterDeployments(ctx context.Context, p RegisterDeploymentsParams) ([]Registration, error)
@@ -92,8 +93,8 @@ type PlanStore interface {
 
 	// PlanRuns writes plans, each of them atomic and judged by itself: errs[i] is nil, or wraps ErrConflict if plan i rests on
 	// another generation or another Planned than the store has by now (a plan that is repeated does), or ErrNotFound. There is
-	// never a second run for a deployment, schedule key and instant, also where the first was deleted. Cancel leaves a run
-	// alone that is claimed, has begun or was retried. An instant is decided, with all that are planned before it, when its run
+	// never a second run for a deployment, schedule key and instant, also where the first was deleted. Cancel and
+	// Late leave a run alone that is claimed, has begun, was retried or comes from BackfillRuns. An instant is decided, with all that are planned before it, when its run
 	// is claimed or ends, unless that is ahead of its time: whatever the clock does, none of them is planned again.
 	PlanRuns(ctx context.Context, p PlanRunsParams) (errs []error, err error)
 
@@ -121,12 +122,12 @@ type PlanStore interface {
 // that frees goes to the queue: first to runs that had begun or were retried, then first come, first served; priorities order
 // claims, not queues. Deployments of one LimitGroup have one queue. In it, runs of deployments that nobody serves at Now stand
 // back: a slot goes to them only if no other run waits, and unless they are claimed they give it up, the last in turn first, and
-// go back to their place when a run of a served deployment asks for it, or waits while RegisterRunner, HeartbeatRunner or
-// ReapLeases is called. A size that is lowered takes no slot away; one that is raised is handed out at once.
+// go back to their place when a run of a served deployment asks for it, or waits while RegisterRunner, ReapLeases, or a
+// HeartbeatRunner that comes after the previous Until is called. A size that is lowered takes no slot away; one that is raised is handed out at once.
 type RunStore interface {
-	// CreateRun makes one run by hand, or a child run under its parent's lease. With an IdempotencyKey that the deployment
-	// already has, it returns that first run. One that is due asks for a slot of the deployment's limit at once; under
-	// OverlapCancelNew it may be CANCELLED/Skipped when it is returned, which is no error.
+	// CreateRun makes one run by hand, or a child run under its parent's lease. With an IdempotencyKey that a run of the
+	// deployment's ID already has, it returns that first run, whatever became of it. One that is due asks for a slot of the
+	// deployment's limit at once; under OverlapCancelNew it may be CANCELLED/Skipped when it is returned, which is no error.
 	//
 	// ErrNotFound: no such deployment. ErrConflict: p.Generation is not the deployment's. ErrQueueFull. ErrLeaseLost: the
 	// parent's.
@@ -134,13 +135,14 @@ type RunStore interface {
 
 	// BackfillRuns makes a run for each instant of a schedule that has none, in one step. A run that was skipped is reopened;
 	// an instant inside a skip range is taken out of it: p.Splits says what becomes of each range concerned. It returns the
-	// runs made or reopened. ErrNotFound. ErrConflict: a range of p.Splits is not there (any more) though some instant still
+	// runs made or reopened; repeated, it need not return again what it reopened. ErrNotFound. ErrConflict: a range of p.Splits is not there (any more) though some instant still
 	// wants a run, or the generation is not the deployment's.
 	BackfillRuns(ctx context.Context, p BackfillRunsParams) ([]*Run, error)
 
 	// ClaimRuns takes runs of deployments that the runner serves: due at p.Now, or within ClaimAhead where no concurrency
 	// limit has to be granted. It raises the token of each, gives it a lease and makes it PENDING. Higher priority first, then
-	// earlier due time, then earlier scheduled time. A paused deployment keeps what is already due; future auto-scheduled runs of it do not exist.
+	// earlier due time, then earlier scheduled time. What has to wait for a slot does not count against Limit. A paused
+	// deployment keeps what is already due; future auto-scheduled runs of it do not exist.
 	//
 	// A call that has the ID of the runner's newest call that claimed anything is a repetition: it returns those runs of that
 	// call which are still held under its tokens, gives their leases TTL anew, and claims nothing else.
@@ -157,8 +159,8 @@ type RunStore interface {
 	// ErrLeaseLost if update i carries another token than the run has, or its lease was reaped or is settled otherwise, or
 	// ErrConflict if the state machine does not list the step, or ErrNotFound. A lease that has ended but is not reaped yet
 	// still counts. A terminal state or SCHEDULED ends the lease, frees the slot and promotes the next in the limit's queue.
-	// SCHEDULED and CRASHED make a run in CANCELLING CANCELLED. Crashed is counted once, however often the update is repeated. Child runs that are not over when their parent's lease ends become
-	// CRASHED, those in CANCELLING CANCELLED.
+	// SCHEDULED and CRASHED make a run in CANCELLING CANCELLED. Crashed is counted once, however often the update is repeated.
+	// Child runs that are not over when their parent's lease ends become CRASHED, those in CANCELLING CANCELLED.
 	SettleRuns(ctx context.Context, p SettleRunsParams) (errs []error, err error)
 
 	// ReapLeases deals with leases that have ended. CANCELLING becomes CANCELLED. A run that had begun under AtMostOnce, or
@@ -172,7 +174,7 @@ type RunStore interface {
 
 	// RetryRun reopens a FAILED, CRASHED or CANCELLED run: same ID, history and attempts kept, crashes counted from zero again,
 	// due at p.Now. ErrNotFound. ErrConflict: any other state (so of a run that is reopened already), or a child run, or its
-	// deployment is gone.
+	// deployment was deleted since, be it registered again or not.
 	RetryRun(ctx context.Context, p RetryRunParams) (*Run, error)
 
 	// GetRun reads one run. ErrNotFound.

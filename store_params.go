@@ -104,7 +104,7 @@ type PlanItem struct {
 	Taken        []time.Time // instants after it that are decided already: their run was cancelled or deleted ahead of its time
 
 	// The deployment was served up to ServedUntil; with Gap, it was not between then and Now, and Unclaimed are the instants
-	// in that gap that have an unstarted run.
+	// after ServedUntil that have an unstarted, auto-scheduled run.
 	ServedUntil time.Time
 	Gap         bool
 	Unclaimed   []time.Time

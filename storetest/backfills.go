@@ -138,6 +138,30 @@ var backfillCases = []testCase{
 		},
 	},
 	{
+		"KeptByCatchUp", "no plan cancels a run of a backfill, though its instant lies in a gap",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule, withOverlap(provost.OverlapCancelNew, 1))
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
+			c := f.claimOne(f.at(time.Hour), r, longTTL)
+			expect(f, "claims while it is full", len(f.claim(f.at(2*time.Hour), r, 10)), 0) // the second is skipped
+			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.at(90 * time.Minute), Runner: r.ID}))
+			f.settle(f.at(2*time.Hour), ended(c.Lease, f.at(2*time.Hour), provost.StateCompleted))
+			reopened := f.backfill(backfill(f.at(3*time.Hour), d, f.at(2*time.Hour), f.at(-time.Hour)))
+			expect(f, "reopened and made", len(reopened), 2)
+			r = f.serve(f.at(4*time.Hour), d)
+			item, _ := f.due(f.at(4*time.Hour), d)
+			expectTimes(f, "unclaimed", item.Unclaimed)
+			p := f.nextPlan(d)
+			p.Cancel = []time.Time{f.at(-time.Hour), f.at(2 * time.Hour)}
+			f.write(f.at(4*time.Hour), p)
+			for range 2 {
+				held := f.claimOne(f.at(4*time.Hour), r, longTTL)
+				f.settle(f.at(4*time.Hour), ended(held.Lease, f.at(4*time.Hour), provost.StateCompleted))
+			}
+		},
+	},
+	{
 		"KeptByReset", "runs of a backfill are not auto-scheduled, so that a pause leaves them",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)

@@ -53,6 +53,22 @@ var claimCases = []testCase{
 		},
 	},
 	{
+		"OrderOfEqual", "of what is due at one time the earlier scheduled time is claimed first, also among deployments",
+		func(f *fixture) {
+			a, b, c := f.deploy("a"), f.deploy("b"), f.deploy("c", withLimit(10))
+			r := f.serve(f.base, a, b, c)
+			want := make([]uuid.UUID, 9)
+			for i, d := range []*provost.DeploymentRecord{c, a, b, a, c, b, b, c, a} {
+				place := (i * 5) % 9
+				p := byHand(f.base, d)
+				p.ScheduledTime = f.at(time.Duration(place-10) * time.Minute)
+				want[place] = f.create(p).ID
+			}
+			expectSame(f, "first claims", claimed(f.claim(f.base, r, 3)), want[:3]...)
+			expectSame(f, "the rest", claimed(f.claim(f.base, r, 10)), want[3:]...)
+		},
+	},
+	{
 		"OrderAcrossRunners", "what is due earlier is claimed first also among deployments that different runners serve",
 		func(f *fixture) {
 			a, b, c := f.deploy("a"), f.deploy("b"), f.deploy("c")

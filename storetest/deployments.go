@@ -214,6 +214,38 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
+		"GroupSizeNewest", "a LimitGroup has the size that was declared last, also by a declaration that is not new",
+		func(f *fixture) {
+			a := f.deploy("a", withGroup("g", 3))
+			f.deploy("b", withGroup("g", 1))
+			got := f.register(f.base, declare("a", withGroup("g", 3)))
+			expect(f, "change", got[0].Change, provost.Unchanged)
+			r := f.serve(f.base, a)
+			for range 4 {
+				f.createNow(f.base, a)
+			}
+			expect(f, "claims", len(f.claim(f.base, r, 10)), 3)
+			f.expectUnchanged("a refused registration", func() {
+				_, err := f.store.RegisterDeployments(f.ctx, provost.RegisterDeploymentsParams{
+					Now: f.base, Deployments: []*provost.DeploymentRecord{declare("b", withGroup("g", 1))},
+				})
+				f.wantErr("another size than what is served", err, provost.ErrConflict)
+			})
+		},
+	},
+	{
+		"GroupSizeServedLate", "what a live runner serves counts, not which size was declared last",
+		func(f *fixture) {
+			a := f.deploy("a", withGroup("g", 3))
+			b := f.deploy("b", withGroup("g", 1))
+			f.serve(f.base, a)
+			_, err := f.store.RegisterDeployments(f.ctx, provost.RegisterDeploymentsParams{
+				Now: f.base, Deployments: []*provost.DeploymentRecord{b},
+			})
+			f.wantErr("another size than what is served", err, provost.ErrConflict)
+		},
+	},
+	{
 		"GetUnknown", "a deployment that the store does not have is ErrNotFound",
 		func(f *fixture) {
 			_, err := f.store.GetDeployment(f.ctx, uuid.New())
@@ -270,17 +302,23 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"DeleteAndDeployAgain", "the finished runs of a deleted deployment are listed under its ID, also once it is deployed again",
+		"DeleteAndDeployAgain", "the finished runs of a deleted deployment are listed under its ID, and keep their idempotency keys, also once it is deployed again",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
-			done := f.finished(f.base, d, r, provost.StateCompleted)
+			done := byHand(f.base, d)
+			done.IdempotencyKey = "key"
+			f.create(done)
+			f.settle(f.base, ended(f.claimOne(f.base, r, longTTL).Lease, f.base, provost.StateCompleted))
 			f.deleteDeployment(f.base, d)
 			f.deploy("a")
 			runs := f.runs(provost.RunFilter{DeploymentID: d.ID})
 			if len(runs) != 1 || runs[0].ID != done.ID {
 				f.Errorf("runs: got %d, want the finished one", len(runs))
 			}
+			keyed := byHand(f.base, d)
+			keyed.IdempotencyKey = "key"
+			expect(f, "run of a key from before", f.create(keyed).ID, done.ID)
 		},
 	},
 }

@@ -29,7 +29,7 @@ var limitCases = []testCase{
 	{
 		"Concurrent", "never more runs are claimed than the limit's size, also by concurrent runners",
 		func(f *fixture) {
-			const size, runs, claimers = 3, 200, 8
+			const size, runs, claimers = 3, 500, 16
 			d := f.deploy("a", withLimit(size))
 			r := f.serve(f.base, d)
 			for range runs {
@@ -162,6 +162,144 @@ var limitCases = []testCase{
 			expectTime(f, "skipped", skipped[0].ScheduledTime, f.at(3*time.Hour))
 			expect(f, "state", skipped[0].State.Type, provost.StateCancelled)
 			expect(f, "reason", skipped[0].State.Message, string(provost.SkipLimit))
+		},
+	},
+	{
+		"ForLater", "a run that is made for later asks for its slot when it is due, and is CANCELLED/Skipped if too many wait by then",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1), func(r *provost.DeploymentRecord) { r.MaxWaiting = 1 })
+			r := f.serve(f.base, d)
+			for range 3 {
+				p := byHand(f.base, d)
+				p.DueTime = f.at(time.Hour)
+				f.create(p)
+			}
+			f.createNow(f.base, d)
+			held := f.claimOne(f.base, r, forever)
+			expect(f, "claims while it is full", len(f.claim(f.at(time.Hour), r, 10)), 0)
+			expect(f, "waiting", len(f.runs(provost.RunFilter{StateName: provost.NameAwaitingConcurrencySlot})), 1)
+			for _, skipped := range f.runs(provost.RunFilter{StateName: provost.NameSkipped}) {
+				expect(f, "reason", skipped.State.Message, string(provost.SkipLimit))
+			}
+			expect(f, "skipped", len(f.runs(provost.RunFilter{StateName: provost.NameSkipped})), 2)
+			f.settle(f.at(time.Hour), ended(held.Lease, f.at(time.Hour), provost.StateCompleted))
+			expect(f, "claims once it is free", len(f.claim(f.at(time.Hour), r, 10)), 1)
+		},
+	},
+	{
+		"BlocksNobody", "a claim goes past the runs that have to wait, however many they are and though they were due earlier",
+		func(f *fixture) {
+			a, b := f.deploy("a", withSchedule, withLimit(1)), f.deploy("b")
+			r := f.serve(f.base, a, b)
+			var instants []time.Time
+			for i := range 50 {
+				instants = append(instants, f.at(time.Duration(i+1)*time.Hour))
+			}
+			f.plan(f.base, a, instants...)
+			free := byHand(f.base, b)
+			free.DueTime = f.at(60 * time.Hour)
+			f.create(free)
+			got := f.claim(f.at(60*time.Hour), r, 2)
+			if len(got) != 2 || got[1].RunID != free.ID {
+				f.Errorf("claims: got %d, want the first of the limit and the free one", len(got))
+			}
+		},
+	},
+	{
+		"KeyRefused", "a run that is refused for its queue does not take its idempotency key",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1), func(r *provost.DeploymentRecord) { r.MaxWaiting = 1 })
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			p := byHand(f.base, d)
+			p.IdempotencyKey = "key"
+			_, err := f.store.CreateRun(f.ctx, p)
+			f.wantErr("CreateRun", err, provost.ErrQueueFull)
+			f.settle(f.base, ended(f.claimOne(f.base, r, longTTL).Lease, f.base, provost.StateCompleted))
+			again := byHand(f.base, d)
+			again.IdempotencyKey = "key"
+			expect(f, "ID", f.create(again).ID, again.ID)
+		},
+	},
+	{
+		"RetryAsks", "RetryRun takes a free slot at once, and is not passed by what comes after it",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1))
+			r := f.serve(f.base, d)
+			failed := f.finished(f.base, d, r, provost.StateFailed)
+			got, err := f.retry(f.base, failed.ID)
+			f.must(err)
+			expect(f, "wait reason", got.WaitReason, "")
+			next := f.createNow(f.base, d)
+			f.expectState(next.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
+			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), failed.ID)
+		},
+	},
+	{
+		"PromotedStays", "a run that got its slot while it waited stays and keeps it when its deployment is paused and replaced",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule, withLimit(1))
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour), f.at(3*time.Hour))
+			held := f.claim(f.at(2*time.Hour), r, 10)[0]
+			f.settle(f.at(2*time.Hour), ended(held.Lease, f.at(2*time.Hour), provost.StateCompleted))
+			f.pause(f.at(2*time.Hour), d, "", yes())
+			f.register(f.at(2*time.Hour), declare("a", withSchedule, withLimit(1), func(r *provost.DeploymentRecord) { r.Tags = []string{"new"} }))
+			manual := f.createNow(f.at(2*time.Hour), d)
+			f.expectState(manual.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
+			c := f.claimOne(f.at(2*time.Hour), r, longTTL)
+			expectTime(f, "claim", c.ScheduledTime, f.at(2*time.Hour))
+			f.settle(f.at(2*time.Hour), ended(c.Lease, f.at(2*time.Hour), provost.StateCompleted))
+			expectSame(f, "next claim", claimed(f.claim(f.at(2*time.Hour), r, 10)), manual.ID)
+		},
+	},
+	{
+		"DeployAgainKeepsHeld", "a run of a deleted deployment keeps its slot also of the limit that comes back with it",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(1))
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.deleteDeployment(f.base, d)
+			r = f.serve(f.base, f.deploy("a", withLimit(1)))
+			waits := f.createNow(f.base, d)
+			expect(f, "claims while it runs", len(f.claim(f.base, r, 10)), 0)
+			f.settle(f.base, givenBack(c.Lease, f.base))
+			f.expectState(c.RunID, provost.StateCancelled, "Cancelled")
+			expectSame(f, "claims once it is over", claimed(f.claim(f.base, r, 10)), waits.ID)
+		},
+	},
+	{
+		"GroupFIFO", "a group has one queue: slots go to its deployments in the order in which their runs came, whatever their priority",
+		func(f *fixture) {
+			a := f.deploy("a", withGroup("g", 1))
+			b := f.deploy("b", withGroup("g", 1), func(r *provost.DeploymentRecord) { r.Priority = 9 })
+			r := f.serve(f.base, a, b)
+			var want []uuid.UUID
+			for _, d := range []*provost.DeploymentRecord{a, a, b, a, b, b} {
+				want = append(want, f.createNow(f.base, d).ID)
+			}
+			for _, id := range want {
+				c := f.claimOne(f.base, r, longTTL)
+				expect(f, "claim", c.RunID, id)
+				f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			}
+		},
+	},
+	{
+		"GroupLeft", "a deployment that leaves its group takes the slots of its runs along, and what waits asks anew",
+		func(f *fixture) {
+			a, b := f.deploy("a", withGroup("g", 1)), f.deploy("b", withGroup("g", 1))
+			r := f.serve(f.base, a, b)
+			f.createNow(f.base, a)
+			c := f.claimOne(f.base, r, longTTL)
+			behind, waits := f.createNow(f.base, a), f.createNow(f.base, b)
+			f.register(f.base, declare("a", withLimit(1)))
+			expectSame(f, "claims of the group", claimed(f.claim(f.base, r, 10)), waits.ID)
+			f.expectState(behind.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			expectSame(f, "claims of its own limit", claimed(f.claim(f.base, r, 10)), behind.ID)
 		},
 	},
 	{

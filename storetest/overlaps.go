@@ -19,6 +19,14 @@ func (f *fixture) expectOverlap(id uuid.UUID, want provost.StateType, name strin
 	expect(f, "message", f.run(id).State.Message, string(provost.SkipOverlap))
 }
 
+// claimOneOf takes the one run that can be taken, which has to be the given one.
+func (f *fixture) claimOneOf(run *provost.Run, r provost.RunnerRecord) provost.Claim {
+	f.Helper()
+	c := f.claimOne(f.base, r, longTTL)
+	expect(f, "claim", c.RunID, run.ID)
+	return c
+}
+
 var overlapCases = []testCase{
 	{
 		"CancelNew", "under OverlapCancelNew a run that finds the limit full is CANCELLED/Skipped for the reason overlap, which is no error",
@@ -60,6 +68,60 @@ var overlapCases = []testCase{
 			expect(f, "claims before it is over", len(f.claim(f.at(time.Minute), r, 10)), 0)
 			f.settle(f.at(2*time.Minute), ended(leases[older.ID], f.at(2*time.Minute), provost.StateCancelled))
 			expectSame(f, "claims", claimed(f.claim(f.at(2*time.Minute), r, 10)), next.ID)
+		},
+	},
+	{
+		"KeySkipped", "the idempotency key of a run that OverlapCancelNew skipped goes on giving that run, which can be retried",
+		func(f *fixture) {
+			d := f.deploy("a", withOverlap(provost.OverlapCancelNew, 1))
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			held := f.claimOne(f.base, r, longTTL)
+			keyed := func() provost.CreateRunParams {
+				p := byHand(f.base, d)
+				p.IdempotencyKey = "key"
+				return p
+			}
+			first := f.create(keyed())
+			f.expectOverlap(first.ID, provost.StateCancelled, provost.NameSkipped)
+			f.settle(f.base, ended(held.Lease, f.base, provost.StateCompleted))
+			f.expectUnchanged("a second run of the key", func() { expect(f, "ID", f.create(keyed()).ID, first.ID) })
+			held = f.claimOneOf(f.createNow(f.base, d), r)
+			_, err := f.retry(f.base, first.ID)
+			f.must(err)
+			f.expectState(first.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
+			f.expectUnchanged("a third run of the key", func() { expect(f, "ID", f.create(keyed()).ID, first.ID) })
+			f.settle(f.base, ended(held.Lease, f.base, provost.StateCompleted))
+			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), first.ID)
+		},
+	},
+	{
+		"CancelRunningOnce", "under OverlapCancelRunning a repeated CreateRun cancels nothing more",
+		func(f *fixture) {
+			d := f.deploy("a", withOverlap(provost.OverlapCancelRunning, 2))
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			f.claim(f.base, r, 10)
+			p := byHand(f.base, d)
+			f.create(p)
+			f.expectUnchanged("a repeated CreateRun", func() { f.create(p) })
+		},
+	},
+	{
+		"CancelParent", "under OverlapCancelRunning the runs inside a running one go on until it ends, and end with it",
+		func(f *fixture) {
+			d := f.deploy("a", withOverlap(provost.OverlapCancelRunning, 1))
+			r := f.serve(f.base, d)
+			held := f.claimOneOf(f.createNow(f.base, d), r)
+			f.begin(f.base, held.Lease, 1)
+			child := f.createChild(f.base, held.Lease)
+			next := f.createNow(f.base, d)
+			f.expectOverlap(held.RunID, provost.StateCancelling, "Cancelling")
+			f.expectState(child.ID, provost.StateRunning, "Running")
+			f.settle(f.base, ended(held.Lease, f.base, provost.StateCancelled))
+			f.expectState(child.ID, provost.StateCrashed, "Crashed")
+			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), next.ID)
 		},
 	},
 	{

@@ -195,6 +195,8 @@ var runCases = []testCase{
 			refused("CANCELLING", run.ID)
 			f.deleteDeployment(f.base, d)
 			refused("a run of a deleted deployment", failed.ID)
+			f.deploy("a")
+			refused("a run of a deployment that was deleted and is back", failed.ID)
 		},
 	},
 	{

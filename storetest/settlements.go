@@ -209,6 +209,27 @@ var settleCases = []testCase{
 		},
 	},
 	{
+		"CancellingGivesUp", "SCHEDULED and CRASHED make a run in CANCELLING CANCELLED, and the repeated update changes nothing",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(2))
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			claims := f.claim(f.base, r, 2)
+			updates := []provost.RunUpdate{givenBack(claims[0].Lease, f.base), ended(claims[1].Lease, f.base, provost.StateCrashed)}
+			f.cancel(f.base, claims[0].RunID)
+			f.cancel(f.base, claims[1].RunID)
+			f.settle(f.base, updates...)
+			for _, c := range claims {
+				f.expectState(c.RunID, provost.StateCancelled, "Cancelled")
+			}
+			f.expectUnchanged("repeated updates", func() { f.settle(f.base, updates...) })
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			expect(f, "claims of their slots", len(f.claim(f.base, r, 10)), 2)
+		},
+	},
+	{
 		"Crashed", "Crashed is counted with SCHEDULED and with CRASHED, once however often the update is repeated; RetryRun counts from zero",
 		func(f *fixture) {
 			d := f.deploy("a")
