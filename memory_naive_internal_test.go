@@ -23,6 +23,7 @@ type modelDeployment struct {
 	generation int64
 	operator   *bool
 	planned    time.Time
+	complete   bool // the newest plan says that nothing is to come
 	watermark  time.Time
 	instants   map[time.Time]bool // that have or had a run since the deployment was declared first
 	deleted    bool
@@ -134,8 +135,12 @@ func (m *model) reset(d *modelDeployment, now time.Time) {
 			m.drop(r)
 		}
 	}
+	if d.complete {
+		d.planned = latestOf(d.planned, now)
+	}
 	d.planned = latestOf(d.watermark, earliestOf(d.planned, now))
 	d.watermark = d.planned
+	d.complete = false
 }
 
 // drop removes an unstarted run, and gives its slot on.
@@ -210,6 +215,7 @@ func (m *model) plan(p SchedulePlan, now time.Time) error {
 		}
 	}
 	d.planned = p.Planned
+	d.complete = p.PlanTime.IsZero()
 	return nil
 }
 

@@ -36,7 +36,8 @@ type DeploymentStore interface {
 	// RegisterDeployments declares deployments and their flows, all or none. A declaration whose digest equals the stored
 	// one writes nothing (but a new Version, which is stamped without raising the generation). A different one replaces it:
 	// generation + 1, and the future, unstarted, auto-scheduled runs go in the same step. Schedules that keep their key keep
-	// their watermark and their pause; an operator's pause lapses where the declared value changes.
+	// their watermark and their pause; an operator's pause lapses where the declared value changes. One whose newest plan has no
+	// PlanTime, as it had come to its end, owes nothing for the time from there to p.Now: its next plan starts at p.Now.
 	//
 	// ErrConflict: a LimitGroup gets another size than a deployment that another live runner serves declares.
 	RegisterDeployments(ctx context.Context, p RegisterDeploymentsParams) ([]Registration, error)
