@@ -587,6 +587,7 @@ func (m *model) settle(u RunUpdate, now time.Time) error {
 		r.settled = next
 		if u.Crashed {
 			r.crashes++
+			r.attempt = max(r.attempt, u.Attempt)
 		}
 	}
 	switch {
@@ -641,6 +642,17 @@ func (m *model) reap(now time.Time) *modelRun {
 		return nil
 	}
 	r.crashes++
+	last := func(t StateType) int {
+		for i := len(r.history) - 1; i >= 0; i-- {
+			if r.history[i].Type == t {
+				return i
+			}
+		}
+		return -1
+	}
+	if last(StatePending) > last(StateRunning) {
+		r.attempt++
+	}
 	switch state := r.state(); {
 	case state == StateCancelling:
 		m.finish(r, newState(StateCancelled, now, ""))

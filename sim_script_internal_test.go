@@ -222,9 +222,6 @@ func (w *simWorld) jump(context.Context) {
 		by = -by
 	}
 	w.offset.Add(int64(by))
-	if by < -time.Minute {
-		w.setBack.Store(true)
-	}
 	w.history.add(simRecord{who: "world", call: simJumped{by}})
 }
 
@@ -261,9 +258,6 @@ func (w *simWorld) rest(ctx context.Context) (found []string) {
 			break
 		}
 		if time.Since(began) > maxRest {
-			if w.setBack.Load() {
-				break // leases of runners that are gone may hold slots until the clock gets there again
-			}
 			for _, run := range open[:min(5, len(open))] {
 				found = append(found, fmt.Sprintf("run %s is still %s/%s (%s), due %s, attempt %d, crashes %d, %s after the last fault",
 					idText(run.ID), run.State.Type, run.State.Name, run.WaitReason, wallText(run.DueTime), run.Attempt, run.Crashes, maxRest))

@@ -173,7 +173,7 @@ var settleCases = []testCase{
 			claims := f.claim(f.base, r, 2)
 			f.cancel(f.base, claims[1].RunID)
 			f.expectUnchanged("refused updates", func() {
-				errs, err := f.trySettle(f.base, ended(claims[0].Lease, f.base, provost.StatePending), ended(claims[1].Lease, f.base, provost.StateCrashed))
+				errs, err := f.trySettle(f.base, ended(claims[0].Lease, f.base, provost.StatePending), ended(claims[1].Lease, f.base, provost.StatePaused))
 				f.wantErrs("SettleRuns", errs, err, provost.ErrConflict, provost.ErrConflict)
 			})
 		},
