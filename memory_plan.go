@@ -102,8 +102,15 @@ func comparePlanTimes(a, b *memorySchedule) int {
 	return strings.Compare(a.key, b.key)
 }
 
-// setPlanTime moves a schedule among those to plan, where only served ones stand.
+// atOnce is a plan time that has come whatever the clock does.
+const atOnce micros = 0
+
+// setPlanTime moves a schedule among those to plan, where only served ones stand. A gap, which holds runs back, waits for no clock
+// that was set back.
 func (m *MemoryStore) setPlanTime(s *memorySchedule, at micros) {
+	if s.gap && at != never {
+		at = atOnce
+	}
 	if s.inPlans {
 		m.plans.Delete(s)
 	}

@@ -258,6 +258,9 @@ func (w *simWorld) rest(ctx context.Context) (found []string) {
 			break
 		}
 		if time.Since(began) > maxRest {
+			if held := w.heldAhead(ctx); held > 0 {
+				open = slices.DeleteFunc(open, func(run *Run) bool { return run.WaitReason == WaitLimit })
+			}
 			for _, run := range open[:min(5, len(open))] {
 				found = append(found, fmt.Sprintf("run %s is still %s/%s (%s), due %s, attempt %d, crashes %d, %s after the last fault",
 					idText(run.ID), run.State.Type, run.State.Name, run.WaitReason, wallText(run.DueTime), run.Attempt, run.Crashes, maxRest))
@@ -281,6 +284,22 @@ func (w *simWorld) open(ctx context.Context) (open []*Run) {
 		}
 	}
 	return open
+}
+
+// heldAhead counts runs that a clock which was set back moved into the future. One that had a slot keeps it until it is due again,
+// and others of its limit wait that long.
+func (w *simWorld) heldAhead(ctx context.Context) (held int) {
+	for run, err := range pages(ctx, func(ctx context.Context, cursor string) (Page[*Run], error) {
+		return w.memory.ListRuns(ctx, RunFilter{States: []StateType{StateScheduled}, Cursor: cursor, Limit: MaxPage})
+	}) {
+		if err != nil || !run.DueTime.After(w.now()) || run.State.Name == NameAwaitingConcurrencySlot {
+			continue
+		}
+		if slices.ContainsFunc(run.History, func(s State) bool { return s.Timestamp.After(w.now()) }) {
+			held++
+		}
+	}
+	return held
 }
 
 // close ends every life.
