@@ -362,8 +362,8 @@ func (c *simCheck) visited(lease Lease) bool {
 func (c *simCheck) reaped(r *simRecord, p ReapLeasesParams, reaped Reaped) {
 	if ends := p.Now.Add(c.world.config.leaseTTL); c.setBack {
 		for _, run := range c.runs {
-			if run.held && run.until.After(ends) {
-				run.cut = ends
+			if run.held && run.until.After(ends) && (run.cut.IsZero() || ends.Before(run.cut)) {
+				run.cut = ends // the first cut holds, not the newest
 			}
 		}
 	}
