@@ -292,7 +292,7 @@ func (w *simWorld) heldAhead(ctx context.Context) (held int) {
 	for run, err := range pages(ctx, func(ctx context.Context, cursor string) (Page[*Run], error) {
 		return w.memory.ListRuns(ctx, RunFilter{States: []StateType{StateScheduled}, Cursor: cursor, Limit: MaxPage})
 	}) {
-		if err != nil || !run.DueTime.After(w.now()) || run.State.Name == NameAwaitingConcurrencySlot {
+		if err != nil || !run.DueTime.After(w.now()) || run.WaitReason == WaitLimit {
 			continue
 		}
 		if slices.ContainsFunc(run.History, func(s State) bool { return s.Timestamp.After(w.now()) }) {
