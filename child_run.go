@@ -299,12 +299,12 @@ func (r *isolatedRun) died() {
 	}
 }
 
-// crash settles an attempt that ended with its process. It does not count against the flow's retries.
+// crash settles an attempt that ended with its process, begun or not. It does not count against the flow's retries.
 func (x *execution) crash(why string) {
 	end := x.server.now()
 	crashes := x.claim.Crashes + 1
 	message := bounded(x.redactor().text(fmt.Sprintf("crash %d: %s", crashes, why)))
-	update := RunUpdate{Attempt: x.claim.Attempt, Crashed: true}
+	update := RunUpdate{Attempt: x.attempt, Crashed: true}
 	begun := x.started.Load()
 	if begun {
 		update = x.progress()

@@ -215,12 +215,8 @@ func (x *execution) conclude(err error) {
 	x.server.settle(x, end, update)
 }
 
-// mayRetry reports whether a failure gets another attempt. A crash before the store knew that an attempt began counts among the
-// crashes but not among the attempts; a flow without retries gets none for it either.
-func (x *execution) mayRetry() bool {
-	retries := x.served.flow.retries
-	return retries > 0 && x.attempt-x.claim.Crashes <= retries
-}
+// mayRetry reports whether a failure gets another attempt. Crashes are attempts, but not the flow's fault.
+func (x *execution) mayRetry() bool { return x.attempt-x.claim.Crashes <= x.served.flow.retries }
 
 // concludeAnyhow settles a run whose end was not worked out, because something of the user's ended the goroutine meanwhile.
 func (x *execution) concludeAnyhow() {

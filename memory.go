@@ -29,6 +29,8 @@ type MemoryStore struct {
 	mu sync.Mutex
 
 	now      micros // of the operation under way, where it has one
+	newest   micros // that it was told
+	behind   micros // of the ReapLeases that found the clock set back; never otherwise
 	promoted int    // how many runs got a slot while they waited, ever
 
 	flows       map[uuid.UUID]*FlowRecord
@@ -98,6 +100,7 @@ func (m *MemoryStore) prepare() {
 	m.tags = make(map[string]*sorted.Index[*memoryRun])
 	m.children = make(map[uuid.UUID]*sorted.Index[*memoryRun])
 	m.leases = sorted.New(compareLeases)
+	m.behind = never
 	m.ended = sorted.New(compareEnds)
 	m.keys = make(map[idempotencyKey]*memoryRun)
 	m.skips = sorted.New(func(a, b *memorySkip) int { return compareIDs(a.ID, b.ID) })
@@ -123,6 +126,9 @@ func (m *MemoryStore) lockAt(ctx context.Context, now time.Time) error {
 	err := m.lock(ctx)
 	if err == nil {
 		m.now = toMicros(now)
+		if m.now != never {
+			m.newest = max(m.newest, m.now)
+		}
 	}
 	return err
 }

@@ -23,11 +23,11 @@ func (m *MemoryStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims,
 		return Claims{}, runnerUnknown(p.Runner)
 	}
 	var claims Claims
-	lease := toMicros(p.Now.Add(p.TTL))
+	ttl := micros(p.TTL.Microseconds())
 	if p.ID != uuid.Nil && p.ID == runner.lastClaim {
-		claims.Runs = m.claimAgain(runner, lease)
+		claims.Runs = m.claimAgain(runner, now, ttl)
 	} else {
-		claims.Runs = m.claimNew(runner, p.Limit, now, lease)
+		claims.Runs = m.claimNew(runner, p.Limit, now, ttl)
 		runner.rememberClaim(p.ID, claims.Runs)
 	}
 	for _, l := range runner.lanes {
@@ -39,7 +39,7 @@ func (m *MemoryStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims,
 }
 
 // claimNew takes up to limit runs: higher priority first, then what is due earlier.
-func (m *MemoryStore) claimNew(runner *memoryRunner, limit int, now, lease micros) []Claim {
+func (m *MemoryStore) claimNew(runner *memoryRunner, limit int, now, ttl micros) []Claim {
 	var claims []Claim
 	for lanes := runner.lanes; len(lanes) > 0; {
 		equal := 1
@@ -52,7 +52,7 @@ func (m *MemoryStore) claimNew(runner *memoryRunner, limit int, now, lease micro
 				break
 			}
 			promoted := m.promoted
-			if claim, ok := m.claim(r, runner, now, lease); ok {
+			if claim, ok := m.claim(r, runner, now, ttl); ok {
 				if claims == nil {
 					claims = make([]Claim, 0, min(limit, r.deployment.queue.Len()+len(lanes[0].heads)))
 				}
@@ -80,21 +80,21 @@ func (r *memoryRunner) rememberClaim(id uuid.UUID, claims []Claim) {
 }
 
 // claimAgain answers the repetition of the runner's newest claim.
-func (m *MemoryStore) claimAgain(runner *memoryRunner, lease micros) []Claim {
+func (m *MemoryStore) claimAgain(runner *memoryRunner, now, ttl micros) []Claim {
 	var claims []Claim
 	for _, l := range runner.lastClaimed {
 		if r := m.runs[l.RunID]; r != nil && r.claimed() && r.token == l.Token {
-			m.setLease(r, lease)
+			m.setLease(r, now, ttl)
 			claims = append(claims, r.claimView())
 		}
 	}
 	return claims
 }
 
-// setLease gives a claimed run's lease another end.
-func (m *MemoryStore) setLease(r *memoryRun, end micros) {
+// setLease gives a claimed run's lease anew.
+func (m *MemoryStore) setLease(r *memoryRun, now, ttl micros) {
 	m.leases.Delete(r)
-	r.lease = end
+	r.lease, r.leaseTTL = now+ttl, ttl
 	m.leases.Insert(r)
 }
 
@@ -113,7 +113,7 @@ func soonest(lanes []*lane, now micros) *memoryRun {
 }
 
 // claim takes the head of a queue, false if its limit does not admit it.
-func (m *MemoryStore) claim(r *memoryRun, runner *memoryRunner, now, lease micros) (Claim, bool) {
+func (m *MemoryStore) claim(r *memoryRun, runner *memoryRunner, now, ttl micros) (Claim, bool) {
 	if !m.admit(r) {
 		return Claim{}, false
 	}
@@ -121,7 +121,7 @@ func (m *MemoryStore) claim(r *memoryRun, runner *memoryRunner, now, lease micro
 	m.advance(r, newState(StatePending, now.time(), ""))
 	r.token++
 	r.waits = true
-	r.lease, r.settled = lease, ""
+	r.lease, r.leaseTTL, r.settled = now+ttl, ttl, ""
 	r.runner = runner.record.Name
 	m.leases.Insert(r)
 	if s := r.schedule; s != nil {
@@ -150,14 +150,14 @@ func (m *MemoryStore) RenewLeases(ctx context.Context, p RenewLeasesParams) (Ren
 	}
 	defer m.unlock()
 	var renewal Renewal
-	until := toMicros(p.Now.Add(p.TTL))
+	now, ttl := toMicros(p.Now), micros(p.TTL.Microseconds())
 	for _, l := range p.Leases {
 		r := m.runs[l.RunID]
 		if r == nil || !r.claimed() || r.token != l.Token {
 			renewal.Lost = append(renewal.Lost, l.RunID)
 			continue
 		}
-		m.setLease(r, until)
+		m.setLease(r, now, ttl)
 		m.listCancelling(r, &renewal)
 	}
 	return renewal, nil
@@ -211,6 +211,7 @@ func (m *MemoryStore) settle(u *RunUpdate, now time.Time) error {
 		r.settled = u.State.Type
 		if u.Crashed {
 			r.crashes++
+			r.attempt = max(r.attempt, u.Attempt)
 		}
 	}
 	switch {
@@ -315,6 +316,7 @@ func (m *MemoryStore) ReapLeases(ctx context.Context, p ReapLeasesParams) (Reape
 	defer m.unlock()
 	var reaped Reaped
 	now, limit := toMicros(p.Now), cmp.Or(p.Limit, MaxPage)
+	m.noticeClock(now)
 	for len(reaped.Runs) < limit {
 		r, ok := m.leases.Min()
 		if !ok || r.lease >= now {
@@ -330,8 +332,52 @@ func (m *MemoryStore) ReapLeases(ctx context.Context, p ReapLeasesParams) (Reape
 	return reaped, nil
 }
 
+// maxClockBehind is how far a Now may be behind the newest one without the clock having been set back: machines differ, and calls
+// come late.
+const maxClockBehind = micros(time.Minute / time.Microsecond)
+
+// noticeClock cuts leases that a clock which was set back would make last until it gets there again. One call that came late
+// looks like that too, so it takes a second one that is later.
+func (m *MemoryStore) noticeClock(now micros) {
+	switch {
+	case m.newest-now <= maxClockBehind:
+		m.behind = never
+		return
+	case now <= m.behind: // the first such call, or a repetition of it, or one before it
+		m.behind = now
+		return
+	}
+	m.newest, m.behind = now, never
+	for _, r := range slices.Collect(m.leases.Ascend()) {
+		if r.lease > now+r.leaseTTL {
+			m.setLease(r, now, r.leaseTTL)
+		}
+	}
+	for _, r := range m.runners {
+		if ttl := r.record.Until.Sub(r.record.SeenAt); toMicros(r.record.SeenAt) > now {
+			r.record.SeenAt, r.record.Until = now.time(), now.time().Add(ttl)
+		}
+	}
+}
+
+// beganNewest reports whether the attempt under the newest lease is known to have begun.
+func (r *memoryRun) beganNewest() bool {
+	for _, state := range slices.Backward(r.history) {
+		switch state.Type {
+		case StateRunning:
+			return true
+		case StatePending:
+			return false
+		}
+	}
+	return false
+}
+
 func (m *MemoryStore) reap(r *memoryRun, now micros) {
 	r.crashes++
+	if !r.beganNewest() {
+		r.attempt++
+	}
 	begun := r.state().Type == StateRunning
 	message := fmt.Sprintf("crash %d: the lease of runner %q ended", r.crashes, r.runner)
 	switch {

@@ -23,6 +23,7 @@ type modelDeployment struct {
 	generation int64
 	operator   *bool
 	planned    time.Time
+	complete   bool // the newest plan says that nothing is to come
 	watermark  time.Time
 	instants   map[time.Time]bool // that have or had a run since the deployment was declared first
 	deleted    bool
@@ -135,8 +136,12 @@ func (m *model) reset(d *modelDeployment, now time.Time) {
 			m.drop(r)
 		}
 	}
+	if d.complete {
+		d.planned = latestOf(d.planned, now)
+	}
 	d.planned = latestOf(d.watermark, earliestOf(d.planned, now))
 	d.watermark = d.planned
+	d.complete = false
 }
 
 // drop removes an unstarted run, and gives its slot on.
@@ -211,6 +216,7 @@ func (m *model) plan(p SchedulePlan, now time.Time) error {
 		}
 	}
 	d.planned = p.Planned
+	d.complete = p.PlanTime.IsZero()
 	return nil
 }
 
@@ -582,6 +588,7 @@ func (m *model) settle(u RunUpdate, now time.Time) error {
 		r.settled = next
 		if u.Crashed {
 			r.crashes++
+			r.attempt = max(r.attempt, u.Attempt)
 		}
 	}
 	switch {
@@ -636,6 +643,17 @@ func (m *model) reap(now time.Time) *modelRun {
 		return nil
 	}
 	r.crashes++
+	last := func(t StateType) int {
+		for i := len(r.history) - 1; i >= 0; i-- {
+			if r.history[i].Type == t {
+				return i
+			}
+		}
+		return -1
+	}
+	if last(StatePending) > last(StateRunning) {
+		r.attempt++
+	}
 	switch state := r.state(); {
 	case state == StateCancelling:
 		m.finish(r, newState(StateCancelled, now, ""))

@@ -24,6 +24,7 @@ type memorySchedule struct {
 	watermark micros              // every instant up to here is decided
 	gone      map[micros]struct{} // instants after it whose run is deleted: they stay decided
 	planned   micros              // runs are materialised up to here
+	complete  bool                // nothing comes after that: the schedule has ended
 	planTime  micros              // when it wants planning; never while nobody serves it or nothing is to come
 	runs      sorted.Index[*memoryRun]
 
@@ -101,8 +102,15 @@ func comparePlanTimes(a, b *memorySchedule) int {
 	return strings.Compare(a.key, b.key)
 }
 
-// setPlanTime moves a schedule among those to plan, where only served ones stand.
+// atOnce is a plan time that has come whatever the clock does.
+const atOnce micros = 0
+
+// setPlanTime moves a schedule among those to plan, where only served ones stand. A gap, which holds runs back, waits for no clock
+// that was set back.
 func (m *MemoryStore) setPlanTime(s *memorySchedule, at micros) {
+	if s.gap && at != never {
+		at = atOnce
+	}
 	if s.inPlans {
 		m.plans.Delete(s)
 	}
@@ -125,8 +133,12 @@ func (m *MemoryStore) reset(s *memorySchedule, now micros) {
 	for _, r := range future {
 		m.remove(r)
 	}
+	if s.complete { // what is declared next owes nothing for the time since
+		s.planned = max(s.planned, now)
+	}
 	s.planned = max(s.watermark, min(s.planned, now))
 	s.decide(s.planned)
+	s.complete = false
 }
 
 // decide raises the watermark.
@@ -262,6 +274,7 @@ func (m *MemoryStore) plan(p *SchedulePlan, now micros, born []State) error {
 	if !p.Partial {
 		s.notePlanned()
 	}
+	s.complete = p.PlanTime.IsZero()
 	m.setPlanTime(s, toMicros(p.PlanTime))
 	if d.gap && !slices.ContainsFunc(d.schedules, func(s *memorySchedule) bool { return s.gap }) {
 		d.gap = false

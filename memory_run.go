@@ -34,6 +34,7 @@ type memoryRun struct {
 	claimable        micros // when a claim may take it
 	start, end       micros
 	lease            micros // end of the lease; never when it is not claimed
+	leaseTTL         micros // how long it was given for
 	token            int64
 	turn             int64 // in the limit's queue
 	attempt, crashes int

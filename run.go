@@ -32,7 +32,7 @@ type Run struct {
 	StartTime     time.Time `json:"start_time,omitzero"` // first line of the newest attempt
 	EndTime       time.Time `json:"end_time,omitzero"`   // when the run became terminal
 
-	Attempt int    `json:"attempt"`           // 1 for the first; 0 until the function has begun
+	Attempt int    `json:"attempt"`           // 1 for the first; 0 until the function has begun, or crashed before it did: a crash is always an attempt
 	Crashes int    `json:"crashes,omitempty"` // attempts that ended because their process did
 	Runner  string `json:"runner,omitempty"`  // name of the runner that holds or last held it
 

@@ -24,6 +24,7 @@ type simCheck struct {
 	calm        time.Duration
 	rested      time.Time // wall clock when all was paused for the end
 	jumped      bool      // the wall clock moved at all
+	setBack     bool      // it was set back, ever
 }
 
 // simSpan is a time in which a runner stood still.
@@ -40,6 +41,7 @@ type simRun struct {
 	token      int64
 	held       bool      // under that token
 	until      time.Time // end of the lease
+	cut        time.Time // what it may have been cut to since it was given, as the clock was set back; zero for no cut
 	holder     string
 	claim      Claim
 	ended      StateType // what ended that claim
@@ -48,7 +50,6 @@ type simRun struct {
 	reopenable int  // accepted calls that may reopen it
 	reopened   bool // it was, ever
 	crashes    int
-	unstored   int  // of these, those before the store knew that an attempt had begun
 	began      bool // the store knows that an attempt began under the token
 	attempt    int  // highest that a function began
 	entries    int  // of its function
@@ -158,8 +159,11 @@ func (c *simCheck) followEvent(r *simRecord) {
 	case simStalled:
 		c.stalls = append(c.stalls, simSpan{r.who, r.at, e.until})
 	case simJumped:
-		if c.jumped = true; e.by > 0 {
+		c.jumped = true
+		if e.by > 0 {
 			c.jumps = append(c.jumps, r.at)
+		} else {
+			c.setBack = true
 		}
 	case simCalm:
 		c.calm = r.at
@@ -213,6 +217,8 @@ func (c *simCheck) created(r *simRecord, p CreateRunParams, run *Run) {
 	}
 }
 
+func (r *simRun) lease(now time.Time, ttl time.Duration) { r.until, r.cut = now.Add(ttl), time.Time{} }
+
 func (c *simCheck) claimed(r *simRecord, p ClaimRunsParams, claims Claims) {
 	repeated := c.claims[p.ID]
 	c.claims[p.ID] = true
@@ -220,7 +226,7 @@ func (c *simCheck) claimed(r *simRecord, p ClaimRunsParams, claims Claims) {
 		run := c.run(claim.RunID, claim.DeploymentID)
 		switch {
 		case claim.Token == run.token && run.held && run.holder == r.who && repeated:
-			run.until = p.Now.Add(p.TTL)
+			run.lease(p.Now, p.TTL)
 			continue
 		case claim.Token <= run.token:
 			c.bad(r.at, "run %s was claimed with token %d after %d", idText(run.id), claim.Token, run.token)
@@ -232,7 +238,8 @@ func (c *simCheck) claimed(r *simRecord, p ClaimRunsParams, claims Claims) {
 		if early := claim.DueTime.Sub(p.Now); early > ClaimAhead {
 			c.bad(r.at, "run %s was claimed %s before it is due", idText(run.id), early)
 		}
-		run.token, run.held, run.until, run.holder, run.claim, run.ended = claim.Token, true, p.Now.Add(p.TTL), r.who, claim, ""
+		run.token, run.held, run.holder, run.claim, run.ended = claim.Token, true, r.who, claim, ""
+		run.lease(p.Now, p.TTL)
 		run.began = false
 		c.checkLimit(r, run)
 	}
@@ -274,7 +281,7 @@ func (c *simCheck) renewed(r *simRecord, p RenewLeasesParams, renewal Renewal) {
 		case !lost && !ours:
 			c.bad(r.at, "lease %s was renewed, but it is over", leaseText(lease))
 		case !lost:
-			run.until = p.Now.Add(p.TTL)
+			run.lease(p.Now, p.TTL)
 		}
 	}
 }
@@ -317,10 +324,10 @@ func (c *simCheck) settled(r *simRecord, run *simRun, u *RunUpdate) {
 	case u.State.Type == "":
 		return
 	case u.State.Type == StateScheduled && u.State.Name == NameAwaitingRetry:
-		if u.StartTime.IsZero() {
-			break // a subprocess that crashed
+		if u.Crashed {
+			break // no retry
 		}
-		if run.retried++; run.deployment != nil && !run.reopened && run.retried > run.deployment.flow.retries+run.unstored {
+		if run.retried++; run.deployment != nil && !run.reopened && run.retried > run.deployment.flow.retries {
 			c.bad(r.at, "run %s gets retry %d of %d", idText(run.id), run.retried, run.deployment.flow.retries)
 		}
 	case u.State.Type == StateScheduled:
@@ -353,18 +360,28 @@ func (c *simCheck) visited(lease Lease) bool {
 }
 
 func (c *simCheck) reaped(r *simRecord, p ReapLeasesParams, reaped Reaped) {
+	if ends := p.Now.Add(c.world.config.leaseTTL); c.setBack {
+		for _, run := range c.runs {
+			if run.held && run.until.After(ends) && (run.cut.IsZero() || ends.Before(run.cut)) {
+				run.cut = ends // the first cut holds, not the newest
+			}
+		}
+	}
 	for _, after := range reaped.Runs {
 		run := c.runs[after.ID]
 		switch {
 		case run == nil || !run.held:
 			c.bad(r.at, "run %s was reaped without a lease", idText(after.ID))
 			continue
-		case !run.until.Before(p.Now):
+		case !run.until.Before(p.Now) && (run.cut.IsZero() || !run.cut.Before(p.Now)):
 			c.bad(r.at, "the lease of run %s was reaped at %s, but lasts until %s", idText(run.id), wallText(p.Now), wallText(run.until))
 		}
 		run.held, run.ended = false, ""
 		if run.crashes++; !run.began {
-			run.unstored++
+			run.attempt = max(run.attempt, run.claim.Attempt+1) // the crash is one
+			if after.Attempt != run.claim.Attempt+1 {
+				c.bad(r.at, "run %s crashed before attempt %d began, and has attempt %d", idText(run.id), run.claim.Attempt+1, after.Attempt)
+			}
 		}
 		run.over = after.State.Terminal()
 		if after.State.Type == StateCrashed && run.crashes < MaxCrashes && !run.deployment.flow.once {

@@ -52,8 +52,6 @@ func (c *simCheck) checkRun(run *Run) {
 	}
 	c.checkHistory(run, known)
 	switch {
-	case known.held && known.root().until.After(c.world.now().Add(c.world.config.leaseTTL)):
-		// given before the clock was set back: it ends when the clock gets there again
 	case known.held:
 		c.bad(0, "run %s (%s) has a lease of %s, who is gone", idText(run.ID), run.State.Type, known.holder)
 	case run.State.Type == StatePending || run.State.Type == StateRunning || run.State.Type == StateCancelling:
@@ -67,7 +65,7 @@ func (c *simCheck) checkRun(run *Run) {
 		c.bad(0, "run %s is Crashed for good after %d crashes", idText(run.ID), run.Crashes)
 	}
 	if !child && !known.deployment.flow.once && run.Attempt > known.attempt {
-		c.bad(0, "run %s has attempt %d, but its function began attempt %d at most", idText(run.ID), run.Attempt, known.attempt)
+		c.bad(0, "run %s has attempt %d, but attempt %d at most began or crashed", idText(run.ID), run.Attempt, known.attempt)
 	}
 }
 

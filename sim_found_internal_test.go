@@ -13,7 +13,7 @@ import (
 
 // What simulations found, each as small as it gets.
 
-// A lease that ends before its run began is a crash, but no attempt. It must not look like a retry that is left.
+// A lease that ends before its run began is a crash and an attempt. It must not look like a retry that is left.
 func TestCrashBeforeTheStartGivesNoSecondEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := NewMemoryStore()

@@ -88,8 +88,6 @@ func (r *simRecord) matters() bool {
 	switch answer := r.answer.(type) {
 	case Claims:
 		return len(answer.Runs) > 0
-	case Reaped:
-		return len(answer.Runs) > 0
 	case DueSchedules:
 		return false
 	case *Run:

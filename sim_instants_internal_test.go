@@ -129,7 +129,9 @@ func (c *simCheck) planned(r *simRecord, p PlanRunsParams, errs []error) {
 		}
 		t := c.timeline(plan.DeploymentID, plan.Key)
 		t.low = latestOf(plan.From, plan.Planned)
-		t.high = t.low
+		if t.high = t.low; plan.PlanTime.IsZero() { // it has ended: what is declared next begins when it is declared
+			t.high = latestOf(t.high, simFarAhead)
+		}
 		for _, skip := range plan.Skips {
 			t.decided = latestOf(t.decided, skip.Last)
 			if skip.Last.After(p.Now) {
@@ -144,6 +146,9 @@ func (c *simCheck) planned(r *simRecord, p PlanRunsParams, errs []error) {
 		}
 	}
 }
+
+// simFarAhead is later than any instant of a simulation.
+var simFarAhead = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // simDecision is what became of instants: a run, or a range of skips.
 type simDecision struct {

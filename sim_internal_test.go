@@ -42,9 +42,12 @@ func simNumber(t *testing.T, given int64, unset int64, variable string, otherwis
 //
 //	go test -run 'TestSimulation$' -sim.seeds=20000 -timeout 3h .
 func TestSimulation(t *testing.T) {
-	seeds := 1000
-	if simRace || testing.Short() {
-		seeds = 200
+	seeds := 200
+	switch {
+	case simRace:
+		seeds = 30
+	case testing.Short():
+		seeds = 50
 	}
 	if seed := simNumber(t, *simSeed, -1, "PROVOST_SIM_SEED", -1); seed >= 0 {
 		for range 200 {

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -128,15 +127,14 @@ func (s *skiplessStore) PlanRuns(ctx context.Context, p PlanRunsParams) ([]error
 func (s *greedyStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims, error) {
 	if r, ok := s.leases.Min(); ok && r.state().Type == StateRunning && r.token%3 == 1 {
 		s.advance(r, newState(StateScheduled, p.Now, ""))
-		s.setLease(r, never)
 		s.leases.Delete(r)
+		r.lease = never
 		s.wait(r, r.due, toMicros(p.Now))
 	}
 	return s.MemoryStore.ClaimRuns(ctx, p)
 }
 
 // ReapLeases never finds a lease that has ended.
-func (s *forgetfulStore) ReapLeases(ctx context.Context, p ReapLeasesParams) (Reaped, error) {
-	p.Now = p.Now.Add(-1000 * time.Hour)
-	return s.MemoryStore.ReapLeases(ctx, p)
+func (s *forgetfulStore) ReapLeases(context.Context, ReapLeasesParams) (Reaped, error) {
+	return Reaped{}, nil
 }

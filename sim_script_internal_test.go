@@ -222,9 +222,6 @@ func (w *simWorld) jump(context.Context) {
 		by = -by
 	}
 	w.offset.Add(int64(by))
-	if by < -time.Minute {
-		w.setBack.Store(true)
-	}
 	w.history.add(simRecord{who: "world", call: simJumped{by}})
 }
 
@@ -261,8 +258,8 @@ func (w *simWorld) rest(ctx context.Context) (found []string) {
 			break
 		}
 		if time.Since(began) > maxRest {
-			if w.setBack.Load() {
-				break // leases of runners that are gone may hold slots until the clock gets there again
+			if held := w.heldAhead(ctx); held > 0 {
+				open = slices.DeleteFunc(open, func(run *Run) bool { return run.WaitReason == WaitLimit })
 			}
 			for _, run := range open[:min(5, len(open))] {
 				found = append(found, fmt.Sprintf("run %s is still %s/%s (%s), due %s, attempt %d, crashes %d, %s after the last fault",
@@ -287,6 +284,22 @@ func (w *simWorld) open(ctx context.Context) (open []*Run) {
 		}
 	}
 	return open
+}
+
+// heldAhead counts runs that a clock which was set back moved into the future. One that had a slot keeps it until it is due again,
+// and others of its limit wait that long.
+func (w *simWorld) heldAhead(ctx context.Context) (held int) {
+	for run, err := range pages(ctx, func(ctx context.Context, cursor string) (Page[*Run], error) {
+		return w.memory.ListRuns(ctx, RunFilter{States: []StateType{StateScheduled}, Cursor: cursor, Limit: MaxPage})
+	}) {
+		if err != nil || !run.DueTime.After(w.now()) || run.WaitReason == WaitLimit {
+			continue
+		}
+		if slices.ContainsFunc(run.History, func(s State) bool { return s.Timestamp.After(w.now()) }) {
+			held++
+		}
+	}
+	return held
 }
 
 // close ends every life.

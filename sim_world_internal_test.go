@@ -33,7 +33,6 @@ type simWorld struct {
 	closing     atomic.Bool
 	calm        atomic.Bool // no more faults
 	hurry       atomic.Bool // functions take no time
-	setBack     atomic.Bool // the clock was, by more than a lease
 	build       atomic.Int64
 	lives       sync.WaitGroup
 	late        sync.WaitGroup

@@ -36,8 +36,9 @@ type DeploymentStore interface {
 	// RegisterDeployments declares deployments and their flows, all or none. A declaration whose digest equals the stored
 	// one writes nothing (but a new Version, which is stamped without raising the generation). A different one replaces it:
 	// generation + 1, and the future, unstarted, auto-scheduled runs go in the same step. Schedules that keep their key keep
-	// their watermark and their pause; an operator's pause lapses where the declared value changes. A LimitGroup has the size that
-	// was declared last, be it by a declaration that equals the stored one.
+	// their watermark and their pause; an operator's pause lapses where the declared value changes. One whose newest plan has no
+	// PlanTime, as it had come to its end, owes nothing for the time from there to p.Now: its next plan starts at p.Now. A
+	// LimitGroup has the size that was declared last, be it by a declaration that equals the stored one.
 	//
 	// ErrConflict: a LimitGroup gets another size than a deployment that another live runner serves declares.
 	RegisterDeployments(ctx context.Context, p RegisterDeploymentsParams) ([]Registration, error)
@@ -159,13 +160,19 @@ type RunStore interface {
 	// ErrLeaseLost if update i carries another token than the run has, or its lease was reaped or is settled otherwise, or
 	// ErrConflict if the state machine does not list the step, or ErrNotFound. A lease that has ended but is not reaped yet
 	// still counts. A terminal state or SCHEDULED ends the lease, frees the slot and promotes the next in the limit's queue.
-	// SCHEDULED and CRASHED make a run in CANCELLING CANCELLED. Crashed is counted once, however often the update is repeated.
-	// Child runs that are not over when their parent's lease ends become CRASHED, those in CANCELLING CANCELLED.
+	// SCHEDULED and CRASHED make a run in CANCELLING CANCELLED. Crashed is counted once, however often the update is repeated,
+	// and its Attempt counts also without a StartTime. Child runs that are not over when their parent's lease ends become
+	// CRASHED, those in CANCELLING CANCELLED.
 	SettleRuns(ctx context.Context, p SettleRunsParams) (errs []error, err error)
 
 	// ReapLeases deals with leases that have ended. CANCELLING becomes CANCELLED. A run that had begun under AtMostOnce, or
 	// that has crashed MaxCrashes times, becomes CRASHED. Any other becomes SCHEDULED/AwaitingRetry, due at once, its crash
-	// counted and in the message.
+	// counted and in the message. A crash is always an attempt: where none is known to have begun under the lease, Attempt rises
+	// with Crashes.
+	//
+	// A clock that was set back does not keep a dead runner's runs. A store that judges leases by p.Now cuts each lease that ends
+	// more than its own TTL after p.Now to that, and a runner's SeenAt and Until likewise, once p.Now is over a minute behind the
+	// newest Now that any call gave, and was so in an earlier call of ReapLeases with an earlier Now: one call may come late.
 	ReapLeases(ctx context.Context, p ReapLeasesParams) (Reaped, error)
 
 	// CancelRun makes an unstarted run CANCELLED and a claimed one CANCELLING; one that is either already is returned as it

@@ -333,6 +333,80 @@ var leaseCases = []testCase{
 		},
 	},
 	{
+		"CrashIsAnAttempt", "a lease that ends before an attempt is known to have begun costs one attempt and is one crash, also under AtMostOnce",
+		func(f *fixture) {
+			d := f.deploy("a", func(r *provost.DeploymentRecord) { r.AtMostOnce = true })
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, leaseTTL)
+			now := f.afterLease(f.base)
+			f.reap(now)
+			f.expectState(c.RunID, provost.StateScheduled, provost.NameAwaitingRetry)
+			expect(f, "attempt", f.run(c.RunID).Attempt, 1)
+			expect(f, "crashes", f.run(c.RunID).Crashes, 1)
+			again := f.claimOne(now, r, leaseTTL)
+			expect(f, "attempt of the next claim", again.Attempt, 1)
+			f.begin(now, again.Lease, 2)
+			f.reap(f.afterLease(now))
+			f.expectState(c.RunID, provost.StateCrashed, "Crashed")
+			expect(f, "attempt", f.run(c.RunID).Attempt, 2)
+		},
+	},
+	{
+		"CrashedBeforeTheStart", "the attempt of an update with Crashed counts without a StartTime, however often it is repeated",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			for attempt := 1; attempt <= 2; attempt++ {
+				u := awaitingRetry(f.claimOne(f.base, r, leaseTTL).Lease, f.base)
+				if u.Attempt, u.Crashed = attempt, true; attempt == 2 {
+					u.State = provost.State{Type: provost.StateCrashed, Timestamp: f.base}
+				}
+				f.settle(f.base, u)
+				f.settle(f.base, u)
+				expect(f, "attempt", f.run(u.RunID).Attempt, attempt)
+				expect(f, "crashes", f.run(u.RunID).Crashes, attempt)
+			}
+		},
+	},
+	{
+		"ClockSetBack", "a clock that was set back does not keep the runs of a runner that is gone, nor takes those of one that renews",
+		func(f *fixture) {
+			d := f.deploy("a")
+			ahead := f.at(5 * time.Hour)
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			f.createNow(f.base, d)
+			claims := f.claimFor(ahead, r, 2, leaseTTL).Runs
+			now := f.base
+			expect(f, "reaped at once", len(f.reap(now).Runs), 0)
+			now = now.Add(leaseTTL / 3)
+			expect(f, "reaped then", len(f.reap(now).Runs), 0)
+			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: now, TTL: longTTL, Leases: []provost.Lease{claims[0].Lease}})
+			f.must(err)
+			expect(f, "lost", len(renewal.Lost), 0)
+			reaped := f.reap(f.afterLease(now)).Runs
+			if len(reaped) != 1 || reaped[0].ID != claims[1].RunID {
+				f.Errorf("reaped: got %d runs, want the one that was not renewed", len(reaped))
+			}
+		},
+	},
+	{
+		"LateReap", "one call of ReapLeases that comes late is no clock that was set back",
+		func(f *fixture) {
+			d := f.deploy("a")
+			now := f.at(5 * time.Hour)
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			f.claimOne(now, r, longTTL)
+			for range 2 {
+				expect(f, "reaped long ago", len(f.reap(f.base).Runs), 0)
+			}
+			expect(f, "reaped", len(f.reap(now).Runs), 0)
+		},
+	},
+	{
 		"RenewEnded", "a lease that has ended but is not reaped is renewed like any other",
 		func(f *fixture) {
 			d := f.deploy("a")

@@ -10,6 +10,24 @@ import (
 
 var deploymentCases = []testCase{
 	{
+		"ChangeAfterTheEnd", "a schedule that had ended owes nothing for the time since when it is declared anew; one that had not is continued",
+		func(f *fixture) {
+			for name, planTime := range map[string]time.Time{"ended": {}, "open": f.at(time.Hour)} {
+				d := f.deploy(name, withSchedule)
+				p := f.nextPlan(d)
+				p.Planned, p.PlanTime = f.at(time.Hour), planTime
+				f.write(f.base, p)
+				d = declare(name, withSchedule, func(r *provost.DeploymentRecord) { r.Tags = []string{"new"} })
+				f.register(f.at(10*time.Hour), d)
+				want := f.at(10 * time.Hour)
+				if name == "open" {
+					want = f.at(time.Hour)
+				}
+				expectTime(f, "planned of what was "+name, f.schedule(d).Planned, want)
+			}
+		},
+	},
+	{
 		"Create", "a declaration that the store does not know is stored at generation 1, with its flow",
 		func(f *fixture) {
 			d := declare("a", withSchedule)

@@ -10,6 +10,19 @@ import (
 
 var planCases = []testCase{
 	{
+		"GapAndClockSetBack", "a gap wants planning whatever the clock does: it holds runs back",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			first := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour))
+			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.at(time.Minute), Runner: first.ID}))
+			f.serve(f.at(10*time.Hour), d)
+			if item, due := f.due(f.at(5*time.Hour), d); !due || !item.Gap {
+				f.Errorf("the schedule wants planning: %t, with a gap: %t; want both", due, item.Gap)
+			}
+		},
+	},
+	{
 		"Plan", "a plan materialises runs with what the deployment and the schedule declare",
 		func(f *fixture) {
 			d := f.deploy("a", func(r *provost.DeploymentRecord) {
