@@ -53,7 +53,6 @@ type simRun struct {
 	began      bool // the store knows that an attempt began under the token
 	attempt    int  // highest that a function began
 	entries    int  // of its function
-	exit       time.Duration
 }
 
 // simVisit is one call of a flow's function.

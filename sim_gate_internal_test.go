@@ -228,13 +228,6 @@ func (g *simGate) cutOff(d time.Duration) {
 	g.cut = time.Now().Add(d)
 }
 
-// standsStill reports whether the process is stalled.
-func (g *simGate) standsStill() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return time.Now().Before(g.stalled)
-}
-
 func (g *simGate) RegisterDeployments(ctx context.Context, p RegisterDeploymentsParams) ([]Registration, error) {
 	return gated(ctx, g, "RegisterDeployments", p, g.inner.RegisterDeployments)
 }
