@@ -286,13 +286,12 @@ func (c *childSide) execute(a *assignment) {
 	c.mu.Lock()
 	c.current = nil
 	c.mu.Unlock()
+	c.mark()
+	c.tell(frameEnd, end)
 	if a.run.Last {
-		c.tell(frameEnd, end)
 		_ = c.link.flush(context.Background()) // if it fails the runner is gone
 		os.Exit(0)
 	}
-	c.mark()
-	c.tell(frameEnd, end)
 }
 
 // prepare readies one deployment, and no more of it than a run needs: the runner has judged the rest.

@@ -181,18 +181,17 @@ func (r *isolatedRun) begin(m childBegin) (settled bool) {
 // end settles what the child reports. Before that, all that was printed is in the log.
 func (r *isolatedRun) end(m childResult) {
 	x := r.x
-	if r.reusable(m) {
+	x.server.processes.worked()
+	sound := !r.terminated && !r.killed && r.drain()
+	switch {
+	case sound && !r.last && !m.Spent:
 		r.release()
-	} else {
+	case sound && r.last: // the end of its process is not worth waiting for
+		defer r.discard()
+	default:
 		r.discard()
 	}
-	x.server.processes.worked()
-	update := m.Update
-	x.server.settle(x, m.At, update)
-}
-
-func (r *isolatedRun) reusable(m childResult) bool {
-	return !m.Spent && !r.terminated && !r.killed && !r.last && r.drain()
+	x.server.settle(x, m.At, m.Update)
 }
 
 // drain waits for the marks that end the run in both streams.

@@ -273,7 +273,7 @@ func (r *memoryRun) recordStart(u *RunUpdate) error {
 			return err
 		}
 	}
-	r.attempt, r.version, r.start = u.Attempt, u.Version, toMicros(u.StartTime)
+	r.attempt, r.version, r.start, r.begunUnder = u.Attempt, u.Version, toMicros(u.StartTime), u.Token
 	return nil
 }
 
@@ -360,22 +360,9 @@ func (m *MemoryStore) noticeClock(now micros) {
 	}
 }
 
-// beganNewest reports whether the attempt under the newest lease is known to have begun.
-func (r *memoryRun) beganNewest() bool {
-	for _, state := range slices.Backward(r.history) {
-		switch state.Type {
-		case StateRunning:
-			return true
-		case StatePending:
-			return false
-		}
-	}
-	return false
-}
-
 func (m *MemoryStore) reap(r *memoryRun, now micros) {
 	r.crashes++
-	if !r.beganNewest() {
+	if r.begunUnder != r.token { // as far as is known: also a run that is CANCELLING may have begun
 		r.attempt++
 	}
 	begun := r.state().Type == StateRunning

@@ -39,6 +39,7 @@ type modelRun struct {
 	lease               time.Time // zero while it is not claimed
 	token               int64
 	attempt, crashes    int
+	told                int64 // token of the newest attempt that it was told of
 	auto, tick          bool
 	slot                string // key of the limit that it holds a slot of
 	parked              bool
@@ -582,7 +583,7 @@ func (m *model) settle(u RunUpdate, now time.Time) error {
 		r.advance(newState(StateRunning, u.StartTime, ""))
 	}
 	if !u.StartTime.IsZero() {
-		r.attempt = u.Attempt
+		r.attempt, r.told = u.Attempt, u.Token
 	}
 	if next.Terminal() || next == StateScheduled {
 		r.settled = next
@@ -643,15 +644,7 @@ func (m *model) reap(now time.Time) *modelRun {
 		return nil
 	}
 	r.crashes++
-	last := func(t StateType) int {
-		for i := len(r.history) - 1; i >= 0; i-- {
-			if r.history[i].Type == t {
-				return i
-			}
-		}
-		return -1
-	}
-	if last(StatePending) > last(StateRunning) {
+	if r.told != r.token {
 		r.attempt++
 	}
 	switch state := r.state(); {

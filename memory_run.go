@@ -36,6 +36,7 @@ type memoryRun struct {
 	lease            micros // end of the lease; never when it is not claimed
 	leaseTTL         micros // how long it was given for
 	token            int64
+	begunUnder       int64 // token of the newest attempt that is known to have begun
 	turn             int64 // in the limit's queue
 	attempt, crashes int
 

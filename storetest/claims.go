@@ -353,6 +353,21 @@ var leaseCases = []testCase{
 		},
 	},
 	{
+		"CrashWhileCancelling", "a crash counts the attempt once that is known to have begun, also where the run was cancelled before that was told",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, leaseTTL)
+			f.cancel(f.base, c.RunID)
+			f.begin(f.base, c.Lease, 1)
+			f.reap(f.afterLease(f.base))
+			f.expectState(c.RunID, provost.StateCancelled, "Cancelled")
+			expect(f, "attempt", f.run(c.RunID).Attempt, 1)
+			expect(f, "crashes", f.run(c.RunID).Crashes, 1)
+		},
+	},
+	{
 		"CrashedBeforeTheStart", "the attempt of an update with Crashed counts without a StartTime, however often it is repeated",
 		func(f *fixture) {
 			d := f.deploy("a")
