@@ -29,6 +29,7 @@ type memorySchedule struct {
 	runs      sorted.Index[*memoryRun]
 
 	gap         bool // unserved from servedUntil to the time it is planned
+	gapFound    micros
 	servedUntil micros
 	pausedFrom  micros // bounds of the pause that is not recorded yet; never for none
 	pausedUntil micros // never while it lasts
@@ -199,7 +200,7 @@ func (s *memorySchedule) item() PlanItem {
 	}
 	item.Taken = s.taken(s.planned)
 	if s.gap {
-		item.ServedUntil = s.servedUntil.time()
+		item.ServedUntil, item.GapFound = s.servedUntil.time(), s.gapFound.time()
 		for r := range s.runs.AscendFrom(func(r *memoryRun) bool { return r.scheduled > s.servedUntil }) {
 			if r.replaceable() {
 				item.Unclaimed = append(item.Unclaimed, r.scheduled.time())
@@ -251,6 +252,8 @@ func (m *MemoryStore) plan(p *SchedulePlan, now micros, born []State) error {
 		return fmt.Errorf("%w: plan of %s rests on generation %d, the store has %d", ErrConflict, d.record.Handle(), p.Generation, d.record.Generation)
 	case s.planned != toMicros(p.From):
 		return fmt.Errorf("%w: plan of %s continues from %s, the store has %s", ErrConflict, d.record.Handle(), p.From, s.planned.time())
+	case s.gap != !p.GapFound.IsZero(), s.gap && s.gapFound != toMicros(p.GapFound):
+		return fmt.Errorf("%w: plan of %s does not know of the gap that was found since", ErrConflict, d.record.Handle())
 	}
 	for _, at := range p.Cancel {
 		m.skipRun(s, toMicros(at), now, p.Reason)

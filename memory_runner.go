@@ -259,6 +259,7 @@ func (m *MemoryStore) openGap(d *memoryDeployment, now micros) {
 		if !s.gap {
 			s.gap, s.servedUntil = true, d.lastServed
 		}
+		s.gapFound = now
 		m.setPlanTime(s, now)
 	}
 	d.gap = true

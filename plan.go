@@ -27,7 +27,7 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 		item: item, now: now,
 		plan: SchedulePlan{
 			DeploymentID: item.DeploymentID, Generation: item.Generation, Key: item.Key,
-			From: item.Planned, Planned: item.Planned, Reason: SkipMissed,
+			From: item.Planned, Planned: item.Planned, GapFound: item.GapFound, Reason: SkipMissed,
 		},
 	}
 	servedUntil := now

@@ -93,7 +93,7 @@ type PlanStore interface {
 	DueSchedules(ctx context.Context, p DueSchedulesParams) (DueSchedules, error)
 
 	// PlanRuns writes plans, each of them atomic and judged by itself: errs[i] is nil, or wraps ErrConflict if plan i rests on
-	// another generation or another Planned than the store has by now (a plan that is repeated does), or ErrNotFound. There is
+	// another generation, another Planned or another GapFound than the store has by now (a plan that is repeated does), or ErrNotFound. There is
 	// never a second run for a deployment, schedule key and instant, also where the first was deleted. Cancel and
 	// Late leave a run alone that is claimed, has begun, was retried or comes from BackfillRuns. An instant is decided, with all that are planned before it, when its run
 	// is claimed or ends, unless that is ahead of its time: whatever the clock does, none of them is planned again.

@@ -107,6 +107,7 @@ type PlanItem struct {
 	// after ServedUntil that have an unstarted, auto-scheduled run.
 	ServedUntil time.Time
 	Gap         bool
+	GapFound    time.Time // the newest time at which the gap was found, for the plan to repeat; zero without one
 	Unclaimed   []time.Time
 
 	// The deployment or the schedule is paused. PausedFrom and PausedUntil bound the pause whose instants are not recorded
@@ -128,6 +129,7 @@ type SchedulePlan struct {
 	Generation   int64
 	Key          string
 	From         time.Time // the Planned it continues from
+	GapFound     time.Time // of the PlanItem: a gap that was found since, or found again, is not dealt with by this plan
 
 	Runs   []PlannedRun
 	Cancel []time.Time // instants whose unstarted run becomes CANCELLED/Skipped

@@ -153,7 +153,7 @@ var backfillCases = []testCase{
 			item, _ := f.due(f.at(4*time.Hour), d)
 			expectTimes(f, "unclaimed", item.Unclaimed)
 			p := f.nextPlan(d)
-			p.Cancel = []time.Time{f.at(-time.Hour), f.at(2 * time.Hour)}
+			p.Cancel, p.GapFound = []time.Time{f.at(-time.Hour), f.at(2 * time.Hour)}, item.GapFound
 			f.write(f.at(4*time.Hour), p)
 			for range 2 {
 				held := f.claimOne(f.at(4*time.Hour), r, longTTL)

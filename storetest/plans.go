@@ -355,7 +355,7 @@ var planCases = []testCase{
 			r = f.serve(now, d)
 			f.pause(now, d, "", yes())
 			p := f.nextPlan(d)
-			p.PlanTime, p.Partial = now, true
+			p.PlanTime, p.Partial, p.GapFound = now, true, now
 			f.write(now, p)
 			item, ok := f.due(now, d)
 			expect(f, "wants planning", ok, true)
@@ -365,11 +365,45 @@ var planCases = []testCase{
 			expectTime(f, "paused from", item.PausedFrom, now)
 			expect(f, "claims", len(f.claim(now, r, 10)), 0)
 			p = f.nextPlan(d)
-			p.PlanTime = now
+			p.PlanTime, p.GapFound = now, item.GapFound
 			f.write(now, p)
 			item, _ = f.due(now, d)
 			expect(f, "gap once it is dealt with", item.Gap, false)
 			expect(f, "claims", len(f.claim(now, r, 10)), 1)
+		},
+	},
+	{
+		"GapFoundSince", "a plan that does not know of a gap, or not of all of it, deals with nothing: ErrConflict",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour))
+			stale := f.nextPlan(d) // made before the gap, and told of after it
+			refused := func(what string, p provost.SchedulePlan, now time.Time) {
+				f.Helper()
+				errs, err := f.store.PlanRuns(f.ctx, provost.PlanRunsParams{Now: now, Plans: []provost.SchedulePlan{p}})
+				f.wantErrs(what, errs, err, provost.ErrConflict)
+				item, _ := f.due(now, d)
+				expect(f, "gap after "+what, item.Gap, true)
+			}
+			beat := func(now time.Time) {
+				f.Helper()
+				f.must(f.store.HeartbeatRunner(f.ctx, provost.HeartbeatParams{Now: now, Runner: r.ID, SeenAt: now, Until: now.Add(time.Minute)}))
+			}
+			beat(f.base)
+			beat(f.at(2 * time.Hour))
+			refused("a plan that knows of no gap", stale, f.at(2*time.Hour))
+			item, _ := f.due(f.at(2*time.Hour), d)
+			expectTime(f, "found", item.GapFound, f.at(2*time.Hour))
+			stale.GapFound = item.GapFound
+			beat(f.at(5 * time.Hour))
+			refused("a plan that knows of a part", stale, f.at(5*time.Hour))
+			item, _ = f.due(f.at(5*time.Hour), d)
+			expectTime(f, "found again", item.GapFound, f.at(5*time.Hour))
+			stale.GapFound = item.GapFound
+			f.write(f.at(5*time.Hour), stale)
+			item, ok := f.due(f.at(5*time.Hour), d)
+			expect(f, "gap is left", ok && item.Gap, false)
 		},
 	},
 	{

@@ -109,6 +109,7 @@ var runnerCases = []testCase{
 			r = f.serve(now, d)
 			expect(f, "claims before any plan", len(f.claim(now, r, 10)), 0)
 			p := f.nextPlan(d)
+			p.GapFound = now
 			f.write(now, p)
 			expect(f, "claims with one schedule planned", len(f.claim(now, r, 10)), 0)
 			p.Key = "daily"
