@@ -358,6 +358,9 @@ func (m *MemoryStore) noticeClock(now micros) {
 			r.record.SeenAt, r.record.Until = now.time(), now.time().Add(ttl)
 		}
 	}
+	for _, d := range m.deployments {
+		d.lastServed = min(d.lastServed, now) // else a later gap would pass for time served
+	}
 }
 
 func (m *MemoryStore) reap(r *memoryRun, now micros) {
