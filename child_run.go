@@ -182,14 +182,13 @@ func (r *isolatedRun) begin(m childBegin) (settled bool) {
 func (r *isolatedRun) end(m childResult) {
 	x := r.x
 	x.server.processes.worked()
-	sound := !r.terminated && !r.killed && r.drain()
 	switch {
-	case sound && !r.last && !m.Spent:
-		r.release()
-	case sound && r.last: // the end of its process is not worth waiting for
+	case r.terminated, r.killed, m.Spent && !r.last, !r.drain():
+		r.discard()
+	case r.last: // the end of its process is not worth waiting for
 		defer r.discard()
 	default:
-		r.discard()
+		r.release()
 	}
 	x.server.settle(x, m.At, m.Update)
 }
