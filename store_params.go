@@ -55,8 +55,7 @@ type RegisterRunnerParams struct {
 	Deployments []uuid.UUID
 }
 
-// HeartbeatParams is what [RunnerStore].HeartbeatRunner takes. In an [LocalStore] SeenAt may lie ahead of Now: an idle
-// runner vouches for the time until its next wake-up, so that it need not beat in between.
+// HeartbeatParams is what [RunnerStore].HeartbeatRunner takes.
 type HeartbeatParams struct {
 	Now    time.Time
 	Runner uuid.UUID
@@ -145,7 +144,7 @@ type SchedulePlan struct {
 	Partial bool
 }
 
-// PlannedRun is a run to be materialised. The store fills in the rest from the deployment: see [DeploymentRecord.Planned].
+// PlannedRun is a run to be materialised. The store fills in the rest from the deployment.
 type PlannedRun struct {
 	ID            uuid.UUID
 	ScheduledTime time.Time

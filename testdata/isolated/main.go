@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -75,6 +76,9 @@ func main() {
 		<-r.Ready()
 		c := provost.NewClient(r.Store)
 		run, err := c.RunDeployment(ctx, "flow/d", &provost.RunOptions{Parameters: provost.Params{"file": *file}})
+		if errors.Is(err, provost.ErrNotFound) {
+			return // Serve has refused, and says why
+		}
 		check(err)
 		run, err = c.Wait(ctx, run.ID)
 		check(err)
