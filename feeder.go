@@ -233,8 +233,7 @@ func (s *server) reap(ctx context.Context, now time.Time) (next time.Time, err e
 // plan materialises the runs of every schedule that wants it.
 func (s *server) plan(ctx context.Context, _ time.Time) (next time.Time, err error) {
 	for {
-		now := instant(s.now())
-		due, more, err := s.planOnce(ctx, now)
+		due, more, err := s.planOnce(ctx)
 		s.report(ctx, "plan runs", err)
 		if err != nil || !more {
 			return due, err
@@ -242,16 +241,19 @@ func (s *server) plan(ctx context.Context, _ time.Time) (next time.Time, err err
 	}
 }
 
-func (s *server) planOnce(ctx context.Context, now time.Time) (next time.Time, more bool, err error) {
+// planOnce asks what wants planning, and plans it for the time at which that was answered: the question may have been under way
+// while the clock leapt, and a plan for the time before would deal with none of the gap that this is.
+func (s *server) planOnce(ctx context.Context) (next time.Time, more bool, err error) {
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
-	due, err := s.store.DueSchedules(callCtx, DueSchedulesParams{Now: now, Limit: MaxPage})
+	due, err := s.store.DueSchedules(callCtx, DueSchedulesParams{Now: instant(s.now()), Limit: MaxPage})
 	if err != nil {
 		return time.Time{}, false, fmt.Errorf("find due schedules: %w", err)
 	}
 	if len(due.Items) == 0 {
 		return due.Next, false, nil
 	}
+	now := instant(s.now())
 	plans := make([]SchedulePlan, len(due.Items))
 	for i, item := range due.Items {
 		plans[i] = makePlan(item, now)

@@ -240,6 +240,9 @@ func (c *simCheck) claimed(r *simRecord, p ClaimRunsParams, claims Claims) {
 		run.token, run.held, run.holder, run.claim, run.ended = claim.Token, true, r.who, claim, ""
 		run.lease(p.Now, p.TTL)
 		run.began = false
+		if claim.Schedule != "" {
+			c.timeline(claim.DeploymentID, claim.Schedule).claimed(claim)
+		}
 		c.checkLimit(r, run)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,4 +156,57 @@ func TestCrashEndsCancelling(t *testing.T) {
 	if run, err = client.GetRun(t.Context(), run.ID); err != nil || run.State.Type != StateCancelled {
 		t.Errorf("the run is %s (%v), want Cancelled", run.State.Type, err)
 	}
+}
+
+// heldQuestion is a store on whose answer to DueSchedules one call waits for what held does.
+type heldQuestion struct {
+	Store
+	held func()
+}
+
+func (s heldQuestion) DueSchedules(ctx context.Context, p DueSchedulesParams) (DueSchedules, error) {
+	s.held()
+	return s.Store.DueSchedules(ctx, p)
+}
+
+// A clock that leaps while the question what to plan is under way opens a gap that the answer tells of. The plan must be one for the
+// time after the leap: one for the time before would close the gap with nothing dealt with, and every missed instant would become a run.
+func TestClockLeapsWhileTheFeederAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var leap atomic.Int64
+		asked := false
+		store := NewMemoryStore()
+		began := time.Now()
+		held := func() {
+			if time.Since(began) > time.Minute && !asked {
+				asked = true
+				time.Sleep(2 * time.Second)
+				leap.Store(int64(30 * 24 * time.Hour))
+				time.Sleep(3 * time.Second) // a heartbeat comes
+			}
+		}
+		now := func() time.Time { return time.Now().Round(0).Add(time.Duration(leap.Load())) }
+		client := NewClient(store)
+		client.clock = now
+		d := &Deployment{Flow: NewJob("f", func(context.Context) error { return nil }), Name: "d", Schedules: []Schedule{Every(10 * time.Second)}}
+		ctx, stop := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		runner := &Runner{
+			Store: heldQuestion{store, held}, LeaseTTL: 5 * time.Second, Logger: slog.New(slog.DiscardHandler), clock: now,
+		}
+		go func() { served <- runner.Serve(ctx, d) }()
+		time.Sleep(2 * time.Minute)
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		runs, err := client.CountRuns(t.Context(), RunFilter{})
+		if err != nil || runs > 20 {
+			t.Errorf("%d runs (%v), want those of two minutes and one for the leap", runs, err)
+		}
+		skips, err := client.ListSkips(t.Context(), "f/d", SkipFilter{})
+		if err != nil || len(skips.Items) != 1 || skips.Items[0].Reason != SkipMissed || skips.Items[0].Count < 250_000 {
+			t.Errorf("skips are %+v (%v), want one range of what the leap passed over", skips.Items, err)
+		}
+	})
 }

@@ -88,6 +88,12 @@ func (t *simTimeline) declare(s Schedule, now time.Time) {
 	t.open, t.low = true, t.high
 }
 
+// claimed is what a claim decides: its instant, with all that were planned before it, be the clock set back and the schedule changed
+// after it.
+func (t *simTimeline) claimed(claim Claim) {
+	t.decided = latestOf(t.decided, earliestOf(t.high, earliestOf(claim.ScheduledTime, claim.DueTime)))
+}
+
 func (t *simTimeline) retire(now time.Time) {
 	if t.open {
 		t.reset(now)

@@ -32,6 +32,7 @@ type simWorld struct {
 	gatesMu     sync.Mutex
 	closing     atomic.Bool
 	calm        atomic.Bool // no more faults
+	flooded     bool        // more runs than there is any use in checking
 	hurry       atomic.Bool // functions take no time
 	build       atomic.Int64
 	lives       sync.WaitGroup
@@ -338,7 +339,7 @@ type simLogHandler struct {
 var perRun = []string{
 	"leases not renewed in time: their runs are told to stop", "lines of runs' logs lost",
 	"leases lost: their runs are told to stop, and what becomes of them is not stored",
-	"lease lost", "run lost its runner", "end of a run not stored", "run not begun: its start could not be stored", "instants skipped",
+	"lease lost", "run lost its runner", "end of a run not stored", "end of a child run not stored", "run not begun: its start could not be stored", "instants skipped",
 	"runs skipped",
 }
 
