@@ -126,9 +126,9 @@ func (c *Client) backfillParams(ctx context.Context, record *DeploymentRecord, f
 	return params, total, nil
 }
 
-// splits takes the instants of the runs out of the skip ranges that hold them.
+// splits takes the instants of the runs out of the skip ranges that hold them. A range of an earlier declaration of the schedule
+// holds those that were its instants too.
 func (c *Client) splits(ctx context.Context, record *DeploymentRecord, s *ScheduleRecord, runs []PlannedRun) ([]SkipSplit, error) {
-	first, last := runs[0].ScheduledTime, runs[len(runs)-1].ScheduledTime
 	var splits []SkipSplit
 	for skip, err := range pages(ctx, func(ctx context.Context, cursor string) (Page[Skip], error) {
 		callCtx, cancel := c.call(ctx)
@@ -138,27 +138,44 @@ func (c *Client) splits(ctx context.Context, record *DeploymentRecord, s *Schedu
 		if err != nil {
 			return nil, err
 		}
-		if !skip.Last.Before(first) && !skip.First.After(last) {
-			splits = append(splits, SkipSplit{ID: skip.ID, Into: cutSkip(skip, s.Schedule, first, last)})
+		if held := skip.holds(runs); len(held) > 0 {
+			splits = append(splits, SkipSplit{ID: skip.ID, Into: skip.without(held)})
 		}
 	}
 	return splits, nil
 }
 
-// cutSkip is what is left of a range without its instants between first and last, which are consecutive.
-func cutSkip(skip Skip, schedule Schedule, first, last time.Time) []Skip {
-	var rest []Skip
-	if before, ok := schedule.Prev(first); ok && !before.Before(skip.First) {
-		head := skip
-		head.ID, head.Last = newID(skip.First), before
-		head.Count = len(schedule.Between(skip.First.Add(-time.Microsecond), before))
-		rest = append(rest, head)
+// holds is which of the runs' instants, that ascend, are in the range.
+func (s *Skip) holds(runs []PlannedRun) (held []time.Time) {
+	from, _ := slices.BinarySearchFunc(runs, s.First, func(run PlannedRun, first time.Time) int { return run.ScheduledTime.Compare(first) })
+	for _, run := range runs[from:] {
+		at := run.ScheduledTime
+		if at.After(s.Last) {
+			break
+		}
+		if next, ok := s.Timing.Next(at.Add(-time.Microsecond)); ok && next.Equal(at) {
+			held = append(held, at)
+		}
 	}
-	if after, ok := schedule.Next(last); ok && !after.After(skip.Last) {
-		tail := skip
-		tail.ID, tail.First = newID(after), after
-		tail.Count = len(schedule.Between(last, skip.Last))
-		rest = append(rest, tail)
+	return held
+}
+
+// without is what is left of the range when some of its instants, that ascend, are taken out: the ranges before, between and after
+// them.
+func (s *Skip) without(taken []time.Time) (rest []Skip) {
+	from, ok := s.First, true
+	keep := func(until time.Time) {
+		if ok && !from.After(until) {
+			part := *s
+			part.ID, part.First = newID(from), from
+			part.Last, part.Count = countUntil(s.Timing, from, until)
+			rest = append(rest, part)
+		}
 	}
+	for _, at := range taken {
+		keep(at.Add(-time.Microsecond))
+		from, ok = s.Timing.Next(at)
+	}
+	keep(s.Last)
 	return rest
 }

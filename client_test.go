@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -275,4 +276,34 @@ func TestRunDeploymentFollowsANewSchema(t *testing.T) {
 	request(t, client, "f/d", &provost.RunOptions{Parameters: provost.Params{"N": "seven"}})
 	_, err := client.RunDeployment(t.Context(), "f/d", &provost.RunOptions{Parameters: provost.Params{"N": 7}})
 	wantError(t, err, "parameter N", "text")
+}
+
+// What an earlier declaration of a schedule skipped stays skipped, but for the instants that the present one has too.
+func TestBackfillOfAScheduleThatWasChanged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := provost.NewMemoryStore()
+		c := provost.NewClient(store)
+		declare := func(every time.Duration) *provost.Deployment {
+			return job("f", func(context.Context) error { return nil }, provost.Every(every).CatchUp(provost.CatchUpNone).Named("n"))
+		}
+		clean(t, start(t, &provost.Runner{Store: store}, declare(time.Hour)))
+		began := time.Now()
+		time.Sleep(10*time.Hour + 30*time.Minute)
+		clean(t, start(t, &provost.Runner{Store: store}, declare(time.Hour)))
+		if _, err := c.Deploy(t.Context(), declare(90*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		runs, err := c.Backfill(t.Context(), "f/d", began, began.Add(10*time.Hour))
+		if err != nil || len(runs) != 6 { // 01:30, 03:00, 04:30, 06:00, 07:30, 09:00
+			t.Fatalf("%d runs, %v; want 6", len(runs), err)
+		}
+		var left []string
+		for _, s := range skips(t, c, "f/d") {
+			left = append(left, fmt.Sprintf("%s-%s:%d", s.First.Format("15"), s.Last.Format("15"), s.Count))
+		}
+		slices.Sort(left)
+		if want := []string{"04-05:2", "07-08:2", "10-10:1"}; !slices.Equal(left, want) {
+			t.Errorf("skipped are %v, want %v", left, want)
+		}
+	})
 }

@@ -55,6 +55,27 @@ func TestConcurrencyLimitSerialises(t *testing.T) {
 	})
 }
 
+// A runner looks at once for what its own ends of runs promote, also where the store gives no hints.
+func TestLimitIsPassedOnBetweenPolls(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := &remote{Store: provost.NewMemoryStore()}
+		client := provost.NewClient(store)
+		d := job("f", func(context.Context) error { time.Sleep(time.Second); return nil })
+		d.ConcurrencyLimit = 1
+		stop := start(t, &provost.Runner{Store: store, PollInterval: time.Hour}, d)
+		var last *provost.Run
+		for range 10 {
+			last = request(t, client, "f/d", nil)
+		}
+		began := time.Now()
+		wantState(t, wait(t, client, last.ID), provost.StateCompleted)
+		if took := time.Since(began); took > 70*time.Minute {
+			t.Errorf("ten runs of a second took %v, want one poll and ten seconds", took)
+		}
+		clean(t, stop)
+	})
+}
+
 func TestLimitGroupIsShared(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var c crowd

@@ -331,10 +331,11 @@ func newMemorySkip(skip Skip) *memorySkip {
 	return &memorySkip{skip}
 }
 
-// addSkip records a range. One that begins where the schedule's newest range ended, with no run of the same plan in between,
-// extends it.
+// addSkip records a range. One that begins where the schedule's newest range ended, with no run of the same plan in between and
+// the same timing, extends it.
 func (m *MemoryStore) addSkip(s *memorySchedule, skip Skip, adjoins bool) {
-	if last := s.lastSkip; last != nil && adjoins && last.Reason == skip.Reason && toMicros(last.Last) == s.planned {
+	if last := s.lastSkip; last != nil && adjoins && last.Reason == skip.Reason && toMicros(last.Last) == s.planned &&
+		last.Timing.equal(skip.Timing) {
 		last.Last, last.Count = instant(skip.Last), last.Count+skip.Count
 	} else {
 		s.lastSkip = newMemorySkip(skip)

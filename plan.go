@@ -36,8 +36,10 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 	}
 	handled := servedUntil
 	if !item.PausedFrom.IsZero() {
-		b.run(earliestOf(servedUntil, item.PausedFrom), false)
-		b.catchUp(servedUntil, item.PausedFrom)
+		// A clock that was set back leaves a pause that lies ahead: what it has not come to is not paused by it.
+		pausedFrom, pausedUntil := earliestOf(item.PausedFrom, now), earliestOf(item.PausedUntil, now)
+		b.run(earliestOf(servedUntil, pausedFrom), false)
+		b.catchUp(servedUntil, pausedFrom)
 		if item.Paused {
 			if b.full() {
 				b.plan.PlanTime, b.plan.Partial = now, true
@@ -47,8 +49,8 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 			b.plan.PlanTime = b.pausedPlanTime()
 			return b.plan
 		}
-		b.skip(item.PausedUntil, SkipPaused)
-		handled = latestOf(servedUntil, item.PausedUntil)
+		b.skip(pausedUntil, SkipPaused)
+		handled = latestOf(servedUntil, pausedUntil)
 	}
 	b.run(servedUntil, false)
 	b.catchUp(handled, now)
@@ -176,19 +178,18 @@ func (b *planBuilder) skipRange(until time.Time, reason SkipReason) {
 	if !ok || first.After(until) {
 		return
 	}
-	last, count := b.countUntil(first, until)
+	last, count := countUntil(b.item.Schedule, first, until)
 	b.plan.Skips = append(b.plan.Skips, Skip{
-		ID: newID(b.now), DeploymentID: b.item.DeploymentID, Schedule: b.item.Key,
+		ID: newID(b.now), DeploymentID: b.item.DeploymentID, Schedule: b.item.Key, Timing: b.item.Schedule.bare(),
 		First: first, Last: last, Count: count, Reason: reason,
 	})
 	b.plan.Planned = last
 }
 
-// countUntil counts the instants of a range and finds its last one. A plain interval, the only schedule that may have more than
+// countUntil counts the instants from a first one up to a time, and finds the last. A plain interval, the only schedule that may have more than
 // maxCounted in years, is counted by division, so that a long downtime costs no more than a short one; of any other, no more
 // than maxCounted are counted, and the range still is decided whole.
-func (b *planBuilder) countUntil(first, until time.Time) (last time.Time, count int) {
-	schedule := b.item.Schedule
+func countUntil(schedule Schedule, first, until time.Time) (last time.Time, count int) {
 	if d, ok := schedule.evenly(); ok {
 		if last, ok = schedule.Prev(until.Add(time.Microsecond)); ok {
 			return last, int(last.Sub(first)/d) + 1

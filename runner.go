@@ -262,6 +262,7 @@ type served struct {
 	secrets *validator // nil: there are none
 	onStart bool
 	once    bool // AtMostOnce
+	limited bool // its runs need a slot of a limit
 
 	isolated bool // its runs have processes of their own
 	path     string
@@ -320,7 +321,8 @@ func prepareOne(d *Deployment, runners Isolation, flows *sync.Map) (*served, err
 	}
 	sd := &served{
 		record: record, id: record.ID, name: record.Name, version: record.Version, flow: erased.(*flow),
-		onStart: record.RunOnStart, once: record.AtMostOnce, isolated: isolated, path: record.Path, env: record.Env,
+		onStart: record.RunOnStart, once: record.AtMostOnce, limited: record.LimitKey() != "",
+		isolated: isolated, path: record.Path, env: record.Env,
 	}
 	sd.derived = d.ParameterSchema == nil
 	schema, err := compileSchema(record.ParameterSchema)

@@ -1,6 +1,7 @@
 package provost
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -291,6 +292,16 @@ func (s Schedule) bare() Schedule {
 		c.extra = &x
 	}
 	return Schedule{&c}
+}
+
+// equal reports whether two schedules are the same in every way.
+func (s Schedule) equal(other Schedule) bool {
+	if s.spec == other.spec {
+		return true
+	}
+	mine, err := s.MarshalJSON()
+	theirs, otherErr := other.MarshalJSON()
+	return err == nil && otherErr == nil && bytes.Equal(mine, theirs)
 }
 
 // Expr is the canonical expression of the timing alone: the five fields of a cron schedule in numbers, the interval as

@@ -365,17 +365,22 @@ func (t *settler) collect(b *flushBuffer) []*runLog {
 	return logs
 }
 
-// release takes runs whose end is stored, or refused, out of those in flight, and has the hooks called of those that are stored.
+// release takes runs whose end is stored, or refused, out of those in flight, and has the hooks called of those that are stored. A
+// slot of a limit that frees promotes a run: it is looked for at once, not at the next poll.
 func (s *server) release(ends []ending, errs []error) {
-	settled := 0
+	settled, limited := 0, false
 	s.mu.Lock()
 	for _, e := range ends {
 		if e.x != nil {
 			s.drop(e.x)
 			settled++
+			limited = limited || e.x.served.limited
 		}
 	}
 	s.mu.Unlock()
+	if limited && !s.local {
+		signal(s.wake)
+	}
 	t := s.settler
 	t.mu.Lock()
 	full := t.unsettled > maxUnsettled

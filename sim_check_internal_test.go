@@ -22,9 +22,10 @@ type simCheck struct {
 	stalls      []simSpan
 	jumps       []time.Duration // when the wall clock leapt forward
 	calm        time.Duration
-	rested      time.Time // wall clock when all was paused for the end
-	jumped      bool      // the wall clock moved at all
-	setBack     bool      // it was set back, ever
+	rested      time.Time     // wall clock when all was paused for the end
+	jumped      bool          // the wall clock moved at all
+	offset      time.Duration // of the wall clock
+	setBack     bool          // it was set back, ever
 }
 
 // simSpan is a time in which a runner stood still.
@@ -159,6 +160,7 @@ func (c *simCheck) followEvent(r *simRecord) {
 		c.stalls = append(c.stalls, simSpan{r.who, r.at, e.until})
 	case simJumped:
 		c.jumped = true
+		c.offset += e.by
 		if e.by > 0 {
 			c.jumps = append(c.jumps, r.at)
 		} else {
@@ -170,6 +172,9 @@ func (c *simCheck) followEvent(r *simRecord) {
 		c.rested = e.wall
 	}
 }
+
+// wall is what the wall clock shows at the step that is followed.
+func (c *simCheck) wall(at time.Duration) time.Time { return c.world.began.Add(at + c.offset) }
 
 // run is what is known of a run, from the first time that anybody spoke of it.
 func (c *simCheck) run(id, deployment uuid.UUID) *simRun {

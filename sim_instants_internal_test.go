@@ -58,7 +58,7 @@ func (c *simCheck) declared(r *simRecord, p RegisterDeploymentsParams, registrat
 		declared := make(map[string]bool)
 		for _, s := range record.Schedules {
 			declared[s.Key] = true
-			c.timeline(record.ID, s.Key).declare(s.Schedule, p.Now)
+			c.timeline(record.ID, s.Key).declare(s.Schedule, p.Now, c.wall(r.at))
 		}
 		for key, t := range d.versions {
 			if !declared[key] {
@@ -68,13 +68,14 @@ func (c *simCheck) declared(r *simRecord, p RegisterDeploymentsParams, registrat
 	}
 }
 
-// declare begins a version, unless the schedule is what it was. What is not materialised of the old one is the new one's.
-func (t *simTimeline) declare(s Schedule, now time.Time) {
+// declare begins a version, unless the schedule is what it was. What is not materialised of the old one is the new one's. Where the
+// call was long under way, what came to be decided meanwhile stays.
+func (t *simTimeline) declare(s Schedule, now, arrived time.Time) {
 	switch {
 	case t.open:
 		t.reset(now)
 		current := &t.versions[len(t.versions)-1]
-		if sameSchedule(current.schedule, s) {
+		if current.schedule.equal(s) {
 			return
 		}
 		current.until = t.low
@@ -84,7 +85,7 @@ func (t *simTimeline) declare(s Schedule, now time.Time) {
 		t.high = now
 	}
 	t.decided = latestOf(t.decided, t.high)
-	t.versions = append(t.versions, simVersion{schedule: s, from: t.high})
+	t.versions = append(t.versions, simVersion{schedule: s, from: latestOf(t.high, arrived)})
 	t.open, t.low = true, t.high
 }
 
@@ -100,12 +101,6 @@ func (t *simTimeline) retire(now time.Time) {
 		t.versions[len(t.versions)-1].until = t.low
 		t.open = false
 	}
-}
-
-func sameSchedule(a, b Schedule) bool {
-	x, err1 := a.MarshalJSON()
-	y, err2 := b.MarshalJSON()
-	return err1 == nil && err2 == nil && string(x) == string(y)
 }
 
 // reset is what a change of the declaration or of a pause does: what lies ahead is planned anew, what is decided stays.
@@ -159,8 +154,9 @@ var simFarAhead = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 // simDecision is what became of instants: a run, or a range of skips.
 type simDecision struct {
 	first, last time.Time
-	run         *Run // nil for a range
-	gone        bool // it was deleted
+	timing      Schedule // of a range
+	run         *Run     // nil for a range
+	gone        bool     // it was deleted
 	count       int
 }
 
@@ -185,7 +181,7 @@ func (c *simCheck) checkInstants(runs []*Run, skips []Skip) {
 		}
 		for _, skip := range skips {
 			if skip.DeploymentID == id {
-				decisions[skip.Schedule] = append(decisions[skip.Schedule], simDecision{first: skip.First, last: skip.Last, count: skip.Count})
+				decisions[skip.Schedule] = append(decisions[skip.Schedule], simDecision{first: skip.First, last: skip.Last, timing: skip.Timing, count: skip.Count})
 			}
 		}
 		for key, t := range d.versions {
@@ -214,11 +210,26 @@ func (c *simCheck) checkInstants(runs []*Run, skips []Skip) {
 func (c *simCheck) checkOnce(name string, list []simDecision) {
 	for i := 1; i < len(list); i++ {
 		a, b := list[i-1], list[i]
-		if b.first.After(a.last) || again(a, b) || again(b, a) {
+		if b.first.After(a.last) || again(a, b) || again(b, a) || !a.shares(b) {
 			continue
 		}
 		c.bad(0, "%s: %s is decided twice: %s, %s", name, wallText(b.first), a, b)
 	}
+}
+
+// shares reports whether an instant is in both, given that their times overlap. Ranges of one schedule that was declared anew may
+// lie within each other, instant beside instant.
+func (d simDecision) shares(other simDecision) bool {
+	switch {
+	case d.run != nil && other.run != nil:
+		return true
+	case d.run != nil:
+		return other.shares(d)
+	case other.run != nil:
+		next, ok := d.timing.Next(other.first.Add(-time.Microsecond))
+		return ok && next.Equal(other.first)
+	}
+	return d.timing.equal(other.timing)
 }
 
 // again reports whether b is a backfill of an instant whose run a was deleted.
@@ -237,8 +248,8 @@ func (c *simCheck) checkWanted(name string, t *simTimeline, list []simDecision) 
 		if !asked {
 			c.bad(0, "%s: nobody asked for %s at %s", name, d, wallText(d.first))
 		}
-		if len(t.versions) == 1 && d.run == nil && d.count < maxSimCounted {
-			if want := len(t.versions[0].schedule.Between(d.first.Add(-time.Microsecond), d.last)); want != d.count {
+		if d.run == nil && d.count < maxSimCounted {
+			if want := len(d.timing.Between(d.first.Add(-time.Microsecond), d.last)); want != d.count {
 				c.bad(0, "%s: %s has %d instants", name, d, want)
 			}
 		}

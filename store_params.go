@@ -132,7 +132,7 @@ type SchedulePlan struct {
 
 	Runs   []PlannedRun
 	Cancel []time.Time // instants whose unstarted run becomes CANCELLED/Skipped
-	Skips  []Skip      // ranges without a run; one that continues the schedule's newest range extends it
+	Skips  []Skip      // ranges without a run; one that continues the schedule's newest range, with its Timing, extends it
 	Reason SkipReason  // why the runs of Cancel are skipped
 	Late   []time.Time // instants whose unstarted run was made before a gap and is catch-up now, as PlannedRun.CatchUp says
 
@@ -168,6 +168,7 @@ type Skip struct {
 	ID           uuid.UUID  `json:"id"`
 	DeploymentID uuid.UUID  `json:"deployment_id"`
 	Schedule     string     `json:"schedule"` // key
+	Timing       Schedule   `json:"timing"`   // whose instants they are: the schedule's timing as it was declared then
 	First        time.Time  `json:"first"`
 	Last         time.Time  `json:"last"`
 	Count        int        `json:"count"`

@@ -431,7 +431,7 @@ var skipCases = []testCase{
 			f.serve(f.base, d)
 			first := f.skip(f.at(2*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
 			second := f.skip(f.at(3*time.Hour), d, provost.SkipPaused, f.at(3*time.Hour), f.at(3*time.Hour))
-			expectSame(f, "skips", f.skips(d), second, first)
+			expectSkips(f, "skips", f.skips(d), second, first)
 			expectTime(f, "watermark", f.schedule(d).Watermark, f.at(3*time.Hour))
 		},
 	},
@@ -443,7 +443,21 @@ var skipCases = []testCase{
 			first := f.skip(f.at(2*time.Hour), d, provost.SkipPaused, f.at(time.Hour), f.at(2*time.Hour))
 			f.skip(f.at(5*time.Hour), d, provost.SkipPaused, f.at(3*time.Hour), f.at(5*time.Hour))
 			first.Last, first.Count = f.at(5*time.Hour), 5
-			expectSame(f, "skips", f.skips(d), first)
+			expectSkips(f, "skips", f.skips(d), first)
+		},
+	},
+	{
+		"OtherTiming", "a range of instants of another timing, as after the schedule was declared anew, stays a range of its own",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			first := f.skip(f.at(2*time.Hour), d, provost.SkipPaused, f.at(time.Hour), f.at(2*time.Hour))
+			second := f.skipRange(d, provost.SkipPaused, f.at(3*time.Hour), f.at(4*time.Hour))
+			second.Timing, second.Count = provost.Every(30*time.Minute).In("Europe/Berlin"), 3
+			p := f.nextPlan(d)
+			p.Skips, p.Planned = []provost.Skip{second}, second.Last
+			f.write(f.at(4*time.Hour), p)
+			expectSkips(f, "skips", f.skips(d), second, first)
 		},
 	},
 	{
@@ -454,7 +468,7 @@ var skipCases = []testCase{
 			first := f.skip(f.at(time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(time.Hour))
 			f.plan(f.at(2*time.Hour), d, f.at(2*time.Hour))
 			second := f.skip(f.at(3*time.Hour), d, provost.SkipMissed, f.at(3*time.Hour), f.at(3*time.Hour))
-			expectSame(f, "skips", f.skips(d), second, first)
+			expectSkips(f, "skips", f.skips(d), second, first)
 		},
 	},
 	{
@@ -468,7 +482,7 @@ var skipCases = []testCase{
 			p.Skips, p.Planned = []provost.Skip{first, second}, f.at(5*time.Hour)
 			p.Runs = []provost.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(3 * time.Hour), DueTime: f.at(3 * time.Hour)}}
 			f.write(f.at(5*time.Hour), p)
-			expectSame(f, "skips", f.skips(d), second, first)
+			expectSkips(f, "skips", f.skips(d), second, first)
 		},
 	},
 	{
@@ -479,16 +493,16 @@ var skipCases = []testCase{
 			one := f.skip(f.at(time.Hour), a, provost.SkipMissed, f.at(time.Hour), f.at(time.Hour))
 			two := f.skip(f.at(2*time.Hour), b, provost.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
 			three := f.skip(f.at(3*time.Hour), a, provost.SkipPaused, f.at(2*time.Hour), f.at(3*time.Hour))
-			expectSame(f, "skips of a", f.skips(a), three, one)
+			expectSkips(f, "skips of a", f.skips(a), three, one)
 			page, err := f.store.ListSkips(f.ctx, provost.SkipFilter{Schedule: "other"})
 			f.must(err)
 			expect(f, "skips of another schedule", len(page.Items), 0)
 			page, err = f.store.ListSkips(f.ctx, provost.SkipFilter{Limit: 2})
 			f.must(err)
-			expectSame(f, "first page", page.Items, three, two)
+			expectSkips(f, "first page", page.Items, three, two)
 			page, err = f.store.ListSkips(f.ctx, provost.SkipFilter{Limit: 2, Cursor: page.Next})
 			f.must(err)
-			expectSame(f, "second page", page.Items, one)
+			expectSkips(f, "second page", page.Items, one)
 			expect(f, "cursor of the last page", page.Next, "")
 		},
 	},

@@ -197,6 +197,22 @@ func expectTimes(f *fixture, what string, got []time.Time, want ...time.Time) {
 	}
 }
 
+// expectSkips compares ranges in order, by all that is in them.
+func expectSkips(f *fixture, what string, got []provost.Skip, want ...provost.Skip) {
+	f.Helper()
+	expectSame(f, what, f.texts(got), f.texts(want)...)
+}
+
+func (f *fixture) texts(skips []provost.Skip) (texts []string) {
+	f.Helper()
+	for _, s := range skips {
+		text, err := json.Marshal(s)
+		f.must(err)
+		texts = append(texts, string(text))
+	}
+	return texts
+}
+
 // expectSame compares lists in order.
 func expectSame[T comparable](f *fixture, what string, got []T, want ...T) {
 	f.Helper()
@@ -436,7 +452,7 @@ func (f *fixture) skip(now time.Time, d *provost.DeploymentRecord, reason provos
 
 func (f *fixture) skipRange(d *provost.DeploymentRecord, reason provost.SkipReason, first, last time.Time) provost.Skip {
 	return provost.Skip{
-		ID: newID(last), DeploymentID: d.ID, Schedule: "hourly", First: first, Last: last,
+		ID: newID(last), DeploymentID: d.ID, Schedule: "hourly", Timing: provost.Every(time.Hour), First: first, Last: last,
 		Count: int(last.Sub(first)/time.Hour) + 1, Reason: reason,
 	}
 }
