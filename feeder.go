@@ -460,8 +460,12 @@ type batch struct {
 // startAt launches runs at their instant, or hands them back if the runner leaves before.
 func (s *server) startAt(executions []*execution, due time.Time) {
 	wait := due.Sub(s.now())
-	if wait <= 0 {
+	switch {
+	case wait <= 0:
 		s.launch(executions)
+		return
+	case s.farAhead(wait):
+		s.handBack(executions)
 		return
 	}
 	b := &batch{due: due, executions: executions}
@@ -486,21 +490,31 @@ func (s *server) atMost(wait time.Duration) time.Duration {
 	return min(wait, s.pollInterval)
 }
 
+// farAhead reports whether claimed runs would have to wait so long for their instant that they had better be handed back, with the
+// slots that they hold: the clock was set back since they were claimed.
+func (s *server) farAhead(wait time.Duration) bool { return wait > s.leaseTTL }
+
 // fire starts a batch whose timer has run out, unless the wall clock says that it is early.
 func (s *server) fire(b *batch) {
 	s.mu.Lock()
 	_, waits := s.waiting[b]
-	if early := b.due.Sub(s.now()); waits && early > 0 {
+	early := b.due.Sub(s.now())
+	if waits && early > 0 && !s.farAhead(early) {
 		b.timer.Reset(s.atMost(early))
 		s.mu.Unlock()
 		return
 	}
 	delete(s.waiting, b)
 	s.mu.Unlock()
-	if waits {
+	switch {
+	case !waits:
+		return
+	case early > 0:
+		s.handBack(b.executions)
+	default:
 		s.launch(b.executions)
-		s.expectChildren(b, -1)
 	}
+	s.expectChildren(b, -1)
 }
 
 // expectChildren has processes started ahead of the instant of runs that want one.

@@ -79,12 +79,14 @@ func (r *memoryRunner) rememberClaim(id uuid.UUID, claims []Claim) {
 	}
 }
 
-// claimAgain answers the repetition of the runner's newest claim.
+// claimAgain answers the repetition of the runner's newest claim. One that comes late shortens no lease that was renewed meanwhile.
 func (m *MemoryStore) claimAgain(runner *memoryRunner, now, ttl micros) []Claim {
 	var claims []Claim
 	for _, l := range runner.lastClaimed {
 		if r := m.runs[l.RunID]; r != nil && r.claimed() && r.token == l.Token {
-			m.setLease(r, now, ttl)
+			if now+ttl > r.lease {
+				m.setLease(r, now, ttl)
+			}
 			claims = append(claims, r.claimView())
 		}
 	}

@@ -146,7 +146,7 @@ type RunStore interface {
 	// deployment keeps what is already due; future auto-scheduled runs of it do not exist.
 	//
 	// A call that has the ID of the runner's newest call that claimed anything is a repetition: it returns those runs of that
-	// call which are still held under its tokens, gives their leases TTL anew, and claims nothing else.
+	// call which are still held under its tokens, gives their leases TTL anew where that is longer, and claims nothing else.
 	//
 	// ErrNotFound: the runner must register again.
 	ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims, error)

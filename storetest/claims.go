@@ -161,6 +161,26 @@ var claimCases = []testCase{
 		},
 	},
 	{
+		"RepeatedLate", "a claim that is repeated late shortens no lease that was renewed since",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			p := provost.ClaimRunsParams{Now: f.base, Runner: r.ID, ID: uuid.New(), Limit: 1, TTL: leaseTTL}
+			first, err := f.store.ClaimRuns(f.ctx, p)
+			f.must(err)
+			if len(first.Runs) != 1 {
+				f.Fatalf("got %d claims, want 1", len(first.Runs))
+			}
+			_, err = f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []provost.Lease{first.Runs[0].Lease}})
+			f.must(err)
+			again, err := f.store.ClaimRuns(f.ctx, p)
+			f.must(err)
+			expectSame(f, "claims", claimed(again.Runs), first.Runs[0].RunID)
+			expect(f, "reaped", len(f.reap(f.afterLease(f.base)).Runs), 0)
+		},
+	},
+	{
 		"Repeated", "a claim that is repeated under its ID returns what it holds still, under the same tokens and a fresh lease, and nothing new",
 		func(f *fixture) {
 			d := f.deploy("a")
