@@ -25,7 +25,8 @@ const (
 type feeder struct {
 	*server
 	chores  []*chore
-	plans   *chore
+	planner *chore
+	claimer *chore
 	answers chan choreAnswer
 	beside  sync.WaitGroup
 	clocks  clockWatch
@@ -49,8 +50,8 @@ type choreAnswer struct {
 }
 
 func (s *server) newFeeder() *feeder {
-	f := &feeder{server: s, plans: &chore{do: s.plan}}
-	f.chores = []*chore{{do: s.beat}, {do: s.reap}, f.plans, {do: s.claim}}
+	f := &feeder{server: s, planner: &chore{do: s.plan}, claimer: &chore{do: s.claim}}
+	f.chores = []*chore{{do: s.beat}, {do: s.reap}, f.planner, f.claimer}
 	f.answers = make(chan choreAnswer, len(f.chores))
 	return f
 }
@@ -66,7 +67,7 @@ func (s *server) feedLoop(ctx context.Context, ready func()) {
 	defer timer.Stop()
 	for all := true; ctx.Err() == nil; {
 		f.round(ctx, all)
-		if f.plans.worked {
+		if f.planner.worked {
 			ready()
 		}
 		wait := f.wait()
@@ -79,6 +80,9 @@ func (s *server) feedLoop(ctx context.Context, ready func()) {
 		case <-s.wake:
 			all = true
 			runtime.Gosched() // let what is under way finish, so that the next claim is a larger one
+		case <-s.freed:
+			all, f.claimer.hinted = false, true
+			runtime.Gosched()
 		case <-again:
 			all = false
 			for _, c := range f.chores {
@@ -374,7 +378,7 @@ func (s *server) wakeStarved() {
 	starved := s.starved
 	s.mu.Unlock()
 	if starved {
-		signal(s.wake)
+		signal(s.freed)
 	}
 }
 

@@ -30,7 +30,7 @@ type MemoryStore struct {
 
 	now      micros // of the operation under way, where it has one
 	newest   micros // that it was told
-	behind   micros // of the ReapLeases that found the clock set back; never otherwise
+	behind   micros // of the ReapLeases since which every Now was far behind; never otherwise
 	promoted int    // how many runs got a slot while they waited, ever
 
 	flows       map[uuid.UUID]*FlowRecord
@@ -128,6 +128,9 @@ func (m *MemoryStore) lockAt(ctx context.Context, now time.Time) error {
 		m.now = toMicros(now)
 		if m.now != never {
 			m.newest = max(m.newest, m.now)
+		}
+		if m.newest-m.now <= maxClockBehind {
+			m.behind = never
 		}
 	}
 	return err

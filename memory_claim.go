@@ -338,12 +338,11 @@ func (m *MemoryStore) ReapLeases(ctx context.Context, p ReapLeasesParams) (Reape
 // come late.
 const maxClockBehind = micros(time.Minute / time.Microsecond)
 
-// noticeClock cuts leases that a clock which was set back would make last until it gets there again. One call that came late
-// looks like that too, so it takes a second one that is later.
+// noticeClock cuts leases that a clock which was set back would make last until it gets there again. Calls that came late look like
+// that too, so it takes two, the second one later, with none in between that is on time.
 func (m *MemoryStore) noticeClock(now micros) {
 	switch {
 	case m.newest-now <= maxClockBehind:
-		m.behind = never
 		return
 	case now <= m.behind: // the first such call, or a repetition of it, or one before it
 		m.behind = now

@@ -45,7 +45,8 @@ type server struct {
 	processes *childPool // nil: no deployment is isolated
 	upstream  *childSide // in a child process: what its one run reports to; nil elsewhere
 
-	wake       chan struct{} // for the feeder: work, or a free slot
+	wake       chan struct{} // for the feeder: work
+	freed      chan struct{} // for the feeder: room for more runs, here or under a limit
 	wakeKeeper chan struct{} // a cancellation is asked for, or leases are in doubt
 	admitted   chan struct{} // for the keeper: there are leases again
 	settler    *settler
@@ -79,7 +80,7 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	s := &server{
 		settings: c, id: newID(r.clock.now()), clock: r.clock, store: r.Store, log: r.Logger,
 		deployments: make(map[uuid.UUID]*served, len(list)), starting: list,
-		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), freed: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
 		admitted: make(chan struct{}, 1), children: make(map[uuid.UUID]*execution), waiting: make(map[*batch]struct{}),
 	}
 	s.reapFrom.Store(&time.Time{})

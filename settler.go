@@ -143,7 +143,7 @@ func (s *server) settle(x *execution, end time.Time, update RunUpdate) {
 		signal(t.wake)
 	}
 	if starved {
-		signal(s.wake)
+		signal(s.freed)
 	}
 }
 
@@ -379,7 +379,7 @@ func (s *server) release(ends []ending, errs []error) {
 	}
 	s.mu.Unlock()
 	if limited && !s.local {
-		signal(s.wake)
+		signal(s.freed)
 	}
 	t := s.settler
 	t.mu.Lock()

@@ -19,6 +19,8 @@ type simCheck struct {
 	claims      map[uuid.UUID]bool // IDs of calls of ClaimRuns: one that is repeated may give the same leases
 	visits      []*simVisit        // calls of flows' functions, by entry
 	inside      map[Lease]*simVisit
+	wrote       map[Lease]int  // lines that functions logged
+	closed      map[Lease]bool // the holder's word on how it ended was taken
 	stalls      []simSpan
 	jumps       []time.Duration // when the wall clock leapt forward
 	calm        time.Duration
@@ -81,6 +83,7 @@ func (w *simWorld) check(ctx context.Context) []string {
 	c := &simCheck{
 		world: w, runs: make(map[uuid.UUID]*simRun), deployments: make(map[uuid.UUID]*simDeclared),
 		claims: make(map[uuid.UUID]bool), inside: make(map[Lease]*simVisit),
+		wrote: make(map[Lease]int), closed: make(map[Lease]bool),
 	}
 	for i := range w.history.records {
 		c.follow(&w.history.records[i])
@@ -144,6 +147,8 @@ func (c *simCheck) followEvent(r *simRecord) {
 	switch e := r.call.(type) {
 	case simEntered:
 		c.entered(r, e)
+	case simWrote:
+		c.wrote[e.lease]++
 	case simLeft:
 		if v := c.inside[e.Lease]; v != nil {
 			v.to = r.at
@@ -345,6 +350,7 @@ func (c *simCheck) settled(r *simRecord, run *simRun, u *RunUpdate) {
 		c.ends(r, run, u)
 	}
 	run.ended, run.held = u.State.Type, false
+	c.closed[u.Lease] = true
 }
 
 // ends is a run that becomes terminal by its holder's word.
@@ -440,6 +446,27 @@ func (c *simCheck) entered(r *simRecord, e simEntered) {
 		c.bad(r.at, "attempt %d of run %s came after attempt %d", e.attempt, idText(run.id), run.attempt)
 	}
 	run.attempt = max(run.attempt, e.attempt)
+	c.checkInside(r, run, v)
+}
+
+// checkInside holds the functions of a limit that are under way against its size, but for those that do not obey, stood still, or lost
+// their lease to a leap of the clock.
+func (c *simCheck) checkInside(r *simRecord, entered *simRun, v *simVisit) {
+	key := entered.deployment.record.LimitKey()
+	if key == "" || !v.obeys || c.excused(v, r.at) {
+		return
+	}
+	inside, size := 1, slices.Max(entered.deployment.sizes)
+	for lease, other := range c.inside {
+		run := c.runs[lease.RunID]
+		if run != nil && run != entered && run.deployment.record.LimitKey() == key && other.obeys && !c.excused(other, r.at) {
+			inside++
+			size = max(size, slices.Max(run.deployment.sizes))
+		}
+	}
+	if inside > size {
+		c.bad(r.at, "%d functions are under way under limit %s of %d with that of run %s", inside, key, size, idText(entered.id))
+	}
 }
 
 // checkVisits: no two calls of one run's function overlap, unless the first did not obey, stood still, or lost its lease to a

@@ -2,6 +2,7 @@ package provost
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -39,6 +40,7 @@ func (c *simCheck) checkContents(ctx context.Context) {
 	}
 	for _, run := range runs {
 		c.checkRun(run)
+		c.checkLog(ctx, run)
 	}
 	c.checkKeys(runs)
 	c.checkInstants(runs, skips)
@@ -92,6 +94,33 @@ func (c *simCheck) checkHistory(run *Run, known *simRun) {
 	}
 	if before.Type != run.State.Type || before.Name != run.State.Name {
 		c.bad(0, "run %s is %s, its history ends with %s", idText(run.ID), run.State.Name, before.Name)
+	}
+}
+
+// checkLog: each line that is kept was said, once and in order; and where the end of an attempt was stored, so are its lines, or it is
+// told how many are not.
+func (c *simCheck) checkLog(ctx context.Context, run *Run) {
+	page, err := c.world.memory.ListLogs(ctx, LogFilter{RunID: run.ID, Limit: MaxPage})
+	if err != nil || page.More {
+		c.bad(0, "log of run %s: more than a page: %t (%v)", idText(run.ID), page.More, err)
+		return
+	}
+	kept, last := make(map[Lease]int), make(map[Lease]int)
+	for i, line := range page.Lines {
+		lease, number := Lease{RunID: run.ID}, 0
+		if _, err := fmt.Sscanf(line.Message, "token %d line %d", &lease.Token, &number); err != nil || line.Message != simLine(lease, number) {
+			c.bad(0, "run %s: nobody said %q", idText(run.ID), line.Message)
+		}
+		if line.Seq != int64(i)+1 || number < last[lease] || number >= c.wrote[lease] {
+			c.bad(0, "run %s: line %d is %q after %d of that attempt, which said %d", idText(run.ID), line.Seq, line.Message, last[lease], c.wrote[lease])
+		}
+		last[lease] = number + 1
+		kept[lease]++
+	}
+	for lease, wrote := range c.wrote {
+		if lease.RunID == run.ID && c.closed[lease] && kept[lease]+page.Dropped < wrote {
+			c.bad(0, "run %s: %d lines of %d are kept, %d dropped", leaseText(lease), kept[lease], wrote, page.Dropped)
+		}
 	}
 }
 

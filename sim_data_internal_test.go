@@ -182,6 +182,10 @@ func (w *simWorld) enter(ctx context.Context, g *simGate, d *simDeployment) (err
 	return err
 }
 
+// simHurry is what functions take when all is to come to an end: no time at all would let a backlog of them be called that many times
+// in a minute.
+const simHurry = 50 * time.Millisecond
+
 // act is what a function does between its first and its last line.
 func (w *simWorld) act(ctx context.Context, g *simGate, d *simDeployment, r *rand.Rand) error {
 	if d.flow.chatty {
@@ -194,7 +198,7 @@ func (w *simWorld) act(ctx context.Context, g *simGate, d *simDeployment, r *ran
 		length = upTo(r, length)
 	}
 	if w.hurry.Load() {
-		length = 0
+		length = min(length, simHurry)
 	}
 	deaf := time.Duration(0)
 	if d.flow.deaf && chance(r, 0.5) {

@@ -256,7 +256,7 @@ func (w *simWorld) recoveryTime() time.Duration {
 	return 5*w.config.leaseTTL + w.config.leaseTTL + w.config.leaseTTL/3 + storeTimeout + maxBackoff + 2*w.config.poll
 }
 
-// maxRest bounds how long what is due may take to end once nothing new comes and functions take no time.
+// maxRest bounds how long what is due may take to end once nothing new comes and functions take hardly any time.
 const maxRest = 10 * time.Minute
 
 // maxSimOpen bounds what may be due at once: more is a gap whose instants all became runs.

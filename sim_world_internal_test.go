@@ -33,7 +33,7 @@ type simWorld struct {
 	closing     atomic.Bool
 	calm        atomic.Bool // no more faults
 	flooded     bool        // more runs than there is any use in checking
-	hurry       atomic.Bool // functions take no time
+	hurry       atomic.Bool // functions take hardly any time
 	build       atomic.Int64
 	lives       sync.WaitGroup
 	late        sync.WaitGroup

@@ -172,7 +172,8 @@ type RunStore interface {
 	//
 	// A clock that was set back does not keep a dead runner's runs. A store that judges leases by p.Now cuts each lease that ends
 	// more than its own TTL after p.Now to that, and what it knows of when runners were seen likewise, once p.Now is over a minute behind the
-	// newest Now that any call gave, and was so in an earlier call of ReapLeases with an earlier Now: one call may come late.
+	// newest Now that any call gave, and was so in an earlier call of ReapLeases with an earlier Now and in each call between them:
+	// some may come late.
 	ReapLeases(ctx context.Context, p ReapLeasesParams) (Reaped, error)
 
 	// CancelRun makes an unstarted run CANCELLED and a claimed one CANCELLING; one that is either already is returned as it

@@ -428,7 +428,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"LateReap", "one call of ReapLeases that comes late is no clock that was set back",
+		"LateReap", "calls of ReapLeases that come late, with others between them that do not, are no clock that was set back",
 		func(f *fixture) {
 			d := f.deploy("a")
 			now := f.at(5 * time.Hour)
@@ -438,6 +438,8 @@ var leaseCases = []testCase{
 			for range 2 {
 				expect(f, "reaped long ago", len(f.reap(f.base).Runs), 0)
 			}
+			expect(f, "claimed", len(f.claim(now, r, 1)), 0)
+			expect(f, "reaped later, long ago", len(f.reap(f.at(time.Minute)).Runs), 0)
 			expect(f, "reaped", len(f.reap(now).Runs), 0)
 		},
 	},
