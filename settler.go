@@ -430,6 +430,8 @@ func (s *server) writeBegun(ctx context.Context, logs []*runLog) error {
 	return nil
 }
 
+const linesLost = "lines of runs' logs lost"
+
 // loseLogs gives up lines that the store keeps refusing.
 func (s *server) loseLogs(logs []*runLog, err error) {
 	lines := 0
@@ -439,7 +441,7 @@ func (s *server) loseLogs(logs []*runLog, err error) {
 			l.done()
 		}
 	}
-	s.log.Error("lines of runs' logs lost", "lines", lines, "error", err)
+	s.log.Error(linesLost, "lines", lines, "error", err)
 }
 
 // flushLogs writes one run's pending lines, for a child that ends.

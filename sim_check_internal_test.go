@@ -21,6 +21,7 @@ type simCheck struct {
 	inside      map[Lease]*simVisit
 	wrote       map[Lease]int  // lines that functions logged
 	closed      map[Lease]bool // the holder's word on how it ended was taken
+	missing     int            // lines of those that are neither kept nor counted as dropped
 	stalls      []simSpan
 	jumps       []time.Duration // when the wall clock leapt forward
 	calm        time.Duration

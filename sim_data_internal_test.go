@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -145,7 +146,10 @@ func nextBuild(r *rand.Rand, before *Deployment, now time.Time) *Deployment {
 			next.Schedules = next.Schedules[1:]
 		}
 	case 2:
-		next.Schedules = append(next.Schedules, simSchedule(r, now).Named(fmt.Sprint("n", r.IntN(100))))
+		added := simSchedule(r, now).Named(fmt.Sprint("n", r.IntN(100)))
+		if !slices.ContainsFunc(next.Schedules, func(s Schedule) bool { return s.Key() == added.Key() }) {
+			next.Schedules = append(next.Schedules, added)
+		}
 	case 3:
 		for i, s := range next.Schedules {
 			next.Schedules[i] = simSchedule(r, now).Named(s.Key())

@@ -14,6 +14,7 @@ type simTimeline struct {
 	versions  []simVersion
 	open      bool      // the last version is declared still
 	low, high time.Time // bounds of how far runs are materialised
+	planned   time.Time // how far the newest plan said that they are
 	decided   time.Time // instants up to here are settled for good
 	gone      []*Run    // runs of it that were deleted
 }
@@ -129,7 +130,11 @@ func (c *simCheck) planned(r *simRecord, p PlanRunsParams, errs []error) {
 			continue
 		}
 		t := c.timeline(plan.DeploymentID, plan.Key)
+		if !plan.From.Equal(t.planned) { // a pause or a resume came between, and what was planned then is decided
+			t.decided = latestOf(t.decided, plan.From)
+		}
 		t.low = latestOf(plan.From, plan.Planned)
+		t.planned = t.low
 		if t.high = t.low; plan.PlanTime.IsZero() { // it has ended: what is declared next begins when it is declared
 			t.high = latestOf(t.high, simFarAhead)
 		}

@@ -322,6 +322,7 @@ func (w *simWorld) ids(ctx context.Context, states ...StateType) []uuid.UUID {
 type simLog struct {
 	mu     sync.Mutex
 	counts map[simLogKey]int
+	lost   int // lines of runs' logs that runners said they had lost
 }
 
 type simLogKey struct {
@@ -337,7 +338,7 @@ type simLogHandler struct {
 
 // perRun are messages that say what runs lost: there may be as many as there are losses.
 var perRun = []string{
-	"leases not renewed in time: their runs are told to stop", "lines of runs' logs lost",
+	"leases not renewed in time: their runs are told to stop", linesLost,
 	"leases lost: their runs are told to stop, and what becomes of them is not stored",
 	"lease lost", "run lost its runner", "end of a run not stored", "end of a child run not stored", "run not begun: its start could not be stored", "instants skipped",
 	"runs skipped",
@@ -348,6 +349,16 @@ func (h simLogHandler) Enabled(_ context.Context, level slog.Level) bool {
 }
 
 func (h simLogHandler) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == linesLost {
+		r.Attrs(func(a slog.Attr) bool {
+			if a.Key == "lines" {
+				h.log.mu.Lock()
+				defer h.log.mu.Unlock()
+				h.log.lost += int(a.Value.Int64())
+			}
+			return true
+		})
+	}
 	if slices.Contains(perRun, r.Message) {
 		return nil
 	}
