@@ -23,7 +23,7 @@ type simCheck struct {
 	closed      map[Lease]bool // the holder's word on how it ended was taken
 	missing     int            // lines of those that are neither kept nor counted as dropped
 	stalls      []simSpan
-	jumps       []time.Duration // when the wall clock leapt forward
+	jumps       []simSpan // when leases could end by the wall clock alone
 	calm        time.Duration
 	rested      time.Time     // wall clock when all was paused for the end
 	jumped      bool          // the wall clock moved at all
@@ -31,7 +31,7 @@ type simCheck struct {
 	setBack     bool          // it was set back, ever
 }
 
-// simSpan is a time in which a runner stood still.
+// simSpan is a time in which something was the matter: a runner stood still, or the wall clock leapt.
 type simSpan struct {
 	who         string
 	from, until time.Duration
@@ -168,9 +168,10 @@ func (c *simCheck) followEvent(r *simRecord) {
 		c.jumped = true
 		c.offset += e.by
 		if e.by > 0 {
-			c.jumps = append(c.jumps, r.at)
-		} else {
+			c.jumps = append(c.jumps, simSpan{from: r.at, until: r.at})
+		} else { // a call that was under way then comes with a time ahead
 			c.setBack = true
+			c.jumps = append(c.jumps, simSpan{from: r.at, until: r.at + storeTimeout})
 		}
 	case simCalm:
 		c.calm = r.at
@@ -498,5 +499,5 @@ func (c *simCheck) excused(v *simVisit, at time.Duration) bool {
 		}
 	}
 	since := v.from - c.world.config.leaseTTL
-	return slices.ContainsFunc(c.jumps, func(j time.Duration) bool { return j >= since && j <= at })
+	return slices.ContainsFunc(c.jumps, func(j simSpan) bool { return j.until >= since && j.from <= at })
 }

@@ -23,6 +23,7 @@ type simTimeline struct {
 type simVersion struct {
 	schedule    Schedule
 	from, until time.Time
+	planned     bool // once at least
 }
 
 func (c *simCheck) timeline(deployment uuid.UUID, key string) *simTimeline {
@@ -96,6 +97,18 @@ func (t *simTimeline) claimed(claim Claim) {
 	t.decided = latestOf(t.decided, earliestOf(t.high, earliestOf(claim.ScheduledTime, claim.DueTime)))
 }
 
+// takeOver is the first plan of a version: what lies before it is the version's before.
+func (t *simTimeline) takeOver(from time.Time) {
+	last := len(t.versions) - 1
+	if last < 0 || t.versions[last].planned {
+		return
+	}
+	t.versions[last].planned = true
+	if last > 0 && t.open && from.After(t.versions[last].from) {
+		t.versions[last-1].until, t.versions[last].from = from, from
+	}
+}
+
 func (t *simTimeline) retire(now time.Time) {
 	if t.open {
 		t.reset(now)
@@ -130,9 +143,10 @@ func (c *simCheck) planned(r *simRecord, p PlanRunsParams, errs []error) {
 			continue
 		}
 		t := c.timeline(plan.DeploymentID, plan.Key)
-		if !plan.From.Equal(t.planned) { // a pause or a resume came between, and what was planned then is decided
+		if !plan.From.Equal(t.planned) { // a change came between, and what was planned then is decided
 			t.decided = latestOf(t.decided, plan.From)
 		}
+		t.takeOver(plan.From)
 		t.low = latestOf(plan.From, plan.Planned)
 		t.planned = t.low
 		if t.high = t.low; plan.PlanTime.IsZero() { // it has ended: what is declared next begins when it is declared
