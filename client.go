@@ -35,10 +35,11 @@ type knownDeployment struct {
 }
 
 const (
-	maxKnown  = 1000 // deployments that a client remembers
-	minPoll   = 20 * time.Millisecond
-	maxPoll   = time.Second
-	maxTagged = 100 // tags of a run
+	maxKnown     = 1000 // deployments that a client remembers
+	minPoll      = 20 * time.Millisecond
+	maxPoll      = time.Second
+	maxTagged    = 100  // tags of a run, or of a deployment
+	maxKeyLength = 1024 // bytes of an idempotency key
 )
 
 // NewClient makes a client of a store.
@@ -92,14 +93,39 @@ type RunOptions struct {
 	IdempotencyKey string
 }
 
+// check refuses what no store should be asked to keep.
+func (o *RunOptions) check() error {
+	p := &problems{subject: "options"}
+	if err := checkText(o.Name, maxNameLength); err != nil {
+		p.add("Name", "%w", err)
+	}
+	if err := checkText(o.IdempotencyKey, maxKeyLength); err != nil {
+		p.add("IdempotencyKey", "%w", err)
+	}
+	p.checkTags(o.Tags)
+	return p.join()
+}
+
+// checkTags refuses tags that are too many or too long.
+func (p *problems) checkTags(tags []string) {
+	if len(tags) > maxTagged {
+		p.add("Tags", "%d tags; give at most %d", len(tags), maxTagged)
+	}
+	for i, tag := range tags {
+		if err := checkText(tag, maxNameLength); err != nil {
+			p.add(indexed("Tags", i), "%w", err)
+		}
+	}
+}
+
 // RunDeployment makes a run of the deployment "flow/deployment" by hand. It works for paused deployments too. Parameters that do
 // not fit the deployment's schema are refused with a *[ParamError]; a full queue of its concurrency limit with [ErrQueueFull].
 func (c *Client) RunDeployment(ctx context.Context, handle string, options *RunOptions) (*Run, error) {
 	if options == nil {
 		options = &RunOptions{}
 	}
-	if len(options.Tags) > maxTagged {
-		return nil, fmt.Errorf("provost: run %s: %d tags; give at most %d", handle, len(options.Tags), maxTagged)
+	if err := options.check(); err != nil {
+		return nil, fmt.Errorf("provost: run %s: %w", handle, err)
 	}
 	known := c.knows(handle)
 	run, err := c.tryRun(ctx, handle, options)
@@ -278,7 +304,8 @@ func (c *Client) CancelRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	return c.shownRun(ctx, run, err)
 }
 
-// RetryRun runs a failed, crashed or cancelled run again: same ID, next attempt, history kept. [ErrConflict] in any other state.
+// RetryRun runs a failed, crashed or cancelled run again: same ID, next attempt, history kept. [ErrConflict] in any other state. It is
+// one more attempt, as in Prefect: [Flow].Retries is no allowance anew, and where earlier attempts have used it up, a failure is final.
 func (c *Client) RetryRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()

@@ -38,6 +38,7 @@ func (d *Deployment) record() (*DeploymentRecord, error) {
 	}
 	d.declareEntrypoint(p, f, r)
 	d.declareParameters(p, f, r)
+	p.checkTags(d.Tags)
 	d.declareSchedules(p, r)
 	d.declareLimits(p, r)
 	d.declareInfrastructure(p, r)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Deployment is a flow plus when, with what parameters, where and how it runs. It is declared in Go and never is JSON itself;
@@ -157,6 +158,24 @@ func checkName(name string) error {
 		}
 	}
 	return nil
+}
+
+// checkText is the rule for short texts that stores keep and index: what is left empty is not set.
+func checkText(text string, most int) error {
+	switch {
+	case len(text) > most:
+		return fmt.Errorf("has %d bytes; shorten it to at most %d", len(text), most)
+	case !utf8.ValidString(text):
+		return fmt.Errorf("%q is not valid UTF-8; encode it, as in hexadecimal", text)
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return fmt.Errorf("%q contains a control character; remove it", text)
+	}
+	return nil
+}
+
+// storable is a text as every store can keep it: valid UTF-8, without the character that PostgreSQL refuses.
+func storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // indexed names an element of a field.

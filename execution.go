@@ -305,8 +305,9 @@ func (x *execution) handBack() {
 	x.server.settle(x, now, RunUpdate{Attempt: x.claim.Attempt, State: state})
 }
 
-// bounded cuts a message to what a state may hold, at the end of a character.
+// bounded is a message as a state may hold it, cut at the end of a character.
 func bounded(message string) string {
+	message = storable(message)
 	if len(message) <= maxMessage {
 		return message
 	}

@@ -272,7 +272,7 @@ func (s *server) planOnce(ctx context.Context) (next time.Time, more bool, err e
 	return time.Time{}, true, nil
 }
 
-// reportPlan logs what a plan skipped. A conflict is another runner's plan, or an update: the schedule comes up again.
+// reportPlan tells what a plan skipped. A conflict is another runner's plan, or an update: the schedule comes up again.
 func (s *server) reportPlan(p *SchedulePlan, err error) {
 	if err != nil {
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
@@ -280,15 +280,44 @@ func (s *server) reportPlan(p *SchedulePlan, err error) {
 		}
 		return
 	}
-	s.watch.skipped(s.now(), s.deployments[p.DeploymentID], p)
 	for _, skip := range p.Skips {
-		if skip.Reason != SkipPaused {
-			s.log.Warn("instants skipped", "deployment", p.DeploymentID, "schedule", p.Key, "reason", skip.Reason,
-				"count", skip.Count, "first", skip.First, "last", skip.Last)
-		}
+		s.reportSkip("instants skipped", skip)
 	}
-	if len(p.Cancel) > 0 {
-		s.log.Warn("runs skipped", "deployment", p.DeploymentID, "schedule", p.Key, "reason", p.Reason, "count", len(p.Cancel))
+	if n := len(p.Cancel); n > 0 {
+		s.reportSkip("runs skipped", Skip{
+			DeploymentID: p.DeploymentID, Schedule: p.Key, Reason: p.Reason, Count: n, First: p.Cancel[0], Last: p.Cancel[n-1],
+		})
+	}
+}
+
+// reportSkip tells of skipped instants. A pause was somebody's wish, and is not worth a line.
+func (s *server) reportSkip(message string, skip Skip) {
+	s.watch.skipped(s.now(), s.deployments[skip.DeploymentID], skip)
+	if skip.Reason != SkipPaused {
+		s.log.Warn(message, "deployment", skip.DeploymentID, "schedule", skip.Schedule, "reason", skip.Reason,
+			"count", skip.Count, "first", skip.First, "last", skip.Last)
+	}
+}
+
+// reportSkipped tells what a claim decided against: schedule by schedule, as there may be many.
+func (s *server) reportSkipped(runs []SkippedRun) {
+	var skips []Skip
+	for _, run := range runs {
+		at := slices.IndexFunc(skips, func(skip Skip) bool {
+			return skip.DeploymentID == run.DeploymentID && skip.Schedule == run.Schedule && skip.Reason == run.Reason
+		})
+		if at < 0 {
+			at = len(skips)
+			skips = append(skips, Skip{
+				DeploymentID: run.DeploymentID, Schedule: run.Schedule, Reason: run.Reason, First: run.ScheduledTime, Last: run.ScheduledTime,
+			})
+		}
+		skip := &skips[at]
+		skip.Count++
+		skip.First, skip.Last = earliestOf(skip.First, run.ScheduledTime), latestOf(skip.Last, run.ScheduledTime)
+	}
+	for _, skip := range skips {
+		s.reportSkip("runs skipped", skip)
 	}
 }
 
@@ -340,6 +369,7 @@ func (s *server) claimOnce(ctx context.Context, limit int) (Claims, error) {
 	}
 	s.claimID = uuid.Nil
 	s.watchClaim(now, time.Since(began), len(claims.Runs))
+	s.reportSkipped(claims.Skipped)
 	s.take(ctx, claims.Runs, now, began)
 	return claims, nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -161,7 +160,7 @@ func (l *runLog) format(ctx context.Context, text slog.Handler, r, bare slog.Rec
 	}
 	message = l.x.redactor().text(message) // also what was said before there were secrets, in With
 	message = message[:min(len(message), maxLogLine)]
-	return strings.ReplaceAll(strings.ToValidUTF8(message, "�"), "\x00", "�"), nil // what every store can keep
+	return storable(message), nil
 }
 
 // begin takes the log's turn, false if somebody else has it: they see to what is pending when they are done.

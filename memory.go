@@ -19,7 +19,7 @@ import (
 // goroutine and no timer.
 //
 // Nothing survives the process. Finished runs are kept until there are more than Keep of them, their logs as long as all logs
-// together take less than 64 MiB.
+// together take less than 64 MiB, and the newest 10,000 skip ranges.
 type MemoryStore struct {
 	// Keep is how many finished runs are kept: 0 for 10,000, -1 for all. Set it before the store is used.
 	Keep int
@@ -28,10 +28,11 @@ type MemoryStore struct {
 	// collected under it and sent after it.
 	mu sync.Mutex
 
-	now      micros // of the operation under way, where it has one
-	newest   micros // that it was told
-	behind   micros // of the ReapLeases since which every Now was far behind; never otherwise
-	promoted int    // how many runs got a slot while they waited, ever
+	now      micros       // of the operation under way, where it has one
+	newest   micros       // that it was told
+	behind   micros       // of the ReapLeases since which every Now was far behind; never otherwise
+	promoted int          // how many runs got a slot while they waited, ever
+	skipped  []SkippedRun // by the claim under way
 
 	flows       map[uuid.UUID]*FlowRecord
 	deployments map[uuid.UUID]*memoryDeployment

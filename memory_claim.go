@@ -23,6 +23,7 @@ func (m *MemoryStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims,
 		return Claims{}, runnerUnknown(p.Runner)
 	}
 	var claims Claims
+	m.skipped = nil
 	ttl := micros(p.TTL.Microseconds())
 	if p.ID != uuid.Nil && p.ID == runner.lastClaim {
 		claims.Runs = m.claimAgain(runner, now, ttl)
@@ -30,6 +31,7 @@ func (m *MemoryStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims,
 		claims.Runs = m.claimNew(runner, p.Limit, now, ttl)
 		runner.rememberClaim(p.ID, claims.Runs)
 	}
+	claims.Skipped = m.skipped
 	for _, l := range runner.lanes {
 		if first := l.heads[0].head(); first != never {
 			claims.Next = earlier(claims.Next, max(first, now).time())

@@ -189,10 +189,7 @@ func (m *MemoryStore) splitSkips(s *memorySchedule, splits []SkipSplit) error {
 		}
 	}
 	for i, split := range splits {
-		m.skips.Delete(ranges[i])
-		if s.lastSkip == ranges[i] {
-			s.lastSkip = nil
-		}
+		m.dropSkip(ranges[i])
 		for _, rest := range split.Into {
 			m.skips.Insert(newMemorySkip(rest))
 		}
@@ -298,6 +295,9 @@ func (m *MemoryStore) PruneRuns(ctx context.Context, p PruneRunsParams) (int, er
 		}
 		m.forget(oldest)
 		pruned++
+	}
+	if !p.Before.IsZero() {
+		m.pruneSkips(toMicros(p.Before), limit)
 	}
 	return pruned, nil
 }

@@ -253,7 +253,7 @@ func (m *MemoryStore) DeleteDeployment(ctx context.Context, p DeleteDeploymentPa
 	for _, s := range d.schedules {
 		m.setPlanTime(s, never)
 	}
-	m.dropSkips(p.ID)
+	m.dropSkips(m.skips.Len(), func(skip *memorySkip) bool { return skip.DeploymentID == p.ID })
 	for _, r := range d.servers {
 		delete(r.deployments, d)
 	}

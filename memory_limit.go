@@ -181,11 +181,11 @@ func (m *MemoryStore) vacant(d *memoryDeployment) bool {
 func (m *MemoryStore) makeWay(r *memoryRun) {
 	for _, other := range m.waiting(r.deployment) {
 		m.unpark(other)
-		state := newState(StateCancelled, m.now.time(), string(SkipOverlap))
-		if !other.begun() {
-			state.Name = NameSkipped
+		if other.begun() {
+			m.finish(other, newState(StateCancelled, m.now.time(), string(SkipOverlap)))
+		} else {
+			m.finishSkipped(other, SkipOverlap)
 		}
-		m.finish(other, state)
 	}
 	l := r.deployment.limit
 	needed := len(l.slots) - l.size + 1
@@ -225,6 +225,15 @@ func (m *MemoryStore) waiting(d *memoryDeployment) []*memoryRun {
 // skip makes an unstarted run CANCELLED/Skipped.
 func (m *MemoryStore) skip(r *memoryRun, reason SkipReason) {
 	m.unpark(r)
+	m.finishSkipped(r, reason)
+}
+
+func (m *MemoryStore) finishSkipped(r *memoryRun, reason SkipReason) {
+	if r.schedule != nil {
+		m.skipped = append(m.skipped, SkippedRun{
+			DeploymentID: r.deployment.record.ID, Schedule: r.schedule.key, ScheduledTime: r.scheduled.time(), Reason: reason,
+		})
+	}
 	m.finish(r, namedState(StateCancelled, NameSkipped, m.now.time(), string(reason)))
 }
 

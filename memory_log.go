@@ -45,14 +45,15 @@ func (m *MemoryStore) appendLog(r *memoryRun, log RunLog) {
 	}
 	l := r.logs
 	for _, line := range l.fresh(log) {
-		if l.size+len(line.Message) > MaxRunLog {
+		size := len(line.Message) + LogLineCost
+		if l.size+size > MaxRunLog {
 			l.dropped++
 			continue
 		}
 		line.RunID, line.Seq, line.Time = r.id, int64(len(l.lines)+1), instant(line.Time)
 		l.lines = append(l.lines, line)
-		l.size += len(line.Message)
-		m.logSize += len(line.Message)
+		l.size += size
+		m.logSize += size
 	}
 }
 

@@ -61,7 +61,7 @@ func (s *memorySchedule) revive(declared ScheduleRecord, now micros) {
 	s.declare(declared)
 	s.pause = s.pause.redeclare(declared.Pause.Declared)
 	if s.retiredAt != never {
-		s.retiredAt = never
+		s.retiredAt, s.lastSkip = never, nil
 		s.planned = max(s.planned, now)
 		s.decide(s.planned)
 		s.pausedFrom, s.pausedUntil = never, never
@@ -340,21 +340,45 @@ func (m *MemoryStore) addSkip(s *memorySchedule, skip Skip, adjoins bool) {
 	} else {
 		s.lastSkip = newMemorySkip(skip)
 		m.skips.Insert(s.lastSkip)
+		if oldest, _ := m.skips.Min(); m.skips.Len() > maxSkips {
+			m.dropSkip(oldest)
+		}
 	}
 	s.planned = max(s.planned, toMicros(skip.Last))
 	s.decide(toMicros(skip.Last))
 }
 
-func (m *MemoryStore) dropSkips(deployment uuid.UUID) {
+// maxSkips bounds how many skip ranges are kept, of all schedules together. The oldest make way.
+const maxSkips = 10_000
+
+// dropSkips forgets up to limit of the ranges that want says.
+func (m *MemoryStore) dropSkips(limit int, want func(*memorySkip) bool) {
 	var gone []*memorySkip
 	for skip := range m.skips.Ascend() {
-		if skip.DeploymentID == deployment {
+		if len(gone) == limit {
+			break
+		}
+		if want(skip) {
 			gone = append(gone, skip)
 		}
 	}
 	for _, skip := range gone {
-		m.skips.Delete(skip)
+		m.dropSkip(skip)
 	}
+}
+
+// dropSkip forgets a range. What follows it begins a new one.
+func (m *MemoryStore) dropSkip(skip *memorySkip) {
+	m.skips.Delete(skip)
+	if d := m.deployments[skip.DeploymentID]; d != nil {
+		if s := d.schedule(skip.Schedule); s != nil && s.lastSkip == skip {
+			s.lastSkip = nil
+		}
+	}
+}
+
+func (m *MemoryStore) pruneSkips(before micros, limit int) {
+	m.dropSkips(limit, func(skip *memorySkip) bool { return toMicros(skip.Last) < before })
 }
 
 // ListSkips implements [PlanStore].

@@ -53,8 +53,8 @@ const (
 	// State, as it is now; Lost, the runner that had it.
 	EventRunReaped EventKind = "run reaped"
 
-	// EventSkipped: instants of a schedule became no run. Flow and Deployment (empty if this runner does not serve it),
-	// DeploymentID, Schedule; Reason, Count, First, Last.
+	// EventSkipped: instants of a schedule became no run, or one that was skipped. Flow and Deployment (empty if this runner does
+	// not serve it), DeploymentID, Schedule; Reason, Count, First, Last.
 	EventSkipped EventKind = "skipped"
 
 	// EventClaimed: the store was asked for runs. Count, how many it gave; Duration of the call; InFlight, with them; Free, the
@@ -199,23 +199,19 @@ func (w *watch) reaped(at time.Time, run *Run) {
 	})
 }
 
-// skipped tells of the instants that a plan of a deployment, nil if it is not served here, made no runs of.
-func (w *watch) skipped(at time.Time, sd *served, p *SchedulePlan) {
+// skipped tells of instants of a deployment, nil if it is not served here, that became no run.
+func (w *watch) skipped(at time.Time, sd *served, skip Skip) {
 	if w == nil {
 		return
 	}
-	e := Event{Kind: EventSkipped, Time: at, DeploymentID: p.DeploymentID, Schedule: p.Key}
+	e := Event{
+		Kind: EventSkipped, Time: at, DeploymentID: skip.DeploymentID, Schedule: skip.Schedule,
+		Reason: skip.Reason, Count: skip.Count, First: skip.First, Last: skip.Last,
+	}
 	if sd != nil {
 		e.Flow, e.Deployment = sd.flow.name, sd.name
 	}
-	for _, skip := range p.Skips {
-		e.Reason, e.Count, e.First, e.Last = skip.Reason, skip.Count, skip.First, skip.Last
-		w.tell(e)
-	}
-	if n := len(p.Cancel); n > 0 {
-		e.Reason, e.Count, e.First, e.Last = p.Reason, n, p.Cancel[0], p.Cancel[n-1]
-		w.tell(e)
-	}
+	w.tell(e)
 }
 
 // trouble tells that an operation begins to fail, or works again after a time.

@@ -52,7 +52,8 @@ type DeploymentStore interface {
 	// DeleteDeployment removes a deployment, its schedules and skips, and its unstarted runs, made by hand or not. What runs
 	// goes on, and keeps its slot of the limit until it ends; what had begun and waits for another attempt, or is given back
 	// later, becomes CANCELLED; what is finished stays until retention takes it, and is listed under the deployment's ID also
-	// once that is registered again. ErrNotFound.
+	// once that is registered again. A deployment that is begins anew: its instants are free, whatever was decided of them before.
+	// ErrNotFound.
 	DeleteDeployment(ctx context.Context, p DeleteDeploymentParams) error
 
 	// SetPause sets or clears the operator's mark on a deployment or on one of its schedules. If that changes whether it is
@@ -145,6 +146,9 @@ type RunStore interface {
 	// earlier due time, then earlier scheduled time. What has to wait for a slot does not count against Limit. A paused
 	// deployment keeps what is already due; future auto-scheduled runs of it do not exist.
 	//
+	// A run that had to wait for its slot is SCHEDULED/AwaitingConcurrencySlot until it is claimed; it is no longer in the queue
+	// once its WaitReason is empty.
+	//
 	// A call that has the ID of the runner's newest call that claimed anything is a repetition: it returns those runs of that
 	// call which are still held under its tokens, gives their leases TTL anew where that is longer, and claims nothing else.
 	//
@@ -196,14 +200,15 @@ type RunStore interface {
 	DeleteRun(ctx context.Context, id uuid.UUID) error
 
 	// PruneRuns removes finished runs that ended before p.Before, and those beyond the newest p.Keep (0: no such bound), at
-	// most p.Limit of them, oldest end first, and returns how many. Their instants stay decided.
+	// most p.Limit of them, oldest end first, and returns how many. A child run counts like any other; those of a run that goes go
+	// with it, uncounted. Instants stay decided. Of the skip ranges that lie before p.Before at most p.Limit go too, uncounted.
 	PruneRuns(ctx context.Context, p PruneRunsParams) (int, error)
 }
 
 // LogStore keeps what runs log.
 type LogStore interface {
 	// AppendLogs adds lines to the logs of claimed runs, each judged by itself: errs is nil if all went well; errs[i] wraps
-	// ErrLeaseLost or ErrNotFound. A run keeps MaxRunLog bytes of text; lines that do not fit are counted, not kept. The store
+	// ErrLeaseLost or ErrNotFound. A run keeps MaxRunLog bytes, of which a line takes its text and LogLineCost; lines that do not fit are counted, not kept. The store
 	// remembers, for the newest lease under which a run logged, how many lines it was given and how many were lost, and takes
 	// of each call only what goes beyond: what is repeated changes nothing.
 	AppendLogs(ctx context.Context, p AppendLogsParams) (errs []error, err error)
@@ -215,7 +220,8 @@ type LogStore interface {
 // Bounds that every store keeps to.
 const (
 	MaxCrashes  = 3                      // crashes after which a run is CRASHED for good
-	MaxRunLog   = 1 << 20                // bytes of log text that a run keeps
+	MaxRunLog   = 1 << 20                // bytes of log that a run keeps
+	LogLineCost = 16                     // bytes that a line takes beside its text
 	MaxPage     = 1000                   // items on a page of any list; the default is 200
 	MaxBackfill = 1000                   // instants in one BackfillRuns
 	ClaimAhead  = 500 * time.Millisecond // how early a run without a limit may be claimed; from then on it is committed

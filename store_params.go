@@ -222,10 +222,19 @@ type ClaimRunsParams struct {
 	TTL    time.Duration // of the leases
 }
 
-// Claims is what was claimed, and when to come again.
+// Claims is what was claimed, what was decided against, and when to come again.
 type Claims struct {
-	Runs []Claim
-	Next time.Time // when the next run of this runner's deployments becomes claimable; zero if none is known
+	Runs    []Claim
+	Skipped []SkippedRun // runs of schedules that this call made CANCELLED: of the limit, or in favour of others; to be told of, once
+	Next    time.Time    // when the next run of this runner's deployments becomes claimable; zero if none is known
+}
+
+// SkippedRun is a scheduled run that came to nothing for want of a slot.
+type SkippedRun struct {
+	DeploymentID  uuid.UUID
+	Schedule      string // key
+	ScheduledTime time.Time
+	Reason        SkipReason // SkipLimit or SkipOverlap
 }
 
 // Claim is a run that the caller now holds, with all that is needed to execute it.

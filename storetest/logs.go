@@ -86,13 +86,13 @@ var logCases = []testCase{
 		},
 	},
 	{
-		"Bound", "a run keeps MaxRunLog bytes of text; lines that do not fit are counted",
+		"Bound", "a run keeps MaxRunLog bytes, LogLineCost of them for each line; lines that do not fit are counted, empty ones too",
 		func(f *fixture) {
 			c := f.logging()
-			half := strings.Repeat("x", provost.MaxRunLog/2)
+			half := strings.Repeat("x", provost.MaxRunLog/2-provost.LogLineCost)
 			f.log(c.Lease, provost.LogRecord{Time: f.base, Message: half}, provost.LogRecord{Time: f.base, Message: half})
 			expect(f, "dropped when it is just full", f.logs(provost.LogFilter{RunID: c.RunID}).Dropped, 0)
-			f.logAfter(2, c.Lease, provost.LogRecord{Time: f.base, Message: "x"}, provost.LogRecord{Time: f.base, Message: "y"})
+			f.logAfter(2, c.Lease, provost.LogRecord{Time: f.base, Message: "x"}, provost.LogRecord{Time: f.base})
 			page := f.logs(provost.LogFilter{RunID: c.RunID})
 			expect(f, "lines", len(page.Lines), 2)
 			expect(f, "dropped", page.Dropped, 2)

@@ -35,7 +35,11 @@ var overlapCases = []testCase{
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
 			held := f.claimOne(f.at(time.Hour), r, longTTL)
-			expect(f, "claims while it is full", len(f.claim(f.at(2*time.Hour), r, 10)), 0)
+			full := f.claimFor(f.at(2*time.Hour), r, 10, longTTL)
+			expect(f, "claims while it is full", len(full.Runs), 0)
+			expectSame(f, "skipped", full.Skipped, provost.SkippedRun{
+				DeploymentID: d.ID, Schedule: "hourly", ScheduledTime: f.at(2 * time.Hour), Reason: provost.SkipOverlap,
+			})
 			scheduled := f.runs(provost.RunFilter{After: f.at(2 * time.Hour)})[0]
 			f.expectOverlap(scheduled.ID, provost.StateCancelled, provost.NameSkipped)
 			manual := byHand(f.at(2*time.Hour), d)

@@ -232,6 +232,21 @@ var runCases = []testCase{
 		},
 	},
 	{
+		"PruneSkips", "PruneRuns with Before removes the skip ranges that lie before it, and the watermark stays",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			f.serve(f.base, d)
+			f.skip(f.at(2*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
+			f.plan(f.at(3*time.Hour), d, f.at(3*time.Hour))
+			later := f.skip(f.at(5*time.Hour), d, provost.SkipMissed, f.at(4*time.Hour), f.at(5*time.Hour))
+			n, err := f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Before: later.Last})
+			f.must(err)
+			expect(f, "runs", n, 0)
+			expectSkips(f, "skips", f.skips(d), later)
+			expectTime(f, "watermark", f.schedule(d).Watermark, f.at(5*time.Hour))
+		},
+	},
+	{
 		"PruneKeep", "PruneRuns removes finished runs beyond the newest Keep, oldest end first, at most Limit of them",
 		func(f *fixture) {
 			d := f.deploy("a")
