@@ -76,6 +76,35 @@ func (d *diary) lines(began time.Time) []string {
 	return lines
 }
 
+// What a claim decides against for want of a slot is told by the runner that claimed.
+func TestObserverIsToldWhatTheLimitSkips(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var seen diary
+		d := job("f", func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+			case <-time.After(150 * time.Second):
+			}
+			return nil
+		}, provost.Every(time.Minute))
+		d.Overlap = provost.OverlapCancelNew
+		began := time.Now()
+		stop := start(t, &provost.Runner{Observer: &seen}, d)
+		time.Sleep(4*time.Minute + 30*time.Second)
+		var skipped []string
+		for _, line := range seen.lines(began) {
+			if strings.Contains(line, string(provost.EventSkipped)) {
+				skipped = append(skipped, line)
+			}
+		}
+		want := []string{"2m0s, skipped, f/d, attempt 0, overlap, 1, 2m0s, 2m0s", "3m0s, skipped, f/d, attempt 0, overlap, 1, 3m0s, 3m0s"}
+		if !slices.Equal(skipped, want) {
+			t.Errorf("told of %q, want %q", skipped, want)
+		}
+		clean(t, stop)
+	})
+}
+
 func TestObserverIsToldWhatHappens(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		began := time.Now()

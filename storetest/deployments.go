@@ -339,6 +339,21 @@ var deploymentCases = []testCase{
 			expect(f, "run of a key from before", f.create(keyed).ID, done.ID)
 		},
 	},
+	{
+		"DeleteAndPlanAgain", "the instants of a deployment that was deleted are free when it is deployed again, though runs of them are kept",
+		func(f *fixture) {
+			d := f.deploy("a", withSchedule)
+			r := f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour))
+			f.settle(f.at(time.Hour), ended(f.claimOne(f.at(time.Hour), r, longTTL).Lease, f.at(time.Hour), provost.StateCompleted))
+			f.deleteDeployment(f.at(time.Hour), d)
+			d = f.deploy("a", withSchedule)
+			r = f.serve(f.base, d)
+			f.plan(f.base, d, f.at(time.Hour))
+			expect(f, "claims", len(f.claim(f.at(time.Hour), r, 10)), 1)
+			expect(f, "runs of the instant", len(f.runs(provost.RunFilter{DeploymentID: d.ID})), 2)
+		},
+	},
 }
 
 var pauseCases = []testCase{
