@@ -109,6 +109,18 @@ func (k killing) run(t *testing.T, config chaosConfig) {
 		p.awaitReady()
 	}
 	h.settle(cutoff)
+	h.await("what the killed held ahead of its instant to be taken from them", func() bool { // while there is somebody to
+		taken := make(map[uuid.UUID]bool)
+		for _, r := range h.ledger.reapings("") {
+			taken[r.run] = true
+		}
+		for run := range interrupted {
+			if got, err := h.client.GetRun(t.Context(), run); !taken[run] && err == nil && !got.State.Terminal() {
+				return false
+			}
+		}
+		return true
+	})
 	for _, p := range live {
 		p.drain()
 	}
