@@ -32,9 +32,10 @@ func (s *server) launch(executions []*execution) {
 	c.ready = append(c.ready, executions...)
 	start := min(len(executions), maxOnWay-c.onWay)
 	c.onWay += start
+	s.running.Add(start) // while the runs are counted too: once another goroutine has them, they may be over at any time
 	c.mu.Unlock()
 	for range start {
-		s.startWorker()
+		go s.work()
 	}
 }
 
