@@ -153,7 +153,7 @@ func (s *Skip) holds(runs []PlannedRun) (held []time.Time) {
 		if at.After(s.Last) {
 			break
 		}
-		if next, ok := s.Timing.Next(at.Add(-time.Microsecond)); ok && next.Equal(at) {
+		if s.Timing.has(at) {
 			held = append(held, at)
 		}
 	}

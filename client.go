@@ -106,18 +106,6 @@ func (o *RunOptions) check() error {
 	return p.join()
 }
 
-// checkTags refuses tags that are too many or too long.
-func (p *problems) checkTags(tags []string) {
-	if len(tags) > maxTagged {
-		p.add("Tags", "%d tags; give at most %d", len(tags), maxTagged)
-	}
-	for i, tag := range tags {
-		if err := checkText(tag, maxNameLength); err != nil {
-			p.add(indexed("Tags", i), "%w", err)
-		}
-	}
-}
-
 // RunDeployment makes a run of the deployment "flow/deployment" by hand. It works for paused deployments too. Parameters that do
 // not fit the deployment's schema are refused with a *[ParamError]; a full queue of its concurrency limit with [ErrQueueFull].
 func (c *Client) RunDeployment(ctx context.Context, handle string, options *RunOptions) (*Run, error) {

@@ -173,6 +173,18 @@ func checkText(text string, most int) error {
 	return nil
 }
 
+// checkTags refuses tags that are too many or too long.
+func (p *problems) checkTags(tags []string) {
+	if len(tags) > maxTagged {
+		p.add("Tags", "%d tags; give at most %d", len(tags), maxTagged)
+	}
+	for i, tag := range tags {
+		if err := checkText(tag, maxNameLength); err != nil {
+			p.add(indexed("Tags", i), "%w", err)
+		}
+	}
+}
+
 // storable is a text as every store can keep it: valid UTF-8, without the character that PostgreSQL refuses.
 func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")

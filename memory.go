@@ -32,7 +32,7 @@ type MemoryStore struct {
 	newest   micros       // that it was told
 	behind   micros       // of the ReapLeases since which every Now was far behind; never otherwise
 	promoted int          // how many runs got a slot while they waited, ever
-	skipped  []SkippedRun // by the claim under way
+	skipped  []SkippedRun // since the newest claim began
 
 	flows       map[uuid.UUID]*FlowRecord
 	deployments map[uuid.UUID]*memoryDeployment

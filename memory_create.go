@@ -297,7 +297,7 @@ func (m *MemoryStore) PruneRuns(ctx context.Context, p PruneRunsParams) (int, er
 		pruned++
 	}
 	if !p.Before.IsZero() {
-		m.pruneSkips(toMicros(p.Before), limit)
+		m.dropSkips(limit, func(skip *memorySkip) bool { return toMicros(skip.Last) < toMicros(p.Before) })
 	}
 	return pruned, nil
 }

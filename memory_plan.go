@@ -340,7 +340,8 @@ func (m *MemoryStore) addSkip(s *memorySchedule, skip Skip, adjoins bool) {
 	} else {
 		s.lastSkip = newMemorySkip(skip)
 		m.skips.Insert(s.lastSkip)
-		if oldest, _ := m.skips.Min(); m.skips.Len() > maxSkips {
+		if m.skips.Len() > maxSkips {
+			oldest, _ := m.skips.Min()
 			m.dropSkip(oldest)
 		}
 	}
@@ -375,10 +376,6 @@ func (m *MemoryStore) dropSkip(skip *memorySkip) {
 			s.lastSkip = nil
 		}
 	}
-}
-
-func (m *MemoryStore) pruneSkips(before micros, limit int) {
-	m.dropSkips(limit, func(skip *memorySkip) bool { return toMicros(skip.Last) < before })
 }
 
 // ListSkips implements [PlanStore].

@@ -186,9 +186,9 @@ func (b *planBuilder) skipRange(until time.Time, reason SkipReason) {
 	b.plan.Planned = last
 }
 
-// countUntil counts the instants from a first one up to a time, and finds the last. A plain interval, the only schedule that may have more than
-// maxCounted in years, is counted by division, so that a long downtime costs no more than a short one; of any other, no more
-// than maxCounted are counted, and the range still is decided whole.
+// countUntil counts the instants from a first one up to a time, and finds the last. A plain interval, the only schedule that may
+// have more than maxCounted in years, is counted by division, so that a long downtime costs no more than a short one; of any other,
+// no more than maxCounted are counted, and the range still is decided whole.
 func countUntil(schedule Schedule, first, until time.Time) (last time.Time, count int) {
 	if d, ok := schedule.evenly(); ok {
 		if last, ok = schedule.Prev(until.Add(time.Microsecond)); ok {

@@ -294,6 +294,12 @@ func (s Schedule) bare() Schedule {
 	return Schedule{&c}
 }
 
+// has reports whether a time is one of the schedule's instants.
+func (s Schedule) has(at time.Time) bool {
+	next, ok := s.Next(at.Add(-time.Microsecond))
+	return ok && next.Equal(at)
+}
+
 // equal reports whether two schedules are the same in every way.
 func (s Schedule) equal(other Schedule) bool {
 	if s.spec == other.spec {

@@ -25,10 +25,9 @@ type simCheck struct {
 	stalls      []simSpan
 	jumps       []simSpan // when leases could end by the wall clock alone
 	calm        time.Duration
-	rested      time.Time     // wall clock when all was paused for the end
-	jumped      bool          // the wall clock moved at all
-	offset      time.Duration // of the wall clock
-	setBack     bool          // it was set back, ever
+	rested      time.Time // wall clock when all was paused for the end
+	jumped      bool      // the wall clock moved at all
+	setBack     bool      // it was set back, ever
 }
 
 // simSpan is a time in which something was the matter: a runner stood still, or the wall clock leapt.
@@ -166,7 +165,6 @@ func (c *simCheck) followEvent(r *simRecord) {
 		c.stalls = append(c.stalls, simSpan{r.who, r.at, e.until})
 	case simJumped:
 		c.jumped = true
-		c.offset += e.by
 		if e.by > 0 {
 			c.jumps = append(c.jumps, simSpan{from: r.at, until: r.at})
 		} else { // a call that was under way then comes with a time ahead
@@ -179,9 +177,6 @@ func (c *simCheck) followEvent(r *simRecord) {
 		c.rested = e.wall
 	}
 }
-
-// wall is what the wall clock shows at the step that is followed.
-func (c *simCheck) wall(at time.Duration) time.Time { return c.world.began.Add(at + c.offset) }
 
 // run is what is known of a run, from the first time that anybody spoke of it.
 func (c *simCheck) run(id, deployment uuid.UUID) *simRun {

@@ -60,7 +60,7 @@ func (c *simCheck) declared(r *simRecord, p RegisterDeploymentsParams, registrat
 		declared := make(map[string]bool)
 		for _, s := range record.Schedules {
 			declared[s.Key] = true
-			c.timeline(record.ID, s.Key).declare(s.Schedule, p.Now, c.wall(r.at))
+			c.timeline(record.ID, s.Key).declare(s.Schedule, p.Now)
 		}
 		for key, t := range d.versions {
 			if !declared[key] {
@@ -70,9 +70,8 @@ func (c *simCheck) declared(r *simRecord, p RegisterDeploymentsParams, registrat
 	}
 }
 
-// declare begins a version, unless the schedule is what it was. What is not materialised of the old one is the new one's. Where the
-// call was long under way, what came to be decided meanwhile stays.
-func (t *simTimeline) declare(s Schedule, now, arrived time.Time) {
+// declare begins a version, unless the schedule is what it was. What is not materialised of the old one is the new one's.
+func (t *simTimeline) declare(s Schedule, now time.Time) {
 	switch {
 	case t.open:
 		t.reset(now)
@@ -87,7 +86,7 @@ func (t *simTimeline) declare(s Schedule, now, arrived time.Time) {
 		t.high = now
 	}
 	t.decided = latestOf(t.decided, t.high)
-	t.versions = append(t.versions, simVersion{schedule: s, from: latestOf(t.high, arrived)})
+	t.versions = append(t.versions, simVersion{schedule: s, from: t.high})
 	t.open, t.low = true, t.high
 }
 
@@ -97,7 +96,8 @@ func (t *simTimeline) claimed(claim Claim) {
 	t.decided = latestOf(t.decided, earliestOf(t.high, earliestOf(claim.ScheduledTime, claim.DueTime)))
 }
 
-// takeOver is the first plan of a version: what lies before it is the version's before.
+// takeOver is the first plan of a version: what lies before it is the version's before, as where the call that declared it was long
+// under way, or the clock was set back.
 func (t *simTimeline) takeOver(from time.Time) {
 	last := len(t.versions) - 1
 	if last < 0 || t.versions[last].planned {
@@ -245,8 +245,7 @@ func (d simDecision) shares(other simDecision) bool {
 	case d.run != nil:
 		return other.shares(d)
 	case other.run != nil:
-		next, ok := d.timing.Next(other.first.Add(-time.Microsecond))
-		return ok && next.Equal(other.first)
+		return d.timing.has(other.first)
 	}
 	return d.timing.equal(other.timing)
 }
@@ -260,10 +259,7 @@ const maxSimCounted = 5000
 // checkWanted: what was decided was asked for, and ranges are counted right.
 func (c *simCheck) checkWanted(name string, t *simTimeline, list []simDecision) {
 	for _, d := range list {
-		asked := slices.ContainsFunc(t.versions, func(v simVersion) bool {
-			first, ok := v.schedule.Next(d.first.Add(-time.Microsecond))
-			return ok && first.Equal(d.first)
-		})
+		asked := slices.ContainsFunc(t.versions, func(v simVersion) bool { return v.schedule.has(d.first) })
 		if !asked {
 			c.bad(0, "%s: nobody asked for %s at %s", name, d, wallText(d.first))
 		}

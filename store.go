@@ -208,8 +208,8 @@ type RunStore interface {
 // LogStore keeps what runs log.
 type LogStore interface {
 	// AppendLogs adds lines to the logs of claimed runs, each judged by itself: errs is nil if all went well; errs[i] wraps
-	// ErrLeaseLost or ErrNotFound. A run keeps MaxRunLog bytes, of which a line takes its text and LogLineCost; lines that do not fit are counted, not kept. The store
-	// remembers, for the newest lease under which a run logged, how many lines it was given and how many were lost, and takes
+	// ErrLeaseLost or ErrNotFound. A run keeps MaxRunLog bytes, of which a line takes its text and LogLineCost; lines that do not
+	// fit are counted, not kept. The store remembers, for the newest lease under which a run logged, how many lines it was given and how many were lost, and takes
 	// of each call only what goes beyond: what is repeated changes nothing.
 	AppendLogs(ctx context.Context, p AppendLogsParams) (errs []error, err error)
 
