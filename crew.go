@@ -14,7 +14,7 @@ type crew struct {
 	mu    sync.Mutex
 	ready []*execution // from next on
 	next  int
-	onWay int // goroutines that were started and have not looked for a run yet
+	onWay int // goroutines that were started and have not looked for a run yet; at most maxOnWay
 }
 
 // maxOnWay bounds how many goroutines are started ahead of need.
@@ -49,10 +49,7 @@ func (s *server) work() {
 	defer s.running.Done()
 	finished := false
 	defer func() {
-		if !finished {
-			s.crew.mu.Lock()
-			s.crew.onWay++
-			s.crew.mu.Unlock()
+		if !finished && s.crew.replace() {
 			s.startWorker()
 		}
 	}()
@@ -87,4 +84,16 @@ func (c *crew) take(arriving bool) (x *execution, more bool) {
 		c.onWay++
 	}
 	return x, more
+}
+
+// replace counts a goroutine that is to be started in the place of one that has ended, unless enough are on their way: each starts
+// another while runs are left.
+func (c *crew) replace() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.onWay == maxOnWay {
+		return false
+	}
+	c.onWay++
+	return true
 }

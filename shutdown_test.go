@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -299,6 +300,26 @@ func TestGoexitOutsideOfTheFunction(t *testing.T) {
 		wantState(t, wait(t, client, good.ID), provost.StateCompleted)
 		clean(t, stop)
 	})
+}
+
+// Flows that end their goroutines beside others that begin leave the count of goroutines right: a drain would panic, or hang.
+func TestGoexitOfManyBesideStarts(t *testing.T) {
+	store := provost.NewMemoryStore()
+	exit := job("exit", func(context.Context) error { runtime.Goexit(); return nil })
+	stop := start(t, &provost.Runner{Store: store, Limit: 1000, Logger: slog.New(slog.DiscardHandler)}, exit)
+	client := provost.NewClient(store)
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for range 500 {
+				if _, err := client.RunDeployment(t.Context(), "exit/d", nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	clean(t, stop)
 }
 
 // The function of a flow that runs at most once is entered when its start is stored for certain, and else not: the run waits for
