@@ -125,7 +125,7 @@ func (c *childSide) serve(ctx context.Context, deployments []*Deployment) {
 	}
 	c.base = context.WithoutCancel(ctx)
 	go c.listen()
-	c.tell(frameHello, childHello{Nonce: c.nonce, Build: buildMark()})
+	c.tell(frameHello, childHello{Nonce: c.nonce, Build: proc.Build()})
 	for a := range c.assigned {
 		c.execute(a)
 	}
@@ -276,6 +276,7 @@ func (c *childSide) execute(a *assignment) {
 	s.launching.Add(1)
 	go s.settleLoop(context.Background())
 	go func() {
+		growStack()
 		defer x.run() // also where what is the user's of decoding ends the goroutine
 		x.prepare()
 	}()
@@ -296,7 +297,7 @@ func (c *childSide) execute(a *assignment) {
 
 // prepare readies one deployment, and no more of it than a run needs: the runner has judged the rest.
 func (c *childSide) prepare(run *childRun) (*served, error) {
-	if run.Build != buildMark() {
+	if run.Build != proc.Build() {
 		return nil, errors.New(otherBuild)
 	}
 	d := c.find(run.Flow, run.Deployment)
@@ -338,7 +339,7 @@ func (c *childSide) newServer(a *assignment) *server {
 
 // begin tells the runner that the function is about to be entered, and waits where it has to be stored before.
 func (c *childSide) begin(x *execution) bool {
-	c.tell(frameBegin, childBegin{At: x.begun})
+	c.tell(frameBegin, childBegin{At: x.begun.UTC()})
 	_ = c.link.flush(context.Background()) // that it has begun counts also if it ends this process at once
 	if x.served.once && !c.await(x) {
 		return false
@@ -371,7 +372,7 @@ func (c *childSide) log(line childLine) {
 func (c *childSide) settle(x *execution, end time.Time, update RunUpdate) {
 	x.ended.Store(true)
 	x.cancel(nil)
-	c.ended <- childResult{At: end, Update: update}
+	c.ended <- childResult{At: end.UTC(), Update: update}
 }
 
 // mark separates what is printed in a run from what is printed before and after it.

@@ -38,7 +38,7 @@ const idleTimeout = 10 * time.Second
 
 func newChildPool(s *server) *childPool {
 	p := &childPool{
-		server: s, warm: s.warmChildren, runsPerChild: s.runsPerChild, memory: s.childMemory, build: buildMark(),
+		server: s, warm: s.warmChildren, runsPerChild: s.runsPerChild, memory: s.childMemory, build: proc.Build(),
 		wake: make(chan struct{}, 1), all: make(map[*childProcess]struct{}),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())

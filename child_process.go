@@ -3,13 +3,10 @@ package provost
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -61,42 +58,9 @@ const maxMessages = 2
 // programArgs is the command line, also where main changes os.Args.
 var programArgs = slices.Clone(os.Args)
 
-// thisExecutable names this program, also where the file that it was started from has been replaced since (Linux).
-func thisExecutable() (string, error) {
-	path, err := os.Executable()
-	self, selfErr := os.Stat(selfExecutable)
-	if selfErr != nil { // not Linux
-		return path, err
-	}
-	if found, statErr := os.Stat(path); err != nil || statErr != nil || !os.SameFile(found, self) {
-		return selfExecutable, nil
-	}
-	return path, nil
-}
-
-const selfExecutable = "/proc/self/exe"
-
-// buildMark tells builds of this program apart, without reading the whole executable.
-var buildMark = sync.OnceValue(func() string {
-	h := sha256.New()
-	if info, ok := debug.ReadBuildInfo(); ok {
-		_, _ = io.WriteString(h, info.String()) // a hash does not fail
-	}
-	file, err := os.Stat(selfExecutable)
-	if err != nil {
-		if path, pathErr := os.Executable(); pathErr == nil {
-			file, err = os.Stat(path)
-		}
-	}
-	if err == nil {
-		fmt.Fprintf(h, "%d %d", file.Size(), file.ModTime().UnixNano())
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
-})
-
 // startChild starts this program as a child.
 func (p *childPool) startChild() (*childProcess, error) {
-	path, err := thisExecutable()
+	path, err := proc.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("start a child process: %w", err)
 	}
@@ -125,6 +89,7 @@ func (p *childPool) startChild() (*childProcess, error) {
 		closeAll(ends[:])
 		return nil, fmt.Errorf("start a child process: %w", err)
 	}
+	replaced := !proc.StillExecutable(path) // between the question and the start
 	for _, theirs := range []*os.File{ends[0][0], ends[1][1], ends[2][1], ends[3][1]} {
 		_ = theirs.Close() // they are the child's now
 	}
@@ -138,8 +103,12 @@ func (p *childPool) startChild() (*childProcess, error) {
 	closed := p.closed
 	p.mu.Unlock()
 	p.living.Go(c.live)
-	if closed {
+	if closed || replaced {
 		c.kill()
+	}
+	if replaced {
+		<-c.done
+		return nil, errors.New(otherBuild)
 	}
 	return c, nil
 }

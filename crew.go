@@ -23,7 +23,11 @@ var maxOnWay = runtime.GOMAXPROCS(0)
 // launch executes runs, as soon as there are processors for them.
 func (s *server) launch(executions []*execution) {
 	s.settler.expect(executions)
-	s.launching.Add(int64(len(executions)))
+	for _, x := range executions {
+		if !x.served.isolated {
+			s.launching.Add(1)
+		}
+	}
 	c := &s.crew
 	c.mu.Lock()
 	if c.next > len(c.ready)/2 { // under a load that never lets it get empty

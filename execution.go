@@ -117,7 +117,9 @@ func (x *execution) prepare() {
 func (x *execution) run() {
 	defer x.server.running.Done()
 	defer x.concludeAnyhow()
-	x.server.launching.Add(-1)
+	if !x.served.isolated {
+		x.server.launching.Add(-1)
+	}
 	switch {
 	case x.refused != nil:
 		now := x.server.now()

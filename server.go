@@ -55,7 +55,7 @@ type server struct {
 	crew      crew
 	claiming  atomic.Bool  // a claim is under way whose runs the keeper does not know yet
 	missed    atomic.Bool  // the keeper looked meanwhile: a cancellation may be one of those runs'
-	launching atomic.Int64 // launched runs that have not got as far as their first line
+	launching atomic.Int64 // launched runs that have not got as far as their first line; those with a process of their own take long
 
 	running sync.WaitGroup // executions, those that wait for their instant too, the crew's goroutines and the feeder
 

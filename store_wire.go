@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -461,8 +462,9 @@ func (l *link) run(ctx context.Context, handle func(kind frameKind, body []byte)
 	ctx, cancel := context.WithCancelCause(ctx)
 	var loops sync.WaitGroup
 	noMore := sync.OnceFunc(func() { close(l.closed) })
-	loops.Go(func() {
-		<-ctx.Done()
+	loops.Add(1)
+	context.AfterFunc(ctx, func() {
+		defer loops.Done()
 		noMore()
 		_ = l.stream.Close() // why it is closed is the error that counts
 	})
@@ -476,6 +478,7 @@ func (l *link) run(ctx context.Context, handle func(kind frameKind, body []byte)
 			cancel(fmt.Errorf("write: %w", err))
 		}
 	})
+	growStack()
 	err := l.read(handle)
 	cause := context.Cause(ctx) // before it is ended here
 	cancel(nil)
@@ -484,6 +487,15 @@ func (l *link) run(ctx context.Context, handle func(kind frameKind, body []byte)
 		return cause
 	}
 	return err
+}
+
+// growStack grows the stack of a goroutine while there is little to copy. A deep stack that grows makes the runtime look up every
+// frame, which costs a young process a page fault for many of them.
+//
+//go:noinline
+func growStack() {
+	var room [6 << 10]byte
+	runtime.KeepAlive(&room[0])
 }
 
 func (l *link) write(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Command is a process to start. The zero value but for Path runs a program without arguments that reads and writes nothing.
@@ -39,11 +40,10 @@ func (c *Command) Numbers() []uintptr { return numbers(c.Files) }
 //
 // A process that cannot be recorded is started nevertheless: see [Process.Unrecorded].
 func Start(c Command) (*Process, error) {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	null, err := nullDevice()
 	if err != nil {
 		return nil, fmt.Errorf("start process: %w", err)
 	}
-	defer null.Close()
 	attributes := &os.ProcAttr{
 		Dir:   c.Dir,
 		Env:   c.environment(),
@@ -64,6 +64,23 @@ func Start(c Command) (*Process, error) {
 	}
 	p.record(c.Registry)
 	return p, nil
+}
+
+var null struct {
+	mu   sync.Mutex
+	file *os.File
+}
+
+// nullDevice is what processes read that get nothing to read: one for all, that nobody closes.
+func nullDevice() (*os.File, error) {
+	null.mu.Lock()
+	defer null.mu.Unlock()
+	if null.file != nil {
+		return null.file, nil
+	}
+	var err error
+	null.file, err = os.OpenFile(os.DevNull, os.O_RDWR, 0) // too many open files for now; the next call may do better
+	return null.file, err
 }
 
 func (c *Command) arguments() []string {

@@ -133,12 +133,30 @@ func TestSweepAfterReuse(t *testing.T) {
 		t.Fatal(err)
 	}
 	reap(left)
+	awaitTick(t) // number and start are one process's: nobody can have both
 	foreign := startAs(t, runner.groups[0])
 	if killed := sweep(t, dir); killed != 0 {
 		t.Errorf("Sweep killed %d", killed)
 	}
 	foreign.expectAlive(t)
 	expectFiles(t, dir, 0)
+}
+
+// awaitTick waits until what starts now has another start than what has been started.
+func awaitTick(t testing.TB) {
+	t.Helper()
+	uptime := func() string { // in ticks, as starts are
+		text, err := os.ReadFile("/proc/uptime")
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, _, _ := strings.Cut(string(text), " ")
+		return now
+	}
+	for range 2 { // the two may not turn over at the same time
+		before := uptime()
+		await(t, time.Second, func() bool { return uptime() != before }, "the clock stands still")
+	}
 }
 
 // TestSweeperInGroup does not let a sweeper kill itself with the others.

@@ -5,7 +5,6 @@ package proc
 import (
 	"os"
 	"syscall"
-	"time"
 )
 
 // Inherited is the file that this process got under a number of [Command.Numbers]. What this process starts does not get it. Call it
@@ -29,19 +28,16 @@ func IsChild(numbers ...uintptr) bool {
 	return syscall.Getpgrp() == syscall.Getpid()
 }
 
-// awaitParentDeath reads without the help of package os: the pipe is shared by all children of the parent, and one that makes it
-// non-blocking does so for all.
+// awaitParentDeath waits without a thread, mostly: the pipe is shared by all children of the parent, and where one makes it blocking
+// the others' next read takes one.
 func awaitParentDeath(number uintptr) {
-	syscall.CloseOnExec(int(number))
+	death := Inherited(number, "parent-death")
+	if death == nil {
+		return
+	}
 	var b [1]byte
-	for {
-		switch n, err := syscall.Read(int(number), b[:]); {
-		case err == syscall.EINTR, n > 0:
-		case err == syscall.EAGAIN:
-			time.Sleep(100 * time.Millisecond)
-		default:
-			return
-		}
+	for err := error(nil); err == nil; { // whatever ends it ends the watch
+		_, err = death.Read(b[:])
 	}
 }
 
