@@ -15,6 +15,9 @@ var (
 	deploymentNamespace = uuid.MustParse("5f0f4a53-1f07-4a43-9f2c-6c0d6f3a7c02")
 )
 
+// FlowID is the ID of a flow, from its name. It is for authors of stores, which meet flows of child runs by their names first.
+func FlowID(name string) uuid.UUID { return flowID(name) }
+
 func flowID(name string) uuid.UUID { return uuid.NewSHA1(flowNamespace, []byte(name)) }
 
 func deploymentID(flow, name string) uuid.UUID {
@@ -31,6 +34,10 @@ func newID(now time.Time) uuid.UUID {
 	binary.BigEndian.PutUint64(id[8:], rand.Uint64()&(1<<62-1)|1<<63)
 	return id
 }
+
+// RunName is what a run is called that got no name: two words, chosen by its ID. It is for authors of stores: a planned run comes
+// without a name.
+func RunName(id uuid.UUID) string { return runName(id) }
 
 // runName gives a run two words to be called by, chosen by its ID: stable, and without a second random draw.
 func runName(id uuid.UUID) string {

@@ -335,7 +335,7 @@ func newMemorySkip(skip Skip) *memorySkip {
 // the same timing, extends it.
 func (m *MemoryStore) addSkip(s *memorySchedule, skip Skip, adjoins bool) {
 	if last := s.lastSkip; last != nil && adjoins && last.Reason == skip.Reason && toMicros(last.Last) == s.planned &&
-		last.Timing.equal(skip.Timing) {
+		last.Timing.Equal(skip.Timing) {
 		last.Last, last.Count = instant(skip.Last), last.Count+skip.Count
 	} else {
 		s.lastSkip = newMemorySkip(skip)

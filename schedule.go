@@ -300,8 +300,8 @@ func (s Schedule) has(at time.Time) bool {
 	return ok && next.Equal(at)
 }
 
-// equal reports whether two schedules are the same in every way.
-func (s Schedule) equal(other Schedule) bool {
+// Equal reports whether two schedules are the same in every way.
+func (s Schedule) Equal(other Schedule) bool {
 	if s.spec == other.spec {
 		return true
 	}

@@ -76,7 +76,7 @@ func (t *simTimeline) declare(s Schedule, now time.Time) {
 	case t.open:
 		t.reset(now)
 		current := &t.versions[len(t.versions)-1]
-		if current.schedule.equal(s) {
+		if current.schedule.Equal(s) {
 			return
 		}
 		current.until = t.low
@@ -247,7 +247,7 @@ func (d simDecision) shares(other simDecision) bool {
 	case other.run != nil:
 		return d.timing.has(other.first)
 	}
-	return d.timing.equal(other.timing)
+	return d.timing.Equal(other.timing)
 }
 
 // again reports whether b is a backfill of an instant whose run a was deleted.

@@ -1,0 +1,486 @@
+package ledger
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// book is the rows that an operation has read and changed. What it has changed is in the database after flush; whoever asks the
+// database for rows by what they hold, rather than by their key, flushes first.
+type book struct {
+	tx    Tx
+	now   micros
+	hints hints
+
+	deployments map[uuid.UUID]*deployment
+	limits      map[string]*limit
+	served      map[uuid.UUID]bool // at now
+	runs        map[uuid.UUID]*run
+	changed     []*run // in the order in which they were first changed
+	touched     []*deployment
+
+	suspect  *micros // what Ledger.suspect becomes; nil: it stays
+	promoted int     // runs that got a slot while they waited
+	skipped  []provost.SkippedRun
+}
+
+func newBook(tx Tx, now micros) *book {
+	return &book{
+		tx: tx, now: now,
+		deployments: make(map[uuid.UUID]*deployment), limits: make(map[string]*limit), served: make(map[uuid.UUID]bool),
+		runs: make(map[uuid.UUID]*run),
+	}
+}
+
+// each calls scan for each row that a query finds.
+func (b *book) each(query string, args []any, scan func(Rows) error) error {
+	rows, err := b.tx.Query(query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// one reads at most one row, and says whether there is one.
+func (b *book) one(query string, args []any, into ...any) (found bool, err error) {
+	err = b.each(query, args, func(rows Rows) error {
+		found = true
+		return rows.Scan(into...)
+	})
+	return found, err
+}
+
+// list reads a column of IDs.
+func (b *book) list(query string, args ...any) (ids []uuid.UUID, err error) {
+	err = b.each(query, args, func(rows Rows) error {
+		var id uuid.UUID
+		ids = append(ids, id)
+		return rows.Scan(&ids[len(ids)-1])
+	})
+	return ids, err
+}
+
+// run is a run with what the tables hold of it.
+type run struct {
+	due  due
+	wide *wide // nil until it is needed
+
+	isNew   bool // nothing of it is stored yet
+	stored  bool // it has a row in due
+	over    bool // it has none any more: it is terminal
+	dropped bool // it is to be deleted
+	changed bool
+	rewrite bool // its wide row changes although it is not over
+}
+
+// due is the row of a run that is not over, and all that changes in the life of a run.
+type due struct {
+	id, deployment uuid.UUID
+	serial         int64
+	queued         bool // claimable at some time: its row has the deployment's lane
+	claimable      micros
+	due            micros
+	scheduled      micros
+	lease          micros // never: it is not claimed
+	ttl            micros
+	token          int64
+	begun          int64 // token of the newest attempt that is known to have begun
+	turn           int64 // in the limit's queue
+	attempt        int
+	crashes        int
+	auto           bool
+	retried        bool // by RetryRun
+	waits          bool // for a slot if there is none, whatever the overlap policy
+	stateAt        micros
+	start          micros
+	claim          uuid.UUID // names the call that claimed it
+	parent, root   uuid.UUID
+	schedule       string
+	queue          word // the limit whose queue it is in
+	slot           word // the limit of which it holds a slot
+	state          provost.StateType
+	stateName      string
+	settled        provost.StateType // what the update asked for that ended the newest claim; "" if none did
+	runner         string
+	version        string
+	states         []byte // its history
+	end            micros
+	result         []byte
+}
+
+// wide is what does not change.
+type wide struct {
+	flowID     uuid.UUID
+	flow       string
+	deployment string
+	name       string
+	key        word
+	params     string
+	tags       string
+}
+
+func (r *run) claimed() bool   { return r.due.lease != never }
+func (r *run) hasBegun() bool  { return r.due.attempt > 0 || r.due.crashes > 0 }
+func (r *run) goesFirst() bool { return r.hasBegun() || r.due.retried }
+func (r *run) child() bool     { return r.due.parent != uuid.Nil }
+
+// replaceable reports whether plans decide on the run: a schedule made it, and it has neither begun nor been retried.
+func (r *run) replaceable() bool {
+	return r.due.auto && !r.goesFirst() && r.due.state == provost.StateScheduled
+}
+
+func (r *run) skipped() bool {
+	return r.due.state == provost.StateCancelled && r.due.stateName == provost.NameSkipped
+}
+
+// change notes that a run's rows are to be written.
+func (b *book) change(r *run) {
+	if !r.changed {
+		r.changed = true
+		b.changed = append(b.changed, r)
+	}
+}
+
+// hintRun notes that a run changed, for those who wait for it.
+func (b *book) hintRun(r *run) { b.hints.runs = append(b.hints.runs, r.due.id) }
+
+const dueColumns = `d.id, d.deployment, d.serial, d.lane, d.claimable, d.due, d.scheduled, d.lease, d.ttl, d.token, d.begun, d.turn,
+	d.attempt, d.crashes, d.auto, d.retried, d.waits, d.state_at, d.start, d.claim, d.parent, d.root, d.schedule, d.queue, d.slot,
+	d.state, d.state_name, d.settled, d.runner, d.version, d.states`
+
+// scanDue reads a row of due, with what else the query selects behind it.
+func scanDue(rows Rows, more ...any) (*run, error) {
+	r := &run{stored: true}
+	d := &r.due
+	var lane micros
+	var auto, retried, waits int
+	var claim, parent, root uuid.NullUUID
+	err := rows.Scan(append([]any{
+		&d.id, &d.deployment, &d.serial, &lane, &d.claimable, &d.due, &d.scheduled, &d.lease, &d.ttl, &d.token, &d.begun, &d.turn,
+		&d.attempt, &d.crashes, &auto, &retried, &waits, &d.stateAt, &d.start, &claim, &parent, &root, &d.schedule, &d.queue, &d.slot,
+		&d.state, &d.stateName, &d.settled, &d.runner, &d.version, &d.states,
+	}, more...)...)
+	d.queued = lane != never
+	d.auto, d.retried, d.waits = auto != 0, retried != 0, waits != 0
+	d.claim, d.parent, d.root = claim.UUID, parent.UUID, root.UUID
+	d.end = never
+	return r, err
+}
+
+func (b *book) dueRow(r *run) []any {
+	d := &r.due
+	var lane any
+	if d.queued {
+		lane = b.deployments[d.deployment].lane
+	}
+	rank := 1
+	if r.goesFirst() {
+		rank = 0
+	}
+	return []any{
+		d.id, d.deployment, d.serial, lane, d.claimable, d.due, d.scheduled, d.lease, d.ttl, d.token, d.begun,
+		d.turn, rank, d.attempt, d.crashes, flag(d.auto), flag(d.retried), flag(d.waits), d.stateAt, d.start,
+		optional(d.claim), optional(d.parent), optional(d.root),
+		d.schedule, d.queue, d.slot, string(d.state), d.stateName, string(d.settled), d.runner, d.version, string(d.states),
+	}
+}
+
+const wideColumns = "w.flow_id, w.flow, w.deployment_name, w.name, w.key, w.params, w.tags"
+
+func (w *wide) targets() []any {
+	return []any{&w.flowID, &w.flow, &w.deployment, &w.name, &w.key, &w.params, &w.tags}
+}
+
+// endColumns are the parts of a run that is over; they stand in run.
+const endColumns = `w.id, w.deployment, w.serial, w.parent, w.root, w.schedule, w.scheduled, w.auto, w.due, w.start, w.ended,
+	w.token, w.begun, w.attempt, w.crashes, w.retried, w.state, w.state_name, w.settled, w.runner, w.version, w.states, w.result, ` + wideColumns
+
+// scanEnded reads a row of run that is over. One that is not lacks what due has: it comes as nil.
+func scanEnded(rows Rows) (*run, error) {
+	r := &run{over: true, wide: new(wide)}
+	d := &r.due
+	d.lease = never
+	var auto, retried int
+	var parent, root uuid.NullUUID
+	var schedule, state word
+	err := rows.Scan(append([]any{
+		&d.id, &d.deployment, &d.serial, &parent, &root, &schedule, &d.scheduled, &auto, &d.due, &d.start, &d.end,
+		&d.token, &d.begun, &d.attempt, &d.crashes, &retried, &state, &d.stateName, &d.settled, &d.runner, &d.version, &d.states, &d.result,
+	}, r.wide.targets()...)...)
+	d.auto, d.retried = auto != 0, retried != 0
+	d.parent, d.root, d.schedule, d.state = parent.UUID, root.UUID, string(schedule), provost.StateType(state)
+	return r, err
+}
+
+// endedRow is what of run is written when a run ends or is reopened.
+var endedSet = []string{
+	"auto", "due", "start", "ended", "token", "begun", "attempt", "crashes", "retried", "state", "state_name", "settled", "runner",
+	"version", "states", "result",
+}
+
+func (r *run) endedRow() []any {
+	d := &r.due
+	return append([]any{d.id}, r.endedValues()...)
+}
+
+func (r *run) endedValues() []any {
+	d := &r.due
+	if !r.over { // due has it
+		return []any{flag(d.auto), nil, nil, nil, 0, 0, 0, 0, 0, nil, "", "", "", "", nil, nil}
+	}
+	return []any{
+		flag(d.auto), d.due, d.start, d.end, d.token, d.begun, d.attempt, d.crashes, flag(d.retried), string(d.state), d.stateName,
+		string(d.settled), d.runner, d.version, string(d.states), word(d.result),
+	}
+}
+
+func (r *run) runRow() []any {
+	d, w := &r.due, r.wide
+	row := []any{
+		d.id, d.deployment, d.serial, w.flowID, optional(d.parent), optional(d.root), w.flow, w.deployment, w.name, word(d.schedule), w.key,
+		w.params, w.tags, d.scheduled,
+	}
+	return append(row, r.endedValues()...)
+}
+
+// load reads the runs of a list that the book does not have.
+func (b *book) load(ids []uuid.UUID) error {
+	missing := slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return b.runs[id] != nil })
+	if len(missing) == 0 {
+		return nil
+	}
+	if _, err := b.loadDue("d.id IN (?*) ORDER BY d.id FOR UPDATE", missing); err != nil {
+		return err
+	}
+	missing = slices.DeleteFunc(missing, func(id uuid.UUID) bool { return b.runs[id] != nil })
+	if len(missing) == 0 {
+		return nil
+	}
+	return b.each("SELECT "+endColumns+" FROM provost_run w WHERE w.id IN (?*) AND w.state IS NOT NULL ORDER BY w.id FOR UPDATE", []any{missing},
+		func(rows Rows) error {
+			r, err := scanEnded(rows)
+			if err == nil {
+				b.runs[r.due.id] = r
+			}
+			return err
+		})
+}
+
+// loadDue reads unfinished runs, and gives those that the query finds. What the book has already is as the book has it.
+func (b *book) loadDue(where string, args ...any) ([]*run, error) {
+	var found []*run
+	err := b.each("SELECT "+dueColumns+" FROM provost_due d WHERE "+where, args, func(rows Rows) error {
+		r, err := scanDue(rows)
+		if err != nil {
+			return err
+		}
+		if known := b.runs[r.due.id]; known != nil {
+			r = known
+		} else {
+			b.runs[r.due.id] = r
+		}
+		found = append(found, r)
+		return nil
+	})
+	return found, err
+}
+
+// loadWide reads what runs lack of their wide rows.
+func (b *book) loadWide(runs ...*run) error {
+	var missing []uuid.UUID
+	for _, r := range runs {
+		if r.wide == nil {
+			missing = append(missing, r.due.id)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return b.each("SELECT w.id, "+wideColumns+" FROM provost_run w WHERE w.id IN (?*)", []any{missing}, func(rows Rows) error {
+		var id uuid.UUID
+		w := new(wide)
+		if err := rows.Scan(append([]any{&id}, w.targets()...)...); err != nil {
+			return err
+		}
+		if r := b.runs[id]; r != nil {
+			r.wide = w
+		}
+		return nil
+	})
+}
+
+// run finds a run.
+func (b *book) run(id uuid.UUID) (*run, error) {
+	if err := b.load([]uuid.UUID{id}); err != nil {
+		return nil, err
+	}
+	if r := b.runs[id]; r != nil && !r.dropped {
+		return r, nil
+	}
+	return nil, fmt.Errorf("run %s: %w", id, provost.ErrNotFound)
+}
+
+// flush writes what has changed.
+func (b *book) flush() error {
+	if err := b.flushDeployments(); err != nil {
+		return err
+	}
+	if err := b.flushLimits(); err != nil {
+		return err
+	}
+	runs := b.changed
+	b.changed = nil
+	var made, ended, newDue, oldDue [][]any
+	var gone, deleted []uuid.UUID
+	for _, r := range runs {
+		r.changed = false
+		switch {
+		case r.dropped:
+			if !r.isNew {
+				deleted = append(deleted, r.due.id)
+			}
+			if r.stored {
+				gone = append(gone, r.due.id)
+			}
+			delete(b.runs, r.due.id)
+			continue
+		case r.isNew:
+			made = append(made, r.runRow())
+		case r.over, r.rewrite:
+			ended = append(ended, r.endedRow())
+		}
+		switch {
+		case r.over && r.stored:
+			gone = append(gone, r.due.id)
+		case r.over:
+		case r.stored:
+			oldDue = append(oldDue, b.dueRow(r))
+		default:
+			newDue = append(newDue, b.dueRow(r))
+		}
+		r.isNew, r.rewrite, r.stored = false, false, !r.over
+	}
+	if err := b.deleteIn("due", "id", gone); err != nil {
+		return err
+	}
+	for _, table := range []struct{ name, column string }{{"log", "run"}, {"log_state", "run"}, {"run", "id"}} {
+		if err := b.deleteIn(table.name, table.column, deleted); err != nil {
+			return err
+		}
+	}
+	if len(made) > 0 {
+		if err := b.tx.Insert(runTable, made); err != nil {
+			return err
+		}
+	}
+	if len(newDue) > 0 {
+		if err := b.tx.Insert(dueTable, newDue); err != nil {
+			return err
+		}
+	}
+	if len(oldDue) > 0 {
+		if err := b.tx.Update(dueTable, dueTable.set(), oldDue); err != nil {
+			return err
+		}
+	}
+	if len(ended) > 0 {
+		return b.tx.Update(runTable, endedSet, ended)
+	}
+	return nil
+}
+
+func (b *book) deleteIn(table, column string, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := b.tx.Exec("DELETE FROM provost_"+table+" WHERE "+column+" IN (?*)", ids)
+	return err
+}
+
+// view is the run as callers see it. Its wide row must be loaded.
+func (r *run) view() (*provost.Run, error) {
+	d, w := &r.due, r.wide
+	history, err := readHistory(d.states)
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", d.id, err)
+	}
+	v := &provost.Run{
+		ID: d.id, Name: w.name, Flow: w.flow, FlowID: w.flowID, Deployment: w.deployment, DeploymentID: d.deployment,
+		Schedule: d.schedule, State: history[len(history)-1], History: history, Version: d.version,
+		ScheduledTime: d.scheduled.time(), DueTime: d.due.time(), StartTime: d.start.time(), EndTime: d.end.time(),
+		Attempt: d.attempt, Crashes: d.crashes, Runner: d.runner, AutoScheduled: d.auto, IdempotencyKey: string(w.key),
+		ParentID: d.parent, Result: bytes.Clone(d.result),
+	}
+	if v.Parameters, err = decode[provost.Params](w.params); err != nil {
+		return nil, fmt.Errorf("parameters of run %s: %w", d.id, err)
+	}
+	if v.Tags, err = decode[[]string](w.tags); err != nil {
+		return nil, fmt.Errorf("tags of run %s: %w", d.id, err)
+	}
+	if d.queue != "" {
+		v.WaitReason = provost.WaitLimit
+	}
+	return v, nil
+}
+
+// show is view with all that it needs.
+func (b *book) show(r *run) (*provost.Run, error) {
+	if err := b.loadWide(r); err != nil {
+		return nil, err
+	}
+	return r.view()
+}
+
+// advance appends a state, if the state machine lists the step.
+func (b *book) advance(r *run, next provost.State) error {
+	d := &r.due
+	last := []provost.State{{Type: d.state, Name: d.stateName, Timestamp: d.stateAt.time()}}
+	if len(d.states) == 0 {
+		last = nil
+	} else if bytes.Count(d.states, []byte(stateMark)) >= maxHistory {
+		return b.advanceLong(r, next)
+	}
+	history, err := provost.AppendState(last, next)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", d.id, err)
+	}
+	d.states = appendState(d.states, history[len(history)-1])
+	b.stateIs(r, history[len(history)-1])
+	return nil
+}
+
+// maxHistory is when AppendState begins to drop states; the ledger asks it then with the whole history.
+const maxHistory = 100
+
+func (b *book) advanceLong(r *run, next provost.State) error {
+	history, err := readHistory(r.due.states)
+	if err == nil {
+		history, err = provost.AppendState(history, next)
+	}
+	if err != nil {
+		return fmt.Errorf("run %s: %w", r.due.id, err)
+	}
+	r.due.states = nil
+	for _, s := range history {
+		r.due.states = appendState(r.due.states, s)
+	}
+	b.stateIs(r, history[len(history)-1])
+	return nil
+}
+
+func (b *book) stateIs(r *run, s provost.State) {
+	r.due.state, r.due.stateName, r.due.stateAt = s.Type, s.Name, toMicros(s.Timestamp)
+	b.change(r)
+	b.hintRun(r)
+}

@@ -1,0 +1,450 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+func isNotFound(err error) bool { return errors.Is(err, provost.ErrNotFound) }
+
+// ClaimRuns implements [provost.RunStore].
+func (l *Ledger) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (claims provost.Claims, err error) {
+	err = l.write(ctx, p.Now, func(b *book) error {
+		claims = provost.Claims{}
+		r, err := b.runner(p.Runner)
+		if err != nil {
+			return err
+		}
+		if r == nil || !r.liveAt(b.now) {
+			return unknownRunner(p.Runner)
+		}
+		var held []*run
+		if p.ID != uuid.Nil && p.ID == r.claim {
+			held, err = b.claimAgain(p)
+		} else {
+			held, err = b.claimNew(r, p)
+		}
+		if err != nil {
+			return err
+		}
+		if claims.Runs, err = b.claimViews(held); err != nil {
+			return err
+		}
+		claims.Skipped = b.skipped
+		claims.Next, err = b.nextClaim(p.Runner)
+		return err
+	})
+	if err != nil {
+		return provost.Claims{}, fmt.Errorf("claim runs: %w", err)
+	}
+	return claims, nil
+}
+
+// lanes are those that a runner claims from, highest priority first.
+func (b *book) lanes(runner uuid.UUID) (ids []int64, priorities []int, err error) {
+	err = b.each("SELECT l.id, l.priority FROM provost_runner_lane r JOIN provost_lane l ON l.id = r.lane WHERE r.runner = ? ORDER BY l.priority DESC, l.id",
+		[]any{runner}, func(rows Rows) error {
+			var id int64
+			var priority int
+			err := rows.Scan(&id, &priority)
+			ids, priorities = append(ids, id), append(priorities, priority)
+			return err
+		})
+	return ids, priorities, err
+}
+
+// claimNew takes up to p.Limit runs: higher priority first, then what is due earlier.
+func (b *book) claimNew(r *runner, p provost.ClaimRunsParams) ([]*run, error) {
+	lanes, priorities, err := b.lanes(p.Runner)
+	if err != nil {
+		return nil, err
+	}
+	var held []*run
+	for at := 0; at < len(lanes); {
+		equal := at + 1
+		for equal < len(lanes) && priorities[equal] == priorities[at] {
+			equal++
+		}
+		promoted := b.promoted
+		more, err := b.claimFrom(lanes[at:equal], r, p, len(held))
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, more...)
+		if at = equal; b.promoted != promoted { // what was replaced made room for another, perhaps of higher priority
+			at = 0
+		}
+	}
+	if len(held) > 0 {
+		_, err = b.tx.Exec("UPDATE provost_runner SET claim = ? WHERE id = ?", optional(p.ID), p.Runner)
+	}
+	return held, err
+}
+
+// claimFrom takes runs from lanes of one priority, until there is no more, or what was taken has promoted another.
+func (b *book) claimFrom(lanes []int64, r *runner, p provost.ClaimRunsParams, have int) (held []*run, err error) {
+	promoted := b.promoted
+	for have+len(held) < p.Limit && b.promoted == promoted {
+		candidates, err := b.candidates(lanes, p.Limit-have-len(held))
+		if err != nil {
+			return nil, err
+		}
+		if len(candidates) == 0 {
+			break
+		}
+		for _, c := range candidates {
+			if !c.due.queued { // one that came before has taken it away
+				continue
+			}
+			admitted, err := b.admit(c, b.deployments[c.due.deployment])
+			if err != nil {
+				return nil, err
+			}
+			if admitted {
+				if err := b.claim(c, r, p); err != nil {
+					return nil, err
+				}
+				held = append(held, c)
+			}
+			if b.promoted != promoted {
+				break
+			}
+		}
+		if err := b.flush(); err != nil {
+			return nil, err
+		}
+	}
+	return held, nil
+}
+
+// candidates are the runs that are claimable in lanes of one priority, those that are due first.
+func (b *book) candidates(lanes []int64, limit int) ([]*run, error) {
+	var all []*run
+	for _, lane := range lanes {
+		err := b.each("SELECT "+dueColumns+", "+wideColumns+` FROM provost_due d JOIN provost_run w ON w.id = d.id
+			WHERE d.lane = ? AND d.claimable <= ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)
+			ORDER BY d.claimable, d.due, d.scheduled, d.id LIMIT ? FOR UPDATE OF d SKIP LOCKED`, []any{lane, b.now, limit}, func(rows Rows) error {
+			w := new(wide)
+			r, err := scanDue(rows, w.targets()...)
+			if err != nil {
+				return err
+			}
+			if known := b.runs[r.due.id]; known != nil {
+				r = known
+			}
+			r.wide = w
+			b.runs[r.due.id] = r
+			all = append(all, r)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(lanes) > 1 {
+		slices.SortStableFunc(all, func(x, y *run) int {
+			return cmp.Or(cmp.Compare(x.due.due, y.due.due), cmp.Compare(x.due.scheduled, y.due.scheduled))
+		})
+		all = all[:min(len(all), limit)]
+	}
+	ids := make([]uuid.UUID, 0, len(all))
+	for _, r := range all {
+		if _, known := b.deployments[r.due.deployment]; !known && !slices.Contains(ids, r.due.deployment) {
+			ids = append(ids, r.due.deployment)
+		}
+	}
+	return all, b.loadDeployments(ids)
+}
+
+func (b *book) claim(c *run, r *runner, p provost.ClaimRunsParams) error {
+	b.unqueue(c)
+	if err := b.advance(c, newState(provost.StatePending, b.now, "")); err != nil {
+		return err
+	}
+	d := &c.due
+	d.token++
+	d.waits, d.settled, d.claim, d.runner = true, "", p.ID, r.record.Name
+	d.ttl = toSpan(p.TTL)
+	d.lease = b.now + d.ttl
+	return b.decideRun(c, d.due)
+}
+
+// claimAgain answers the repetition of the runner's newest claim. One that comes late shortens no lease that was renewed meanwhile.
+func (b *book) claimAgain(p provost.ClaimRunsParams) ([]*run, error) {
+	held, err := b.loadDue("d.claim = ? AND d.lease IS NOT NULL ORDER BY d.claimable, d.due, d.scheduled, d.id FOR UPDATE", p.ID)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]uuid.UUID, len(held))
+	for i, r := range held {
+		ids[i] = r.due.deployment
+		if lease := b.now + toSpan(p.TTL); lease > r.due.lease {
+			r.due.lease, r.due.ttl = lease, toSpan(p.TTL)
+			b.change(r)
+		}
+	}
+	if err := b.loadDeployments(ids); err != nil {
+		return nil, err
+	}
+	return held, b.loadWide(held...)
+}
+
+// claimViews are what the holder of runs is told of them.
+func (b *book) claimViews(held []*run) ([]provost.Claim, error) {
+	var list []provost.Claim
+	for _, r := range held {
+		d := &r.due
+		c := provost.Claim{
+			Lease: provost.Lease{RunID: d.id, Token: d.token}, DeploymentID: d.deployment, Name: r.wide.name, Schedule: d.schedule,
+			ScheduledTime: d.scheduled.time(), DueTime: d.due.time(), Attempt: d.attempt, Crashes: d.crashes,
+		}
+		if of := b.deployments[d.deployment]; of != nil {
+			c.Generation = of.record.Generation
+		}
+		var err error
+		if c.Parameters, err = decode[provost.Params](r.wide.params); err != nil {
+			return nil, fmt.Errorf("parameters of run %s: %w", d.id, err)
+		}
+		if c.Tags, err = decode[[]string](r.wide.tags); err != nil {
+			return nil, fmt.Errorf("tags of run %s: %w", d.id, err)
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// nextClaim is when the next run of a runner's deployments becomes claimable.
+func (b *book) nextClaim(runner uuid.UUID) (time.Time, error) {
+	if err := b.flush(); err != nil {
+		return time.Time{}, err
+	}
+	lanes, _, err := b.lanes(runner)
+	next := never
+	for _, lane := range lanes {
+		first := never
+		_, err := b.one(`SELECT d.claimable FROM provost_due d WHERE d.lane = ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)
+			ORDER BY d.claimable LIMIT 1`, []any{lane}, &first)
+		if err != nil {
+			return time.Time{}, err
+		}
+		next = min(next, max(first, b.now))
+	}
+	return next.time(), err
+}
+
+// RenewLeases implements [provost.RunStore].
+func (l *Ledger) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (renewal provost.Renewal, err error) {
+	err = l.urgently(ctx, p.Now, func(b *book) error {
+		renewal = provost.Renewal{}
+		ids := leaseIDs(p.Leases)
+		held, err := b.loadDue("d.id IN (?*) ORDER BY d.id FOR UPDATE", ids)
+		if err != nil {
+			return err
+		}
+		found := make(map[uuid.UUID]*run, len(held))
+		for _, r := range held {
+			found[r.due.id] = r
+		}
+		var kept []uuid.UUID
+		for _, lease := range p.Leases {
+			r := found[lease.RunID]
+			switch {
+			case r == nil || !r.claimed() || r.due.token != lease.Token:
+				renewal.Lost = append(renewal.Lost, lease.RunID)
+				continue
+			case r.due.state == provost.StateCancelling:
+				renewal.Cancel = append(renewal.Cancel, r.due.id)
+			}
+			kept = append(kept, r.due.id)
+		}
+		if len(kept) == 0 {
+			return nil
+		}
+		ttl := toSpan(p.TTL)
+		if _, err := b.tx.Exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", b.now+ttl, ttl, kept); err != nil {
+			return err
+		}
+		inside, err := b.list("SELECT d.id FROM provost_due d WHERE d.parent IS NOT NULL AND d.root IN (?*) AND d.state = 'CANCELLING' ORDER BY d.id", kept)
+		renewal.Cancel = append(renewal.Cancel, inside...)
+		return err
+	})
+	if err != nil {
+		return provost.Renewal{}, fmt.Errorf("renew leases: %w", err)
+	}
+	return renewal, nil
+}
+
+func leaseIDs(leases []provost.Lease) []uuid.UUID {
+	ids := make([]uuid.UUID, len(leases))
+	for i, l := range leases {
+		ids[i] = l.RunID
+	}
+	return ids
+}
+
+// ReapLeases implements [provost.RunStore].
+func (l *Ledger) ReapLeases(ctx context.Context, p provost.ReapLeasesParams) (reaped provost.Reaped, err error) {
+	err = l.write(ctx, p.Now, func(b *book) error {
+		reaped = provost.Reaped{}
+		if err := b.noticeClock(); err != nil {
+			return err
+		}
+		ended, err := b.loadDue("d.lease < ? ORDER BY d.lease, d.id LIMIT ? FOR UPDATE SKIP LOCKED", b.now, cmp.Or(p.Limit, provost.MaxPage))
+		if err != nil {
+			return err
+		}
+		for _, r := range ended {
+			if err := b.reap(r); err != nil {
+				return err
+			}
+		}
+		if err := b.handOutAnew(); err != nil {
+			return err
+		}
+		if err := b.loadWide(ended...); err != nil {
+			return err
+		}
+		for _, r := range ended {
+			v, err := r.view()
+			if err != nil {
+				return err
+			}
+			reaped.Runs = append(reaped.Runs, v)
+		}
+		if err := b.flush(); err != nil {
+			return err
+		}
+		next := never
+		_, err = b.one("SELECT d.lease FROM provost_due d WHERE d.lease IS NOT NULL ORDER BY d.lease LIMIT 1", nil, &next)
+		reaped.Next = next.time()
+		return err
+	})
+	if err != nil {
+		return provost.Reaped{}, fmt.Errorf("reap leases: %w", err)
+	}
+	return reaped, nil
+}
+
+func (b *book) reap(r *run) error {
+	d := &r.due
+	d.crashes++
+	if d.begun != d.token { // as far as is known: also a run that is CANCELLING may have begun
+		d.attempt++
+	}
+	of, err := b.deploymentOf(r)
+	if err != nil {
+		return err
+	}
+	once := of != nil && of.record.AtMostOnce
+	message := fmt.Sprintf("crash %d: the lease of runner %q ended", d.crashes, d.runner)
+	switch {
+	case d.state == provost.StateCancelling:
+		return b.finish(r, newState(provost.StateCancelled, b.now, message))
+	case d.crashes >= provost.MaxCrashes, once && d.state == provost.StateRunning:
+		return b.finish(r, newState(provost.StateCrashed, b.now, message))
+	}
+	if err := b.advance(r, namedState(provost.StateScheduled, provost.NameAwaitingRetry, b.now, message)); err != nil {
+		return err
+	}
+	if err := b.endLease(r); err != nil {
+		return err
+	}
+	return b.wait(r, b.now)
+}
+
+// wait queues an unclaimed run for its due time, unless its deployment is gone.
+func (b *book) wait(r *run, due micros) error {
+	d, err := b.deploymentOf(r)
+	if err != nil {
+		return err
+	}
+	if d == nil {
+		return b.finish(r, newState(provost.StateCancelled, b.now, deploymentDeleted))
+	}
+	r.setDue(d, due)
+	b.enqueue(r)
+	return nil
+}
+
+// maxClockBehind is how far a Now may be behind the newest one without the clock having been set back: machines differ, and calls
+// come late.
+const maxClockBehind = micros(time.Minute / time.Microsecond)
+
+// noticeClock cuts leases that a clock which was set back would make last until it gets there again. Calls that came late look like
+// that too, so it takes two, the second one later, with none in between that is on time, as far as this process knows: others' count
+// if they are of ReapLeases.
+func (b *book) noticeClock() error {
+	newest, err := b.newest()
+	if err != nil {
+		return err
+	}
+	var behind micros
+	if _, err := b.one("SELECT m.value FROM provost_meta m WHERE m.name = 'behind'", nil, &behind); err != nil {
+		return err
+	}
+	switch {
+	case newest-b.now <= maxClockBehind:
+		if behind == never {
+			return nil
+		}
+		return b.setBehind(never)
+	case b.now <= behind: // the first such call, or a repetition of it, or one before it
+		if err := b.setBehind(b.now); err != nil {
+			return err
+		}
+		b.suspect = &newest
+		return nil
+	}
+	if err := b.setBehind(never); err != nil {
+		return err
+	}
+	return b.cutLeases()
+}
+
+// setBehind keeps the time of the call since which every other was far behind; never is for none.
+func (b *book) setBehind(at micros) error {
+	b.suspect = new(micros)
+	_, err := b.tx.Exec("UPDATE provost_meta SET value = ? WHERE name = 'behind'", int64(at))
+	return err
+}
+
+// newest is the newest time at which a lease is known to have been given.
+func (b *book) newest() (micros, error) {
+	var leases, runners micros
+	_, err := b.one("SELECT coalesce(max(d.lease - d.ttl), 0) FROM provost_due d WHERE d.lease IS NOT NULL", nil, &leases)
+	if err == nil {
+		_, err = b.one("SELECT coalesce(max(r.seen_at), 0) FROM provost_runner r", nil, &runners)
+	}
+	return max(leases, runners), err
+}
+
+func (b *book) cutLeases() error {
+	for _, query := range []string{
+		"UPDATE provost_due SET lease = ? + ttl WHERE lease > ? + ttl",
+		"UPDATE provost_runner SET until = ? + (until - seen_at), seen_at = ? WHERE seen_at > ?",
+		"UPDATE provost_deployment SET last_served = ? WHERE last_served > ?",
+	} {
+		args := slices.Repeat([]any{b.now}, countMarks(query))
+		if _, err := b.tx.Exec(query, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func countMarks(query string) (n int) {
+	for _, c := range query {
+		if c == '?' {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,179 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// A lane is a claim queue of deployments: of one priority, all with a limit or all without, and served by one set of runners. A run
+// that waits stands in its deployment's lane, so no claim meets a run that it may not take, however many there are; and a claim
+// walks as many queues as there are lanes, not deployments. Who serves what changes seldom, and mostly for all at once: then the
+// lane keeps its number, and no run is written.
+
+// laneGroup is deployments that belong into one lane.
+type laneGroup struct {
+	name     string
+	priority int
+	servers  []uuid.UUID
+	members  []*deployment
+}
+
+// relane puts deployments into the lanes of those that serve them now.
+func (b *book) relane(deployments []*deployment) error {
+	if len(deployments) == 0 {
+		return nil
+	}
+	if err := b.flush(); err != nil { // their rows are there, and in lanes that are about to change
+		return err
+	}
+	groups, err := b.laneGroups(deployments)
+	if err != nil {
+		return err
+	}
+	var left []int64
+	for _, g := range groups {
+		lane, err := b.laneFor(g)
+		if err != nil {
+			return err
+		}
+		var moved []uuid.UUID
+		for _, d := range g.members {
+			if d.lane != lane {
+				left, moved = append(left, d.lane), append(moved, d.id())
+				d.lane = lane
+			}
+		}
+		if err := b.moveTo(lane, moved); err != nil {
+			return err
+		}
+	}
+	return b.dropEmptyLanes(left)
+}
+
+func (b *book) laneGroups(deployments []*deployment) ([]*laneGroup, error) {
+	ids := make([]uuid.UUID, len(deployments))
+	for i, d := range deployments {
+		ids[i] = d.id()
+	}
+	servers := make(map[uuid.UUID][]uuid.UUID)
+	err := b.each("SELECT s.deployment, s.runner FROM provost_serving s WHERE s.deployment IN (?*) ORDER BY s.deployment, s.runner", []any{ids},
+		func(rows Rows) error {
+			var deployment, runner uuid.UUID
+			err := rows.Scan(&deployment, &runner)
+			servers[deployment] = append(servers[deployment], runner)
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	byName := make(map[string]*laneGroup)
+	var groups []*laneGroup
+	for _, d := range deployments {
+		name := laneName(d, servers[d.id()])
+		g := byName[name]
+		if g == nil {
+			g = &laneGroup{name: name, priority: d.record.Priority, servers: servers[d.id()]}
+			byName[name] = g
+			groups = append(groups, g)
+		}
+		g.members = append(g.members, d)
+	}
+	return groups, nil
+}
+
+func laneName(d *deployment, servers []uuid.UUID) string {
+	if len(servers) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %t", d.record.Priority, d.limited())
+	for _, id := range servers {
+		b.WriteByte(' ')
+		b.WriteString(id.String())
+	}
+	return b.String()
+}
+
+// laneFor finds the lane of a group: the one that has its name, or else the one that most of it is in, if nothing else is in that, or
+// else a new one. 0 is the lane of what nobody serves.
+func (b *book) laneFor(g *laneGroup) (int64, error) {
+	if g.name == "" {
+		return 0, nil
+	}
+	var lane int64
+	found, err := b.one("SELECT l.id FROM provost_lane l WHERE l.name = ?", []any{g.name}, &lane)
+	if found || err != nil {
+		return lane, err
+	}
+	count := make(map[int64]int)
+	for _, d := range g.members {
+		if count[d.lane]++; d.lane != 0 && (lane == 0 || count[d.lane] > count[lane]) {
+			lane = d.lane
+		}
+	}
+	if lane != 0 {
+		var all int
+		if _, err := b.one("SELECT count(*) FROM provost_deployment d WHERE d.lane = ?", []any{lane}, &all); err != nil {
+			return 0, err
+		}
+		if all == count[lane] {
+			_, err := b.tx.Exec("UPDATE provost_lane SET name = ?, priority = ? WHERE id = ?", g.name, g.priority, lane)
+			if err == nil {
+				_, err = b.tx.Exec("DELETE FROM provost_runner_lane WHERE lane = ?", lane)
+			}
+			if err != nil {
+				return 0, err
+			}
+			return lane, b.serveLane(g, lane)
+		}
+	}
+	if lane, err = b.number("lane"); err != nil {
+		return 0, err
+	}
+	if err := b.tx.Insert(laneTable, [][]any{{lane, g.priority, g.name}}); err != nil {
+		return 0, err
+	}
+	return lane, b.serveLane(g, lane)
+}
+
+func (b *book) serveLane(g *laneGroup, lane int64) error {
+	var rows [][]any
+	for _, id := range g.servers {
+		rows = append(rows, []any{id, lane})
+	}
+	return b.tx.Insert(runnerLaneTable, rows)
+}
+
+// moveTo moves deployments, with all that waits of them, to another lane.
+func (b *book) moveTo(lane int64, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := b.tx.Exec("UPDATE provost_due SET lane = ? WHERE deployment IN (?*) AND lane IS NOT NULL", lane, ids)
+	if err == nil {
+		_, err = b.tx.Exec("UPDATE provost_deployment SET lane = ? WHERE id IN (?*)", lane, ids)
+	}
+	if err == nil {
+		_, err = b.tx.Exec("UPDATE provost_schedule SET active = ? WHERE deployment IN (?*) AND retired_at IS NULL", flag(lane != 0), ids)
+	}
+	return err
+}
+
+func (b *book) dropEmptyLanes(lanes []int64) error {
+	slices.Sort(lanes)
+	for _, lane := range slices.Compact(lanes) {
+		if lane == 0 {
+			continue
+		}
+		for _, of := range []string{"runner_lane WHERE lane", "lane WHERE id"} {
+			_, err := b.tx.Exec("DELETE FROM provost_"+of+" = ? AND NOT EXISTS (SELECT 1 FROM provost_deployment d WHERE d.lane = ?)", lane, lane)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

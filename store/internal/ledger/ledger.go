@@ -1,0 +1,156 @@
+// Package ledger is a provost store over SQL, for the stores that have a database below them. It has the rules of the contract once:
+// an operation loads the rows that it concerns, decides in Go, and writes what has changed in sets. What differs between databases
+// is behind [DB] and [Tx].
+package ledger
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// DB is a database as the ledger needs it.
+type DB interface {
+	// Write has do's work done in one transaction, or not at all. Do may be called again, from the start, where the database asks for
+	// that: it is a function of what it reads. Calls that come together may share one commit.
+	Write(ctx context.Context, urgent bool, do func(Tx) error) error
+
+	// Read has do read one state of the database.
+	Read(ctx context.Context, do func(Tx) error) error
+}
+
+// Tx is a transaction under way. Queries are in the SQL that the databases share; a question mark stands for an argument, and
+// "IN (?*)" for one that is a list, of any length. "FOR UPDATE" at the end of a query is left out where the database locks as a whole.
+type Tx interface {
+	Query(query string, args ...any) (Rows, error)
+	Exec(query string, args ...any) (changed int64, err error)
+
+	// Insert adds rows that have a value for each column of the table.
+	Insert(t *Table, rows [][]any) error
+
+	// Update sets columns of rows that are there: each row has the values of the table's key, then one for each column named.
+	Update(t *Table, columns []string, rows [][]any) error
+}
+
+// Rows is what a query finds.
+type Rows interface {
+	Next() bool
+	Scan(into ...any) error
+	Err() error
+	Close() error
+}
+
+// Ledger is a [provost.Store] in a database.
+type Ledger struct {
+	db      DB
+	suspect atomic.Int64 // the newest time known when ReapLeases came with one far behind; 0: it did not
+
+	// mu guards what follows.
+	mu        sync.Mutex
+	listeners map[provost.Topic][]chan<- struct{}
+}
+
+var (
+	_ provost.Store    = (*Ledger)(nil)
+	_ provost.Notifier = (*Ledger)(nil)
+)
+
+// New is the ledger in a database that has its tables.
+func New(db DB) *Ledger { return &Ledger{db: db, listeners: make(map[provost.Topic][]chan<- struct{})} }
+
+// write does an operation that decides on time, and sends its hints once it is committed.
+func (l *Ledger) write(ctx context.Context, now time.Time, do func(*book) error) error {
+	return l.writing(ctx, false, now, do)
+}
+
+// urgently is write for what must not wait behind others' work: who is late with it loses its runs.
+func (l *Ledger) urgently(ctx context.Context, now time.Time, do func(*book) error) error {
+	return l.writing(ctx, true, now, do)
+}
+
+func (l *Ledger) writing(ctx context.Context, urgent bool, now time.Time, do func(*book) error) error {
+	var b *book
+	err := l.db.Write(ctx, urgent, func(tx Tx) error {
+		b = newBook(tx, toMicros(now))
+		if suspect := micros(l.suspect.Load()); suspect != 0 && b.now != never && suspect-b.now <= maxClockBehind {
+			if err := b.setBehind(never); err != nil {
+				return err
+			}
+		}
+		if err := do(b); err != nil {
+			return err
+		}
+		return b.flush()
+	})
+	if err == nil {
+		if b.suspect != nil {
+			l.suspect.Store(int64(*b.suspect))
+		}
+		l.send(&b.hints)
+	}
+	return err
+}
+
+// read does an operation that changes nothing.
+func (l *Ledger) read(ctx context.Context, do func(*book) error) error {
+	return l.db.Read(ctx, func(tx Tx) error { return do(newBook(tx, never)) })
+}
+
+// hints are what has changed, for those who wait for it.
+type hints struct {
+	runs   []uuid.UUID
+	work   bool
+	cancel bool
+}
+
+// Notify implements [provost.Notifier], for changes that come through this ledger. Those of other processes are found by polling.
+func (l *Ledger) Notify(topic provost.Topic, ch chan<- struct{}) (stop func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.listeners[topic] = append(l.listeners[topic], ch)
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		var rest []chan<- struct{}
+		for _, other := range l.listeners[topic] {
+			if other != ch {
+				rest = append(rest, other)
+			}
+		}
+		if l.listeners[topic] = rest; rest == nil {
+			delete(l.listeners, topic)
+		}
+	})
+}
+
+func (l *Ledger) send(h *hints) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.listeners) == 0 {
+		return
+	}
+	if h.work {
+		l.hint(provost.Topic{Kind: provost.TopicWork})
+	}
+	if h.cancel {
+		l.hint(provost.Topic{Kind: provost.TopicCancel})
+	}
+	for _, id := range h.runs {
+		l.hint(provost.Topic{Run: id})
+	}
+}
+
+// hint is called under mu.
+func (l *Ledger) hint(topic provost.Topic) {
+	for _, ch := range l.listeners[topic] {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+}

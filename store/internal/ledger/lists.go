@@ -1,0 +1,294 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+func slogLevel(n int) slog.Level { return slog.Level(n) }
+
+// GetRun implements [provost.RunStore].
+func (l *Ledger) GetRun(ctx context.Context, id uuid.UUID) (run *provost.Run, err error) {
+	err = l.read(ctx, func(b *book) error {
+		r, err := b.run(id)
+		if err == nil {
+			run, err = b.show(r)
+		}
+		return err
+	})
+	return run, err
+}
+
+// order is how a list of runs is sorted. Runs with equal keys are ordered by ID, in the same direction.
+type order struct {
+	key        string // SQL; "" for the ID alone
+	descending bool
+	of         func(r *run) micros
+}
+
+// last stands for a time that is not known: it comes after all others.
+const last = "9223372036854775807"
+
+func runOrder(s provost.RunSort) (order, error) {
+	switch s {
+	case provost.NewestFirst:
+		return order{descending: true}, nil
+	case provost.OldestFirst:
+		return order{}, nil
+	case provost.SoonestDue:
+		return order{key: "coalesce(d.due, w.due, " + last + ")", of: func(r *run) micros { return r.due.due }}, nil
+	case provost.LatestEnded:
+		return order{key: "coalesce(w.ended, " + last + ")", descending: true, of: func(r *run) micros { return r.due.end }}, nil
+	}
+	return order{}, fmt.Errorf("unknown sort %q; use NewestFirst, OldestFirst, SoonestDue or LatestEnded", s)
+}
+
+func (o order) String() string {
+	direction := ""
+	if o.descending {
+		direction = " DESC"
+	}
+	if o.key == "" {
+		return "w.id" + direction
+	}
+	return o.key + direction + ", w.id" + direction
+}
+
+// after adds that a page begins behind a cursor.
+func (o order) after(where *conditions, c cursor) {
+	compare := ">"
+	if o.descending {
+		compare = "<"
+	}
+	if o.key == "" {
+		where.add(true, "w.id "+compare+" ?", c.id)
+		return
+	}
+	where.add(true, fmt.Sprintf("(%s %s ? OR (%s = ? AND w.id %s ?))", o.key, compare, o.key, compare), c.key, c.key, c.id)
+}
+
+// ListRuns implements [provost.RunStore].
+func (l *Ledger) ListRuns(ctx context.Context, f provost.RunFilter) (page provost.Page[*provost.Run], err error) {
+	at, err := parseCursor(f.Cursor)
+	if err != nil {
+		return page, err
+	}
+	o, err := runOrder(f.Sort)
+	if err != nil {
+		return page, err
+	}
+	limit := pageSize(f.Limit)
+	err = l.read(ctx, func(b *book) error {
+		page = provost.Page[*provost.Run]{}
+		more := f.Cursor != ""
+		for len(page.Items) <= limit {
+			where := runConditions(f)
+			if more {
+				o.after(&where, at)
+			}
+			found, err := b.listed(f, where, o, limit+1)
+			if err != nil {
+				return err
+			}
+			for _, r := range found {
+				if at = (cursor{id: r.due.id}); o.of != nil {
+					at.key = int64(o.of(r))
+				}
+				v, err := r.view()
+				if err != nil {
+					return err
+				}
+				if !hasAll(v.Tags, f.Tags) {
+					continue
+				}
+				if len(page.Items) == limit {
+					return nil
+				}
+				page.Items = append(page.Items, v)
+				page.Next = at.String()
+			}
+			if more = true; len(found) <= limit {
+				break
+			}
+		}
+		page.Next = ""
+		return nil
+	})
+	return page, err
+}
+
+// runConditions are what a filter asks for, but tags, which are compared in Go.
+func runConditions(f provost.RunFilter) conditions {
+	var where conditions
+	where.add(f.DeploymentID != uuid.Nil, "w.deployment = ?", f.DeploymentID)
+	where.add(f.Flow != "", "w.flow = ?", f.Flow)
+	where.add(f.Schedule != "", "w.schedule = ?", f.Schedule)
+	where.add(f.ParentID != uuid.Nil, "w.parent = ?", f.ParentID)
+	where.add(!f.After.IsZero(), "w.scheduled >= ?", toMicros(f.After))
+	where.add(!f.Before.IsZero(), "w.scheduled < ?", toMicros(f.Before))
+	where.add(f.StateName != "", "coalesce(d.state_name, w.state_name) = ?", f.StateName)
+	if len(f.States) == 0 {
+		return where
+	}
+	names := make([]string, len(f.States))
+	over := true
+	for i, s := range f.States {
+		names[i] = string(s)
+		over = over && s.Terminal()
+	}
+	switch {
+	case over: // what is over has no row in due
+		where.add(true, "w.state IN (?*)", names)
+	case !slices.ContainsFunc(f.States, provost.StateType.Terminal):
+		where.add(true, "d.state IN (?*)", names)
+	default:
+		where.add(true, "coalesce(d.state, w.state) IN (?*)", names)
+	}
+	return where
+}
+
+// runSource is the rows to look through: where the filter asks for unfinished runs alone, those of due.
+func runSource(f provost.RunFilter) string {
+	if len(f.States) > 0 && !slices.ContainsFunc(f.States, provost.StateType.Terminal) {
+		return "provost_due d JOIN provost_run w ON w.id = d.id"
+	}
+	return "provost_run w LEFT JOIN provost_due d ON d.id = w.id"
+}
+
+// listed finds runs. They are read by their keys once they are found: so there is one place that knows how a run is put together.
+func (b *book) listed(f provost.RunFilter, where conditions, o order, limit int) ([]*run, error) {
+	ids, err := b.list("SELECT w.id FROM "+runSource(f)+" WHERE "+where.String()+" ORDER BY "+o.String()+" LIMIT ?", append(where.args, limit)...)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	if err := b.load(ids); err != nil {
+		return nil, err
+	}
+	var found []*run
+	for _, id := range ids {
+		if r := b.runs[id]; r != nil {
+			found = append(found, r)
+		}
+	}
+	return found, b.loadWide(found...)
+}
+
+func hasAll(tags, wanted []string) bool {
+	for _, tag := range wanted {
+		if !slices.Contains(tags, tag) {
+			return false
+		}
+	}
+	return true
+}
+
+// CountRuns implements [provost.RunStore].
+func (l *Ledger) CountRuns(ctx context.Context, f provost.RunFilter) (n int, err error) {
+	err = l.read(ctx, func(b *book) error {
+		n = 0
+		where := runConditions(f)
+		if len(f.Tags) == 0 {
+			_, err := b.one("SELECT count(*) FROM "+runSource(f)+" WHERE "+where.String(), where.args, &n)
+			return err
+		}
+		return b.each("SELECT w.tags FROM "+runSource(f)+" WHERE "+where.String(), where.args, func(rows Rows) error {
+			var text string
+			if err := rows.Scan(&text); err != nil {
+				return err
+			}
+			tags, err := decode[[]string](text)
+			if hasAll(tags, f.Tags) {
+				n++
+			}
+			return err
+		})
+	})
+	return n, err
+}
+
+// ListDeployments implements [provost.DeploymentStore].
+func (l *Ledger) ListDeployments(ctx context.Context, f provost.DeploymentFilter) (page provost.Page[*provost.DeploymentRecord], err error) {
+	flow, name, ok := strings.Cut(f.Cursor, "/")
+	if !ok && f.Cursor != "" {
+		return page, badCursor(f.Cursor)
+	}
+	limit := pageSize(f.Limit)
+	err = l.read(ctx, func(b *book) error {
+		page = provost.Page[*provost.DeploymentRecord]{}
+		for {
+			var where conditions
+			where.add(f.Flow != "", "d.flow = ?", f.Flow)
+			where.add(flow != "", "(d.flow > ? OR (d.flow = ? AND d.name > ?))", flow, flow, name)
+			found, err := b.selectDeployments(where.String()+" ORDER BY d.flow, d.name LIMIT ?", append(where.args, limit+1)...)
+			if err != nil || len(found) == 0 {
+				return err
+			}
+			var matching []*deployment
+			for _, d := range found {
+				if (f.Paused == nil || d.pause.Effective() == *f.Paused) && hasAll(d.record.Tags, f.Tags) {
+					matching = append(matching, d)
+				}
+			}
+			full := len(page.Items)+len(matching) > limit
+			matching = matching[:min(len(matching), limit-len(page.Items))]
+			views, err := b.listedDeployments(matching)
+			if err != nil {
+				return err
+			}
+			page.Items = append(page.Items, views...)
+			if full {
+				page.Next = page.Items[limit-1].Handle()
+				return nil
+			}
+			if len(found) <= limit {
+				return nil
+			}
+			end := found[len(found)-1].record
+			flow, name = end.Flow, end.Name
+		}
+	})
+	return page, err
+}
+
+func (b *book) listedDeployments(list []*deployment) ([]*provost.DeploymentRecord, error) {
+	ids := make([]uuid.UUID, len(list))
+	for i, d := range list {
+		ids[i] = d.id()
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	if err := b.loadSchedules(ids); err != nil {
+		return nil, err
+	}
+	return b.viewDeployments(list)
+}
+
+// ListFlows implements [provost.DeploymentStore].
+func (l *Ledger) ListFlows(ctx context.Context, f provost.FlowFilter) (page provost.Page[*provost.FlowRecord], err error) {
+	limit := pageSize(f.Limit)
+	err = l.read(ctx, func(b *book) error {
+		page = provost.Page[*provost.FlowRecord]{Items: []*provost.FlowRecord{}}
+		err := b.each("SELECT f.id, f.name, f.created FROM provost_flow f WHERE f.name > ? ORDER BY f.name LIMIT ?", []any{f.Cursor, limit + 1}, func(rows Rows) error {
+			flow := new(provost.FlowRecord)
+			var created micros
+			err := rows.Scan(&flow.ID, &flow.Name, &created)
+			flow.Created = created.time()
+			page.Items = append(page.Items, flow)
+			return err
+		})
+		if len(page.Items) > limit {
+			page.Items = page.Items[:limit]
+			page.Next = page.Items[limit-1].Name
+		}
+		return err
+	})
+	return page, err
+}

@@ -1,0 +1,559 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+func (b *book) newRun(id uuid.UUID, w *wide) *run {
+	r := &run{wide: w, isNew: true}
+	r.due.id = id
+	r.due.lease, r.due.start, r.due.end, r.due.due = never, never, never, never
+	b.runs[id] = r
+	return r
+}
+
+// begin gives a new run its first state.
+func (b *book) begin(r *run, born provost.State) {
+	history, _ := provost.AppendState(nil, born) // every run begins in a state that the machine lists
+	r.due.states = appendState(nil, history[0])
+	b.stateIs(r, history[0])
+}
+
+// CreateRun implements [provost.RunStore].
+func (l *Ledger) CreateRun(ctx context.Context, p provost.CreateRunParams) (made *provost.Run, err error) {
+	err = l.write(ctx, p.Now, func(b *book) error {
+		made = nil
+		r, err := b.createRun(p)
+		if err == nil {
+			made, err = b.show(r)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create run: %w", err)
+	}
+	return made, nil
+}
+
+func (b *book) createRun(p provost.CreateRunParams) (*run, error) {
+	if known, err := b.run(p.ID); err == nil { // the call is repeated
+		return known, nil
+	} else if !isNotFound(err) {
+		return nil, err
+	}
+	if p.Child != nil {
+		return b.createChild(p)
+	}
+	return b.createByHand(p)
+}
+
+func (b *book) createByHand(p provost.CreateRunParams) (*run, error) {
+	d, err := b.deployment(p.DeploymentID)
+	if err != nil {
+		return nil, err
+	}
+	if p.IdempotencyKey != "" {
+		first, err := b.list("SELECT w.id FROM provost_run w WHERE w.deployment = ? AND w.key = ?", p.DeploymentID, p.IdempotencyKey)
+		if err != nil {
+			return nil, err
+		}
+		if len(first) > 0 {
+			return b.run(first[0])
+		}
+	}
+	if err := d.checkGeneration(p.Generation); err != nil {
+		return nil, err
+	}
+	asks := d.limited() && toMicros(p.DueTime) <= b.now
+	if asks {
+		if may, err := b.mayQueue(d); err != nil {
+			return nil, err
+		} else if !may {
+			return nil, fmt.Errorf("deployment %s: %d runs wait: %w", d.record.Handle(), d.record.MaxWaiting, provost.ErrQueueFull)
+		}
+	}
+	w := &wide{flowID: d.record.FlowID, flow: d.record.Flow, deployment: d.record.Name, key: word(p.IdempotencyKey)}
+	r, err := b.newByHand(p, w, slices.Concat(d.record.Tags, p.Tags))
+	if err != nil {
+		return nil, err
+	}
+	r.due.deployment, r.due.serial = p.DeploymentID, d.serial
+	b.begin(r, newState(provost.StateScheduled, b.now, ""))
+	r.setDue(d, toMicros(p.DueTime))
+	b.enqueue(r)
+	if asks {
+		_, err = b.admit(r, d)
+	}
+	return r, err
+}
+
+func (b *book) newByHand(p provost.CreateRunParams, w *wide, tags []string) (*run, error) {
+	var err error
+	if w.name = p.Name; w.name == "" {
+		w.name = provost.RunName(p.ID)
+	}
+	if w.params, err = encodeParams(p.Parameters); err != nil {
+		return nil, fmt.Errorf("parameters: %w", err)
+	}
+	if w.tags, err = encodeTags(tags); err != nil {
+		return nil, err
+	}
+	r := b.newRun(p.ID, w)
+	r.due.scheduled = toMicros(p.ScheduledTime)
+	return r, nil
+}
+
+// mayQueue reports whether a new run would find a slot or a place in the limit's queue, or an overlap policy that knows what to do.
+func (b *book) mayQueue(d *deployment) (bool, error) {
+	if d.record.Overlap == provost.OverlapCancelNew || d.record.Overlap == provost.OverlapCancelRunning {
+		return true, nil
+	}
+	waiting, err := b.waitingOf(d)
+	if err != nil || waiting < d.record.MaxWaiting {
+		return err == nil, err
+	}
+	l, err := b.limit(d.limitKey())
+	if err != nil {
+		return false, err
+	}
+	return b.vacant(d, l)
+}
+
+func (d *deployment) checkGeneration(generation int64) error {
+	if generation != 0 && generation != d.record.Generation {
+		return fmt.Errorf("%w: deployment %s is at generation %d, not %d", provost.ErrConflict, d.record.Handle(), d.record.Generation, generation)
+	}
+	return nil
+}
+
+func (b *book) createChild(p provost.CreateRunParams) (*run, error) {
+	parent, err := b.leased(p.Child.Parent)
+	if err != nil {
+		return nil, err
+	}
+	if parent.due.state.Terminal() {
+		return nil, fmt.Errorf("%w: parent run %s is over", provost.ErrConflict, parent.due.id)
+	}
+	w := &wide{flowID: provost.FlowID(p.Child.Flow), flow: p.Child.Flow}
+	if err := b.addFlow(w.flowID, w.flow); err != nil {
+		return nil, err
+	}
+	r, err := b.newByHand(p, w, p.Tags)
+	if err != nil {
+		return nil, err
+	}
+	d := &r.due
+	d.parent, d.root = parent.due.id, parent.holderID()
+	d.version, d.runner, d.attempt = p.Child.Version, parent.due.runner, 1
+	d.due, d.start = toMicros(p.DueTime), b.now
+	b.begin(r, newState(provost.StateRunning, b.now, ""))
+	b.hintRun(parent)
+	return r, nil
+}
+
+// BackfillRuns implements [provost.RunStore].
+func (l *Ledger) BackfillRuns(ctx context.Context, p provost.BackfillRunsParams) (made []*provost.Run, err error) {
+	if len(p.Runs) > provost.MaxBackfill {
+		return nil, fmt.Errorf("backfill of %d instants: ask for at most %d", len(p.Runs), provost.MaxBackfill)
+	}
+	err = l.write(ctx, p.Now, func(b *book) error {
+		made = nil
+		d, err := b.deployment(p.DeploymentID)
+		if err != nil {
+			return err
+		}
+		s := d.schedule(p.Schedule)
+		if s == nil {
+			return noSchedule(d, p.Schedule)
+		}
+		if err := d.checkGeneration(p.Generation); err != nil {
+			return err
+		}
+		runs, err := b.backfillAll(s, p)
+		if err != nil {
+			return err
+		}
+		if err := b.loadWide(runs...); err != nil {
+			return err
+		}
+		for _, r := range runs {
+			v, err := r.view()
+			if err != nil {
+				return err
+			}
+			made = append(made, v)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("backfill: %w", err)
+	}
+	return made, nil
+}
+
+func (b *book) backfillAll(s *schedule, p provost.BackfillRunsParams) ([]*run, error) {
+	present := make(map[micros]*run)
+	wants := len(p.Runs) == 0
+	for _, planned := range p.Runs {
+		r, err := b.runAt(s, toMicros(planned.ScheduledTime))
+		if err != nil {
+			return nil, err
+		}
+		present[toMicros(planned.ScheduledTime)] = r
+		wants = wants || r == nil || r.skipped()
+	}
+	gone, err := b.splitSkips(s, p.Splits)
+	if err != nil {
+		return nil, err
+	}
+	if gone != uuid.Nil && wants { // else the call is repeated: its ranges are split already
+		return nil, fmt.Errorf("%w: skip %s of deployment %s is gone", provost.ErrConflict, gone, s.deployment.record.Handle())
+	}
+	made, err := b.planWide(s)
+	if err != nil {
+		return nil, err
+	}
+	var runs []*run
+	for _, planned := range p.Runs {
+		at := toMicros(planned.ScheduledTime)
+		switch r := present[at]; {
+		case r == nil:
+			r = b.planRun(s, planned, *made, newState(provost.StateScheduled, b.now, "backfill"))
+			r.due.auto, r.due.waits = false, true
+			present[at] = r
+			runs = append(runs, r)
+		case r.skipped():
+			if err := b.reopen(r, s.deployment, "backfill"); err != nil {
+				return nil, err
+			}
+			r.due.auto, r.due.waits = false, true
+			runs = append(runs, r)
+		case r.due.id == planned.ID:
+			runs = append(runs, r) // the call is repeated
+		}
+	}
+	return runs, nil
+}
+
+// splitSkips puts what is left of ranges in their place, or names one that is not there.
+func (b *book) splitSkips(s *schedule, splits []provost.SkipSplit) (gone uuid.UUID, err error) {
+	var into []provost.Skip
+	var old []uuid.UUID
+	for _, split := range splits {
+		found, err := b.skips("k.id = ? AND k.deployment = ?", split.ID, s.deployment.id())
+		if err != nil {
+			return uuid.Nil, err
+		}
+		if len(found) == 0 {
+			return split.ID, nil
+		}
+		old, into = append(old, split.ID), append(into, split.Into...)
+	}
+	if err := b.dropSkips(old); err != nil {
+		return uuid.Nil, err
+	}
+	return uuid.Nil, b.insertSkips(into)
+}
+
+// dropSkips forgets ranges. What follows them begins a new one.
+func (b *book) dropSkips(ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	for _, d := range b.deployments {
+		if d == nil {
+			continue
+		}
+		for _, s := range d.schedules {
+			if slices.Contains(ids, s.lastSkip) {
+				s.lastSkip = uuid.Nil
+			}
+		}
+	}
+	if _, err := b.tx.Exec("UPDATE provost_schedule SET last_skip = NULL WHERE last_skip IN (?*)", ids); err != nil {
+		return err
+	}
+	return b.deleteIn("skip", "id", ids)
+}
+
+// reopen makes a finished run due again.
+func (b *book) reopen(r *run, d *deployment, message string) error {
+	if err := b.advance(r, newState(provost.StateScheduled, b.now, message)); err != nil {
+		return err
+	}
+	r.over, r.stored, r.rewrite = false, false, true
+	r.due.end, r.due.result = never, nil
+	r.setDue(d, b.now)
+	b.enqueue(r)
+	return nil
+}
+
+// RetryRun implements [provost.RunStore].
+func (l *Ledger) RetryRun(ctx context.Context, p provost.RetryRunParams) (run *provost.Run, err error) {
+	err = l.write(ctx, p.Now, func(b *book) error {
+		r, err := b.run(p.RunID)
+		if err != nil {
+			return err
+		}
+		d, err := b.deploymentOf(r)
+		if err != nil {
+			return err
+		}
+		state := r.due.state
+		switch {
+		case r.child():
+			return fmt.Errorf("%w: run %s is a child run; retry its parent", provost.ErrConflict, p.RunID)
+		case d == nil:
+			return fmt.Errorf("%w: the deployment of run %s is deleted", provost.ErrConflict, p.RunID)
+		case !state.Terminal() || state == provost.StateCompleted:
+			return fmt.Errorf("%w: run %s is %s; only a failed, crashed or cancelled run can be retried", provost.ErrConflict, p.RunID, state)
+		}
+		r.due.crashes, r.due.retried, r.due.waits = 0, true, true
+		if err := b.reopen(r, d, p.Message); err != nil {
+			return err
+		}
+		if d.limited() {
+			if _, err := b.admit(r, d); err != nil {
+				return err
+			}
+		}
+		run, err = b.show(r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("retry run: %w", err)
+	}
+	return run, nil
+}
+
+// CancelRun implements [provost.RunStore].
+func (l *Ledger) CancelRun(ctx context.Context, p provost.CancelRunParams) (run *provost.Run, err error) {
+	err = l.write(ctx, p.Now, func(b *book) error {
+		r, err := b.run(p.RunID)
+		if err != nil {
+			return err
+		}
+		switch r.due.state {
+		case provost.StateCancelling, provost.StateCancelled:
+		case provost.StateScheduled:
+			b.unqueue(r)
+			err = b.finish(r, newState(provost.StateCancelled, b.now, p.Message))
+		case provost.StatePending, provost.StateRunning:
+			err = b.advance(r, newState(provost.StateCancelling, b.now, p.Message))
+			b.hints.cancel = true
+		default:
+			err = fmt.Errorf("%w: run %s is over: %s", provost.ErrConflict, p.RunID, r.due.state)
+		}
+		if err == nil {
+			run, err = b.show(r)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cancel run: %w", err)
+	}
+	return run, nil
+}
+
+// finish makes a run terminal.
+func (b *book) finish(r *run, final provost.State) error {
+	if err := b.advance(r, final); err != nil {
+		return err
+	}
+	return b.finished(r)
+}
+
+// finished does what follows from a terminal state.
+func (b *book) finished(r *run) error {
+	r.due.end, r.over = r.due.stateAt, true
+	if err := b.decideRun(r, r.due.end); err != nil {
+		return err
+	}
+	return b.endLease(r)
+}
+
+// endLease ends a claim: the slot goes on to the next, and runs inside the run end with it.
+func (b *book) endLease(r *run) error {
+	at := r.due.stateAt
+	r.due.lease = never
+	b.change(r)
+	if err := b.free(r); err != nil {
+		return err
+	}
+	if r.due.token == 0 && !r.child() {
+		return nil // it was never claimed: there is nothing inside
+	}
+	inside, err := b.loadDue("d.parent = ? ORDER BY d.id FOR UPDATE", r.due.id)
+	if err != nil {
+		return err
+	}
+	for _, child := range inside {
+		if child.over {
+			continue
+		}
+		if err := b.finish(child, childEnd(child.due.state, at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// childEnd is what becomes of a child run whose parent's lease ends.
+func childEnd(state provost.StateType, at micros) provost.State {
+	if state == provost.StateCancelling {
+		return newState(provost.StateCancelled, at, "its parent run ended")
+	}
+	return newState(provost.StateCrashed, at, "its parent run ended before it did")
+}
+
+// holderID is the run whose lease covers r: its own, or its parent's, or theirs.
+func (r *run) holderID() uuid.UUID {
+	if r.child() {
+		return r.due.root
+	}
+	return r.due.id
+}
+
+// leased finds a claimed run, or a child of one, by its lease.
+func (b *book) leased(l provost.Lease) (*run, error) {
+	r, err := b.run(l.RunID)
+	if err != nil {
+		return nil, err
+	}
+	holder, err := b.run(r.holderID())
+	if err != nil {
+		return nil, err
+	}
+	if !holder.claimed() || holder.due.token != l.Token {
+		return nil, fmt.Errorf("run %s, token %d: %w", l.RunID, l.Token, provost.ErrLeaseLost)
+	}
+	return r, nil
+}
+
+// remove takes an unfinished run away, as if it had never been.
+func (b *book) remove(r *run) error {
+	b.unqueue(r)
+	if err := b.free(r); err != nil {
+		return err
+	}
+	r.dropped = true
+	b.change(r)
+	b.hintRun(r)
+	return nil
+}
+
+// drop removes a run and the runs inside it; its instant stays decided.
+func (b *book) drop(r *run) error {
+	if err := b.bury(r); err != nil {
+		return err
+	}
+	if err := b.dropInside(r); err != nil {
+		return err
+	}
+	return b.remove(r)
+}
+
+func (b *book) dropInside(r *run) error {
+	inside, err := b.list("SELECT w.id FROM provost_run w WHERE w.parent = ? ORDER BY w.id", r.due.id)
+	if err != nil {
+		return err
+	}
+	for _, id := range inside {
+		child, err := b.run(id)
+		if err != nil {
+			return err
+		}
+		if err := b.drop(child); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteRun implements [provost.RunStore].
+func (l *Ledger) DeleteRun(ctx context.Context, id uuid.UUID) error {
+	err := l.write(ctx, never.time(), func(b *book) error {
+		r, err := b.run(id)
+		if err != nil {
+			return err
+		}
+		if !r.due.state.Terminal() {
+			return fmt.Errorf("%w: run %s is %s; cancel it first", provost.ErrConflict, id, r.due.state)
+		}
+		return b.drop(r)
+	})
+	if err != nil {
+		return fmt.Errorf("delete run: %w", err)
+	}
+	return nil
+}
+
+// PruneRuns implements [provost.RunStore].
+func (l *Ledger) PruneRuns(ctx context.Context, p provost.PruneRunsParams) (pruned int, err error) {
+	limit := p.Limit
+	if limit == 0 {
+		limit = provost.MaxPage
+	}
+	err = l.write(ctx, never.time(), func(b *book) error {
+		pruned = 0
+		ids, err := b.prunable(p, limit)
+		if err != nil {
+			return err
+		}
+		if err := b.load(ids); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			r := b.runs[id]
+			if r == nil || r.dropped { // with its parent
+				continue
+			}
+			if err := b.drop(r); err != nil {
+				return err
+			}
+			pruned++
+		}
+		if p.Before.IsZero() {
+			return nil
+		}
+		old, err := b.list("SELECT k.id FROM provost_skip k WHERE k.last_at < ? ORDER BY k.id LIMIT ?", toMicros(p.Before), limit)
+		if err != nil {
+			return err
+		}
+		return b.dropSkips(old)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("prune runs: %w", err)
+	}
+	return pruned, nil
+}
+
+// prunable names the runs that ended first, up to limit of them, as far as they are too old or too many.
+func (b *book) prunable(p provost.PruneRunsParams, limit int) ([]uuid.UUID, error) {
+	old := 0
+	if !p.Before.IsZero() {
+		_, err := b.one("SELECT count(*) FROM (SELECT 1 FROM provost_run w WHERE w.ended < ? LIMIT ?) AS found", []any{toMicros(p.Before), limit}, &old)
+		if err != nil {
+			return nil, err
+		}
+	}
+	spare := 0
+	if p.Keep > 0 {
+		var all int
+		if _, err := b.one("SELECT count(*) FROM provost_run w WHERE w.ended IS NOT NULL", nil, &all); err != nil {
+			return nil, err
+		}
+		spare = all - p.Keep
+	}
+	n := min(limit, max(old, spare))
+	if n <= 0 {
+		return nil, nil
+	}
+	return b.list("SELECT w.id FROM provost_run w WHERE w.ended IS NOT NULL ORDER BY w.ended, w.id LIMIT ?", n)
+}

@@ -1,0 +1,155 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// SettleRuns implements [provost.RunStore].
+func (l *Ledger) SettleRuns(ctx context.Context, p provost.SettleRunsParams) (errs []error, err error) {
+	err = l.write(ctx, p.Now, func(b *book) error {
+		errs = nil
+		ids := make([]uuid.UUID, len(p.Updates))
+		for i := range p.Updates {
+			ids[i] = p.Updates[i].RunID
+		}
+		if err := b.load(ids); err != nil {
+			return err
+		}
+		for i := range p.Updates {
+			refusal, err := b.settle(&p.Updates[i])
+			if err != nil {
+				return err
+			}
+			if refusal != nil {
+				if errs == nil {
+					errs = make([]error, len(p.Updates))
+				}
+				errs[i] = refusal
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("settle runs: %w", err)
+	}
+	return errs, nil
+}
+
+// settle judges one update, and writes it if it is accepted. A refusal is the update's own; err ends the whole call.
+func (b *book) settle(u *provost.RunUpdate) (refusal, err error) {
+	if before, err := b.settledBefore(u); before || err != nil {
+		return nil, err
+	}
+	r, refusal := b.leased(u.Lease)
+	if refusal == nil {
+		refusal = r.checkUpdate(u)
+	}
+	if refusal != nil {
+		return refusal, nil
+	}
+	before := r.due.state
+	if refusal := b.recordStart(r, u); refusal != nil {
+		return refusal, nil
+	}
+	next := u.State.Type
+	if next.Terminal() || next == provost.StateScheduled {
+		r.due.settled = next
+		if u.Crashed {
+			r.due.crashes++
+			r.due.attempt = max(r.due.attempt, u.Attempt)
+		}
+		b.change(r)
+	}
+	switch {
+	case next == "":
+		return nil, nil
+	case next == provost.StateScheduled, before == provost.StateCancelling && givesUp(next):
+		return b.giveBack(r, u)
+	}
+	if err := b.advance(r, u.State); err != nil {
+		return nil, err // checkUpdate has seen that it is listed
+	}
+	r.due.result = u.Result
+	if next.Terminal() {
+		err = b.finished(r)
+	}
+	return nil, err
+}
+
+// settledBefore reports whether the update repeats one that was accepted.
+func (b *book) settledBefore(u *provost.RunUpdate) (bool, error) {
+	r := b.runs[u.RunID]
+	if r == nil || r.dropped || u.State.Type == "" || r.due.settled != u.State.Type {
+		return false, nil
+	}
+	holder, err := b.run(r.holderID())
+	if isNotFound(err) {
+		return false, nil
+	}
+	return err == nil && holder.due.token == u.Token, err
+}
+
+// checkUpdate refuses an update as a whole, before any of it is written.
+func (r *run) checkUpdate(u *provost.RunUpdate) error {
+	state, next := r.due.state, u.State.Type
+	if state == provost.StatePending && !u.StartTime.IsZero() {
+		state = provost.StateRunning
+	}
+	switch {
+	case state.Terminal():
+		return fmt.Errorf("%w: run %s is over: %s", provost.ErrConflict, r.due.id, r.due.state)
+	case next == provost.StateScheduled && r.child():
+		return fmt.Errorf("%w: child run %s cannot be given back", provost.ErrConflict, r.due.id)
+	case next == "", state == provost.StateCancelling && givesUp(next):
+		return nil
+	case !state.CanBecome(next):
+		return fmt.Errorf("%w: run %s in state %s cannot become %s", provost.ErrConflict, r.due.id, state, next)
+	}
+	return nil
+}
+
+// givesUp reports whether a state says that the attempt came to nothing: a run in CANCELLING is CANCELLED by that.
+func givesUp(next provost.StateType) bool {
+	return next == provost.StateScheduled || next == provost.StateCrashed
+}
+
+// recordStart notes that an attempt began.
+func (b *book) recordStart(r *run, u *provost.RunUpdate) error {
+	pending := r.due.state == provost.StatePending
+	if u.StartTime.IsZero() || (r.due.attempt == u.Attempt && !pending) {
+		return nil
+	}
+	start := toMicros(u.StartTime)
+	if pending {
+		if err := b.advance(r, newState(provost.StateRunning, start, "")); err != nil {
+			return err
+		}
+	}
+	r.due.attempt, r.due.version, r.due.start, r.due.begun = u.Attempt, u.Version, start, u.Token
+	b.change(r)
+	return nil
+}
+
+// giveBack makes a claimed run wait for another claim.
+func (b *book) giveBack(r *run, u *provost.RunUpdate) (refusal, err error) {
+	if r.due.state == provost.StateCancelling {
+		return nil, b.finish(r, newState(provost.StateCancelled, toMicros(u.State.Timestamp), u.State.Message))
+	}
+	if err := b.advance(r, u.State); err != nil {
+		return nil, err
+	}
+	if err := b.endLease(r); err != nil {
+		return nil, err
+	}
+	r.due.attempt = u.Attempt
+	due := r.due.due
+	if !u.DueTime.IsZero() {
+		due = toMicros(u.DueTime)
+	}
+	return nil, b.wait(r, due)
+}

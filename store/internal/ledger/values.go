@@ -1,0 +1,204 @@
+package ledger
+
+import (
+	"bytes"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// micros is a time as the tables hold it. Never, NULL there, is the zero time; it comes after every other.
+type micros int64
+
+const (
+	never  micros = math.MaxInt64
+	atOnce micros = 0 // a time that has come whatever the clock does
+)
+
+func toMicros(t time.Time) micros {
+	if t.IsZero() {
+		return never
+	}
+	return micros(t.UnixMicro())
+}
+
+func toSpan(d time.Duration) micros { return micros(d.Microseconds()) }
+
+func (m micros) time() time.Time {
+	if m == never {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(m)).UTC()
+}
+
+// Scan implements [sql.Scanner].
+func (m *micros) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*m = never
+	case int64:
+		*m = micros(v)
+	default:
+		return fmt.Errorf("a time is a %T", v)
+	}
+	return nil
+}
+
+// Value implements [driver.Valuer].
+func (m micros) Value() (driver.Value, error) {
+	if m == never {
+		return nil, nil
+	}
+	return int64(m), nil
+}
+
+// word is a text that is NULL where it is empty, so that partial indexes leave it out.
+type word string
+
+// Scan implements [sql.Scanner].
+func (w *word) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*w = ""
+	case string:
+		*w = word(v)
+	case []byte:
+		*w = word(v)
+	default:
+		return fmt.Errorf("a word is a %T", v)
+	}
+	return nil
+}
+
+// Value implements [driver.Valuer].
+func (w word) Value() (driver.Value, error) {
+	if w == "" {
+		return nil, nil
+	}
+	return string(w), nil
+}
+
+// optional is an ID that is NULL where it is [uuid.Nil].
+func optional(id uuid.UUID) uuid.NullUUID { return uuid.NullUUID{UUID: id, Valid: id != uuid.Nil} }
+
+func flag(set bool) int {
+	if set {
+		return 1
+	}
+	return 0
+}
+
+// instant is a time as it comes back.
+func instant(t time.Time) time.Time { return toMicros(t).time() }
+
+// earlier is the earlier of two times of which either may be zero, for none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// encode gives JSON, "" for what has no value.
+func encode[T any](v T, none bool) (string, error) {
+	if none {
+		return "", nil
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
+}
+
+// decode reads what encode wrote. Numbers stay as they were written.
+func decode[T any](text string) (v T, err error) {
+	if text == "" {
+		return v, nil
+	}
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return v, fmt.Errorf("damaged value %.40q: %w", text, err)
+	}
+	return v, nil
+}
+
+func encodeParams(p provost.Params) (string, error) { return encode(p, p == nil) }
+func encodeTags(tags []string) (string, error)      { return encode(tags, len(tags) == 0) }
+
+// appendState writes a state behind a history, which is a JSON array without its closing bracket: the commonest write is one more
+// state.
+func appendState(history []byte, s provost.State) []byte {
+	if len(history) == 0 {
+		history = append(history, '[')
+	} else {
+		history = append(history, ',')
+	}
+	history = append(history, `{"type":"`...)
+	history = append(history, s.Type...)
+	history = append(history, `","name":`...)
+	history = appendText(history, s.Name)
+	if s.Message != "" {
+		history = append(history, `,"message":`...)
+		history = appendText(history, s.Message)
+	}
+	history = append(history, `,"timestamp":"`...)
+	history = s.Timestamp.AppendFormat(history, time.RFC3339Nano)
+	return append(history, `"}`...)
+}
+
+func appendText(b []byte, text string) []byte {
+	plain := true
+	for i := 0; i < len(text) && plain; i++ {
+		plain = text[i] >= ' ' && text[i] < 0x7f && text[i] != '"' && text[i] != '\\'
+	}
+	if plain {
+		b = append(b, '"')
+		b = append(b, text...)
+		return append(b, '"')
+	}
+	quoted, _ := json.Marshal(text) // a string has a JSON form
+	return append(b, quoted...)
+}
+
+// stateMark begins each state of a history. No text in it can contain the mark: its quotes would be escaped.
+const stateMark = `{"type":"`
+
+func readHistory(history []byte) ([]provost.State, error) {
+	return decode[[]provost.State](string(history) + "]")
+}
+
+func newState(t provost.StateType, at micros, message string) provost.State {
+	return provost.State{Type: t, Message: message, Timestamp: at.time()}
+}
+
+func namedState(t provost.StateType, name string, at micros, message string) provost.State {
+	return provost.State{Type: t, Name: name, Message: message, Timestamp: at.time()}
+}
+
+// redeclare applies a new declared value. The operator's mark lapses where it differs from the old one.
+func redeclare(p provost.Pause, declared bool) provost.Pause {
+	if p.Declared != declared {
+		p.Operator = nil
+	}
+	p.Declared = declared
+	return p
+}
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
+}

@@ -1,0 +1,24 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/provost-go/provost/store/internal/ledger"
+)
+
+// Migrate brings the tables up to date. Open and New do it; one of several processes that come at once does it, the others wait.
+func (s *Store) Migrate(ctx context.Context) error {
+	err := s.writer.submit(ctx, true, func(t ledger.Tx) error { return ledger.Migrate(t, dialect) })
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+// SQL is what Migrate executes in an empty database, for those who make tables by hand.
+func SQL() string { return strings.Join(ledger.Statements(dialect), ";\n") + ";\n" }
+
+var dialect = ledger.Dialect{Types: [3]string{"BLOB", "INTEGER", "TEXT"}, Suffix: " WITHOUT ROWID", Known: `SELECT count(*) FROM sqlite_master
+	WHERE type = 'table' AND name = 'provost_meta'`}

@@ -1,0 +1,270 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/provost-go/provost/store/internal/ledger"
+)
+
+// ErrClosed is what a store gives that was closed.
+var ErrClosed = errors.New("sqlite: the store is closed")
+
+const (
+	maxBatch   = 128                    // operations in one transaction
+	maxHeld    = 10 * time.Millisecond  // after that a transaction takes no more operations
+	maxQueue   = 10_000                 // operations that wait; more are refused
+	lockPoll   = 500 * time.Microsecond // how often a lock that another process has is tried again, at first
+	othersStay = 2 * time.Second        // how long after another process has written it counts as one that may want to again
+)
+
+// writer does all writing of a store in this process: it puts operations that come together into one transaction, and so under one
+// commit. Between processes it is fair: it leaves the file alone after a transaction for as long as it had it, if others write too.
+type writer struct {
+	session session
+	write   *sql.Conn
+
+	// mu guards what follows.
+	mu     sync.Mutex
+	urgent []*operation
+	queue  []*operation
+	closed bool
+
+	wake chan struct{}
+	done chan struct{} // closed when the loop has ended
+
+	// What follows is the loop's.
+	version int64     // of the data, when this process wrote last
+	others  time.Time // when another process was seen to have written
+}
+
+// operation is a piece of work that waits for its transaction.
+type operation struct {
+	ctx    context.Context
+	do     func(ledger.Tx) error
+	result chan error // has room for the answer, whether or not anybody waits for it
+}
+
+func newWriter(conn *sql.Conn) *writer {
+	w := &writer{write: conn, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	w.session = session{conn: conn, cache: make(map[string]*sql.Stmt)}
+	return w
+}
+
+// submit waits for the answer to an operation, as long as its context lasts.
+func (w *writer) submit(ctx context.Context, urgent bool, do func(ledger.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	op := &operation{ctx: ctx, do: do, result: make(chan error, 1)}
+	w.mu.Lock()
+	switch {
+	case w.closed:
+		w.mu.Unlock()
+		return ErrClosed
+	case len(w.queue)+len(w.urgent) >= maxQueue:
+		w.mu.Unlock()
+		return fmt.Errorf("sqlite: %d operations wait for the file already", maxQueue)
+	case urgent:
+		w.urgent = append(w.urgent, op)
+	default:
+		w.queue = append(w.queue, op)
+	}
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	select {
+	case err := <-op.result:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// take gives the operations of the next transaction, those that are urgent first.
+func (w *writer) take() []*operation {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var batch []*operation
+	for _, queue := range []*[]*operation{&w.urgent, &w.queue} {
+		n := min(len(*queue), maxBatch-len(batch))
+		batch = append(batch, (*queue)[:n]...)
+		*queue = slices.Delete(*queue, 0, n)
+	}
+	return batch
+}
+
+// putBack returns operations that the transaction had no time for.
+func (w *writer) putBack(batch []*operation) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queue = slices.Insert(w.queue, 0, batch...)
+}
+
+// close lets the loop end once the queue is empty, and waits for that.
+func (w *writer) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	<-w.done
+}
+
+func (w *writer) loop() {
+	defer close(w.done)
+	for {
+		batch := w.take()
+		if len(batch) == 0 {
+			w.mu.Lock()
+			over := w.closed && len(w.queue)+len(w.urgent) == 0
+			w.mu.Unlock()
+			if over {
+				return
+			}
+			<-w.wake
+			continue
+		}
+		w.commit(batch)
+	}
+}
+
+// commit executes operations in one transaction, and answers them.
+func (w *writer) commit(batch []*operation) {
+	ctx := context.Background() // the operations' own have been asked for by now, and may be asked again
+	for len(batch) > 0 {
+		batch = w.living(batch)
+		if len(batch) == 0 {
+			return
+		}
+		if err := w.begin(ctx, batch); err != nil {
+			answer(batch, fmt.Errorf("sqlite: begin: %w", err))
+			return
+		}
+		began := time.Now()
+		done, failed, failure := w.execute(ctx, batch, began)
+		if failed != nil {
+			w.rollback(ctx)
+			failed.result <- failure
+			batch = slices.DeleteFunc(batch, func(op *operation) bool { return op == failed })
+			continue
+		}
+		_, err := w.session.exec(ctx, "COMMIT", nil)
+		if err != nil {
+			w.rollback(ctx)
+			err = fmt.Errorf("sqlite: commit: %w", err)
+		}
+		for i, op := range done.ops {
+			if err != nil {
+				op.result <- err
+			} else {
+				op.result <- done.errs[i]
+			}
+		}
+		w.putBack(batch[len(done.ops):])
+		w.standBack(time.Since(began))
+		return
+	}
+}
+
+// living answers the operations that nobody waits for any more, and gives the rest.
+func (w *writer) living(batch []*operation) []*operation {
+	return slices.DeleteFunc(batch, func(op *operation) bool {
+		if op.ctx.Err() == nil {
+			return false
+		}
+		op.result <- context.Cause(op.ctx)
+		return true
+	})
+}
+
+func answer(batch []*operation, err error) {
+	for _, op := range batch {
+		op.result <- err
+	}
+}
+
+// outcome is what came of operations that a transaction has executed.
+type outcome struct {
+	ops  []*operation
+	errs []error
+}
+
+// execute does what there is time for. An operation that fails once it has written is named: the transaction has to be done again
+// without it. One that fails before has simply failed.
+func (w *writer) execute(ctx context.Context, batch []*operation, began time.Time) (done outcome, failed *operation, failure error) {
+	for i, op := range batch {
+		if i > 0 && time.Since(began) > maxHeld {
+			break
+		}
+		t := &tx{session: &w.session, ctx: ctx}
+		err := op.do(t)
+		if err != nil && t.writes > 0 {
+			return done, op, err
+		}
+		done.ops, done.errs = append(done.ops, op), append(done.errs, err)
+	}
+	return done, nil, nil
+}
+
+// begin waits for the file, as long as any of the operations may.
+func (w *writer) begin(ctx context.Context, batch []*operation) error {
+	for wait := lockPoll; ; wait = min(2*wait, 4*lockPoll) {
+		_, err := w.session.exec(ctx, "BEGIN IMMEDIATE", nil)
+		if err == nil {
+			w.watchOthers(ctx)
+			return nil
+		}
+		if !isBusy(err) {
+			return err
+		}
+		w.others = time.Now()
+		if !slices.ContainsFunc(batch, func(op *operation) bool { return op.ctx.Err() == nil }) {
+			return fmt.Errorf("another process keeps the file: %w", err)
+		}
+		time.Sleep(wait) // the file has no way to tell that it is free
+	}
+}
+
+// isBusy knows the error by its text: which type it has is the driver's affair.
+func isBusy(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "SQLITE_BUSY") || strings.Contains(text, "database is locked") || strings.Contains(text, "database table is locked")
+}
+
+// watchOthers notices that another process has written since this one did.
+func (w *writer) watchOthers(ctx context.Context) {
+	rows, err := w.session.query(ctx, "PRAGMA data_version", nil)
+	if err != nil {
+		return // it is a question of manners only
+	}
+	defer rows.Close()
+	var version int64
+	if rows.Next() && rows.Scan(&version) == nil && version != w.version {
+		if w.version != 0 {
+			w.others = time.Now()
+		}
+		w.version = version
+	}
+}
+
+// standBack leaves the file to other processes for as long as this one had it, if there are any.
+func (w *writer) standBack(held time.Duration) {
+	if time.Since(w.others) < othersStay {
+		time.Sleep(max(held, 2*lockPoll)) // they cannot tell that they wait
+	}
+}
+
+func (w *writer) rollback(ctx context.Context) {
+	_, _ = w.session.exec(ctx, "ROLLBACK", nil) // if it fails, there is no transaction any more
+}
