@@ -187,7 +187,8 @@ func (c callers) Write(ctx context.Context, _ bool, do func(ledger.Tx) error) er
 	if _, err := c.tx.ExecContext(ctx, "SAVEPOINT provost"); err != nil {
 		return fmt.Errorf("sqlite: savepoint: %w", err)
 	}
-	err := do(&tx{session: &session{conn: c.tx}, ctx: ctx})
+	t := &tx{session: &session{conn: c.tx}, ctx: ctx}
+	err := t.do(do)
 	if err != nil {
 		if _, undone := c.tx.ExecContext(ctx, "ROLLBACK TO provost"); undone != nil {
 			return errors.Join(err, fmt.Errorf("sqlite: roll back to savepoint: %w", undone))

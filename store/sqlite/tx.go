@@ -73,11 +73,23 @@ func (s *session) query(ctx context.Context, query string, args []any) (*sql.Row
 // tx is a transaction of a session, as the ledger sees it.
 type tx struct {
 	*session
-	ctx    context.Context
-	writes int // statements that have changed something
+	ctx   context.Context
+	state ledger.State
 }
 
-var _ ledger.Tx = (*tx)(nil)
+var _ ledger.Sharer = (*tx)(nil)
+
+// State implements [ledger.Sharer].
+func (t *tx) State() *ledger.State { return &t.state }
+
+// do is an operation that has the transaction to itself.
+func (t *tx) do(operation func(ledger.Tx) error) error {
+	err := operation(t)
+	if err == nil && t.state.Flush != nil {
+		err = t.state.Flush()
+	}
+	return err
+}
 
 // Query implements [ledger.Tx].
 func (t *tx) Query(query string, args ...any) (ledger.Rows, error) {
@@ -91,7 +103,6 @@ func (t *tx) Query(query string, args ...any) (ledger.Rows, error) {
 
 // Exec implements [ledger.Tx].
 func (t *tx) Exec(query string, args ...any) (int64, error) {
-	t.writes++
 	query, args = spell(query, args)
 	result, err := t.exec(t.ctx, query, args)
 	if err != nil {
@@ -107,7 +118,6 @@ var batches = [...]int{64, 16, 4, 1}
 func (t *tx) Insert(into *ledger.Table, rows [][]any) error {
 	for _, n := range batches {
 		for len(rows) >= n {
-			t.writes++
 			args := make([]any, 0, n*len(into.Columns))
 			for _, row := range rows[:n] {
 				for _, v := range row {
@@ -139,7 +149,6 @@ func (t *tx) Update(table *ledger.Table, columns []string, rows [][]any) error {
 	}
 	args := make([]any, 0, len(columns)+table.Key)
 	for _, row := range rows {
-		t.writes++
 		args = args[:0]
 		for _, v := range row[table.Key:] {
 			args = append(args, value(v))

@@ -142,38 +142,40 @@ func (w *writer) loop() {
 // commit executes operations in one transaction, and answers them.
 func (w *writer) commit(batch []*operation) {
 	ctx := context.Background() // the operations' own have been asked for by now, and may be asked again
-	for len(batch) > 0 {
-		batch = w.living(batch)
-		if len(batch) == 0 {
-			return
-		}
+	for batch = w.living(batch); len(batch) > 0; batch = w.living(batch) {
 		if err := w.begin(ctx, batch); err != nil {
 			answer(batch, fmt.Errorf("sqlite: begin: %w", err))
 			return
 		}
 		began := time.Now()
-		done, failed, failure := w.execute(ctx, batch, began)
-		if failed != nil {
-			w.rollback(ctx)
-			failed.result <- failure
-			batch = slices.DeleteFunc(batch, func(op *operation) bool { return op == failed })
-			continue
+		errs, spoiled, err := w.execute(ctx, batch, began)
+		if err == nil && !spoiled {
+			_, err = w.session.exec(ctx, "COMMIT", nil)
 		}
-		_, err := w.session.exec(ctx, "COMMIT", nil)
-		if err != nil {
-			w.rollback(ctx)
-			err = fmt.Errorf("sqlite: commit: %w", err)
-		}
-		for i, op := range done.ops {
-			if err != nil {
-				op.result <- err
-			} else {
-				op.result <- done.errs[i]
+		switch {
+		case err == nil && !spoiled:
+			for i, err := range errs {
+				batch[i].result <- err
 			}
+			w.putBack(batch[len(errs):])
+			w.standBack(time.Since(began))
+			return
+		case spoiled: // the last has failed, and what it has done has to go: so do the others', once more
+			w.rollback(ctx)
+			last := len(errs) - 1
+			batch[last].result <- errs[last]
+			batch = slices.Delete(batch, last, last+1)
+		case len(batch) > 1: // one of them does not agree with the database, nobody knows which
+			w.rollback(ctx)
+			for _, op := range batch {
+				w.commit([]*operation{op})
+			}
+			return
+		default:
+			w.rollback(ctx)
+			answer(batch, fmt.Errorf("sqlite: %w", err))
+			return
 		}
-		w.putBack(batch[len(done.ops):])
-		w.standBack(time.Since(began))
-		return
 	}
 }
 
@@ -194,27 +196,22 @@ func answer(batch []*operation, err error) {
 	}
 }
 
-// outcome is what came of operations that a transaction has executed.
-type outcome struct {
-	ops  []*operation
-	errs []error
-}
-
-// execute does what there is time for. An operation that fails once it has written is named: the transaction has to be done again
-// without it. One that fails before has simply failed.
-func (w *writer) execute(ctx context.Context, batch []*operation, began time.Time) (done outcome, failed *operation, failure error) {
+// execute does what there is time for, and gives the outcome of each. Spoiled says that the last has failed with half of it done.
+func (w *writer) execute(ctx context.Context, batch []*operation, began time.Time) (errs []error, spoiled bool, err error) {
+	t := &tx{session: &w.session, ctx: ctx}
 	for i, op := range batch {
 		if i > 0 && time.Since(began) > maxHeld {
 			break
 		}
-		t := &tx{session: &w.session, ctx: ctx}
-		err := op.do(t)
-		if err != nil && t.writes > 0 {
-			return done, op, err
+		errs = append(errs, op.do(t))
+		if t.state.Spoiled {
+			return errs, true, nil
 		}
-		done.ops, done.errs = append(done.ops, op), append(done.errs, err)
 	}
-	return done, nil, nil
+	if t.state.Flush != nil {
+		err = t.state.Flush()
+	}
+	return errs, false, err
 }
 
 // begin waits for the file, as long as any of the operations may.

@@ -17,11 +17,13 @@ type book struct {
 	now   micros
 	hints hints
 
+	changes     int // what operations have changed so far
 	deployments map[uuid.UUID]*deployment
 	limits      map[string]*limit
 	served      map[uuid.UUID]bool // at now
 	runs        map[uuid.UUID]*run
-	changed     []*run // in the order in which they were first changed
+	inside      map[uuid.UUID]bool // whether a run has unfinished runs inside, where that is known
+	changed     []*run             // in the order in which they were first changed
 	touched     []*deployment
 
 	suspect  *micros // what Ledger.suspect becomes; nil: it stays
@@ -33,12 +35,32 @@ func newBook(tx Tx, now micros) *book {
 	return &book{
 		tx: tx, now: now,
 		deployments: make(map[uuid.UUID]*deployment), limits: make(map[string]*limit), served: make(map[uuid.UUID]bool),
-		runs: make(map[uuid.UUID]*run),
+		runs: make(map[uuid.UUID]*run), inside: make(map[uuid.UUID]bool),
 	}
 }
 
-// each calls scan for each row that a query finds.
+// enter begins another operation of the transaction.
+func (b *book) enter(now micros) {
+	b.now, b.skipped = now, nil
+	clear(b.served)
+}
+
+// exec changes rows past the book.
+func (b *book) exec(query string, args ...any) (int64, error) {
+	b.changes++
+	return b.tx.Exec(query, args...)
+}
+
+// each calls scan for each row that a query finds, of what is there with all that the book has changed.
 func (b *book) each(query string, args []any, scan func(Rows) error) error {
+	if err := b.flush(); err != nil {
+		return err
+	}
+	return b.eachStored(query, args, scan)
+}
+
+// eachStored is each for rows that are found by their keys and that the book does not have.
+func (b *book) eachStored(query string, args []any, scan func(Rows) error) error {
 	rows, err := b.tx.Query(query, args...)
 	if err != nil {
 		return err
@@ -82,6 +104,8 @@ type run struct {
 	dropped bool // it is to be deleted
 	changed bool
 	rewrite bool // its wide row changes although it is not over
+	claimed bool // nothing has happened to it but a claim, of which suffix is what its history gained
+	suffix  string
 }
 
 // due is the row of a run that is not over, and all that changes in the life of a run.
@@ -130,7 +154,7 @@ type wide struct {
 	tags       string
 }
 
-func (r *run) claimed() bool   { return r.due.lease != never }
+func (r *run) held() bool      { return r.due.lease != never }
 func (r *run) hasBegun() bool  { return r.due.attempt > 0 || r.due.crashes > 0 }
 func (r *run) goesFirst() bool { return r.hasBegun() || r.due.retried }
 func (r *run) child() bool     { return r.due.parent != uuid.Nil }
@@ -146,6 +170,8 @@ func (r *run) skipped() bool {
 
 // change notes that a run's rows are to be written.
 func (b *book) change(r *run) {
+	b.changes++
+	r.claimed = false
 	if !r.changed {
 		r.changed = true
 		b.changed = append(b.changed, r)
@@ -260,14 +286,14 @@ func (b *book) load(ids []uuid.UUID) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	if _, err := b.loadDue("d.id IN (?*) ORDER BY d.id FOR UPDATE", missing); err != nil {
+	if _, err := b.readDue(b.eachStored, "d.id IN (?*) ORDER BY d.id FOR UPDATE", missing); err != nil {
 		return err
 	}
 	missing = slices.DeleteFunc(missing, func(id uuid.UUID) bool { return b.runs[id] != nil })
 	if len(missing) == 0 {
 		return nil
 	}
-	return b.each("SELECT "+endColumns+" FROM provost_run w WHERE w.id IN (?*) AND w.state IS NOT NULL ORDER BY w.id FOR UPDATE", []any{missing},
+	return b.eachStored("SELECT "+endColumns+" FROM provost_run w WHERE w.id IN (?*) AND w.state IS NOT NULL ORDER BY w.id FOR UPDATE", []any{missing},
 		func(rows Rows) error {
 			r, err := scanEnded(rows)
 			if err == nil {
@@ -279,8 +305,12 @@ func (b *book) load(ids []uuid.UUID) error {
 
 // loadDue reads unfinished runs, and gives those that the query finds. What the book has already is as the book has it.
 func (b *book) loadDue(where string, args ...any) ([]*run, error) {
+	return b.readDue(b.each, where, args...)
+}
+
+func (b *book) readDue(each func(string, []any, func(Rows) error) error, where string, args ...any) ([]*run, error) {
 	var found []*run
-	err := b.each("SELECT "+dueColumns+" FROM provost_due d WHERE "+where, args, func(rows Rows) error {
+	err := each("SELECT "+dueColumns+" FROM provost_due d WHERE "+where, args, func(rows Rows) error {
 		r, err := scanDue(rows)
 		if err != nil {
 			return err
@@ -307,7 +337,7 @@ func (b *book) loadWide(runs ...*run) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return b.each("SELECT w.id, "+wideColumns+" FROM provost_run w WHERE w.id IN (?*)", []any{missing}, func(rows Rows) error {
+	return b.eachStored("SELECT w.id, "+wideColumns+" FROM provost_run w WHERE w.id IN (?*)", []any{missing}, func(rows Rows) error {
 		var id uuid.UUID
 		w := new(wide)
 		if err := rows.Scan(append([]any{&id}, w.targets()...)...); err != nil {
@@ -333,6 +363,9 @@ func (b *book) run(id uuid.UUID) (*run, error) {
 
 // flush writes what has changed.
 func (b *book) flush() error {
+	if err := b.loadQueued(); err != nil {
+		return err
+	}
 	if err := b.flushDeployments(); err != nil {
 		return err
 	}
@@ -343,6 +376,7 @@ func (b *book) flush() error {
 	b.changed = nil
 	var made, ended, newDue, oldDue [][]any
 	var gone, deleted []uuid.UUID
+	var claims []*run
 	for _, r := range runs {
 		r.changed = false
 		switch {
@@ -364,12 +398,17 @@ func (b *book) flush() error {
 		case r.over && r.stored:
 			gone = append(gone, r.due.id)
 		case r.over:
+		case r.claimed:
+			claims = append(claims, r)
 		case r.stored:
 			oldDue = append(oldDue, b.dueRow(r))
 		default:
 			newDue = append(newDue, b.dueRow(r))
 		}
-		r.isNew, r.rewrite, r.stored = false, false, !r.over
+		r.isNew, r.rewrite, r.claimed, r.stored = false, false, false, !r.over
+	}
+	if err := b.writeClaims(claims); err != nil {
+		return err
 	}
 	if err := b.deleteIn("due", "id", gone); err != nil {
 		return err
@@ -400,11 +439,47 @@ func (b *book) flush() error {
 	return nil
 }
 
+// writeClaims writes runs to which nothing has happened but the claim, all alike, without a list of their columns for each.
+func (b *book) writeClaims(runs []*run) error {
+	for len(runs) > 0 {
+		first := runs[0]
+		var alike []uuid.UUID
+		runs = slices.DeleteFunc(runs, func(r *run) bool {
+			same := r.suffix == first.suffix && r.due.claim == first.due.claim && r.due.lease == first.due.lease &&
+				r.due.ttl == first.due.ttl && r.due.runner == first.due.runner
+			if same {
+				alike = append(alike, r.due.id)
+			}
+			return same
+		})
+		d := &first.due
+		_, err := b.exec(`UPDATE provost_due SET lane = NULL, queue = NULL, waits = 1, token = token + 1, lease = ?, ttl = ?, claim = ?,
+			runner = ?, settled = '', state = ?, state_name = ?, state_at = ?, states = states || ? WHERE id IN (?*)`,
+			d.lease, d.ttl, optional(d.claim), d.runner, string(d.state), d.stateName, d.stateAt, first.suffix, alike)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadQueued sees to it that the lanes of changed runs are known.
+func (b *book) loadQueued() error {
+	for _, r := range b.changed {
+		if _, known := b.deployments[r.due.deployment]; r.due.queued && !known {
+			if err := b.loadDeployments([]uuid.UUID{r.due.deployment}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (b *book) deleteIn(table, column string, ids []uuid.UUID) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := b.tx.Exec("DELETE FROM provost_"+table+" WHERE "+column+" IN (?*)", ids)
+	_, err := b.exec("DELETE FROM provost_"+table+" WHERE "+column+" IN (?*)", ids)
 	return err
 }
 

@@ -84,7 +84,7 @@ func (b *book) claimNew(r *runner, p provost.ClaimRunsParams) ([]*run, error) {
 		}
 	}
 	if len(held) > 0 {
-		_, err = b.tx.Exec("UPDATE provost_runner SET claim = ? WHERE id = ?", optional(p.ID), p.Runner)
+		_, err = b.exec("UPDATE provost_runner SET claim = ? WHERE id = ?", optional(p.ID), p.Runner)
 	}
 	return held, err
 }
@@ -165,11 +165,16 @@ func (b *book) candidates(lanes []int64, limit int) ([]*run, error) {
 }
 
 func (b *book) claim(c *run, r *runner, p provost.ClaimRunsParams) error {
+	d := &c.due
+	alone := !c.changed && c.stored && d.slot == ""
+	before := len(d.states)
 	b.unqueue(c)
 	if err := b.advance(c, newState(provost.StatePending, b.now, "")); err != nil {
 		return err
 	}
-	d := &c.due
+	if alone && before < len(d.states) { // else the history was too long
+		c.claimed, c.suffix = true, string(d.states[before:])
+	}
 	d.token++
 	d.waits, d.settled, d.claim, d.runner = true, "", p.ID, r.record.Name
 	d.ttl = toSpan(p.TTL)
@@ -257,19 +262,20 @@ func (l *Ledger) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (
 		for _, lease := range p.Leases {
 			r := found[lease.RunID]
 			switch {
-			case r == nil || !r.claimed() || r.due.token != lease.Token:
+			case r == nil || !r.held() || r.due.token != lease.Token:
 				renewal.Lost = append(renewal.Lost, lease.RunID)
 				continue
 			case r.due.state == provost.StateCancelling:
 				renewal.Cancel = append(renewal.Cancel, r.due.id)
 			}
 			kept = append(kept, r.due.id)
+			r.due.lease, r.due.ttl = b.now+toSpan(p.TTL), toSpan(p.TTL)
 		}
 		if len(kept) == 0 {
 			return nil
 		}
 		ttl := toSpan(p.TTL)
-		if _, err := b.tx.Exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", b.now+ttl, ttl, kept); err != nil {
+		if _, err := b.exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", b.now+ttl, ttl, kept); err != nil {
 			return err
 		}
 		inside, err := b.list("SELECT d.id FROM provost_due d WHERE d.parent IS NOT NULL AND d.root IN (?*) AND d.state = 'CANCELLING' ORDER BY d.id", kept)
@@ -412,7 +418,7 @@ func (b *book) noticeClock() error {
 // setBehind keeps the time of the call since which every other was far behind; never is for none.
 func (b *book) setBehind(at micros) error {
 	b.suspect = new(micros)
-	_, err := b.tx.Exec("UPDATE provost_meta SET value = ? WHERE name = 'behind'", int64(at))
+	_, err := b.exec("UPDATE provost_meta SET value = ? WHERE name = 'behind'", int64(at))
 	return err
 }
 
@@ -427,16 +433,21 @@ func (b *book) newest() (micros, error) {
 }
 
 func (b *book) cutLeases() error {
+	if err := b.flush(); err != nil {
+		return err
+	}
 	for _, query := range []string{
 		"UPDATE provost_due SET lease = ? + ttl WHERE lease > ? + ttl",
 		"UPDATE provost_runner SET until = ? + (until - seen_at), seen_at = ? WHERE seen_at > ?",
 		"UPDATE provost_deployment SET last_served = ? WHERE last_served > ?",
 	} {
 		args := slices.Repeat([]any{b.now}, countMarks(query))
-		if _, err := b.tx.Exec(query, args...); err != nil {
+		if _, err := b.exec(query, args...); err != nil {
 			return err
 		}
 	}
+	clear(b.runs) // what the book had of them is not true any more
+	clear(b.deployments)
 	return nil
 }
 

@@ -42,6 +42,7 @@ func (d *deployment) schedule(key string) *schedule {
 }
 
 func (b *book) touch(d *deployment) {
+	b.changes++
 	if !d.changed {
 		d.changed = true
 		b.touched = append(b.touched, d)
@@ -84,15 +85,15 @@ func (b *book) loadDeployments(ids []uuid.UUID) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	if _, err := b.selectDeployments("d.id IN (?*) ORDER BY d.id FOR UPDATE", missing); err != nil {
+	if _, err := b.selectDeployments(b.eachStored, "d.id IN (?*) ORDER BY d.id FOR UPDATE", missing); err != nil {
 		return err
 	}
 	return b.loadSchedules(missing)
 }
 
-func (b *book) selectDeployments(where string, args ...any) ([]*deployment, error) {
+func (b *book) selectDeployments(each func(string, []any, func(Rows) error) error, where string, args ...any) ([]*deployment, error) {
 	var list []*deployment
-	err := b.each("SELECT "+deploymentColumns+" FROM provost_deployment d WHERE "+where, args, func(rows Rows) error {
+	err := each("SELECT "+deploymentColumns+" FROM provost_deployment d WHERE "+where, args, func(rows Rows) error {
 		d, err := scanDeployment(rows)
 		if err != nil {
 			return err
@@ -451,7 +452,7 @@ func (b *book) retire(d *deployment, gone map[string]*schedule) error {
 	for len(d.retired) > maxRetired {
 		last := d.retired[len(d.retired)-1]
 		d.retired = d.retired[:len(d.retired)-1]
-		if _, err := b.tx.Exec("DELETE FROM provost_schedule WHERE deployment = ? AND name = ?", d.id(), last.key); err != nil {
+		if _, err := b.exec("DELETE FROM provost_schedule WHERE deployment = ? AND name = ?", d.id(), last.key); err != nil {
 			return err
 		}
 	}
@@ -526,13 +527,14 @@ func (l *Ledger) DeleteDeployment(ctx context.Context, p provost.DeleteDeploymen
 			return err
 		}
 		for _, of := range []string{"skip WHERE deployment", "schedule WHERE deployment", "serving WHERE deployment", "deployment WHERE id"} {
-			if _, err := b.tx.Exec("DELETE FROM provost_"+of+" = ?", p.ID); err != nil {
+			if _, err := b.exec("DELETE FROM provost_"+of+" = ?", p.ID); err != nil {
 				return err
 			}
 		}
 		if err := b.dropEmptyLanes([]int64{d.lane}); err != nil {
 			return err
 		}
+		b.deployments[p.ID] = nil
 		if d.limited() {
 			return b.handOutBy(d.limitKey())
 		}
@@ -643,7 +645,7 @@ func (d *deployment) effectivePauses() map[string]bool {
 
 // number gives the next number of a sequence.
 func (b *book) number(name string) (int64, error) {
-	if _, err := b.tx.Exec("UPDATE provost_meta SET value = value + 1 WHERE name = ?", name); err != nil {
+	if _, err := b.exec("UPDATE provost_meta SET value = value + 1 WHERE name = ?", name); err != nil {
 		return 0, err
 	}
 	var n int64

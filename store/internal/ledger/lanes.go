@@ -120,9 +120,9 @@ func (b *book) laneFor(g *laneGroup) (int64, error) {
 			return 0, err
 		}
 		if all == count[lane] {
-			_, err := b.tx.Exec("UPDATE provost_lane SET name = ?, priority = ? WHERE id = ?", g.name, g.priority, lane)
+			_, err := b.exec("UPDATE provost_lane SET name = ?, priority = ? WHERE id = ?", g.name, g.priority, lane)
 			if err == nil {
-				_, err = b.tx.Exec("DELETE FROM provost_runner_lane WHERE lane = ?", lane)
+				_, err = b.exec("DELETE FROM provost_runner_lane WHERE lane = ?", lane)
 			}
 			if err != nil {
 				return 0, err
@@ -152,12 +152,12 @@ func (b *book) moveTo(lane int64, ids []uuid.UUID) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := b.tx.Exec("UPDATE provost_due SET lane = ? WHERE deployment IN (?*) AND lane IS NOT NULL", lane, ids)
+	_, err := b.exec("UPDATE provost_due SET lane = ? WHERE deployment IN (?*) AND lane IS NOT NULL", lane, ids)
 	if err == nil {
-		_, err = b.tx.Exec("UPDATE provost_deployment SET lane = ? WHERE id IN (?*)", lane, ids)
+		_, err = b.exec("UPDATE provost_deployment SET lane = ? WHERE id IN (?*)", lane, ids)
 	}
 	if err == nil {
-		_, err = b.tx.Exec("UPDATE provost_schedule SET active = ? WHERE deployment IN (?*) AND retired_at IS NULL", flag(lane != 0), ids)
+		_, err = b.exec("UPDATE provost_schedule SET active = ? WHERE deployment IN (?*) AND retired_at IS NULL", flag(lane != 0), ids)
 	}
 	return err
 }
@@ -169,7 +169,7 @@ func (b *book) dropEmptyLanes(lanes []int64) error {
 			continue
 		}
 		for _, of := range []string{"runner_lane WHERE lane", "lane WHERE id"} {
-			_, err := b.tx.Exec("DELETE FROM provost_"+of+" = ? AND NOT EXISTS (SELECT 1 FROM provost_deployment d WHERE d.lane = ?)", lane, lane)
+			_, err := b.exec("DELETE FROM provost_"+of+" = ? AND NOT EXISTS (SELECT 1 FROM provost_deployment d WHERE d.lane = ?)", lane, lane)
 			if err != nil {
 				return err
 			}

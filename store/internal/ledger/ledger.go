@@ -37,6 +37,21 @@ type Tx interface {
 	Update(t *Table, columns []string, rows [][]any) error
 }
 
+// Sharer is a Tx whose operations share what they read and write, where several are done in one transaction. The driver calls Flush
+// before it commits, and does the transaction again without an operation that failed if State says that it was spoiled by that.
+type Sharer interface {
+	Tx
+	State() *State
+}
+
+// State is what the operations of one transaction share.
+type State struct {
+	Flush   func() error // writes what is left to be written; nil if there was no operation
+	Spoiled bool         // an operation has failed after it had changed something
+
+	book *book
+}
+
 // Rows is what a query finds.
 type Rows interface {
 	Next() bool
@@ -76,24 +91,60 @@ func (l *Ledger) urgently(ctx context.Context, now time.Time, do func(*book) err
 func (l *Ledger) writing(ctx context.Context, urgent bool, now time.Time, do func(*book) error) error {
 	var b *book
 	err := l.db.Write(ctx, urgent, func(tx Tx) error {
-		b = newBook(tx, toMicros(now))
-		if suspect := micros(l.suspect.Load()); suspect != 0 && b.now != never && suspect-b.now <= maxClockBehind {
-			if err := b.setBehind(never); err != nil {
-				return err
-			}
+		var shared *State
+		b, shared = bookOf(tx, toMicros(now))
+		changes := b.changes
+		err := l.noticeTime(b)
+		if err == nil {
+			err = do(b)
 		}
-		if err := do(b); err != nil {
-			return err
+		switch {
+		case shared == nil && err == nil:
+			err = b.flush()
+		case shared != nil && err != nil && b.changes != changes:
+			shared.Spoiled = true
 		}
-		return b.flush()
+		return err
 	})
 	if err == nil {
-		if b.suspect != nil {
-			l.suspect.Store(int64(*b.suspect))
-		}
-		l.send(&b.hints)
+		l.committed(b)
 	}
 	return err
+}
+
+// bookOf is the book of a transaction, and where it is shared; nil if it is not.
+func bookOf(tx Tx, now micros) (*book, *State) {
+	s, ok := tx.(Sharer)
+	if !ok {
+		return newBook(tx, now), nil
+	}
+	shared := s.State()
+	if shared.book == nil {
+		shared.book = newBook(tx, now)
+		shared.Flush = shared.book.flush
+	}
+	shared.book.enter(now)
+	return shared.book, shared
+}
+
+// noticeTime clears the suspicion that a clock was set back, when a call is on time.
+func (l *Ledger) noticeTime(b *book) error {
+	suspect := micros(l.suspect.Load())
+	if suspect == 0 || b.now == never || suspect-b.now > maxClockBehind {
+		return nil
+	}
+	return b.setBehind(never)
+}
+
+// committed does what is left once a transaction is there, for the first of its operations that comes here.
+func (l *Ledger) committed(b *book) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b.suspect != nil {
+		l.suspect.Store(int64(*b.suspect))
+	}
+	l.send(&b.hints)
+	b.suspect, b.hints = nil, hints{}
 }
 
 // read does an operation that changes nothing.
@@ -128,9 +179,8 @@ func (l *Ledger) Notify(topic provost.Topic, ch chan<- struct{}) (stop func()) {
 	})
 }
 
+// send is called under mu.
 func (l *Ledger) send(h *hints) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if len(l.listeners) == 0 {
 		return
 	}

@@ -289,7 +289,7 @@ func (b *book) makeWay(r *run, d *deployment, l *limit) error {
 	var running []*run
 	for _, other := range holders {
 		switch {
-		case other.due.deployment != d.id() || !other.claimed():
+		case other.due.deployment != d.id() || !other.held():
 		case other.due.state == provost.StateCancelling:
 			needed--
 		default:

@@ -226,7 +226,7 @@ func (l *Ledger) ListDeployments(ctx context.Context, f provost.DeploymentFilter
 			var where conditions
 			where.add(f.Flow != "", "d.flow = ?", f.Flow)
 			where.add(flow != "", "(d.flow > ? OR (d.flow = ? AND d.name > ?))", flow, flow, name)
-			found, err := b.selectDeployments(where.String()+" ORDER BY d.flow, d.name LIMIT ?", append(where.args, limit+1)...)
+			found, err := b.selectDeployments(b.each, where.String()+" ORDER BY d.flow, d.name LIMIT ?", append(where.args, limit+1)...)
 			if err != nil || len(found) == 0 {
 				return err
 			}

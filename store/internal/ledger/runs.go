@@ -42,15 +42,46 @@ func (l *Ledger) CreateRun(ctx context.Context, p provost.CreateRunParams) (made
 }
 
 func (b *book) createRun(p provost.CreateRunParams) (*run, error) {
-	if known, err := b.run(p.ID); err == nil { // the call is repeated
-		return known, nil
-	} else if !isNotFound(err) {
-		return nil, err
+	if known, err := b.known(p.ID); known || err != nil { // the call is repeated
+		return b.runs[p.ID], err
 	}
 	if p.Child != nil {
 		return b.createChild(p)
 	}
 	return b.createByHand(p)
+}
+
+// known loads a run that there may be.
+func (b *book) known(id uuid.UUID) (bool, error) {
+	if b.runs[id] == nil {
+		var stored uuid.UUID
+		found := false
+		err := b.eachStored("SELECT w.id FROM provost_run w WHERE w.id = ?", []any{id}, func(rows Rows) error {
+			found = true
+			return rows.Scan(&stored)
+		})
+		if !found || err != nil {
+			return false, err
+		}
+	}
+	_, err := b.run(id)
+	return err == nil, err
+}
+
+// lookInside finds out which of some runs have unfinished runs inside.
+func (b *book) lookInside(ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	for _, id := range ids {
+		b.inside[id] = false
+	}
+	return b.each("SELECT d.parent FROM provost_due d WHERE d.parent IN (?*)", []any{ids}, func(rows Rows) error {
+		var id uuid.UUID
+		err := rows.Scan(&id)
+		b.inside[id] = true
+		return err
+	})
 }
 
 func (b *book) createByHand(p provost.CreateRunParams) (*run, error) {
@@ -153,6 +184,7 @@ func (b *book) createChild(p provost.CreateRunParams) (*run, error) {
 	d.version, d.runner, d.attempt = p.Child.Version, parent.due.runner, 1
 	d.due, d.start = toMicros(p.DueTime), b.now
 	b.begin(r, newState(provost.StateRunning, b.now, ""))
+	b.inside[parent.due.id] = true
 	b.hintRun(parent)
 	return r, nil
 }
@@ -276,7 +308,7 @@ func (b *book) dropSkips(ids []uuid.UUID) error {
 			}
 		}
 	}
-	if _, err := b.tx.Exec("UPDATE provost_schedule SET last_skip = NULL WHERE last_skip IN (?*)", ids); err != nil {
+	if _, err := b.exec("UPDATE provost_schedule SET last_skip = NULL WHERE last_skip IN (?*)", ids); err != nil {
 		return err
 	}
 	return b.deleteIn("skip", "id", ids)
@@ -389,6 +421,9 @@ func (b *book) endLease(r *run) error {
 	if r.due.token == 0 && !r.child() {
 		return nil // it was never claimed: there is nothing inside
 	}
+	if has, known := b.inside[r.due.id]; known && !has {
+		return nil
+	}
 	inside, err := b.loadDue("d.parent = ? ORDER BY d.id FOR UPDATE", r.due.id)
 	if err != nil {
 		return err
@@ -430,7 +465,7 @@ func (b *book) leased(l provost.Lease) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !holder.claimed() || holder.due.token != l.Token {
+	if !holder.held() || holder.due.token != l.Token {
 		return nil, fmt.Errorf("run %s, token %d: %w", l.RunID, l.Token, provost.ErrLeaseLost)
 	}
 	return r, nil

@@ -20,6 +20,9 @@ func (l *Ledger) SettleRuns(ctx context.Context, p provost.SettleRunsParams) (er
 		if err := b.load(ids); err != nil {
 			return err
 		}
+		if err := b.lookInside(ids); err != nil {
+			return err
+		}
 		for i := range p.Updates {
 			refusal, err := b.settle(&p.Updates[i])
 			if err != nil {
