@@ -134,7 +134,7 @@ func open(ctx context.Context, db *sql.DB, memory bool) (*Store, error) {
 // Close ends the store. Calls that wait are answered first.
 func (s *Store) Close() error {
 	s.writer.close()
-	s.writer.session.forget()
+	s.writer.direct.forget()
 	err := s.writer.write.Close()
 	if s.owned {
 		err = errors.Join(err, s.db.Close())
@@ -171,7 +171,7 @@ func (d *database) readOnce(ctx context.Context, do func(ledger.Tx) error) error
 		return fmt.Errorf("sqlite: begin: %w", err)
 	}
 	defer t.Rollback() //nolint:errcheck // nothing was written
-	return do(&tx{session: &session{conn: t}, ctx: ctx})
+	return do(&tx{executor: through{t}, ctx: ctx})
 }
 
 // WithTx is the store inside a transaction of the caller's: what it creates is there if and only if the caller commits, and what it
@@ -187,7 +187,7 @@ func (c callers) Write(ctx context.Context, _ bool, do func(ledger.Tx) error) er
 	if _, err := c.tx.ExecContext(ctx, "SAVEPOINT provost"); err != nil {
 		return fmt.Errorf("sqlite: savepoint: %w", err)
 	}
-	t := &tx{session: &session{conn: c.tx}, ctx: ctx}
+	t := &tx{executor: through{c.tx}, ctx: ctx}
 	err := t.do(do)
 	if err != nil {
 		if _, undone := c.tx.ExecContext(ctx, "ROLLBACK TO provost"); undone != nil {
@@ -202,7 +202,7 @@ func (c callers) Write(ctx context.Context, _ bool, do func(ledger.Tx) error) er
 
 // Read implements [ledger.DB].
 func (c callers) Read(ctx context.Context, do func(ledger.Tx) error) error {
-	return do(&tx{session: &session{conn: c.tx}, ctx: ctx})
+	return do(&tx{executor: through{c.tx}, ctx: ctx})
 }
 
 // Backup writes a copy of the whole database, as it is at one moment, into a new file.

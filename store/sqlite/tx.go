@@ -11,68 +11,37 @@ import (
 	"github.com/provost-go/provost/store/internal/ledger"
 )
 
-// session executes the ledger's statements on a connection, or in a transaction of the caller's. It keeps what it has prepared.
-type session struct {
-	conn  preparer
-	cache map[string]*sql.Stmt // nil: nothing is kept
+// executor executes statements on a connection.
+type executor interface {
+	exec(ctx context.Context, query string, args []any) (changed int64, err error)
+	query(ctx context.Context, query string, args []any) (ledger.Rows, error)
 }
 
-// preparer is a *sql.Conn or a *sql.Tx.
-type preparer interface {
-	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
-// maxCached bounds how many prepared statements a session keeps.
+// maxCached bounds how many prepared statements a connection keeps.
 const maxCached = 500
 
-func (s *session) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
-	if stmt := s.cache[query]; stmt != nil {
-		return stmt, nil
-	}
-	if len(s.cache) >= maxCached {
-		s.forget()
-	}
-	stmt, err := s.conn.PrepareContext(ctx, query)
-	if err == nil {
-		s.cache[query] = stmt
-	}
-	return stmt, err
-}
+// through executes statements in a transaction of package database/sql.
+type through struct{ tx *sql.Tx }
 
-func (s *session) forget() {
-	for query, stmt := range s.cache {
-		_ = stmt.Close() // it is only forgotten
-		delete(s.cache, query)
-	}
-}
-
-func (s *session) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
-	if s.cache == nil {
-		return s.conn.ExecContext(ctx, query, args...)
-	}
-	stmt, err := s.prepare(ctx, query)
+func (t through) exec(ctx context.Context, query string, args []any) (int64, error) {
+	result, err := t.tx.ExecContext(ctx, query, args...)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	return stmt.ExecContext(ctx, args...)
+	return result.RowsAffected()
 }
 
-func (s *session) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
-	if s.cache == nil {
-		return s.conn.QueryContext(ctx, query, args...)
-	}
-	stmt, err := s.prepare(ctx, query)
+func (t through) query(ctx context.Context, query string, args []any) (ledger.Rows, error) {
+	rows, err := t.tx.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, err
+		return nil, err // not a nil *sql.Rows in an interface
 	}
-	return stmt.QueryContext(ctx, args...)
+	return rows, nil
 }
 
-// tx is a transaction of a session, as the ledger sees it.
+// tx is a transaction, as the ledger sees it.
 type tx struct {
-	*session
+	executor
 	ctx   context.Context
 	state ledger.State
 }
@@ -94,21 +63,13 @@ func (t *tx) do(operation func(ledger.Tx) error) error {
 // Query implements [ledger.Tx].
 func (t *tx) Query(query string, args ...any) (ledger.Rows, error) {
 	query, args = spell(query, args)
-	rows, err := t.query(t.ctx, query, args)
-	if err != nil {
-		return nil, err
-	}
-	return rows, nil
+	return t.query(t.ctx, query, args)
 }
 
 // Exec implements [ledger.Tx].
 func (t *tx) Exec(query string, args ...any) (int64, error) {
 	query, args = spell(query, args)
-	result, err := t.exec(t.ctx, query, args)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	return t.exec(t.ctx, query, args)
 }
 
 // batches are how many rows one statement inserts: few sizes, so that few statements are prepared.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,8 +28,7 @@ const (
 // writer does all writing of a store in this process: it puts operations that come together into one transaction, and so under one
 // commit. Between processes it is fair: it leaves the file alone after a transaction for as long as it had it, if others write too.
 type writer struct {
-	session session
-	write   *sql.Conn
+	write *sql.Conn
 
 	// mu guards what follows.
 	mu     sync.Mutex
@@ -40,6 +40,7 @@ type writer struct {
 	done chan struct{} // closed when the loop has ended
 
 	// What follows is the loop's.
+	direct  direct
 	version int64     // of the data, when this process wrote last
 	others  time.Time // when another process was seen to have written
 }
@@ -52,9 +53,9 @@ type operation struct {
 }
 
 func newWriter(conn *sql.Conn) *writer {
-	w := &writer{write: conn, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	w.session = session{conn: conn, cache: make(map[string]*sql.Stmt)}
-	return w
+	return &writer{
+		write: conn, wake: make(chan struct{}, 1), done: make(chan struct{}), direct: direct{cache: make(map[string]*statement)},
+	}
 }
 
 // submit waits for the answer to an operation, as long as its context lasts.
@@ -135,12 +136,26 @@ func (w *writer) loop() {
 			<-w.wake
 			continue
 		}
-		w.commit(batch)
+		if err := w.commit(batch); err != nil {
+			answer(batch, fmt.Errorf("sqlite: %w", err))
+		}
 	}
 }
 
 // commit executes operations in one transaction, and answers them.
-func (w *writer) commit(batch []*operation) {
+func (w *writer) commit(batch []*operation) error {
+	return w.write.Raw(func(conn any) error {
+		var ok bool
+		if w.direct.conn, ok = conn.(driver.ConnPrepareContext); !ok {
+			return errDriver
+		}
+		w.commitAll(batch)
+		return nil
+	})
+}
+
+// commitAll executes operations in one transaction; where that fails, in several.
+func (w *writer) commitAll(batch []*operation) {
 	ctx := context.Background() // the operations' own have been asked for by now, and may be asked again
 	for batch = w.living(batch); len(batch) > 0; batch = w.living(batch) {
 		if err := w.begin(ctx, batch); err != nil {
@@ -150,7 +165,7 @@ func (w *writer) commit(batch []*operation) {
 		began := time.Now()
 		errs, spoiled, err := w.execute(ctx, batch, began)
 		if err == nil && !spoiled {
-			_, err = w.session.exec(ctx, "COMMIT", nil)
+			_, err = w.direct.exec(ctx, "COMMIT", nil)
 		}
 		switch {
 		case err == nil && !spoiled:
@@ -168,7 +183,7 @@ func (w *writer) commit(batch []*operation) {
 		case len(batch) > 1: // one of them does not agree with the database, nobody knows which
 			w.rollback(ctx)
 			for _, op := range batch {
-				w.commit([]*operation{op})
+				w.commitAll([]*operation{op})
 			}
 			return
 		default:
@@ -198,7 +213,7 @@ func answer(batch []*operation, err error) {
 
 // execute does what there is time for, and gives the outcome of each. Spoiled says that the last has failed with half of it done.
 func (w *writer) execute(ctx context.Context, batch []*operation, began time.Time) (errs []error, spoiled bool, err error) {
-	t := &tx{session: &w.session, ctx: ctx}
+	t := &tx{executor: &w.direct, ctx: ctx}
 	for i, op := range batch {
 		if i > 0 && time.Since(began) > maxHeld {
 			break
@@ -217,7 +232,7 @@ func (w *writer) execute(ctx context.Context, batch []*operation, began time.Tim
 // begin waits for the file, as long as any of the operations may.
 func (w *writer) begin(ctx context.Context, batch []*operation) error {
 	for wait := lockPoll; ; wait = min(2*wait, 4*lockPoll) {
-		_, err := w.session.exec(ctx, "BEGIN IMMEDIATE", nil)
+		_, err := w.direct.exec(ctx, "BEGIN IMMEDIATE", nil)
 		if err == nil {
 			w.watchOthers(ctx)
 			return nil
@@ -241,7 +256,7 @@ func isBusy(err error) bool {
 
 // watchOthers notices that another process has written since this one did.
 func (w *writer) watchOthers(ctx context.Context) {
-	rows, err := w.session.query(ctx, "PRAGMA data_version", nil)
+	rows, err := w.direct.query(ctx, "PRAGMA data_version", nil)
 	if err != nil {
 		return // it is a question of manners only
 	}
@@ -263,5 +278,5 @@ func (w *writer) standBack(held time.Duration) {
 }
 
 func (w *writer) rollback(ctx context.Context) {
-	_, _ = w.session.exec(ctx, "ROLLBACK", nil) // if it fails, there is no transaction any more
+	_, _ = w.direct.exec(ctx, "ROLLBACK", nil) // if it fails, there is no transaction any more
 }

@@ -182,7 +182,7 @@ func (b *book) change(r *run) {
 func (b *book) hintRun(r *run) { b.hints.runs = append(b.hints.runs, r.due.id) }
 
 const dueColumns = `d.id, d.deployment, d.serial, d.lane, d.claimable, d.due, d.scheduled, d.lease, d.ttl, d.token, d.begun, d.turn,
-	d.attempt, d.crashes, d.auto, d.retried, d.waits, d.state_at, d.start, d.claim, d.parent, d.root, d.schedule, d.queue, d.slot,
+	d.attempt, d.crashes, d.flags, d.state_at, d.start, d.claim, d.parent, d.root, d.schedule, d.queue, d.slot,
 	d.state, d.state_name, d.settled, d.runner, d.version, d.states`
 
 // scanDue reads a row of due, with what else the query selects behind it.
@@ -190,19 +190,26 @@ func scanDue(rows Rows, more ...any) (*run, error) {
 	r := &run{stored: true}
 	d := &r.due
 	var lane micros
-	var auto, retried, waits int
+	var flags int
 	var claim, parent, root uuid.NullUUID
 	err := rows.Scan(append([]any{
 		&d.id, &d.deployment, &d.serial, &lane, &d.claimable, &d.due, &d.scheduled, &d.lease, &d.ttl, &d.token, &d.begun, &d.turn,
-		&d.attempt, &d.crashes, &auto, &retried, &waits, &d.stateAt, &d.start, &claim, &parent, &root, &d.schedule, &d.queue, &d.slot,
+		&d.attempt, &d.crashes, &flags, &d.stateAt, &d.start, &claim, &parent, &root, &d.schedule, &d.queue, &d.slot,
 		&d.state, &d.stateName, &d.settled, &d.runner, &d.version, &d.states,
 	}, more...)...)
 	d.queued = lane != never
-	d.auto, d.retried, d.waits = auto != 0, retried != 0, waits != 0
+	d.auto, d.retried, d.waits = flags&flagAuto != 0, flags&flagRetried != 0, flags&flagWaits != 0
 	d.claim, d.parent, d.root = claim.UUID, parent.UUID, root.UUID
 	d.end = never
 	return r, err
 }
+
+// What flags of due holds.
+const (
+	flagAuto = 1 << iota
+	flagRetried
+	flagWaits
+)
 
 func (b *book) dueRow(r *run) []any {
 	d := &r.due
@@ -216,7 +223,7 @@ func (b *book) dueRow(r *run) []any {
 	}
 	return []any{
 		d.id, d.deployment, d.serial, lane, d.claimable, d.due, d.scheduled, d.lease, d.ttl, d.token, d.begun,
-		d.turn, rank, d.attempt, d.crashes, flag(d.auto), flag(d.retried), flag(d.waits), d.stateAt, d.start,
+		d.turn, rank, d.attempt, d.crashes, flag(d.auto)*flagAuto | flag(d.retried)*flagRetried | flag(d.waits)*flagWaits, d.stateAt, d.start,
 		optional(d.claim), optional(d.parent), optional(d.root),
 		d.schedule, d.queue, d.slot, string(d.state), d.stateName, string(d.settled), d.runner, d.version, string(d.states),
 	}
@@ -439,7 +446,8 @@ func (b *book) flush() error {
 	return nil
 }
 
-// writeClaims writes runs to which nothing has happened but the claim, all alike, without a list of their columns for each.
+// writeClaims writes runs to which nothing has happened but the claim, all alike, without a list of their columns for each. It
+// raises flagWaits, as a claim does.
 func (b *book) writeClaims(runs []*run) error {
 	for len(runs) > 0 {
 		first := runs[0]
@@ -453,7 +461,7 @@ func (b *book) writeClaims(runs []*run) error {
 			return same
 		})
 		d := &first.due
-		_, err := b.exec(`UPDATE provost_due SET lane = NULL, queue = NULL, waits = 1, token = token + 1, lease = ?, ttl = ?, claim = ?,
+		_, err := b.exec(`UPDATE provost_due SET lane = NULL, queue = NULL, flags = flags | 4, token = token + 1, lease = ?, ttl = ?, claim = ?,
 			runner = ?, settled = '', state = ?, state_name = ?, state_at = ?, states = states || ? WHERE id IN (?*)`,
 			d.lease, d.ttl, optional(d.claim), d.runner, string(d.state), d.stateName, d.stateAt, first.suffix, alike)
 		if err != nil {

@@ -40,13 +40,15 @@ func (b *book) relane(deployments []*deployment) error {
 			return err
 		}
 		var moved []uuid.UUID
+		from := make(map[int64]bool)
 		for _, d := range g.members {
 			if d.lane != lane {
 				left, moved = append(left, d.lane), append(moved, d.id())
+				from[d.lane] = true
 				d.lane = lane
 			}
 		}
-		if err := b.moveTo(lane, moved); err != nil {
+		if err := b.moveTo(lane, from, moved); err != nil {
 			return err
 		}
 	}
@@ -148,14 +150,16 @@ func (b *book) serveLane(g *laneGroup, lane int64) error {
 }
 
 // moveTo moves deployments, with all that waits of them, to another lane.
-func (b *book) moveTo(lane int64, ids []uuid.UUID) error {
+func (b *book) moveTo(lane int64, from map[int64]bool, ids []uuid.UUID) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := b.exec("UPDATE provost_due SET lane = ? WHERE deployment IN (?*) AND lane IS NOT NULL", lane, ids)
-	if err == nil {
-		_, err = b.exec("UPDATE provost_deployment SET lane = ? WHERE id IN (?*)", lane, ids)
+	for old := range from { // what waits is found by its lane
+		if _, err := b.exec("UPDATE provost_due SET lane = ? WHERE lane = ? AND deployment IN (?*)", lane, old, ids); err != nil {
+			return err
+		}
 	}
+	_, err := b.exec("UPDATE provost_deployment SET lane = ? WHERE id IN (?*)", lane, ids)
 	if err == nil {
 		_, err = b.exec("UPDATE provost_schedule SET active = ? WHERE deployment IN (?*) AND retired_at IS NULL", flag(lane != 0), ids)
 	}

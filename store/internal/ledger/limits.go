@@ -126,7 +126,7 @@ func (b *book) leaveLimit(d *deployment, next *provost.DeploymentRecord) error {
 		return err
 	}
 	key := d.limitKey()
-	runs, err := b.loadDue("d.deployment = ? AND d.serial = ? AND (d.queue IS NOT NULL OR d.slot IS NOT NULL) ORDER BY d.id FOR UPDATE", d.id(), d.serial)
+	runs, err := b.loadDue("d.deployment = ? AND d.serial = ? AND (d.queue = ? OR d.slot = ?) ORDER BY d.id FOR UPDATE", d.id(), d.serial, key, key)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (b *book) leaveLimit(d *deployment, next *provost.DeploymentRecord) error {
 
 // requeue recomputes when each queued run becomes claimable.
 func (b *book) requeue(d *deployment) error {
-	queued, err := b.loadDue("d.deployment = ? AND d.serial = ? AND d.lane IS NOT NULL ORDER BY d.id FOR UPDATE", d.id(), d.serial)
+	queued, err := b.loadDue("d.lane IS NOT NULL AND d.lane = ? AND d.deployment = ? ORDER BY d.id FOR UPDATE", d.lane, d.id())
 	for _, r := range queued {
 		before := r.due.claimable
 		if r.setDue(d, r.due.due); r.due.claimable != before {
@@ -311,8 +311,18 @@ func (b *book) waiting(d *deployment) ([]*run, error) {
 	if err := b.flush(); err != nil {
 		return nil, err
 	}
-	list, err := b.loadDue(`d.deployment = ? AND d.serial = ? AND (d.queue IS NOT NULL OR (d.lane IS NOT NULL AND (d.slot IS NOT NULL OR d.token > 0)))
-		ORDER BY d.rank, d.turn, d.id FOR UPDATE`, d.id(), d.serial)
+	list, err := b.loadDue("d.deployment = ? AND d.queue IS NOT NULL ORDER BY d.rank, d.turn, d.id FOR UPDATE", d.id())
+	if err != nil {
+		return nil, err
+	}
+	for _, where := range []string{"d.slot IS NOT NULL AND d.slot = ? AND d.deployment = ? AND d.lease IS NULL", "d.slot IS NULL AND d.deployment = ? AND d.lane IS NOT NULL AND d.token > 0"} {
+		args := []any{d.limitKey(), d.id()}
+		more, err := b.loadDue(where+" ORDER BY d.rank, d.turn, d.id FOR UPDATE", args[2-countMarks(where):]...)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, more...)
+	}
 	slices.SortStableFunc(list, func(x, y *run) int { return cmp.Compare(x.waitingClass(), y.waitingClass()) })
 	return list, err
 }

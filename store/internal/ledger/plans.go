@@ -94,7 +94,7 @@ func (b *book) planItem(s *schedule) (provost.PlanItem, error) {
 	}
 	item.Taken = times(taken)
 	item.ServedUntil, item.GapFound = s.servedUntil.time(), s.gapFound.time()
-	held, err := b.loadDue("d.deployment = ? AND d.schedule = ? AND d.serial = ? AND d.scheduled > ? ORDER BY d.scheduled",
+	held, err := b.loadDue("d.deployment = ? AND d.schedule = ? AND d.schedule <> '' AND d.serial = ? AND d.scheduled > ? ORDER BY d.scheduled",
 		s.deployment.id(), s.key, s.deployment.serial, s.servedUntil)
 	for _, r := range held {
 		if r.replaceable() {

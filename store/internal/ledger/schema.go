@@ -79,7 +79,7 @@ var (
 
 	dueTable = table("provost_due", 1, join(
 		ids("id deployment"), ints("serial lane claimable due scheduled lease ttl token begun"),
-		ints("turn rank attempt crashes auto retried waits state_at start"), ids("claim parent root"),
+		ints("turn rank attempt crashes flags state_at start"), ids("claim parent root"),
 		texts("schedule queue slot state state_name settled runner version states"),
 	)...)
 
@@ -125,7 +125,8 @@ var indexes = []string{
 	"INDEX provost_serving_runner ON provost_serving (runner)",
 	"UNIQUE INDEX provost_lane_name ON provost_lane (name)",
 	"INDEX provost_due_claim ON provost_due (lane, claimable, due, scheduled, id) WHERE lane IS NOT NULL",
-	"INDEX provost_due_deployment ON provost_due (deployment, schedule, scheduled)",
+	"INDEX provost_due_instant ON provost_due (deployment, schedule, scheduled) WHERE schedule <> ''",
+	"INDEX provost_due_again ON provost_due (deployment) WHERE lane IS NOT NULL AND token > 0",
 	"INDEX provost_due_lease ON provost_due (lease, id) WHERE lease IS NOT NULL",
 	"INDEX provost_due_queue ON provost_due (queue, rank, turn) WHERE queue IS NOT NULL",
 	"INDEX provost_due_waiting ON provost_due (deployment, rank, turn) WHERE queue IS NOT NULL",
