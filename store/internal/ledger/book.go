@@ -100,10 +100,10 @@ type run struct {
 
 	isNew   bool // nothing of it is stored yet
 	stored  bool // it has a row in due
-	over    bool // it has none any more: it is terminal
+	over    bool // it is terminal, and has none any more
+	ended   bool // it has a row in end
 	dropped bool // it is to be deleted
 	changed bool
-	rewrite bool // its wide row changes although it is not over
 	claimed bool // nothing has happened to it but a claim, of which suffix is what its history gained
 	suffix  string
 }
@@ -198,18 +198,26 @@ func scanDue(rows Rows, more ...any) (*run, error) {
 		&d.state, &d.stateName, &d.settled, &d.runner, &d.version, &d.states,
 	}, more...)...)
 	d.queued = lane != never
-	d.auto, d.retried, d.waits = flags&flagAuto != 0, flags&flagRetried != 0, flags&flagWaits != 0
+	d.setFlags(flags)
 	d.claim, d.parent, d.root = claim.UUID, parent.UUID, root.UUID
 	d.end = never
 	return r, err
 }
 
-// What flags of due holds.
+// What the flags of a run are.
 const (
 	flagAuto = 1 << iota
 	flagRetried
 	flagWaits
 )
+
+func (d *due) flags() int {
+	return flag(d.auto)*flagAuto | flag(d.retried)*flagRetried | flag(d.waits)*flagWaits
+}
+
+func (d *due) setFlags(flags int) {
+	d.auto, d.retried, d.waits = flags&flagAuto != 0, flags&flagRetried != 0, flags&flagWaits != 0
+}
 
 func (b *book) dueRow(r *run) []any {
 	d := &r.due
@@ -235,56 +243,40 @@ func (w *wide) targets() []any {
 	return []any{&w.flowID, &w.flow, &w.deployment, &w.name, &w.key, &w.params, &w.tags}
 }
 
-// endColumns are the parts of a run that is over; they stand in run.
-const endColumns = `w.id, w.deployment, w.serial, w.parent, w.root, w.schedule, w.scheduled, w.auto, w.due, w.start, w.ended,
-	w.token, w.begun, w.attempt, w.crashes, w.retried, w.state, w.state_name, w.settled, w.runner, w.version, w.states, w.result, ` + wideColumns
+const endColumns = `e.id, w.deployment, w.serial, w.parent, w.root, w.schedule, w.scheduled, e.ended, e.due, e.start, e.token, e.begun,
+	e.attempt, e.crashes, e.flags, e.state, e.state_name, e.settled, e.runner, e.version, e.states, e.result, ` + wideColumns
 
-// scanEnded reads a row of run that is over. One that is not lacks what due has: it comes as nil.
+// scanEnded reads a run that is over.
 func scanEnded(rows Rows) (*run, error) {
-	r := &run{over: true, wide: new(wide)}
+	r := &run{over: true, ended: true, wide: new(wide)}
 	d := &r.due
 	d.lease = never
-	var auto, retried int
+	var flags int
 	var parent, root uuid.NullUUID
-	var schedule, state word
+	var schedule word
 	err := rows.Scan(append([]any{
-		&d.id, &d.deployment, &d.serial, &parent, &root, &schedule, &d.scheduled, &auto, &d.due, &d.start, &d.end,
-		&d.token, &d.begun, &d.attempt, &d.crashes, &retried, &state, &d.stateName, &d.settled, &d.runner, &d.version, &d.states, &d.result,
+		&d.id, &d.deployment, &d.serial, &parent, &root, &schedule, &d.scheduled, &d.end, &d.due, &d.start, &d.token, &d.begun,
+		&d.attempt, &d.crashes, &flags, &d.state, &d.stateName, &d.settled, &d.runner, &d.version, &d.states, &d.result,
 	}, r.wide.targets()...)...)
-	d.auto, d.retried = auto != 0, retried != 0
-	d.parent, d.root, d.schedule, d.state = parent.UUID, root.UUID, string(schedule), provost.StateType(state)
+	d.setFlags(flags)
+	d.parent, d.root, d.schedule = parent.UUID, root.UUID, string(schedule)
 	return r, err
 }
 
-// endedRow is what of run is written when a run ends or is reopened.
-var endedSet = []string{
-	"auto", "due", "start", "ended", "token", "begun", "attempt", "crashes", "retried", "state", "state_name", "settled", "runner",
-	"version", "states", "result",
-}
-
-func (r *run) endedRow() []any {
+func (r *run) endRow() []any {
 	d := &r.due
-	return append([]any{d.id}, r.endedValues()...)
-}
-
-func (r *run) endedValues() []any {
-	d := &r.due
-	if !r.over { // due has it
-		return []any{flag(d.auto), nil, nil, nil, 0, 0, 0, 0, 0, nil, "", "", "", "", nil, nil}
-	}
 	return []any{
-		flag(d.auto), d.due, d.start, d.end, d.token, d.begun, d.attempt, d.crashes, flag(d.retried), string(d.state), d.stateName,
+		d.id, d.end, d.due, d.start, d.token, d.begun, d.attempt, d.crashes, d.flags(), string(d.state), d.stateName,
 		string(d.settled), d.runner, d.version, string(d.states), word(d.result),
 	}
 }
 
 func (r *run) runRow() []any {
 	d, w := &r.due, r.wide
-	row := []any{
+	return []any{
 		d.id, d.deployment, d.serial, w.flowID, optional(d.parent), optional(d.root), w.flow, w.deployment, w.name, word(d.schedule), w.key,
 		w.params, w.tags, d.scheduled,
 	}
-	return append(row, r.endedValues()...)
 }
 
 // load reads the runs of a list that the book does not have.
@@ -300,7 +292,7 @@ func (b *book) load(ids []uuid.UUID) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return b.eachStored("SELECT "+endColumns+" FROM provost_run w WHERE w.id IN (?*) AND w.state IS NOT NULL ORDER BY w.id FOR UPDATE", []any{missing},
+	return b.eachStored("SELECT "+endColumns+" FROM provost_end e JOIN provost_run w ON w.id = e.id WHERE e.id IN (?*) ORDER BY e.id FOR UPDATE OF e", []any{missing},
 		func(rows Rows) error {
 			r, err := scanEnded(rows)
 			if err == nil {
@@ -381,69 +373,71 @@ func (b *book) flush() error {
 	}
 	runs := b.changed
 	b.changed = nil
-	var made, ended, newDue, oldDue [][]any
-	var gone, deleted []uuid.UUID
-	var claims []*run
+	var w runWrites
 	for _, r := range runs {
 		r.changed = false
-		switch {
-		case r.dropped:
-			if !r.isNew {
-				deleted = append(deleted, r.due.id)
-			}
-			if r.stored {
-				gone = append(gone, r.due.id)
-			}
-			delete(b.runs, r.due.id)
-			continue
-		case r.isNew:
-			made = append(made, r.runRow())
-		case r.over, r.rewrite:
-			ended = append(ended, r.endedRow())
-		}
-		switch {
-		case r.over && r.stored:
-			gone = append(gone, r.due.id)
-		case r.over:
-		case r.claimed:
-			claims = append(claims, r)
-		case r.stored:
-			oldDue = append(oldDue, b.dueRow(r))
-		default:
-			newDue = append(newDue, b.dueRow(r))
-		}
-		r.isNew, r.rewrite, r.claimed, r.stored = false, false, false, !r.over
+		w.add(b, r)
 	}
-	if err := b.writeClaims(claims); err != nil {
+	return b.writeRuns(&w)
+}
+
+// runWrites is what changed runs ask to be written.
+type runWrites struct {
+	made, ended, newDue, oldDue [][]any
+	claims                      []*run
+	gone                        []uuid.UUID // from due
+	reopened                    []uuid.UUID // from end
+	dropped                     []uuid.UUID // from everywhere
+}
+
+func (w *runWrites) add(b *book, r *run) {
+	if r.stored && (r.over || r.dropped) {
+		w.gone = append(w.gone, r.due.id)
+	}
+	if r.ended {
+		w.reopened = append(w.reopened, r.due.id)
+	}
+	if r.dropped {
+		if !r.isNew {
+			w.dropped = append(w.dropped, r.due.id)
+		}
+		delete(b.runs, r.due.id)
+		return
+	}
+	if r.isNew {
+		w.made = append(w.made, r.runRow())
+	}
+	switch {
+	case r.over:
+		w.ended = append(w.ended, r.endRow())
+	case r.claimed:
+		w.claims = append(w.claims, r)
+	case r.stored:
+		w.oldDue = append(w.oldDue, b.dueRow(r))
+	default:
+		w.newDue = append(w.newDue, b.dueRow(r))
+	}
+	r.isNew, r.claimed, r.stored, r.ended = false, false, !r.over, r.over
+}
+
+func (b *book) writeRuns(w *runWrites) error {
+	for _, d := range []struct {
+		table, column string
+		ids           []uuid.UUID
+	}{
+		{"due", "id", w.gone}, {"end", "id", w.reopened},
+		{"log", "run", w.dropped}, {"log_state", "run", w.dropped}, {"run", "id", w.dropped},
+	} {
+		if err := b.deleteIn(d.table, d.column, d.ids); err != nil {
+			return err
+		}
+	}
+	if err := b.writeClaims(w.claims); err != nil {
 		return err
 	}
-	if err := b.deleteIn("due", "id", gone); err != nil {
-		return err
-	}
-	for _, table := range []struct{ name, column string }{{"log", "run"}, {"log_state", "run"}, {"run", "id"}} {
-		if err := b.deleteIn(table.name, table.column, deleted); err != nil {
-			return err
-		}
-	}
-	if len(made) > 0 {
-		if err := b.tx.Insert(runTable, made); err != nil {
-			return err
-		}
-	}
-	if len(newDue) > 0 {
-		if err := b.tx.Insert(dueTable, newDue); err != nil {
-			return err
-		}
-	}
-	if len(oldDue) > 0 {
-		if err := b.tx.Update(dueTable, dueTable.set(), oldDue); err != nil {
-			return err
-		}
-	}
-	if len(ended) > 0 {
-		return b.tx.Update(runTable, endedSet, ended)
-	}
-	return nil
+	return b.writeRows([]tableRows{
+		{runTable, w.made, true}, {dueTable, w.newDue, true}, {dueTable, w.oldDue, false}, {endTable, w.ended, true},
+	})
 }
 
 // writeClaims writes runs to which nothing has happened but the claim, all alike, without a list of their columns for each. It

@@ -17,7 +17,8 @@ import (
 type deployment struct {
 	record     *provost.DeploymentRecord // as declared, with generation and times; without what views fill in
 	serial     int64                     // tells it from one that was deleted under the same ID
-	lane       int64                     // 0: nobody serves it
+	lane       int64                     // 0: it has none yet
+	attended   bool                      // some runner has it, live or not
 	lastServed micros                    // newest heartbeat of a runner that left or whose lease ended; the creation before the first
 	gap        bool                      // some schedule has a gap: no claims until it is dealt with
 	pause      provost.Pause
@@ -49,18 +50,18 @@ func (b *book) touch(d *deployment) {
 	}
 }
 
-const deploymentColumns = "d.serial, d.lane, d.last_served, d.gap, d.pause, d.generation, d.created, d.updated, d.version, d.record"
+const deploymentColumns = "d.serial, d.lane, d.attended, d.last_served, d.gap, d.pause, d.generation, d.created, d.updated, d.version, d.record"
 
 func scanDeployment(rows Rows) (*deployment, error) {
 	d := &deployment{stored: true}
-	var gap int
+	var attended, gap int
 	var pause, version, record string
 	var generation int64
 	var created, updated micros
-	if err := rows.Scan(&d.serial, &d.lane, &d.lastServed, &gap, &pause, &generation, &created, &updated, &version, &record); err != nil {
+	if err := rows.Scan(&d.serial, &d.lane, &attended, &d.lastServed, &gap, &pause, &generation, &created, &updated, &version, &record); err != nil {
 		return nil, err
 	}
-	d.gap = gap != 0
+	d.attended, d.gap = attended != 0, gap != 0
 	var err error
 	if d.record, err = decode[*provost.DeploymentRecord](record); err != nil {
 		return nil, fmt.Errorf("deployment: %w", err)
@@ -163,7 +164,7 @@ func (d *deployment) row() ([]any, error) {
 	}
 	r := d.record
 	return []any{
-		r.ID, d.serial, r.FlowID, r.Flow, r.Name, word(d.limitKey()), d.lane, r.Priority, r.ConcurrencyLimit,
+		r.ID, d.serial, r.FlowID, r.Flow, r.Name, word(d.limitKey()), d.lane, flag(d.attended), r.Priority, r.ConcurrencyLimit,
 		flag(d.gap), d.lastServed, r.Generation, toMicros(r.Created), toMicros(r.Updated), r.Version, r.Digest, pause, string(record),
 	}, nil
 }

@@ -39,6 +39,9 @@ func (b *book) relane(deployments []*deployment) error {
 		if err != nil {
 			return err
 		}
+		if err := b.attend(g); err != nil {
+			return err
+		}
 		var moved []uuid.UUID
 		from := make(map[int64]bool)
 		for _, d := range g.members {
@@ -87,9 +90,6 @@ func (b *book) laneGroups(deployments []*deployment) ([]*laneGroup, error) {
 }
 
 func laneName(d *deployment, servers []uuid.UUID) string {
-	if len(servers) == 0 {
-		return ""
-	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %t", d.record.Priority, d.limited())
 	for _, id := range servers {
@@ -100,15 +100,14 @@ func laneName(d *deployment, servers []uuid.UUID) string {
 }
 
 // laneFor finds the lane of a group: the one that has its name, or else the one that most of it is in, if nothing else is in that, or
-// else a new one. 0 is the lane of what nobody serves.
+// else a new one. What nobody serves is not brought together: it keeps its lanes for those who serve it next.
 func (b *book) laneFor(g *laneGroup) (int64, error) {
-	if g.name == "" {
-		return 0, nil
-	}
 	var lane int64
-	found, err := b.one("SELECT l.id FROM provost_lane l WHERE l.name = ?", []any{g.name}, &lane)
-	if found || err != nil {
-		return lane, err
+	if len(g.servers) > 0 {
+		found, err := b.one("SELECT l.id FROM provost_lane l WHERE l.name = ?", []any{g.name}, &lane)
+		if found || err != nil {
+			return lane, err
+		}
 	}
 	count := make(map[int64]int)
 	for _, d := range g.members {
@@ -122,7 +121,7 @@ func (b *book) laneFor(g *laneGroup) (int64, error) {
 			return 0, err
 		}
 		if all == count[lane] {
-			_, err := b.exec("UPDATE provost_lane SET name = ?, priority = ? WHERE id = ?", g.name, g.priority, lane)
+			_, err := b.exec("UPDATE provost_lane SET name = ?, priority = ? WHERE id = ?", g.unique(lane), g.priority, lane)
 			if err == nil {
 				_, err = b.exec("DELETE FROM provost_runner_lane WHERE lane = ?", lane)
 			}
@@ -132,13 +131,22 @@ func (b *book) laneFor(g *laneGroup) (int64, error) {
 			return lane, b.serveLane(g, lane)
 		}
 	}
+	var err error
 	if lane, err = b.number("lane"); err != nil {
 		return 0, err
 	}
-	if err := b.tx.Insert(laneTable, [][]any{{lane, g.priority, g.name}}); err != nil {
+	if err := b.tx.Insert(laneTable, [][]any{{lane, g.priority, g.unique(lane)}}); err != nil {
 		return 0, err
 	}
 	return lane, b.serveLane(g, lane)
+}
+
+// unique is the name of the group's lane: its own for each lane of what nobody serves.
+func (g *laneGroup) unique(lane int64) string {
+	if len(g.servers) == 0 {
+		return fmt.Sprintf("%s unserved %d", g.name, lane)
+	}
+	return g.name
 }
 
 func (b *book) serveLane(g *laneGroup, lane int64) error {
@@ -160,8 +168,25 @@ func (b *book) moveTo(lane int64, from map[int64]bool, ids []uuid.UUID) error {
 		}
 	}
 	_, err := b.exec("UPDATE provost_deployment SET lane = ? WHERE id IN (?*)", lane, ids)
+	return err
+}
+
+// attend lets schedules be planned where somebody serves the deployment, and only there.
+func (b *book) attend(g *laneGroup) error {
+	attended := len(g.servers) > 0
+	var changed []uuid.UUID
+	for _, d := range g.members {
+		if d.attended != attended {
+			d.attended = attended
+			changed = append(changed, d.id())
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	_, err := b.exec("UPDATE provost_deployment SET attended = ? WHERE id IN (?*)", flag(attended), changed)
 	if err == nil {
-		_, err = b.exec("UPDATE provost_schedule SET active = ? WHERE deployment IN (?*) AND retired_at IS NULL", flag(lane != 0), ids)
+		_, err = b.exec("UPDATE provost_schedule SET active = ? WHERE deployment IN (?*) AND retired_at IS NULL", flag(attended), changed)
 	}
 	return err
 }

@@ -43,9 +43,9 @@ func runOrder(s provost.RunSort) (order, error) {
 	case provost.OldestFirst:
 		return order{}, nil
 	case provost.SoonestDue:
-		return order{key: "coalesce(d.due, w.due, " + last + ")", of: func(r *run) micros { return r.due.due }}, nil
+		return order{key: "coalesce(d.due, e.due, " + last + ")", of: func(r *run) micros { return r.due.due }}, nil
 	case provost.LatestEnded:
-		return order{key: "coalesce(w.ended, " + last + ")", descending: true, of: func(r *run) micros { return r.due.end }}, nil
+		return order{key: "coalesce(e.ended, " + last + ")", descending: true, of: func(r *run) micros { return r.due.end }}, nil
 	}
 	return order{}, fmt.Errorf("unknown sort %q; use NewestFirst, OldestFirst, SoonestDue or LatestEnded", s)
 }
@@ -133,33 +133,42 @@ func runConditions(f provost.RunFilter) conditions {
 	where.add(f.ParentID != uuid.Nil, "w.parent = ?", f.ParentID)
 	where.add(!f.After.IsZero(), "w.scheduled >= ?", toMicros(f.After))
 	where.add(!f.Before.IsZero(), "w.scheduled < ?", toMicros(f.Before))
-	where.add(f.StateName != "", "coalesce(d.state_name, w.state_name) = ?", f.StateName)
+	where.add(f.StateName != "", "coalesce(d.state_name, e.state_name) = ?", f.StateName)
 	if len(f.States) == 0 {
 		return where
 	}
 	names := make([]string, len(f.States))
-	over := true
 	for i, s := range f.States {
 		names[i] = string(s)
-		over = over && s.Terminal()
 	}
-	switch {
-	case over: // what is over has no row in due
-		where.add(true, "w.state IN (?*)", names)
-	case !slices.ContainsFunc(f.States, provost.StateType.Terminal):
+	switch over, going := sides(f.States); {
+	case !going:
+		where.add(true, "e.state IN (?*)", names)
+	case !over:
 		where.add(true, "d.state IN (?*)", names)
 	default:
-		where.add(true, "coalesce(d.state, w.state) IN (?*)", names)
+		where.add(true, "coalesce(d.state, e.state) IN (?*)", names)
 	}
 	return where
 }
 
-// runSource is the rows to look through: where the filter asks for unfinished runs alone, those of due.
+// sides says whether a filter's states let runs through that are over, and such that are not.
+func sides(states []provost.StateType) (over, going bool) {
+	over = len(states) == 0 || slices.ContainsFunc(states, provost.StateType.Terminal)
+	going = len(states) == 0 || slices.ContainsFunc(states, func(s provost.StateType) bool { return !s.Terminal() })
+	return over, going
+}
+
+// runSource is the rows to look through: no more than there may be.
 func runSource(f provost.RunFilter) string {
-	if len(f.States) > 0 && !slices.ContainsFunc(f.States, provost.StateType.Terminal) {
-		return "provost_due d JOIN provost_run w ON w.id = d.id"
+	const all, due, ended = "provost_run w", "provost_due d ON d.id = w.id", "provost_end e ON e.id = w.id"
+	switch over, going := sides(f.States); {
+	case !going:
+		return all + " JOIN " + ended + " LEFT JOIN " + due
+	case !over:
+		return all + " JOIN " + due + " LEFT JOIN " + ended
 	}
-	return "provost_run w LEFT JOIN provost_due d ON d.id = w.id"
+	return all + " LEFT JOIN " + due + " LEFT JOIN " + ended
 }
 
 // listed finds runs. They are read by their keys once they are found: so there is one place that knows how a run is put together.

@@ -319,7 +319,7 @@ func (b *book) reopen(r *run, d *deployment, message string) error {
 	if err := b.advance(r, newState(provost.StateScheduled, b.now, message)); err != nil {
 		return err
 	}
-	r.over, r.stored, r.rewrite = false, false, true
+	r.over, r.stored = false, false
 	r.due.end, r.due.result = never, nil
 	r.setDue(d, b.now)
 	b.enqueue(r)
@@ -573,7 +573,7 @@ func (l *Ledger) PruneRuns(ctx context.Context, p provost.PruneRunsParams) (prun
 func (b *book) prunable(p provost.PruneRunsParams, limit int) ([]uuid.UUID, error) {
 	old := 0
 	if !p.Before.IsZero() {
-		_, err := b.one("SELECT count(*) FROM (SELECT 1 FROM provost_run w WHERE w.ended < ? LIMIT ?) AS found", []any{toMicros(p.Before), limit}, &old)
+		_, err := b.one("SELECT count(*) FROM (SELECT 1 FROM provost_end e WHERE e.ended < ? LIMIT ?) AS found", []any{toMicros(p.Before), limit}, &old)
 		if err != nil {
 			return nil, err
 		}
@@ -581,7 +581,7 @@ func (b *book) prunable(p provost.PruneRunsParams, limit int) ([]uuid.UUID, erro
 	spare := 0
 	if p.Keep > 0 {
 		var all int
-		if _, err := b.one("SELECT count(*) FROM provost_run w WHERE w.ended IS NOT NULL", nil, &all); err != nil {
+		if _, err := b.one("SELECT count(*) FROM provost_end e", nil, &all); err != nil {
 			return nil, err
 		}
 		spare = all - p.Keep
@@ -590,5 +590,5 @@ func (b *book) prunable(p provost.PruneRunsParams, limit int) ([]uuid.UUID, erro
 	if n <= 0 {
 		return nil, nil
 	}
-	return b.list("SELECT w.id FROM provost_run w WHERE w.ended IS NOT NULL ORDER BY w.ended, w.id LIMIT ?", n)
+	return b.list("SELECT e.id FROM provost_end e ORDER BY e.ended, e.id LIMIT ?", n)
 }

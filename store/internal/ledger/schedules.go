@@ -221,7 +221,7 @@ func (s *schedule) row() ([]any, error) {
 	if s.retiredAt != never {
 		s.position = -1
 	}
-	active := s.retiredAt == never && s.deployment.lane != 0
+	active := s.retiredAt == never && s.deployment.attended
 	return []any{
 		s.deployment.id(), s.key, s.position, flag(active), s.planTime, s.watermark, s.planned, flag(s.complete), flag(s.gap), s.gapFound,
 		s.servedUntil, s.pausedFrom, s.pausedUntil, s.retiredAt, optional(s.lastSkip), pause, spec, gone,

@@ -56,14 +56,15 @@ func (t *Table) set() []string {
 	return list
 }
 
-// The tables. A run that is not over has a narrow row in due, which claims and renewals write and its end deletes; its wide row in
-// run is written when it is made and when it ends. Nothing that is over stands in the way of a claim.
+// The tables. What does not change of a run is in run, written when it is made. While it is not over it has a narrow row in due, which
+// claims and renewals write; its end puts a row into end in the place of that. So nothing is rewritten that is wide, and nothing that
+// is over stands in the way of a claim.
 var (
 	flowTable = table("provost_flow", 1, join(ids("id"), texts("name"), ints("created"))...)
 
 	deploymentTable = table("provost_deployment", 1, join(
 		ids("id"), ints("serial"), ids("flow_id"), texts("flow name limit_key"),
-		ints("lane priority limit_size gap last_served generation created updated"), texts("version digest pause record"),
+		ints("lane attended priority limit_size gap last_served generation created updated"), texts("version digest pause record"),
 	)...)
 
 	scheduleTable = table("provost_schedule", 2, join(
@@ -85,8 +86,11 @@ var (
 
 	runTable = table("provost_run", 1, join(
 		ids("id deployment"), ints("serial"), ids("flow_id parent root"), texts("flow deployment_name name schedule key params tags"),
-		ints("scheduled auto"),
-		ints("due start ended token begun attempt crashes retried"), texts("state state_name settled runner version states result"),
+		ints("scheduled"),
+	)...)
+
+	endTable = table("provost_end", 1, join(
+		ids("id"), ints("ended due start token begun attempt crashes flags"), texts("state state_name settled runner version states result"),
 	)...)
 
 	skipTable = table("provost_skip", 1, join(
@@ -101,7 +105,7 @@ var (
 var metaTable = table("provost_meta", 1, join(texts("name"), ints("value"))...)
 
 var tables = []*Table{
-	metaTable, flowTable, deploymentTable, scheduleTable, runnerTable, servingTable, laneTable, runnerLaneTable, limitTable, dueTable, runTable,
+	metaTable, flowTable, deploymentTable, scheduleTable, runnerTable, servingTable, laneTable, runnerLaneTable, limitTable, dueTable, runTable, endTable,
 	skipTable, logTable, logStateTable,
 }
 
@@ -111,8 +115,8 @@ var nullable = map[string]bool{
 	"provost_schedule.paused_until": true, "provost_schedule.retired_at": true, "provost_schedule.last_skip": true, "provost_runner.claim": true,
 	"provost_due.lane": true, "provost_due.lease": true, "provost_due.start": true, "provost_due.claim": true, "provost_due.parent": true, "provost_due.root": true,
 	"provost_due.queue": true, "provost_due.slot": true, "provost_due.due": true,
-	"provost_run.parent": true, "provost_run.root": true, "provost_run.schedule": true, "provost_run.key": true, "provost_run.due": true, "provost_run.start": true,
-	"provost_run.ended": true, "provost_run.state": true, "provost_run.result": true, "provost_run.states": true,
+	"provost_run.parent": true, "provost_run.root": true, "provost_run.schedule": true, "provost_run.key": true,
+	"provost_end.due": true, "provost_end.start": true, "provost_end.result": true,
 }
 
 var indexes = []string{
@@ -134,8 +138,8 @@ var indexes = []string{
 	"INDEX provost_due_parent ON provost_due (parent) WHERE parent IS NOT NULL",
 	"INDEX provost_run_deployment ON provost_run (deployment, id)",
 	"INDEX provost_run_parent ON provost_run (parent, id) WHERE parent IS NOT NULL",
-	"INDEX provost_run_ended ON provost_run (ended, id) WHERE ended IS NOT NULL",
-	"INDEX provost_run_trouble ON provost_run (state, id) WHERE state IS NOT NULL AND state <> 'COMPLETED'",
+	"INDEX provost_end_time ON provost_end (ended, id)",
+	"INDEX provost_end_trouble ON provost_end (state, id) WHERE state <> 'COMPLETED'",
 	"UNIQUE INDEX provost_run_key ON provost_run (deployment, key) WHERE key IS NOT NULL",
 	"UNIQUE INDEX provost_run_instant ON provost_run (deployment, serial, schedule, scheduled) WHERE schedule IS NOT NULL",
 	"INDEX provost_skip_schedule ON provost_skip (deployment, schedule, id)",
