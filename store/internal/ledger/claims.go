@@ -278,7 +278,7 @@ func (l *Ledger) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (
 		if _, err := b.exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", b.now+ttl, ttl, kept); err != nil {
 			return err
 		}
-		inside, err := b.list("SELECT d.id FROM provost_due d WHERE d.parent IS NOT NULL AND d.root IN (?*) AND d.state = 'CANCELLING' ORDER BY d.id", kept)
+		inside, err := b.list("SELECT d.id FROM provost_due d WHERE d.root IN (?*) AND d.state = 'CANCELLING' ORDER BY d.id", kept)
 		renewal.Cancel = append(renewal.Cancel, inside...)
 		return err
 	})

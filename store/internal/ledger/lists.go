@@ -29,6 +29,7 @@ func (l *Ledger) GetRun(ctx context.Context, id uuid.UUID) (run *provost.Run, er
 // order is how a list of runs is sorted. Runs with equal keys are ordered by ID, in the same direction.
 type order struct {
 	key        string // SQL; "" for the ID alone
+	id         string // the column, of the narrowest table that has all that is looked for
 	descending bool
 	of         func(r *run) micros
 }
@@ -36,18 +37,25 @@ type order struct {
 // last stands for a time that is not known: it comes after all others.
 const last = "9223372036854775807"
 
-func runOrder(s provost.RunSort) (order, error) {
-	switch s {
-	case provost.NewestFirst:
-		return order{descending: true}, nil
-	case provost.OldestFirst:
-		return order{}, nil
-	case provost.SoonestDue:
-		return order{key: "coalesce(d.due, e.due, " + last + ")", of: func(r *run) micros { return r.due.due }}, nil
-	case provost.LatestEnded:
-		return order{key: "coalesce(e.ended, " + last + ")", descending: true, of: func(r *run) micros { return r.due.end }}, nil
+func runOrder(f provost.RunFilter) (order, error) {
+	id := "w.id"
+	switch over, going := sides(f.States); {
+	case !going:
+		id = "e.id"
+	case !over:
+		id = "d.id"
 	}
-	return order{}, fmt.Errorf("unknown sort %q; use NewestFirst, OldestFirst, SoonestDue or LatestEnded", s)
+	switch f.Sort {
+	case provost.NewestFirst:
+		return order{id: id, descending: true}, nil
+	case provost.OldestFirst:
+		return order{id: id}, nil
+	case provost.SoonestDue:
+		return order{id: id, key: "coalesce(d.due, e.due, " + last + ")", of: func(r *run) micros { return r.due.due }}, nil
+	case provost.LatestEnded:
+		return order{id: id, key: "coalesce(e.ended, " + last + ")", descending: true, of: func(r *run) micros { return r.due.end }}, nil
+	}
+	return order{}, fmt.Errorf("unknown sort %q; use NewestFirst, OldestFirst, SoonestDue or LatestEnded", f.Sort)
 }
 
 func (o order) String() string {
@@ -56,9 +64,9 @@ func (o order) String() string {
 		direction = " DESC"
 	}
 	if o.key == "" {
-		return "w.id" + direction
+		return o.id + direction
 	}
-	return o.key + direction + ", w.id" + direction
+	return o.key + direction + ", " + o.id + direction
 }
 
 // after adds that a page begins behind a cursor.
@@ -68,10 +76,10 @@ func (o order) after(where *conditions, c cursor) {
 		compare = "<"
 	}
 	if o.key == "" {
-		where.add(true, "w.id "+compare+" ?", c.id)
+		where.add(true, o.id+" "+compare+" ?", c.id)
 		return
 	}
-	where.add(true, fmt.Sprintf("(%s %s ? OR (%s = ? AND w.id %s ?))", o.key, compare, o.key, compare), c.key, c.key, c.id)
+	where.add(true, fmt.Sprintf("(%s %s ? OR (%s = ? AND %s %s ?))", o.key, compare, o.key, o.id, compare), c.key, c.key, c.id)
 }
 
 // ListRuns implements [provost.RunStore].
@@ -80,7 +88,7 @@ func (l *Ledger) ListRuns(ctx context.Context, f provost.RunFilter) (page provos
 	if err != nil {
 		return page, err
 	}
-	o, err := runOrder(f.Sort)
+	o, err := runOrder(f)
 	if err != nil {
 		return page, err
 	}
@@ -144,6 +152,7 @@ func runConditions(f provost.RunFilter) conditions {
 	switch over, going := sides(f.States); {
 	case !going:
 		where.add(true, "e.state IN (?*)", names)
+		where.add(!slices.Contains(f.States, provost.StateCompleted), "e.state <> 'COMPLETED'") // the others have an index
 	case !over:
 		where.add(true, "d.state IN (?*)", names)
 	default:
@@ -164,9 +173,9 @@ func runSource(f provost.RunFilter) string {
 	const all, due, ended = "provost_run w", "provost_due d ON d.id = w.id", "provost_end e ON e.id = w.id"
 	switch over, going := sides(f.States); {
 	case !going:
-		return all + " JOIN " + ended + " LEFT JOIN " + due
+		return "provost_end e JOIN provost_run w ON w.id = e.id LEFT JOIN " + due
 	case !over:
-		return all + " JOIN " + due + " LEFT JOIN " + ended
+		return "provost_due d JOIN provost_run w ON w.id = d.id LEFT JOIN " + ended
 	}
 	return all + " LEFT JOIN " + due + " LEFT JOIN " + ended
 }

@@ -136,6 +136,7 @@ var indexes = []string{
 	"INDEX provost_due_waiting ON provost_due (deployment, rank, turn) WHERE queue IS NOT NULL",
 	"INDEX provost_due_slot ON provost_due (slot) WHERE slot IS NOT NULL",
 	"INDEX provost_due_parent ON provost_due (parent) WHERE parent IS NOT NULL",
+	"INDEX provost_due_root ON provost_due (root) WHERE root IS NOT NULL",
 	"INDEX provost_run_deployment ON provost_run (deployment, id)",
 	"INDEX provost_run_parent ON provost_run (parent, id) WHERE parent IS NOT NULL",
 	"INDEX provost_end_time ON provost_end (ended, id)",
