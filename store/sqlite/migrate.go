@@ -10,7 +10,7 @@ import (
 
 // Migrate brings the tables up to date. Open and New do it; one of several processes that come at once does it, the others wait.
 func (s *Store) Migrate(ctx context.Context) error {
-	err := s.writer.submit(ctx, true, func(t ledger.Tx) error { return ledger.Migrate(t, dialect) })
+	err := s.writer.submit(ctx, ledger.Urgent, func(t ledger.Tx) error { return ledger.Migrate(t, dialect) })
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

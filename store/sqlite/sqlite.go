@@ -148,14 +148,14 @@ func (s *Store) database() ledger.DB { return (*database)(s) }
 type database Store
 
 // Write implements [ledger.DB].
-func (d *database) Write(ctx context.Context, urgent bool, do func(ledger.Tx) error) error {
-	return d.writer.submit(ctx, urgent, do)
+func (d *database) Write(ctx context.Context, work ledger.Work, do func(ledger.Tx) error) error {
+	return d.writer.submit(ctx, work, do)
 }
 
 // Read implements [ledger.DB]. It sees one state of the file, without keeping anybody from writing.
 func (d *database) Read(ctx context.Context, do func(ledger.Tx) error) error {
 	if d.memory {
-		return d.writer.submit(ctx, false, do)
+		return d.writer.submit(ctx, ledger.Common, do)
 	}
 	for {
 		err := d.readOnce(ctx, do)
@@ -183,7 +183,7 @@ func (s *Store) WithTx(t *sql.Tx) provost.Store { return ledger.New(callers{t}) 
 type callers struct{ tx *sql.Tx }
 
 // Write implements [ledger.DB]. What fails leaves nothing behind.
-func (c callers) Write(ctx context.Context, _ bool, do func(ledger.Tx) error) error {
+func (c callers) Write(ctx context.Context, _ ledger.Work, do func(ledger.Tx) error) error {
 	if _, err := c.tx.ExecContext(ctx, "SAVEPOINT provost"); err != nil {
 		return fmt.Errorf("sqlite: savepoint: %w", err)
 	}

@@ -24,9 +24,11 @@ func open(t testing.TB, path string) *sqlite.Store {
 }
 
 func TestStoreInFile(t *testing.T) {
+	t.Parallel() // it mostly waits for leases to end
 	storetest.Run(t, func(t *testing.T) provost.Store { return open(t, filepath.Join(t.TempDir(), "provost.db")) })
 }
 
 func TestStoreInMemory(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) provost.Store { return open(t, ":memory:") })
 }

@@ -48,6 +48,9 @@ type tx struct {
 
 var _ ledger.Sharer = (*tx)(nil)
 
+// Locks implements [ledger.Tx]: who writes has the whole file.
+func (t *tx) Locks() bool { return false }
+
 // State implements [ledger.Sharer].
 func (t *tx) State() *ledger.State { return &t.state }
 
@@ -126,8 +129,10 @@ func (t *tx) Update(table *ledger.Table, columns []string, rows [][]any) error {
 
 // spell writes a query of the ledger as SQLite has it: rows are not locked one by one, and a list has as many marks as values.
 func spell(query string, args []any) (string, []any) {
-	if i := strings.Index(query, " FOR UPDATE"); i >= 0 {
-		query = query[:i]
+	for _, lock := range [...]string{" FOR UPDATE", " FOR NO KEY UPDATE", " FOR KEY SHARE"} {
+		if i := strings.Index(query, lock); i >= 0 {
+			query = query[:i]
+		}
 	}
 	flat := make([]any, 0, len(args))
 	for _, arg := range args {

@@ -59,7 +59,7 @@ func newWriter(conn *sql.Conn) *writer {
 }
 
 // submit waits for the answer to an operation, as long as its context lasts.
-func (w *writer) submit(ctx context.Context, urgent bool, do func(ledger.Tx) error) error {
+func (w *writer) submit(ctx context.Context, work ledger.Work, do func(ledger.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -72,7 +72,7 @@ func (w *writer) submit(ctx context.Context, urgent bool, do func(ledger.Tx) err
 	case len(w.queue)+len(w.urgent) >= maxQueue:
 		w.mu.Unlock()
 		return fmt.Errorf("sqlite: %d operations wait for the file already", maxQueue)
-	case urgent:
+	case work == ledger.Urgent:
 		w.urgent = append(w.urgent, op)
 	default:
 		w.queue = append(w.queue, op)

@@ -17,6 +17,7 @@ type book struct {
 	now   micros
 	hints hints
 
+	rare        bool
 	changes     int // what operations have changed so far
 	deployments map[uuid.UUID]*deployment
 	limits      map[string]*limit

@@ -17,7 +17,7 @@ func isNotFound(err error) bool { return errors.Is(err, provost.ErrNotFound) }
 
 // ClaimRuns implements [provost.RunStore].
 func (l *Ledger) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (claims provost.Claims, err error) {
-	err = l.write(ctx, p.Now, func(b *book) error {
+	err = l.write(ctx, Common, p.Now, func(b *book) error {
 		claims = provost.Claims{}
 		r, err := b.runner(p.Runner)
 		if err != nil {
@@ -94,6 +94,9 @@ func (b *book) claimFrom(lanes []int64, r *runner, p provost.ClaimRunsParams, ha
 	promoted := b.promoted
 	for have+len(held) < p.Limit && b.promoted == promoted {
 		candidates, err := b.candidates(lanes, p.Limit-have-len(held))
+		if err == nil {
+			err = b.lockSchedulesOf(candidates)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -123,6 +126,17 @@ func (b *book) claimFrom(lanes []int64, r *runner, p provost.ClaimRunsParams, ha
 		}
 	}
 	return held, nil
+}
+
+// lockSchedulesOf locks the schedules of runs that are about to be decided on, in one go.
+func (b *book) lockSchedulesOf(runs []*run) error {
+	var ids []uuid.UUID
+	for _, r := range runs {
+		if r.due.schedule != "" && !slices.Contains(ids, r.due.deployment) {
+			ids = append(ids, r.due.deployment)
+		}
+	}
+	return b.lockSchedules(ids)
 }
 
 // candidates are the runs that are claimable in lanes of one priority, those that are due first.
@@ -247,7 +261,7 @@ func (b *book) nextClaim(runner uuid.UUID) (time.Time, error) {
 
 // RenewLeases implements [provost.RunStore].
 func (l *Ledger) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (renewal provost.Renewal, err error) {
-	err = l.urgently(ctx, p.Now, func(b *book) error {
+	err = l.write(ctx, Urgent, p.Now, func(b *book) error {
 		renewal = provost.Renewal{}
 		ids := leaseIDs(p.Leases)
 		held, err := b.loadDue("d.id IN (?*) ORDER BY d.id FOR UPDATE", ids)
@@ -298,13 +312,16 @@ func leaseIDs(leases []provost.Lease) []uuid.UUID {
 
 // ReapLeases implements [provost.RunStore].
 func (l *Ledger) ReapLeases(ctx context.Context, p provost.ReapLeasesParams) (reaped provost.Reaped, err error) {
-	err = l.write(ctx, p.Now, func(b *book) error {
+	err = l.write(ctx, Common, p.Now, func(b *book) error {
 		reaped = provost.Reaped{}
 		if err := b.noticeClock(); err != nil {
 			return err
 		}
 		ended, err := b.loadDue("d.lease < ? ORDER BY d.lease, d.id LIMIT ? FOR UPDATE SKIP LOCKED", b.now, cmp.Or(p.Limit, provost.MaxPage))
 		if err != nil {
+			return err
+		}
+		if err := b.lockSchedulesOf(ended); err != nil {
 			return err
 		}
 		for _, r := range ended {

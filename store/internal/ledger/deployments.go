@@ -26,7 +26,9 @@ type deployment struct {
 	retired    []*schedule // declared no more, for their watermarks should they return
 
 	stored, changed bool
+	dirty           bool // its own row has changed, not only those of schedules
 	deleted         bool
+	locked          bool // nobody else changes its schedules until the transaction ends
 }
 
 func (d *deployment) id() uuid.UUID    { return d.record.ID }
@@ -42,7 +44,13 @@ func (d *deployment) schedule(key string) *schedule {
 	return nil
 }
 
+// touch notes that a deployment has changed; touchSchedules, that its schedules alone have.
 func (b *book) touch(d *deployment) {
+	d.dirty = true
+	b.touchSchedules(d)
+}
+
+func (b *book) touchSchedules(d *deployment) {
 	b.changes++
 	if !d.changed {
 		d.changed = true
@@ -86,10 +94,44 @@ func (b *book) loadDeployments(ids []uuid.UUID) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	if _, err := b.selectDeployments(b.eachStored, "d.id IN (?*) ORDER BY d.id FOR UPDATE", missing); err != nil {
+	lock := " FOR KEY SHARE" // nobody deletes it, or moves it to another lane
+	if b.rare {
+		lock = " FOR UPDATE"
+	}
+	found, err := b.selectDeployments(b.eachStored, "d.id IN (?*) ORDER BY d.id"+lock, missing)
+	if err != nil {
 		return err
 	}
+	for _, d := range found {
+		d.locked = b.rare
+	}
 	return b.loadSchedules(missing)
+}
+
+// lockSchedules sees to it that nobody else changes the schedules of deployments, as those do who decide on their runs.
+func (b *book) lockSchedules(ids []uuid.UUID) error {
+	if err := b.loadDeployments(ids); err != nil || !b.tx.Locks() {
+		return err
+	}
+	var open []uuid.UUID
+	for _, id := range ids {
+		if d := b.deployments[id]; d != nil && !d.locked && !slices.Contains(open, id) {
+			open = append(open, id)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	slices.SortFunc(open, compareIDs)
+	locked, err := b.list("SELECT d.id FROM provost_deployment d WHERE d.id IN (?*) ORDER BY d.id FOR NO KEY UPDATE", open)
+	if err != nil {
+		return err
+	}
+	for _, id := range locked { // what was read of them before may have changed since
+		d := b.deployments[id]
+		d.locked, d.schedules, d.retired = true, nil, nil
+	}
+	return b.loadSchedules(locked)
 }
 
 func (b *book) selectDeployments(each func(string, []any, func(Rows) error) error, where string, args ...any) ([]*deployment, error) {
@@ -143,6 +185,9 @@ func (b *book) scheduleOf(r *run) (*schedule, error) {
 	if d == nil || err != nil {
 		return nil, err
 	}
+	if err := b.lockSchedules([]uuid.UUID{d.id()}); err != nil {
+		return nil, err
+	}
 	for _, list := range [][]*schedule{d.schedules, d.retired} {
 		for _, s := range list {
 			if s.key == r.due.schedule {
@@ -178,16 +223,18 @@ func (b *book) flushDeployments() error {
 		if d.deleted {
 			continue
 		}
-		row, err := d.row()
-		if err != nil {
-			return err
+		if d.dirty {
+			row, err := d.row()
+			if err != nil {
+				return err
+			}
+			if d.stored {
+				changed = append(changed, row)
+			} else {
+				made = append(made, row)
+			}
 		}
-		if d.stored {
-			changed = append(changed, row)
-		} else {
-			made = append(made, row)
-		}
-		d.stored = true
+		d.stored, d.dirty = true, false
 		for _, s := range slices.Concat(d.schedules, d.retired) {
 			if !s.changed {
 				continue
@@ -234,7 +281,7 @@ func (b *book) writeRows(list []tableRows) error {
 
 // RegisterDeployments implements [provost.DeploymentStore].
 func (l *Ledger) RegisterDeployments(ctx context.Context, p provost.RegisterDeploymentsParams) (list []provost.Registration, err error) {
-	err = l.write(ctx, p.Now, func(b *book) error {
+	err = l.write(ctx, Rare, p.Now, func(b *book) error {
 		list = make([]provost.Registration, len(p.Deployments))
 		ids := make([]uuid.UUID, len(p.Deployments))
 		for i, r := range p.Deployments {
@@ -515,7 +562,7 @@ func (b *book) viewDeployments(list []*deployment) ([]*provost.DeploymentRecord,
 
 // DeleteDeployment implements [provost.DeploymentStore].
 func (l *Ledger) DeleteDeployment(ctx context.Context, p provost.DeleteDeploymentParams) error {
-	err := l.write(ctx, p.Now, func(b *book) error {
+	err := l.write(ctx, Rare, p.Now, func(b *book) error {
 		d, err := b.deployment(p.ID)
 		if err != nil {
 			return err
@@ -578,7 +625,7 @@ func (b *book) dropUnstarted(d *deployment) error {
 
 // SetPause implements [provost.DeploymentStore].
 func (l *Ledger) SetPause(ctx context.Context, p provost.SetPauseParams) (record *provost.DeploymentRecord, err error) {
-	err = l.write(ctx, p.Now, func(b *book) error {
+	err = l.write(ctx, Rare, p.Now, func(b *book) error {
 		d, err := b.deployment(p.DeploymentID)
 		if err != nil {
 			return err

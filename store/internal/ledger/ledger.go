@@ -18,14 +18,26 @@ import (
 type DB interface {
 	// Write has do's work done in one transaction, or not at all. Do may be called again, from the start, where the database asks for
 	// that: it is a function of what it reads. Calls that come together may share one commit.
-	Write(ctx context.Context, urgent bool, do func(Tx) error) error
+	Write(ctx context.Context, work Work, do func(Tx) error) error
 
 	// Read has do read one state of the database.
 	Read(ctx context.Context, do func(Tx) error) error
 }
 
+// Work is what a transaction is for, so that a database can tell what goes together, and what goes first.
+type Work uint8
+
+// The kinds of work.
+const (
+	Common Work = iota
+	Urgent      // who is late with it loses its runs
+	Create      // makes a run, and is soon done: many share a transaction well
+	Rare        // changes what others rely on: who serves what, deployments, plans; one at a time will do
+)
+
 // Tx is a transaction under way. Queries are in the SQL that the databases share; a question mark stands for an argument, and
-// "IN (?*)" for one that is a list, of any length. "FOR UPDATE" at the end of a query is left out where the database locks as a whole.
+// "IN (?*)" for one that is a list, of any length. "FOR UPDATE" and the like at the end of a query are left out where the database locks
+// as a whole, and where nothing is written.
 type Tx interface {
 	Query(query string, args ...any) (Rows, error)
 	Exec(query string, args ...any) (changed int64, err error)
@@ -35,6 +47,9 @@ type Tx interface {
 
 	// Update sets columns of rows that are there: each row has the values of the table's key, then one for each column named.
 	Update(t *Table, columns []string, rows [][]any) error
+
+	// Locks reports whether rows are locked one by one, by what a query says at its end. Else the transaction has all of them.
+	Locks() bool
 }
 
 // Sharer is a Tx whose operations share what they read and write, where several are done in one transaction. The driver calls Flush
@@ -79,20 +94,12 @@ var (
 func New(db DB) *Ledger { return &Ledger{db: db, listeners: make(map[provost.Topic][]chan<- struct{})} }
 
 // write does an operation that decides on time, and sends its hints once it is committed.
-func (l *Ledger) write(ctx context.Context, now time.Time, do func(*book) error) error {
-	return l.writing(ctx, false, now, do)
-}
-
-// urgently is write for what must not wait behind others' work: who is late with it loses its runs.
-func (l *Ledger) urgently(ctx context.Context, now time.Time, do func(*book) error) error {
-	return l.writing(ctx, true, now, do)
-}
-
-func (l *Ledger) writing(ctx context.Context, urgent bool, now time.Time, do func(*book) error) error {
+func (l *Ledger) write(ctx context.Context, work Work, now time.Time, do func(*book) error) error {
 	var b *book
-	err := l.db.Write(ctx, urgent, func(tx Tx) error {
+	err := l.db.Write(ctx, work, func(tx Tx) error {
 		var shared *State
 		b, shared = bookOf(tx, toMicros(now))
+		b.rare = work == Rare
 		changes := b.changes
 		err := l.noticeTime(b)
 		if err == nil {
@@ -144,12 +151,25 @@ func (l *Ledger) committed(b *book) {
 		l.suspect.Store(int64(*b.suspect))
 	}
 	l.send(&b.hints)
+	if teller, ok := l.db.(Teller); ok && (b.hints.work || b.hints.cancel) {
+		teller.Tell(b.hints.work, b.hints.cancel)
+	}
 	b.suspect, b.hints = nil, hints{}
 }
 
 // read does an operation that changes nothing.
 func (l *Ledger) read(ctx context.Context, do func(*book) error) error {
 	return l.db.Read(ctx, func(tx Tx) error { return do(newBook(tx, never)) })
+}
+
+// Teller is a DB that tells other processes of work and of cancellations. It does not block.
+type Teller interface{ Tell(work, cancel bool) }
+
+// Hint passes on what another process has told.
+func Hint(l *Ledger, work, cancel bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.send(&hints{work: work, cancel: cancel})
 }
 
 // hints are what has changed, for those who wait for it.

@@ -22,7 +22,7 @@ type runLog struct {
 
 // AppendLogs implements [provost.LogStore].
 func (l *Ledger) AppendLogs(ctx context.Context, p provost.AppendLogsParams) (errs []error, err error) {
-	err = l.write(ctx, never.time(), func(b *book) error {
+	err = l.write(ctx, Common, never.time(), func(b *book) error {
 		errs = nil
 		ids := make([]uuid.UUID, len(p.Runs))
 		for i, log := range p.Runs {

@@ -77,7 +77,7 @@ func (b *book) servedAt(id uuid.UUID) (bool, error) {
 
 // RegisterRunner implements [provost.RunnerStore].
 func (l *Ledger) RegisterRunner(ctx context.Context, p provost.RegisterRunnerParams) (unserved []uuid.UUID, err error) {
-	err = l.urgently(ctx, p.Now, func(b *book) error {
+	err = l.write(ctx, Rare, p.Now, func(b *book) error {
 		unserved = nil
 		ids := slices.Clone(p.Deployments)
 		slices.SortFunc(ids, compareIDs)
@@ -268,7 +268,7 @@ func (b *book) openGap(d *deployment) {
 
 // HeartbeatRunner implements [provost.RunnerStore].
 func (l *Ledger) HeartbeatRunner(ctx context.Context, p provost.HeartbeatParams) error {
-	err := l.urgently(ctx, p.Now, func(b *book) error {
+	err := l.write(ctx, Urgent, p.Now, func(b *book) error {
 		r, err := b.runner(p.Runner)
 		if err != nil {
 			return err
@@ -306,6 +306,7 @@ func (b *book) noticeLapse(id uuid.UUID) error {
 		return err
 	}
 	ids = slices.DeleteFunc(ids, func(id uuid.UUID) bool { return len(live[id]) > 0 })
+	b.rare = true
 	if err := b.loadDeployments(ids); err != nil {
 		return err
 	}
@@ -315,7 +316,7 @@ func (b *book) noticeLapse(id uuid.UUID) error {
 
 // RemoveRunner implements [provost.RunnerStore].
 func (l *Ledger) RemoveRunner(ctx context.Context, p provost.RemoveRunnerParams) error {
-	err := l.urgently(ctx, p.Now, func(b *book) error {
+	err := l.write(ctx, Rare, p.Now, func(b *book) error {
 		r, err := b.runner(p.Runner)
 		if r == nil || err != nil {
 			return err

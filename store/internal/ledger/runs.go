@@ -27,7 +27,7 @@ func (b *book) begin(r *run, born provost.State) {
 
 // CreateRun implements [provost.RunStore].
 func (l *Ledger) CreateRun(ctx context.Context, p provost.CreateRunParams) (made *provost.Run, err error) {
-	err = l.write(ctx, p.Now, func(b *book) error {
+	err = l.write(ctx, Create, p.Now, func(b *book) error {
 		made = nil
 		r, err := b.createRun(p)
 		if err == nil {
@@ -194,7 +194,7 @@ func (l *Ledger) BackfillRuns(ctx context.Context, p provost.BackfillRunsParams)
 	if len(p.Runs) > provost.MaxBackfill {
 		return nil, fmt.Errorf("backfill of %d instants: ask for at most %d", len(p.Runs), provost.MaxBackfill)
 	}
-	err = l.write(ctx, p.Now, func(b *book) error {
+	err = l.write(ctx, Rare, p.Now, func(b *book) error {
 		made = nil
 		d, err := b.deployment(p.DeploymentID)
 		if err != nil {
@@ -328,7 +328,7 @@ func (b *book) reopen(r *run, d *deployment, message string) error {
 
 // RetryRun implements [provost.RunStore].
 func (l *Ledger) RetryRun(ctx context.Context, p provost.RetryRunParams) (run *provost.Run, err error) {
-	err = l.write(ctx, p.Now, func(b *book) error {
+	err = l.write(ctx, Common, p.Now, func(b *book) error {
 		r, err := b.run(p.RunID)
 		if err != nil {
 			return err
@@ -366,7 +366,7 @@ func (l *Ledger) RetryRun(ctx context.Context, p provost.RetryRunParams) (run *p
 
 // CancelRun implements [provost.RunStore].
 func (l *Ledger) CancelRun(ctx context.Context, p provost.CancelRunParams) (run *provost.Run, err error) {
-	err = l.write(ctx, p.Now, func(b *book) error {
+	err = l.write(ctx, Common, p.Now, func(b *book) error {
 		r, err := b.run(p.RunID)
 		if err != nil {
 			return err
@@ -513,7 +513,7 @@ func (b *book) dropInside(r *run) error {
 
 // DeleteRun implements [provost.RunStore].
 func (l *Ledger) DeleteRun(ctx context.Context, id uuid.UUID) error {
-	err := l.write(ctx, never.time(), func(b *book) error {
+	err := l.write(ctx, Common, never.time(), func(b *book) error {
 		r, err := b.run(id)
 		if err != nil {
 			return err
@@ -535,7 +535,7 @@ func (l *Ledger) PruneRuns(ctx context.Context, p provost.PruneRunsParams) (prun
 	if limit == 0 {
 		limit = provost.MaxPage
 	}
-	err = l.write(ctx, never.time(), func(b *book) error {
+	err = l.write(ctx, Common, never.time(), func(b *book) error {
 		pruned = 0
 		ids, err := b.prunable(p, limit)
 		if err != nil {

@@ -110,7 +110,7 @@ func (b *book) decideRun(r *run, at micros) error {
 	}
 	s.decide(min(r.due.scheduled, s.planned, at))
 	if s.changed {
-		b.touch(s.deployment)
+		b.touchSchedules(s.deployment)
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func (b *book) bury(r *run) error {
 		s.gone, s.changed = append(s.gone, r.due.scheduled), true
 	}
 	if s.changed {
-		b.touch(s.deployment)
+		b.touchSchedules(s.deployment)
 	}
 	return nil
 }
@@ -163,7 +163,7 @@ const scheduleColumns = `s.deployment, s.name, s.position, s.plan_time, s.waterm
 	s.served_until, s.paused_from, s.paused_until, s.retired_at, s.last_skip, s.pause, s.spec, s.gone`
 
 func (b *book) loadSchedules(of []uuid.UUID) error {
-	return b.eachStored("SELECT "+scheduleColumns+" FROM provost_schedule s WHERE s.deployment IN (?*) ORDER BY s.deployment, s.position, s.name FOR UPDATE",
+	return b.eachStored("SELECT "+scheduleColumns+" FROM provost_schedule s WHERE s.deployment IN (?*) ORDER BY s.deployment, s.position, s.name",
 		[]any{of}, func(rows Rows) error {
 			s, id, err := scanSchedule(rows)
 			if err != nil {

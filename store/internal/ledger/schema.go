@@ -151,6 +151,7 @@ type Dialect struct {
 	Types  [3]string // by Type
 	Suffix string    // of CREATE TABLE
 	Known  string    // query that counts the tables of the name provost_meta
+	Tuning []string  // statements for tables that are there
 }
 
 // Schema is the statements that make the tables in an empty database.
@@ -176,5 +177,6 @@ func Schema(d Dialect) []string {
 	for _, index := range indexes {
 		list = append(list, "CREATE "+index)
 	}
+	list = append(list, d.Tuning...)
 	return append(list, "INSERT INTO provost_meta (name, value) VALUES ('serial', 0), ('lane', 0), ('behind', "+last+")")
 }

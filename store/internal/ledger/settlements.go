@@ -11,7 +11,7 @@ import (
 
 // SettleRuns implements [provost.RunStore].
 func (l *Ledger) SettleRuns(ctx context.Context, p provost.SettleRunsParams) (errs []error, err error) {
-	err = l.write(ctx, p.Now, func(b *book) error {
+	err = l.write(ctx, Common, p.Now, func(b *book) error {
 		errs = nil
 		ids := make([]uuid.UUID, len(p.Updates))
 		for i := range p.Updates {
@@ -21,6 +21,15 @@ func (l *Ledger) SettleRuns(ctx context.Context, p provost.SettleRunsParams) (er
 			return err
 		}
 		if err := b.lookInside(ids); err != nil {
+			return err
+		}
+		var runs []*run
+		for _, id := range ids {
+			if r := b.runs[id]; r != nil {
+				runs = append(runs, r)
+			}
+		}
+		if err := b.lockSchedulesOf(runs); err != nil {
 			return err
 		}
 		for i := range p.Updates {

@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/provost-go/provost/store/internal/ledger"
+)
+
+const (
+	createWorkers = 2   // transactions that make runs, at once
+	maxCreates    = 200 // runs made in one
+)
+
+// creator makes runs. Those that are asked for at the same time share a transaction, and its commit.
+type creator struct {
+	store *Store
+	queue chan *creation
+}
+
+type creation struct {
+	ctx    context.Context
+	do     func(ledger.Tx) error
+	result chan error // has room for the answer, whether or not anybody waits for it
+}
+
+func newCreator(s *Store) *creator {
+	return &creator{store: s, queue: make(chan *creation, maxCreates)}
+}
+
+// submit waits for the answer to an operation, as long as its context lasts.
+func (c *creator) submit(ctx context.Context, do func(ledger.Tx) error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	op := &creation{ctx: ctx, do: do, result: make(chan error, 1)}
+	select {
+	case c.queue <- op:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.store.ctx.Done():
+		return ErrClosed
+	}
+	select {
+	case err := <-op.result:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.store.ctx.Done():
+		return ErrClosed
+	}
+}
+
+func (c *creator) loop() {
+	for {
+		select {
+		case <-c.store.ctx.Done():
+			return
+		case op := <-c.queue:
+			c.make(c.more([]*creation{op}))
+		}
+	}
+}
+
+// more adds what waits by now.
+func (c *creator) more(batch []*creation) []*creation {
+	for len(batch) < maxCreates {
+		select {
+		case op := <-c.queue:
+			batch = append(batch, op)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+var errSpoiled = errors.New("an operation has failed with half of it done")
+
+// make does operations in one transaction. If that fails each has one of its own.
+func (c *creator) make(batch []*creation) {
+	if len(batch) > 1 {
+		errs := make([]error, len(batch))
+		err := c.store.transact(c.store.ctx, pgx.TxOptions{}, func(t *tx) error {
+			for i, op := range batch {
+				if errs[i] = op.do(t); t.state.Spoiled || sqlState(errs[i]) != "" {
+					return errSpoiled
+				}
+			}
+			return t.state.Flush()
+		})
+		if err == nil {
+			for i, op := range batch {
+				op.result <- errs[i]
+			}
+			return
+		}
+	}
+	for _, op := range batch {
+		op.result <- c.store.retry(op.ctx, func() error {
+			return c.store.transact(op.ctx, pgx.TxOptions{}, func(t *tx) error { return t.do(op.do) })
+		})
+	}
+}

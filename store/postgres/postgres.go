@@ -1,0 +1,223 @@
+// Package postgres keeps provost's deployments and runs in PostgreSQL, for services that run on several machines.
+//
+//	store, err := postgres.Open(ctx, "postgres://...")
+//	if err != nil { ... }
+//	defer store.Close()
+//	err = (&provost.Runner{Store: store}).Serve(ctx, deployments...)
+//
+// It needs PostgreSQL 14 or later. Processes that use one database share its deployments, without a leader.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store/internal/ledger"
+)
+
+// Config is how a database is used. The zero value will do.
+type Config struct {
+	// Schema is the schema of the tables: "" for "provost". It is made if it is not there.
+	Schema string
+}
+
+// Store is a [provost.Store] in PostgreSQL. It is safe for concurrent use, and by several processes.
+type Store struct {
+	*ledger.Ledger
+	pool   *pgxpool.Pool
+	owned  bool // pool was opened here
+	schema string
+	spell  *spelling
+	plain  atomic.Bool // prepared statements get lost on the way, as behind PgBouncer: none are used
+
+	creator  *creator
+	notifier *notifier
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	loops    sync.WaitGroup
+}
+
+var (
+	_ provost.Store    = (*Store)(nil)
+	_ provost.Notifier = (*Store)(nil)
+)
+
+// Open connects to a database and brings the tables up to date. The DSN is that of pgx: a URL or key=value pairs, with the settings of
+// its pool (pool_max_conns and others).
+func Open(ctx context.Context, dsn string) (*Store, error) { return Config{}.Open(ctx, dsn) }
+
+// Open is [Open] in another way than the usual.
+func (c Config) Open(ctx context.Context, dsn string) (*Store, error) {
+	pool, err := pgxpool.New(ctx, dsn)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: open: %w", err)
+	}
+	s, err := c.New(ctx, pool)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	s.owned = true
+	return s, nil
+}
+
+// New is a store in the database of a pool of the caller's. Close leaves the pool open. The pool must give two connections at least,
+// beside one that is kept to listen for notifications.
+func New(ctx context.Context, pool *pgxpool.Pool) (*Store, error) { return Config{}.New(ctx, pool) }
+
+// New is [New] in another way than the usual.
+func (c Config) New(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
+	s := &Store{pool: pool, schema: c.Schema}
+	if s.schema == "" {
+		s.schema = "provost"
+	}
+	s.spell = &spelling{schema: pgx.Identifier{s.schema}.Sanitize()}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.creator = newCreator(s)
+	s.notifier = newNotifier(s)
+	s.Ledger = ledger.New((*database)(s))
+	if err := s.Migrate(ctx); err != nil {
+		s.cancel()
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	for range createWorkers {
+		s.loops.Go(s.creator.loop)
+	}
+	s.loops.Go(s.notifier.send)
+	s.loops.Go(s.notifier.listen)
+	return s, nil
+}
+
+// Close ends the store. Calls that wait are answered with an error.
+func (s *Store) Close() error {
+	s.cancel()
+	s.loops.Wait()
+	if s.owned {
+		s.pool.Close()
+	}
+	return nil
+}
+
+// ErrClosed is what a store gives that was closed.
+var ErrClosed = errors.New("postgres: the store is closed")
+
+// database is the store as its ledger sees it.
+type database Store
+
+var (
+	_ ledger.DB     = (*database)(nil)
+	_ ledger.Teller = (*database)(nil)
+)
+
+// Tell implements [ledger.Teller].
+func (d *database) Tell(work, cancel bool) { d.notifier.tell(work, cancel) }
+
+// Write implements [ledger.DB].
+func (d *database) Write(ctx context.Context, work ledger.Work, do func(ledger.Tx) error) error {
+	if work == ledger.Create {
+		return d.creator.submit(ctx, do)
+	}
+	s := (*Store)(d)
+	return s.retry(ctx, func() error {
+		return s.transact(ctx, pgx.TxOptions{}, func(t *tx) error {
+			if work == ledger.Rare {
+				if err := s.serialize(t); err != nil {
+					return err
+				}
+			}
+			return t.do(do)
+		})
+	})
+}
+
+// serialize lets one change of who serves what, of deployments or of plans be under way at a time.
+func (s *Store) serialize(t *tx) error {
+	_, err := t.Tx.Exec(t.ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", "provost rare "+s.schema)
+	return err
+}
+
+// Read implements [ledger.DB]: several queries see one state.
+func (d *database) Read(ctx context.Context, do func(ledger.Tx) error) error {
+	s := (*Store)(d)
+	return s.retry(ctx, func() error {
+		return s.transact(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(t *tx) error {
+			t.reads = true
+			return do(t)
+		})
+	})
+}
+
+// transact executes do in a transaction.
+func (s *Store) transact(ctx context.Context, options pgx.TxOptions, do func(*tx) error) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("postgres: connect: %w", err)
+	}
+	defer conn.Release()
+	t, err := conn.BeginTx(ctx, options)
+	if err != nil {
+		return fmt.Errorf("postgres: begin: %w", err)
+	}
+	wrapped := &tx{Tx: t, ctx: ctx, spell: s.spell}
+	if s.plain.Load() {
+		wrapped.Tx = plain{t}
+	}
+	if err := do(wrapped); err != nil {
+		s.rollback(t)
+		return err
+	}
+	if err := t.Commit(ctx); err != nil {
+		return fmt.Errorf("postgres: commit: %w", err)
+	}
+	return nil
+}
+
+// rollback ends a transaction that has failed, also when its context is over. If that fails too the connection is done with.
+func (s *Store) rollback(t pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
+	defer cancel()
+	_ = t.Rollback(ctx)
+}
+
+const rollbackTimeout = 2 * time.Second
+
+// WithTx is the store inside a transaction of the caller's: what it creates is there if and only if the caller commits, and what it
+// reads is what the transaction sees. An operation that fails leaves the transaction as it was. Keep such transactions short: while
+// one is open, nobody can change the deployment that it has made a run of, and where that has a ConcurrencyLimit nobody gets a slot.
+// Runners hear of the new runs when they look next.
+func (s *Store) WithTx(t pgx.Tx) provost.Store { return ledger.New(callers{s, t}) }
+
+// callers is a transaction of the caller's as a database.
+type callers struct {
+	store *Store
+	tx    pgx.Tx
+}
+
+// Write implements [ledger.DB].
+func (c callers) Write(ctx context.Context, _ ledger.Work, do func(ledger.Tx) error) error {
+	inner, err := c.tx.Begin(ctx) // a savepoint
+	if err != nil {
+		return fmt.Errorf("postgres: savepoint: %w", err)
+	}
+	if err := (&tx{Tx: inner, ctx: ctx, spell: c.store.spell}).do(do); err != nil {
+		c.store.rollback(inner)
+		return err
+	}
+	if err := inner.Commit(ctx); err != nil {
+		return fmt.Errorf("postgres: release savepoint: %w", err)
+	}
+	return nil
+}
+
+// Read implements [ledger.DB].
+func (c callers) Read(ctx context.Context, do func(ledger.Tx) error) error {
+	return do(&tx{Tx: c.tx, ctx: ctx, spell: c.store.spell, reads: true})
+}

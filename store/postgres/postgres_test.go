@@ -1,0 +1,84 @@
+package postgres_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store/postgres"
+	"github.com/provost-go/provost/storetest"
+)
+
+// server is where PostgreSQL is for tests, as a URL.
+const server = "PROVOST_POSTGRES"
+
+// dsn says how to reach PostgreSQL. In CI it must be there.
+func dsn(t testing.TB) string {
+	t.Helper()
+	url := os.Getenv(server)
+	if url == "" && os.Getenv("CI") != "" {
+		t.Fatal(server + " is not set")
+	}
+	if url == "" {
+		t.Skip("set " + server + " to the URL of a PostgreSQL in which schemas may be made: postgres://user@host/database")
+	}
+	return url
+}
+
+// connect is a pool of the test's own.
+func connect(t testing.TB) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), dsn(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+// schema is the name of a schema of the test's own, which goes with it.
+func schema(t testing.TB) string {
+	t.Helper()
+	name := "test_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	url := dsn(t)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close(ctx)
+		if _, err := conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+name+" CASCADE"); err != nil {
+			t.Error(err)
+		}
+	})
+	return name
+}
+
+// open is a store in a schema.
+func open(t testing.TB, schema string) *postgres.Store {
+	t.Helper()
+	store, err := postgres.Config{Schema: schema}.Open(t.Context(), dsn(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) provost.Store { return open(t, schema(t)) })
+}

@@ -1,0 +1,73 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Codes of errors that say: do it again. A unique violation is among them, as what an operation has found missing may have come to be
+// meanwhile: the next time it finds it.
+const (
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+	uniqueViolation      = "23505"
+	preparedDuplicate    = "42P05"
+	preparedMissing      = "26000"
+)
+
+// maxConflicts bounds how often an operation is done again for one that came between: more often there is something wrong.
+const maxConflicts = 20
+
+// retry does an operation until it meets nothing that another has done at the same time.
+func (s *Store) retry(ctx context.Context, do func() error) error {
+	for conflicts := 0; ; {
+		err := do()
+		switch code := sqlState(err); {
+		case code == preparedDuplicate, code == preparedMissing: // statements are prepared on other connections than they are used on
+			if s.plain.Swap(true) {
+				return err
+			}
+		case code == serializationFailure, code == deadlockDetected, code == uniqueViolation:
+			if conflicts++; conflicts == maxConflicts || !pause(ctx, conflicts) {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+}
+
+func sqlState(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// pause waits a little, more after each conflict and at random, so that two do not meet again.
+func pause(ctx context.Context, conflicts int) bool {
+	timer := time.NewTimer(rand.N(time.Duration(conflicts) * 2 * time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// plain is a transaction without prepared statements.
+type plain struct{ pgx.Tx }
+
+func (p plain) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
+	return p.Tx.Query(ctx, query, append([]any{pgx.QueryExecModeExec}, args...)...)
+}
+
+func (p plain) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
+	return p.Tx.Exec(ctx, query, append([]any{pgx.QueryExecModeExec}, args...)...)
+}

@@ -1,0 +1,311 @@
+package postgres
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/provost-go/provost/store/internal/ledger"
+)
+
+// tx is a transaction, as the ledger sees it.
+type tx struct {
+	pgx.Tx
+	ctx   context.Context
+	spell *spelling
+	reads bool // nothing is written, and nothing locked
+	state ledger.State
+}
+
+var _ ledger.Sharer = (*tx)(nil)
+
+// Locks implements [ledger.Tx].
+func (t *tx) Locks() bool { return !t.reads }
+
+// State implements [ledger.Sharer].
+func (t *tx) State() *ledger.State { return &t.state }
+
+// do executes an operation that has the transaction to itself.
+func (t *tx) do(operation func(ledger.Tx) error) error {
+	err := operation(t)
+	if err == nil && t.state.Flush != nil {
+		err = t.state.Flush()
+	}
+	return err
+}
+
+// Query implements [ledger.Tx].
+func (t *tx) Query(query string, args ...any) (ledger.Rows, error) {
+	rows, err := t.Tx.Query(t.ctx, t.spell.of(query, t.reads), values(args)...)
+	if err != nil {
+		return nil, err
+	}
+	return found{rows}, nil
+}
+
+// Exec implements [ledger.Tx].
+func (t *tx) Exec(query string, args ...any) (int64, error) {
+	tag, err := t.Tx.Exec(t.ctx, t.spell.of(query, false), values(args)...)
+	return tag.RowsAffected(), err
+}
+
+// Insert implements [ledger.Tx]: all rows in one statement, a column of each as one array.
+func (t *tx) Insert(into *ledger.Table, rows [][]any) error {
+	arrays, types, err := transpose(into.Columns, rows)
+	if err != nil {
+		return fmt.Errorf("insert into %s: %w", into.Name, err)
+	}
+	query := "INSERT INTO " + into.Name + " (" + strings.Join(names(into.Columns), ", ") + ") SELECT * FROM unnest(" + types + ")"
+	if _, err := t.Tx.Exec(t.ctx, t.spell.of(query, false), arrays...); err != nil {
+		return fmt.Errorf("insert into %s: %w", into.Name, err)
+	}
+	return nil
+}
+
+// Update implements [ledger.Tx], in one statement.
+func (t *tx) Update(table *ledger.Table, columns []string, rows [][]any) error {
+	key := table.Columns[:table.Key]
+	all := append(key[:len(key):len(key)], picked(table, columns)...)
+	arrays, types, err := transpose(all, rows)
+	if err != nil {
+		return fmt.Errorf("update %s: %w", table.Name, err)
+	}
+	var set, match []string
+	for _, name := range columns {
+		set = append(set, name+" = u."+name)
+	}
+	for _, c := range key {
+		match = append(match, "t."+c.Name+" = u."+c.Name)
+	}
+	query := "UPDATE " + table.Name + " AS t SET " + strings.Join(set, ", ") + " FROM unnest(" + types + ") AS u (" +
+		strings.Join(names(all), ", ") + ") WHERE " + strings.Join(match, " AND ")
+	if _, err := t.Tx.Exec(t.ctx, t.spell.of(query, false), arrays...); err != nil {
+		return fmt.Errorf("update %s: %w", table.Name, err)
+	}
+	return nil
+}
+
+func names(columns []ledger.Column) []string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = c.Name
+	}
+	return list
+}
+
+func picked(table *ledger.Table, names []string) []ledger.Column {
+	var list []ledger.Column
+	for _, name := range names {
+		for _, c := range table.Columns {
+			if c.Name == name {
+				list = append(list, c)
+			}
+		}
+	}
+	return list
+}
+
+// arrayTypes are the types of columns, as arrays.
+var arrayTypes = [...]string{ledger.ID: "?::uuid[]", ledger.Int: "?::bigint[]", ledger.Text: "?::text[]"}
+
+// transpose makes an array of each column, and the text of their types.
+func transpose(columns []ledger.Column, rows [][]any) (arrays []any, types string, err error) {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = arrayTypes[c.Type]
+		var array any
+		switch c.Type {
+		case ledger.ID:
+			array, err = column(rows, i, toID)
+		case ledger.Int:
+			array, err = column(rows, i, toInt)
+		default:
+			array, err = column(rows, i, toText)
+		}
+		if err != nil {
+			return nil, "", fmt.Errorf("column %s: %w", c.Name, err)
+		}
+		arrays = append(arrays, array)
+	}
+	return arrays, strings.Join(list, ", "), nil
+}
+
+func column[T any](rows [][]any, i int, convert func(any) (T, error)) ([]T, error) {
+	list := make([]T, len(rows))
+	for j, row := range rows {
+		var err error
+		if list[j], err = convert(row[i]); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func toID(v any) (pgtype.UUID, error) {
+	switch v := v.(type) {
+	case nil:
+		return pgtype.UUID{}, nil
+	case uuid.UUID:
+		return pgtype.UUID{Bytes: v, Valid: true}, nil
+	case uuid.NullUUID:
+		return pgtype.UUID{Bytes: v.UUID, Valid: v.Valid}, nil
+	}
+	return pgtype.UUID{}, fmt.Errorf("%T is no ID", v)
+}
+
+func toInt(v any) (pgtype.Int8, error) {
+	if valuer, ok := v.(driver.Valuer); ok {
+		var err error
+		if v, err = valuer.Value(); err != nil {
+			return pgtype.Int8{}, err
+		}
+	}
+	switch v := v.(type) {
+	case nil:
+		return pgtype.Int8{}, nil
+	case int:
+		return pgtype.Int8{Int64: int64(v), Valid: true}, nil
+	case int64:
+		return pgtype.Int8{Int64: v, Valid: true}, nil
+	}
+	return pgtype.Int8{}, fmt.Errorf("%T is no number", v)
+}
+
+func toText(v any) (pgtype.Text, error) {
+	if valuer, ok := v.(driver.Valuer); ok {
+		var err error
+		if v, err = valuer.Value(); err != nil {
+			return pgtype.Text{}, err
+		}
+	}
+	switch v := v.(type) {
+	case nil:
+		return pgtype.Text{}, nil
+	case string:
+		return pgtype.Text{String: storable(v), Valid: true}, nil
+	}
+	return pgtype.Text{}, fmt.Errorf("%T is no text", v)
+}
+
+// storable is a text that PostgreSQL takes: UTF-8 without NUL.
+func storable(text string) string {
+	const unknown = "\uFFFD"
+	return strings.ReplaceAll(strings.ToValidUTF8(text, unknown), "\x00", unknown)
+}
+
+// values are arguments as pgx takes them.
+func values(args []any) []any {
+	list := make([]any, len(args))
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case uuid.UUID:
+			list[i] = pgtype.UUID{Bytes: v, Valid: true}
+		case uuid.NullUUID:
+			list[i] = pgtype.UUID{Bytes: v.UUID, Valid: v.Valid}
+		case []uuid.UUID:
+			ids := make([]pgtype.UUID, len(v))
+			for j, id := range v {
+				ids[j] = pgtype.UUID{Bytes: id, Valid: true}
+			}
+			list[i] = ids
+		case string:
+			list[i] = storable(v)
+		default:
+			list[i] = arg
+		}
+	}
+	return list
+}
+
+// found are the rows of a query.
+type found struct{ rows pgx.Rows }
+
+func (f found) Next() bool { return f.rows.Next() }
+func (f found) Err() error { return f.rows.Err() }
+
+// Close implements [ledger.Rows].
+func (f found) Close() error {
+	f.rows.Close()
+	return f.rows.Err()
+}
+
+// Scan implements [ledger.Rows].
+func (f found) Scan(into ...any) error {
+	targets := make([]any, len(into))
+	var nullable []int
+	for i, v := range into {
+		switch v := v.(type) {
+		case *uuid.UUID:
+			targets[i] = (*[16]byte)(v)
+		case *uuid.NullUUID:
+			targets[i] = new(pgtype.UUID)
+			nullable = append(nullable, i)
+		default:
+			targets[i] = v
+		}
+	}
+	if err := f.rows.Scan(targets...); err != nil {
+		return err
+	}
+	for _, i := range nullable {
+		id := targets[i].(*pgtype.UUID)
+		*into[i].(*uuid.NullUUID) = uuid.NullUUID{UUID: id.Bytes, Valid: id.Valid}
+	}
+	return nil
+}
+
+// spelling writes the ledger's queries as PostgreSQL has them, with the schema of the tables. It keeps what it has written.
+type spelling struct {
+	schema string // quoted
+	texts  sync.Map
+}
+
+type spelled struct {
+	query string
+	reads bool
+}
+
+func (s *spelling) of(query string, reads bool) string {
+	if text, ok := s.texts.Load(spelled{query, reads}); ok {
+		return text.(string)
+	}
+	text := s.write(query, reads)
+	s.texts.Store(spelled{query, reads}, text) // there are as many as the ledger has queries: filters combine few conditions
+	return text
+}
+
+func (s *spelling) write(query string, reads bool) string {
+	if reads {
+		for _, lock := range [...]string{" FOR UPDATE", " FOR NO KEY UPDATE", " FOR KEY SHARE"} {
+			if i := strings.Index(query, lock); i >= 0 {
+				query = query[:i]
+			}
+		}
+	}
+	query = strings.ReplaceAll(query, "provost_", s.schema+".provost_")
+	var b strings.Builder
+	for n := 1; ; n++ {
+		before, after, more := strings.Cut(query, "?")
+		if !more {
+			b.WriteString(query)
+			return b.String()
+		}
+		mark := "$" + strconv.Itoa(n)
+		if rest, isList := strings.CutPrefix(after, "*)"); isList {
+			b.WriteString(strings.TrimSuffix(before, "IN ("))
+			b.WriteString("= ANY(" + mark + ")")
+			query = rest
+			continue
+		}
+		b.WriteString(before)
+		b.WriteString(mark)
+		query = after
+	}
+}
