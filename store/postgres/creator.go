@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/provost-go/provost/store/internal/ledger"
 )
 
@@ -83,7 +81,7 @@ var errSpoiled = errors.New("an operation has failed with half of it done")
 func (c *creator) make(batch []*creation) {
 	if len(batch) > 1 {
 		errs := make([]error, len(batch))
-		err := c.store.transact(c.store.ctx, pgx.TxOptions{}, func(t *tx) error {
+		err := c.store.transact(c.store.ctx, c.store.together, func(t *tx) error {
 			for i, op := range batch {
 				if errs[i] = op.do(t); t.state.Spoiled || sqlState(errs[i]) != "" {
 					return errSpoiled
@@ -100,7 +98,7 @@ func (c *creator) make(batch []*creation) {
 	}
 	for _, op := range batch {
 		op.result <- c.store.retry(op.ctx, func() error {
-			return c.store.transact(op.ctx, pgx.TxOptions{}, func(t *tx) error { return t.do(op.do) })
+			return c.store.transact(op.ctx, c.store.together, func(t *tx) error { return t.do(op.do) })
 		})
 	}
 }

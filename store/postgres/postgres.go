@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,9 @@ type Store struct {
 	schema string
 	spell  *spelling
 	plain  atomic.Bool // prepared statements get lost on the way, as behind PgBouncer: none are used
+
+	together pgx.TxOptions // see orders
+	alone    pgx.TxOptions
 
 	creator  *creator
 	notifier *notifier
@@ -80,6 +84,7 @@ func (c Config) New(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
 		s.schema = "provost"
 	}
 	s.spell = &spelling{schema: pgx.Identifier{s.schema}.Sanitize()}
+	s.orders()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.creator = newCreator(s)
 	s.notifier = newNotifier(s)
@@ -126,22 +131,23 @@ func (d *database) Write(ctx context.Context, work ledger.Work, do func(ledger.T
 		return d.creator.submit(ctx, do)
 	}
 	s := (*Store)(d)
+	options := s.together
+	if work == ledger.Rare {
+		options = s.alone
+	}
 	return s.retry(ctx, func() error {
-		return s.transact(ctx, pgx.TxOptions{}, func(t *tx) error {
-			if work == ledger.Rare {
-				if err := s.serialize(t); err != nil {
-					return err
-				}
-			}
-			return t.do(do)
-		})
+		return s.transact(ctx, options, func(t *tx) error { return t.do(do) })
 	})
 }
 
-// serialize lets one change of who serves what, of deployments or of plans be under way at a time.
-func (s *Store) serialize(t *tx) error {
-	_, err := t.Tx.Exec(t.ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", "provost rare "+s.schema)
-	return err
+// orders sets how transactions begin. Most go together and lock rows; those that change what all rely on go alone, and wait for
+// nobody for long: a transaction of the caller's that has not ended must not make all others wait with them. They try again.
+func (s *Store) orders() {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte("provost " + s.schema)) // a hash does not fail
+	key := int64(h.Sum64())
+	s.together = pgx.TxOptions{BeginQuery: fmt.Sprintf("BEGIN; SELECT pg_advisory_xact_lock_shared(%d)", key)}
+	s.alone = pgx.TxOptions{BeginQuery: fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = '250ms'; SELECT pg_advisory_xact_lock(%d)", key)}
 }
 
 // Read implements [ledger.DB]: several queries see one state.

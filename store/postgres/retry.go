@@ -16,6 +16,7 @@ const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	uniqueViolation      = "23505"
+	lockNotAvailable     = "55P03"
 	preparedDuplicate    = "42P05"
 	preparedMissing      = "26000"
 )
@@ -30,6 +31,10 @@ func (s *Store) retry(ctx context.Context, do func() error) error {
 		switch code := sqlState(err); {
 		case code == preparedDuplicate, code == preparedMissing: // statements are prepared on other connections than they are used on
 			if s.plain.Swap(true) {
+				return err
+			}
+		case code == lockNotAvailable: // who has it may take long, and others should come in between
+			if !pause(ctx, 100) {
 				return err
 			}
 		case code == serializationFailure, code == deadlockDetected, code == uniqueViolation:

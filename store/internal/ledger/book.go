@@ -17,8 +17,8 @@ type book struct {
 	now   micros
 	hints hints
 
-	rare        bool
-	changes     int // what operations have changed so far
+	lock        string // of deployments that are read from now on
+	changes     int    // what operations have changed so far
 	deployments map[uuid.UUID]*deployment
 	limits      map[string]*limit
 	served      map[uuid.UUID]bool // at now
@@ -34,7 +34,7 @@ type book struct {
 
 func newBook(tx Tx, now micros) *book {
 	return &book{
-		tx: tx, now: now,
+		tx: tx, now: now, lock: keyShare,
 		deployments: make(map[uuid.UUID]*deployment), limits: make(map[string]*limit), served: make(map[uuid.UUID]bool),
 		runs: make(map[uuid.UUID]*run), inside: make(map[uuid.UUID]bool),
 	}

@@ -94,16 +94,12 @@ func (b *book) loadDeployments(ids []uuid.UUID) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	lock := " FOR KEY SHARE" // nobody deletes it, or moves it to another lane
-	if b.rare {
-		lock = " FOR UPDATE"
-	}
-	found, err := b.selectDeployments(b.eachStored, "d.id IN (?*) ORDER BY d.id"+lock, missing)
+	found, err := b.selectDeployments(b.eachStored, "d.id IN (?*) ORDER BY d.id"+b.lock, missing)
 	if err != nil {
 		return err
 	}
 	for _, d := range found {
-		d.locked = b.rare
+		d.locked = b.lock != keyShare
 	}
 	return b.loadSchedules(missing)
 }

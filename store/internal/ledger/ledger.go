@@ -32,7 +32,8 @@ const (
 	Common Work = iota
 	Urgent      // who is late with it loses its runs
 	Create      // makes a run, and is soon done: many share a transaction well
-	Rare        // changes what others rely on: who serves what, deployments, plans; one at a time will do
+	Plan        // changes schedules
+	Rare        // changes what all others rely on: who serves what, and deployments; one at a time, and alone, will do
 )
 
 // Tx is a transaction under way. Queries are in the SQL that the databases share; a question mark stands for an argument, and
@@ -99,7 +100,7 @@ func (l *Ledger) write(ctx context.Context, work Work, now time.Time, do func(*b
 	err := l.db.Write(ctx, work, func(tx Tx) error {
 		var shared *State
 		b, shared = bookOf(tx, toMicros(now))
-		b.rare = work == Rare
+		b.lock = deploymentLocks[work]
 		changes := b.changes
 		err := l.noticeTime(b)
 		if err == nil {
@@ -133,6 +134,14 @@ func bookOf(tx Tx, now micros) (*book, *State) {
 	shared.book.enter(now)
 	return shared.book, shared
 }
+
+// deploymentLocks are how deployments are locked when they are read. Who makes or queues a run sees to it that they stay, and stay in
+// their lane; who changes schedules, or the row, keeps those out that do so too.
+var deploymentLocks = [...]string{
+	Common: keyShare, Urgent: keyShare, Create: keyShare, Plan: " FOR NO KEY UPDATE", Rare: " FOR UPDATE",
+}
+
+const keyShare = " FOR KEY SHARE"
 
 // noticeTime clears the suspicion that a clock was set back, when a call is on time.
 func (l *Ledger) noticeTime(b *book) error {

@@ -106,7 +106,7 @@ func (b *book) planItem(s *schedule) (provost.PlanItem, error) {
 
 // PlanRuns implements [provost.PlanStore].
 func (l *Ledger) PlanRuns(ctx context.Context, p provost.PlanRunsParams) (errs []error, err error) {
-	err = l.write(ctx, Rare, p.Now, func(b *book) error {
+	err = l.write(ctx, Plan, p.Now, func(b *book) error {
 		errs = make([]error, len(p.Plans))
 		ids := make([]uuid.UUID, len(p.Plans))
 		for i := range p.Plans {

@@ -306,7 +306,7 @@ func (b *book) noticeLapse(id uuid.UUID) error {
 		return err
 	}
 	ids = slices.DeleteFunc(ids, func(id uuid.UUID) bool { return len(live[id]) > 0 })
-	b.rare = true
+	b.lock = deploymentLocks[Plan]
 	if err := b.loadDeployments(ids); err != nil {
 		return err
 	}

@@ -194,7 +194,7 @@ func (l *Ledger) BackfillRuns(ctx context.Context, p provost.BackfillRunsParams)
 	if len(p.Runs) > provost.MaxBackfill {
 		return nil, fmt.Errorf("backfill of %d instants: ask for at most %d", len(p.Runs), provost.MaxBackfill)
 	}
-	err = l.write(ctx, Rare, p.Now, func(b *book) error {
+	err = l.write(ctx, Plan, p.Now, func(b *book) error {
 		made = nil
 		d, err := b.deployment(p.DeploymentID)
 		if err != nil {

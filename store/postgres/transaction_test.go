@@ -1,0 +1,86 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/provost-go/provost"
+)
+
+// TestWithTx: a run that is made in the caller's transaction is there if and only if that commits.
+func TestWithTx(t *testing.T) {
+	store, pool := open(t, schema(t)), connect(t)
+	client := provost.NewClient(store)
+	flow := provost.NewJob("f", func(context.Context) error { return nil })
+	if _, err := client.Deploy(t.Context(), &provost.Deployment{Flow: flow, Name: "d"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, commits := range []bool{false, true} {
+		tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inside := store.WithTx(tx)
+		now := time.Now()
+		_, err = inside.CreateRun(t.Context(), provost.CreateRunParams{Now: now, ID: uuid.New(), DeploymentID: uuid.New(), ScheduledTime: now, DueTime: now})
+		if !errors.Is(err, provost.ErrNotFound) {
+			t.Fatalf("a run of a deployment that is not there: %v", err)
+		}
+		run, err := provost.NewClient(inside).RunDeployment(t.Context(), "f/d", nil) // what has failed has spoilt nothing
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen, err := inside.GetRun(t.Context(), run.ID); err != nil || seen.State.Type != provost.StateScheduled {
+			t.Errorf("inside of the transaction the run is %v, %v", seen, err)
+		}
+		if _, err := store.GetRun(t.Context(), run.ID); !errors.Is(err, provost.ErrNotFound) {
+			t.Errorf("outside of the transaction the run is there: %v", err)
+		}
+		if commits {
+			err = tx.Commit(t.Context())
+		} else {
+			err = tx.Rollback(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.GetRun(t.Context(), run.ID); commits != (err == nil) {
+			t.Errorf("commits: %t, and then the run: %v", commits, err)
+		}
+	}
+}
+
+// TestOtherProcessHears: a run that one process asks for begins in another at once, not at its next poll.
+func TestOtherProcessHears(t *testing.T) {
+	name := schema(t)
+	theirs, mine := open(t, name), open(t, name)
+	began := make(chan time.Time, 10)
+	d := &provost.Deployment{Flow: provost.NewJob("f", func(context.Context) error { began <- time.Now(); return nil }), Name: "d"}
+	ctx, stop := context.WithCancel(t.Context())
+	runner := &provost.Runner{Store: theirs, PollInterval: time.Hour}
+	served := make(chan error, 1)
+	go func() { served <- runner.Serve(ctx, d) }()
+	<-runner.Ready()
+	client := provost.NewClient(mine)
+	for range 5 {
+		asked := time.Now()
+		if _, err := client.RunDeployment(t.Context(), "f/d", nil); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case at := <-began:
+			t.Logf("began after %v", at.Sub(asked))
+		case <-time.After(30 * time.Second):
+			t.Fatal("nobody has heard of the run")
+		}
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
