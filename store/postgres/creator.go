@@ -82,6 +82,7 @@ func (c *creator) make(batch []*creation) {
 	if len(batch) > 1 {
 		errs := make([]error, len(batch))
 		err := c.store.transact(c.store.ctx, c.store.together, func(t *tx) error {
+			t.state.Hopeful = true
 			for i, op := range batch {
 				if errs[i] = op.do(t); t.state.Spoiled || sqlState(errs[i]) != "" {
 					return errSpoiled

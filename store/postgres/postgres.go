@@ -140,14 +140,17 @@ func (d *database) Write(ctx context.Context, work ledger.Work, do func(ledger.T
 	})
 }
 
+// begin keeps the planner to the indexes: due is empty at one moment and large at the next, and plans are kept.
+const begin = "BEGIN; SET LOCAL enable_seqscan = off; "
+
 // orders sets how transactions begin. Most go together and lock rows; those that change what all rely on go alone, and wait for
 // nobody for long: a transaction of the caller's that has not ended must not make all others wait with them. They try again.
 func (s *Store) orders() {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("provost " + s.schema)) // a hash does not fail
 	key := int64(h.Sum64())
-	s.together = pgx.TxOptions{BeginQuery: fmt.Sprintf("BEGIN; SELECT pg_advisory_xact_lock_shared(%d)", key)}
-	s.alone = pgx.TxOptions{BeginQuery: fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = '250ms'; SELECT pg_advisory_xact_lock(%d)", key)}
+	s.together = pgx.TxOptions{BeginQuery: fmt.Sprintf(begin+"SELECT pg_advisory_xact_lock_shared(%d)", key)}
+	s.alone = pgx.TxOptions{BeginQuery: fmt.Sprintf(begin+"SET LOCAL lock_timeout = '250ms'; SELECT pg_advisory_xact_lock(%d)", key)}
 }
 
 // Read implements [ledger.DB]: several queries see one state.

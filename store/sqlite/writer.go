@@ -213,7 +213,7 @@ func answer(batch []*operation, err error) {
 
 // execute does what there is time for, and gives the outcome of each. Spoiled says that the last has failed with half of it done.
 func (w *writer) execute(ctx context.Context, batch []*operation, began time.Time) (errs []error, spoiled bool, err error) {
-	t := &tx{executor: &w.direct, ctx: ctx}
+	t := &tx{executor: &w.direct, ctx: ctx, state: ledger.State{Hopeful: len(batch) > 1}}
 	for i, op := range batch {
 		if i > 0 && time.Since(began) > maxHeld {
 			break

@@ -18,6 +18,7 @@ type book struct {
 	hints hints
 
 	lock        string // of deployments that are read from now on
+	hopeful     bool   // see State
 	changes     int    // what operations have changed so far
 	deployments map[uuid.UUID]*deployment
 	limits      map[string]*limit

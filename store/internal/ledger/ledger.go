@@ -65,6 +65,10 @@ type State struct {
 	Flush   func() error // writes what is left to be written; nil if there was no operation
 	Spoiled bool         // an operation has failed after it had changed something
 
+	// Hopeful, set by the driver, takes it that runs to be made are new: where one is not, Flush fails, and the driver does each
+	// operation again by itself, without hope. It spares a question for each.
+	Hopeful bool
+
 	book *book
 }
 
@@ -132,6 +136,7 @@ func bookOf(tx Tx, now micros) (*book, *State) {
 		shared.Flush = shared.book.flush
 	}
 	shared.book.enter(now)
+	shared.book.hopeful = shared.Hopeful
 	return shared.book, shared
 }
 
