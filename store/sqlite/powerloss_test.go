@@ -1,0 +1,255 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store/sqlite"
+)
+
+// full says whether the long forms of tests are asked for.
+var full = os.Getenv("PROVOST_CHAOS") == "full"
+
+// moment is what the disk had when a call was acknowledged, and what had been acknowledged by then.
+type moment struct {
+	db, wal []byte
+	known   map[uuid.UUID]int // how many states the history of a run had
+}
+
+// TestPowerLoss cuts the power: for moments after a call was acknowledged, the file as the disk had it then, with what a write that
+// was under way may have left behind it. It opens, is whole, has all that was acknowledged, and goes on. Moments within a checkpoint,
+// which writes the pages of the file in any order, are among them.
+func TestPowerLoss(t *testing.T) {
+	images := 40
+	if full {
+		images = 500
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	moments, checkpoints := record(t, r)
+	for i := range images {
+		var m moment
+		if i%4 == 3 {
+			m = checkpoints[r.IntN(len(checkpoints))](r)
+		} else {
+			at := r.IntN(len(moments) - 1)
+			m = moments[at]
+			m.wal = append(m.wal[:len(m.wal):len(m.wal)], torn(r, m.wal, moments[at+1].wal)...)
+		}
+		t.Run(fmt.Sprint(i), func(t *testing.T) { checkImage(t, m) })
+	}
+}
+
+const pageSize, frameHeader = 4096, 24
+
+// torn is what may stand behind the end of a log: nothing, noise, or a part of what was written next.
+func torn(r *rand.Rand, wal, next []byte) []byte {
+	switch r.IntN(3) {
+	case 0:
+		return nil
+	case 1:
+		noise := make([]byte, (1+r.IntN(2))*(pageSize+frameHeader))
+		for i := range noise {
+			noise[i] = byte(r.Uint32())
+		}
+		return noise
+	}
+	if len(next) <= len(wal) {
+		return nil
+	}
+	rest := next[len(wal):]
+	return rest[:r.IntN(min(len(rest), 2*(pageSize+frameHeader)))] // less than what was acknowledged next
+}
+
+// record does a mix of operations, one at a time, and keeps the file after each; and around checkpoints, how it may look within.
+func record(t *testing.T, r *rand.Rand) (moments []moment, checkpoints []func(*rand.Rand) moment) {
+	path := filepath.Join(t.TempDir(), "provost.db")
+	store := open(t, path)
+	raw, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	w := newWorld(t, store)
+	for i := range 300 {
+		w.act(r)
+		moments = append(moments, moment{read(t, path), read(t, path+"-wal"), w.histories()})
+		if i%25 != 24 {
+			continue
+		}
+		before := moments[len(moments)-1]
+		if _, err := raw.ExecContext(t.Context(), "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+			t.Fatal(err)
+		}
+		after := read(t, path)
+		checkpoints = append(checkpoints, func(r *rand.Rand) moment { return within(r, before, after) })
+		moments = append(moments, moment{after, read(t, path+"-wal"), before.known})
+	}
+	return moments, checkpoints
+}
+
+// within is a moment of a checkpoint: some pages are the new ones, some are half of that, and the log is there still.
+func within(r *rand.Rand, before moment, after []byte) moment {
+	size := len(before.db)
+	if r.IntN(2) == 0 {
+		size = len(after)
+	}
+	db := make([]byte, size)
+	copy(db, before.db)
+	for at := 0; at < min(size, len(after)); at += pageSize {
+		switch end := min(at+pageSize, size, len(after)); r.IntN(3) {
+		case 0:
+			copy(db[at:end], after[at:end])
+		case 1:
+			copy(db[at:(at+end)/2], after[at:(at+end)/2])
+		}
+	}
+	return moment{db, before.wal, before.known}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func checkImage(t *testing.T, m moment) {
+	path := filepath.Join(t.TempDir(), "provost.db")
+	for name, text := range map[string][]byte{path: m.db, path + "-wal": m.wal} {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := open(t, path)
+	raw, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	var verdict string
+	if err := raw.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict); err != nil || verdict != "ok" {
+		t.Fatalf("integrity: %s, %v", verdict, err)
+	}
+	for id, states := range m.known {
+		run, err := store.GetRun(t.Context(), id)
+		if err != nil {
+			t.Errorf("acknowledged, and gone: %v", err)
+		} else if len(run.History) < states {
+			t.Errorf("run %s has %v; %d states were acknowledged", id, run.History, states)
+		}
+	}
+	w := newWorld(t, store) // it works on
+	w.create()
+	w.claimAndSettle(rand.New(rand.NewPCG(3, 4)))
+}
+
+// world is a store with somebody who works with it, one call after another.
+type world struct {
+	*testing.T
+	store  *sqlite.Store
+	runner uuid.UUID
+	runs   []uuid.UUID
+}
+
+var worldDeployment = uuid.MustParse("11111111-1111-4111-8111-111111111111")
+
+func newWorld(t *testing.T, store *sqlite.Store) *world {
+	t.Helper()
+	w := &world{T: t, store: store, runner: uuid.New()}
+	now := time.Now()
+	_, err := store.RegisterDeployments(t.Context(), provost.RegisterDeploymentsParams{Now: now, Deployments: []*provost.DeploymentRecord{{
+		ID: worldDeployment, FlowID: provost.FlowID("f"), Flow: "f", Name: "d", Digest: "1", ConcurrencyLimit: 20, MaxWaiting: 1000,
+	}}})
+	w.must(err)
+	_, err = store.RegisterRunner(t.Context(), provost.RegisterRunnerParams{
+		Now: now, Deployments: []uuid.UUID{worldDeployment},
+		Runner: provost.RunnerRecord{ID: w.runner, Name: "r", Started: now, SeenAt: now, Until: now.Add(time.Hour)},
+	})
+	w.must(err)
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) histories() map[uuid.UUID]int {
+	known := make(map[uuid.UUID]int)
+	for _, id := range w.runs {
+		run, err := w.store.GetRun(context.Background(), id)
+		w.must(err)
+		known[id] = len(run.History)
+	}
+	return known
+}
+
+func (w *world) act(r *rand.Rand) {
+	switch r.IntN(4) {
+	case 0, 1:
+		w.create()
+	case 2:
+		w.claimAndSettle(r)
+	case 3:
+		if len(w.runs) > 0 { // one that is over refuses, which is as well
+			id := w.runs[r.IntN(len(w.runs))]
+			if _, err := w.store.CancelRun(w.Context(), provost.CancelRunParams{Now: time.Now(), RunID: id}); err != nil {
+				_, err = w.store.RetryRun(w.Context(), provost.RetryRunParams{Now: time.Now(), RunID: id})
+				if err != nil && r.IntN(2) == 0 {
+					w.claimAndSettle(r)
+				}
+			}
+		}
+	}
+}
+
+func (w *world) create() {
+	w.Helper()
+	id, err := uuid.NewV7()
+	w.must(err)
+	now := time.Now()
+	_, err = w.store.CreateRun(w.Context(), provost.CreateRunParams{
+		Now: now, ID: id, DeploymentID: worldDeployment, ScheduledTime: now, DueTime: now, Parameters: provost.Params{"text": "some text"},
+	})
+	w.must(err)
+	w.runs = append(w.runs, id)
+}
+
+func (w *world) claimAndSettle(r *rand.Rand) {
+	w.Helper()
+	claims, err := w.store.ClaimRuns(w.Context(), provost.ClaimRunsParams{Now: time.Now(), Runner: w.runner, ID: uuid.New(), Limit: 5, TTL: time.Hour})
+	w.must(err)
+	var updates []provost.RunUpdate
+	var logs []provost.RunLog
+	for _, c := range claims.Runs {
+		state := provost.State{Type: provost.StateCompleted, Timestamp: time.Now()}
+		if r.IntN(3) == 0 {
+			state.Type = provost.StateFailed
+		}
+		updates = append(updates, provost.RunUpdate{Lease: c.Lease, StartTime: time.Now(), Attempt: c.Attempt + 1, State: state})
+		logs = append(logs, provost.RunLog{Lease: c.Lease, Lines: []provost.LogRecord{{Time: time.Now(), Message: "a line"}}})
+	}
+	errs, err := w.store.AppendLogs(w.Context(), provost.AppendLogsParams{Runs: logs})
+	if errs != nil {
+		w.Fatal(errs)
+	}
+	w.must(err)
+	errs, err = w.store.SettleRuns(w.Context(), provost.SettleRunsParams{Now: time.Now(), Updates: updates})
+	if errs != nil {
+		w.Fatal(errs)
+	}
+	w.must(err)
+}
