@@ -187,7 +187,7 @@ func (c callers) Write(ctx context.Context, _ ledger.Work, do func(ledger.Tx) er
 	if _, err := c.tx.ExecContext(ctx, "SAVEPOINT provost"); err != nil {
 		return fmt.Errorf("sqlite: savepoint: %w", err)
 	}
-	t := &tx{executor: through{c.tx}, ctx: ctx}
+	t := &tx{executor: through(c), ctx: ctx}
 	err := t.do(do)
 	if err != nil {
 		if _, undone := c.tx.ExecContext(ctx, "ROLLBACK TO provost"); undone != nil {
@@ -202,7 +202,7 @@ func (c callers) Write(ctx context.Context, _ ledger.Work, do func(ledger.Tx) er
 
 // Read implements [ledger.DB].
 func (c callers) Read(ctx context.Context, do func(ledger.Tx) error) error {
-	return do(&tx{executor: through{c.tx}, ctx: ctx})
+	return do(&tx{executor: through(c), ctx: ctx})
 }
 
 // Backup writes a copy of the whole database, as it is at one moment, into a new file.

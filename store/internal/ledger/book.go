@@ -427,8 +427,11 @@ func (b *book) writeRuns(w *runWrites) error {
 		table, column string
 		ids           []uuid.UUID
 	}{
-		{"due", "id", w.gone}, {"end", "id", w.reopened},
-		{"log", "run", w.dropped}, {"log_state", "run", w.dropped}, {"run", "id", w.dropped},
+		{"due", "id", w.gone},
+		{"end", "id", w.reopened},
+		{"log", "run", w.dropped},
+		{"log_state", "run", w.dropped},
+		{"run", "id", w.dropped},
 	} {
 		if err := b.deleteIn(d.table, d.column, d.ids); err != nil {
 			return err

@@ -144,7 +144,9 @@ func (b *book) putRunner(record provost.RunnerRecord, deployments int) error {
 		return err
 	}
 	row := []any{
-		record.ID, uuid.NullUUID{}, record.Name, record.Version, toMicros(record.Started), toMicros(record.SeenAt), toMicros(record.Until),
+		record.ID,
+		uuid.NullUUID{},
+		record.Name, record.Version, toMicros(record.Started), toMicros(record.SeenAt), toMicros(record.Until),
 		deployments,
 	}
 	if known == nil {

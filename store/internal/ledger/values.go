@@ -95,17 +95,6 @@ func flag(set bool) int {
 	return 0
 }
 
-// instant is a time as it comes back.
-func instant(t time.Time) time.Time { return toMicros(t).time() }
-
-// earlier is the earlier of two times of which either may be zero, for none.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
-		return b
-	}
-	return a
-}
-
 // encode gives JSON, "" for what has no value.
 func encode[T any](v T, none bool) (string, error) {
 	if none {
