@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver
 
@@ -117,7 +118,7 @@ func New(ctx context.Context, db *sql.DB) (*Store, error) {
 }
 
 func open(ctx context.Context, db *sql.DB, memory bool) (*Store, error) {
-	conn, err := db.Conn(ctx)
+	conn, err := connect(ctx, db)
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +130,28 @@ func open(ctx context.Context, db *sql.DB, memory bool) (*Store, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return s, nil
+}
+
+// connect waits for a connection as long as another process keeps the file to itself: while it brings it up to date after a crash, say.
+func connect(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
+	for {
+		conn, err := db.Conn(ctx)
+		if err == nil || !isBusy(err) || !pause(ctx) {
+			return conn, err
+		}
+	}
+}
+
+// pause waits until a file that was locked may not be any more, false if ctx ends before.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(lockPoll)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // Close ends the store. Calls that wait are answered first.
@@ -159,7 +182,7 @@ func (d *database) Read(ctx context.Context, do func(ledger.Tx) error) error {
 	}
 	for {
 		err := d.readOnce(ctx, do)
-		if err == nil || !isBusy(err) || ctx.Err() != nil {
+		if err == nil || !isBusy(err) || !pause(ctx) {
 			return err
 		}
 	}

@@ -1,0 +1,308 @@
+//go:build unix
+
+// Package chaos is the test that kills: processes that serve the same deployments from one store are killed, stopped past their leases
+// and started again, and what the store says in the end is held to the promise. It is for tests of stores.
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// What a process of the test is told.
+const (
+	whereVariable = "PROVOST_TEST_CHAOS_STORE"
+	countVariable = "PROVOST_TEST_CHAOS_DEPLOYMENTS"
+)
+
+const leaseTTL = 3 * time.Second
+
+// Open opens the store that is somewhere.
+type Open func(ctx context.Context, where string) (store provost.Store, closeStore func() error, err error)
+
+// Child makes this process one of the test's, if it was started for that, and does not return then. Call it first in TestMain.
+func Child(open Open) {
+	where := os.Getenv(whereVariable)
+	if where == "" {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	n, err := strconv.Atoi(os.Getenv(countVariable))
+	if err == nil {
+		err = serve(ctx, open, where, n)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "FAILED:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func serve(ctx context.Context, open Open, where string, deployments int) error {
+	store, closeStore, err := open(ctx, where)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	runner := &provost.Runner{Store: store, LeaseTTL: leaseTTL, PollInterval: 200 * time.Millisecond, Limit: 100, Logger: log}
+	err = runner.Serve(ctx, declare(deployments)...)
+	select {
+	case <-runner.Ready():
+	default:
+		if ctx.Err() != nil { // it was asked to leave before it had begun
+			err = nil
+		}
+	}
+	return errors.Join(err, closeStore())
+}
+
+func declare(n int) []*provost.Deployment {
+	flow := provost.NewJob("chaos", func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(rand.N(200 * time.Millisecond)):
+			return nil
+		}
+	})
+	var list []*provost.Deployment
+	for i := range n {
+		list = append(list, &provost.Deployment{
+			Flow: flow, Name: fmt.Sprintf("d%03d", i),
+			Schedules: []provost.Schedule{provost.Every(time.Second).CatchUp(provost.CatchUpAll).CatchUpWindow(time.Hour)},
+		})
+	}
+	return list
+}
+
+// Config is how much is done to the processes.
+type Config struct {
+	Processes, Deployments int
+	Length                 time.Duration
+	Kills                  time.Duration // between two; every fifth is a stop past the lease
+}
+
+// Run has processes serve the store that is somewhere, harms them, and checks the store.
+func Run(t *testing.T, open Open, where string, c Config) {
+	dir := t.TempDir()
+	var processes []*process
+	for i := range c.Processes {
+		p := &process{T: t, where: where, deployments: c.Deployments, log: filepath.Join(dir, strconv.Itoa(i))}
+		p.start()
+		processes = append(processes, p)
+	}
+	kills, stops := harm(processes, c)
+	for _, p := range processes {
+		p.end()
+	}
+	store, closeStore, err := open(t.Context(), where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := provost.NewClient(store)
+	settle(t, store, client, c.Deployments)
+	check(t, client, c, kills, stops)
+	if err := closeStore(); err != nil {
+		t.Error(err)
+	}
+	for _, p := range processes {
+		p.checkLog()
+	}
+}
+
+// harm kills processes, and stops some past their leases.
+func harm(processes []*process, c Config) (kills, stops int) {
+	for end := time.Now().Add(c.Length); time.Now().Before(end); {
+		time.Sleep(rand.N(2 * c.Kills)) // the scenario's
+		p := processes[rand.IntN(len(processes))]
+		if kills%5 == 4 && stops < kills/5 {
+			stops++
+			p.signal(syscall.SIGSTOP)
+			time.Sleep(leaseTTL + time.Second)
+			p.signal(syscall.SIGCONT)
+			continue
+		}
+		kills++
+		p.signal(syscall.SIGKILL)
+		_ = p.cmd.Wait() // it was killed
+		p.start()
+	}
+	return kills, stops
+}
+
+// process is one of the processes, over its lives.
+type process struct {
+	*testing.T
+	where       string
+	deployments int
+	log         string // path
+	cmd         *exec.Cmd
+}
+
+func (p *process) start() {
+	p.Helper()
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer log.Close()
+	p.cmd = exec.Command(os.Args[0])
+	p.cmd.Env = append(os.Environ(), whereVariable+"="+p.where, countVariable+"="+strconv.Itoa(p.deployments))
+	p.cmd.Stderr = log
+	if err := p.cmd.Start(); err != nil {
+		p.Fatal(err)
+	}
+	cmd := p.cmd
+	p.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended, unless the test has failed
+}
+
+func (p *process) signal(s os.Signal) {
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.Errorf("signal %v: %v", s, err)
+	}
+}
+
+// end lets the process leave in good order.
+func (p *process) end() {
+	p.signal(os.Interrupt)
+	if err := p.cmd.Wait(); err != nil {
+		p.Errorf("a process ended with %v", err)
+	}
+}
+
+// checkLog finds what nobody should have to read.
+func (p *process) checkLog() {
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		p.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		for _, word := range []string{"FAILED", "panic", "locked", "SQLITE_BUSY", "deadlock"} {
+			if strings.Contains(line, word) {
+				p.Errorf("a process says: %s", line)
+			}
+		}
+	}
+}
+
+// settle serves until nothing that was due is left.
+func settle(t *testing.T, store provost.Store, client *provost.Client, deployments int) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	runner := &provost.Runner{Store: store, LeaseTTL: leaseTTL, PollInterval: 100 * time.Millisecond, Limit: 1000, Logger: slog.New(slog.DiscardHandler)}
+	served := make(chan error, 1)
+	go func() { served <- runner.Serve(ctx, declare(deployments)...) }()
+	<-runner.Ready()
+	ended := time.Now()
+	for due := -1; due != 0; {
+		if time.Since(ended) > time.Minute {
+			t.Fatalf("%d runs are left a minute after the last kill", due)
+		}
+		time.Sleep(100 * time.Millisecond)
+		due = 0
+		for run, err := range runs(ctx, client, provost.RunFilter{
+			States: []provost.StateType{provost.StateScheduled, provost.StatePending, provost.StateRunning},
+		}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if run.ScheduledTime.Before(ended) {
+				due++
+			}
+		}
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func runs(ctx context.Context, client *provost.Client, f provost.RunFilter) func(func(*provost.Run, error) bool) {
+	f.Limit = provost.MaxPage
+	return func(yield func(*provost.Run, error) bool) {
+		for {
+			page, err := client.ListRuns(ctx, f)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, run := range page.Items {
+				if !yield(run, nil) {
+					return
+				}
+			}
+			if f.Cursor = page.Next; page.Next == "" {
+				return
+			}
+		}
+	}
+}
+
+// check holds the store to the promise: each instant is exactly one of a run, a skipped run and an instant of a skip range, and no run has
+// ended twice.
+func check(t *testing.T, client *provost.Client, c Config, kills, stops int) {
+	taken := make(map[uuid.UUID]map[time.Time]int)
+	crashes, ends := 0, 0
+	for run, err := range runs(t.Context(), client, provost.RunFilter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if taken[run.DeploymentID] == nil {
+			taken[run.DeploymentID] = make(map[time.Time]int)
+		}
+		taken[run.DeploymentID][run.ScheduledTime]++
+		crashes += run.Crashes
+		over := 0
+		for _, s := range run.History {
+			if s.Terminal() {
+				over++
+			}
+		}
+		if ends += over; over > 1 {
+			t.Errorf("run %s has ended %d times: %v", run.ID, over, run.History)
+		}
+	}
+	deployments, err := client.ListDeployments(t.Context(), provost.DeploymentFilter{Limit: provost.MaxPage})
+	if err != nil || len(deployments.Items) != c.Deployments {
+		t.Fatalf("%d deployments, %v", len(deployments.Items), err)
+	}
+	instants := 0
+	for _, d := range deployments.Items {
+		skips, err := client.ListSkips(t.Context(), d.Handle(), provost.SkipFilter{Limit: provost.MaxPage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := d.Schedules[0]
+		for at, ok := s.Schedule.Next(d.Created); ok && !at.After(s.Watermark); at, ok = s.Schedule.Next(at) {
+			instants++
+			n := taken[d.ID][at.UTC()]
+			for _, skip := range skips.Items {
+				if !at.Before(skip.First) && !at.After(skip.Last) {
+					n++
+				}
+			}
+			if n != 1 {
+				t.Errorf("%s: the instant %s is decided %d times", d.Handle(), at, n)
+			}
+		}
+	}
+	t.Logf("%d instants of %d deployments served by %d processes in %v: %d kills, %d stops past the lease, %d attempts lost and made up for, %d runs over",
+		instants, c.Deployments, c.Processes, c.Length, kills, stops, crashes, ends)
+}
