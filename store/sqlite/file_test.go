@@ -1,0 +1,256 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store/sqlite"
+)
+
+// deployed is a client of a store that has the deployment f/d.
+func deployed(t *testing.T, store provost.Store) *provost.Client {
+	t.Helper()
+	client := provost.NewClient(store)
+	flow := provost.NewJob("f", func(context.Context) error { return nil })
+	if _, err := client.Deploy(t.Context(), &provost.Deployment{Flow: flow, Name: "d"}); err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func rawOpen(t *testing.T, path string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(0)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// TestWithTx: a run that is made in the caller's transaction is there if and only if that commits.
+func TestWithTx(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "provost.db")
+	store := open(t, path)
+	deployed(t, store)
+	db := rawOpen(t, path)
+	for _, commits := range []bool{false, true} {
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inside := store.WithTx(tx)
+		now := time.Now()
+		_, err = inside.CreateRun(t.Context(), provost.CreateRunParams{Now: now, ID: uuid.New(), DeploymentID: uuid.New(), ScheduledTime: now, DueTime: now})
+		if !errors.Is(err, provost.ErrNotFound) {
+			t.Fatalf("a run of a deployment that is not there: %v", err)
+		}
+		run, err := provost.NewClient(inside).RunDeployment(t.Context(), "f/d", nil) // what has failed has spoilt nothing
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen, err := inside.GetRun(t.Context(), run.ID); err != nil || seen.State.Type != provost.StateScheduled {
+			t.Errorf("inside of the transaction the run is %v, %v", seen, err)
+		}
+		if _, err := store.GetRun(t.Context(), run.ID); !errors.Is(err, provost.ErrNotFound) {
+			t.Errorf("outside of the transaction the run is there: %v", err)
+		}
+		if commits {
+			err = tx.Commit()
+		} else {
+			err = tx.Rollback()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.GetRun(t.Context(), run.ID); commits != (err == nil) {
+			t.Errorf("commits: %t, and then the run: %v", commits, err)
+		}
+	}
+}
+
+// TestNew takes a database that the caller has opened, and leaves it open.
+func TestNew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "provost.db")
+	db := rawOpen(t, path)
+	if _, err := db.ExecContext(t.Context(), "PRAGMA journal_mode = WAL; CREATE TABLE run (mine TEXT)"); err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlite.New(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := deployed(t, store).RunDeployment(t.Context(), "f/d", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.CreateRun(t.Context(), provost.CreateRunParams{}); !errors.Is(err, sqlite.ErrClosed) {
+		t.Errorf("a closed store gives %v", err)
+	}
+	var n int
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM provost_run").Scan(&n); err != nil || n != 1 {
+		t.Errorf("%d runs, %v", n, err)
+	}
+	if _, err := open(t, path).GetRun(t.Context(), run.ID); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBackup copies a store while it is written to.
+func TestBackup(t *testing.T) {
+	dir := t.TempDir()
+	store := open(t, filepath.Join(dir, "provost.db"))
+	client := deployed(t, store)
+	first, err := client.RunDeployment(t.Context(), "f/d", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := client.RunDeployment(t.Context(), "f/d", nil); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	copied := filepath.Join(dir, "copy's.db")
+	err = store.Backup(t.Context(), copied)
+	close(stop)
+	writing.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup := open(t, copied)
+	if _, err := backup.GetRun(t.Context(), first.ID); err != nil {
+		t.Error(err)
+	}
+	if _, err := provost.NewClient(backup).RunDeployment(t.Context(), "f/d", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOpenRefuses what is no store, with words that name it.
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text")
+	if err := os.WriteFile(text, []byte(strings.Repeat("this is no database\n", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	newer := filepath.Join(dir, "newer.db")
+	open(t, newer)
+	if _, err := rawOpen(t, newer).ExecContext(t.Context(), "UPDATE provost_meta SET value = 99 WHERE name = 'version'"); err != nil {
+		t.Fatal(err)
+	}
+	for path, word := range map[string]string{
+		text: "not a database", dir: "directory", filepath.Join(dir, "none", "provost.db"): "no such file", newer: "version 99",
+	} {
+		store, err := sqlite.Open(t.Context(), path)
+		if err == nil {
+			t.Errorf("%s was opened", path)
+			_ = store.Close()
+			continue
+		}
+		if !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v; want it to say %q", path, err, word)
+		}
+	}
+}
+
+// TestPrivate: parameters are kept in clear, so the file is for its owner.
+func TestPrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no such modes")
+	}
+	path := filepath.Join(t.TempDir(), "provost.db")
+	open(t, path)
+	for _, name := range []string{path, path + "-wal"} {
+		info, err := os.Stat(name)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, %v", name, info.Mode(), err)
+		}
+	}
+}
+
+// TestLockedFile: a call ends with its context while somebody else keeps the file, goes on when it is free, and nobody reads that it
+// was locked.
+func TestLockedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "provost.db")
+	store := open(t, path)
+	client := deployed(t, store)
+	conn, err := rawOpen(t, path).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CountRuns(t.Context(), provost.RunFilter{}); err != nil {
+		t.Errorf("reading beside a writer: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	now := time.Now()
+	_, err = store.CreateRun(ctx, provost.CreateRunParams{Now: now, ID: uuid.New(), DeploymentID: uuid.New(), ScheduledTime: now, DueTime: now})
+	if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > 5*time.Second {
+		t.Errorf("after %v: %v", took, err)
+	}
+	waits := make(chan error, 1)
+	go func() {
+		_, err := client.RunDeployment(t.Context(), "f/d", nil)
+		waits <- err
+	}()
+	if _, err := conn.ExecContext(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waits; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOneMigration: those who come at once to a file that is not there make its tables once.
+func TestOneMigration(t *testing.T) {
+	for range 5 {
+		path := filepath.Join(t.TempDir(), "provost.db")
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				store, err := sqlite.Open(t.Context(), path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := store.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+}
