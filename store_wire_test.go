@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -145,6 +146,7 @@ func TestWireConnectionEnds(t *testing.T) {
 		}()
 		<-host.asked
 		cancel()
+		synctest.Wait() // the connection has ended: what is answered from now on comes too late
 		close(host.answer)
 		later := func() error {
 			_, err := store.CountRuns(t.Context(), provost.RunFilter{})

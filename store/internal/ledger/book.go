@@ -128,6 +128,7 @@ type due struct {
 	auto           bool
 	retried        bool // by RetryRun
 	waits          bool // for a slot if there is none, whatever the overlap policy
+	once           bool // its deployment, which has been deleted since, was AtMostOnce
 	stateAt        micros
 	start          micros
 	claim          uuid.UUID // names the call that claimed it
@@ -211,14 +212,15 @@ const (
 	flagAuto = 1 << iota
 	flagRetried
 	flagWaits
+	flagOnce
 )
 
 func (d *due) flags() int {
-	return flag(d.auto)*flagAuto | flag(d.retried)*flagRetried | flag(d.waits)*flagWaits
+	return flag(d.auto)*flagAuto | flag(d.retried)*flagRetried | flag(d.waits)*flagWaits | flag(d.once)*flagOnce
 }
 
 func (d *due) setFlags(flags int) {
-	d.auto, d.retried, d.waits = flags&flagAuto != 0, flags&flagRetried != 0, flags&flagWaits != 0
+	d.auto, d.retried, d.waits, d.once = flags&flagAuto != 0, flags&flagRetried != 0, flags&flagWaits != 0, flags&flagOnce != 0
 }
 
 func (b *book) dueRow(r *run) []any {
@@ -233,7 +235,7 @@ func (b *book) dueRow(r *run) []any {
 	}
 	return []any{
 		d.id, d.deployment, d.serial, lane, d.claimable, d.due, d.scheduled, d.lease, d.ttl, d.token, d.begun,
-		d.turn, rank, d.attempt, d.crashes, flag(d.auto)*flagAuto | flag(d.retried)*flagRetried | flag(d.waits)*flagWaits, d.stateAt, d.start,
+		d.turn, rank, d.attempt, d.crashes, d.flags(), d.stateAt, d.start,
 		optional(d.claim), optional(d.parent), optional(d.root),
 		d.schedule, d.queue, d.slot, string(d.state), d.stateName, string(d.settled), d.runner, d.version, string(d.states),
 	}

@@ -366,7 +366,10 @@ func (b *book) reap(r *run) error {
 	if err != nil {
 		return err
 	}
-	once := of != nil && of.record.AtMostOnce
+	once := d.once
+	if of != nil {
+		once = of.record.AtMostOnce
+	}
 	message := fmt.Sprintf("crash %d: the lease of runner %q ended", d.crashes, d.runner)
 	switch {
 	case d.state == provost.StateCancelling:

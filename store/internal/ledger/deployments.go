@@ -449,10 +449,13 @@ func (b *book) replace(d *deployment, declared *provost.DeploymentRecord) error 
 	}
 	b.touch(d)
 	b.hints.work = true
-	if leaves == record.LimitKey() {
-		return b.resizeLimit(d)
+	if leaves != record.LimitKey() {
+		return b.joinLimit(d)
 	}
-	return b.joinLimit(d)
+	if err := b.resizeLimit(d); err != nil || leaves == "" {
+		return err
+	}
+	return b.handOutBy(leaves)
 }
 
 func (b *book) replaceSchedules(d *deployment, declared []provost.ScheduleRecord) error {
@@ -567,7 +570,7 @@ func (l *Ledger) DeleteDeployment(ctx context.Context, p provost.DeleteDeploymen
 			return err
 		}
 		d.deleted = true
-		if err := b.flush(); err != nil {
+		if err := b.rememberOnce(d); err != nil {
 			return err
 		}
 		for _, of := range []string{"skip WHERE deployment", "schedule WHERE deployment", "serving WHERE deployment", "deployment WHERE id"} {
@@ -588,6 +591,22 @@ func (l *Ledger) DeleteDeployment(ctx context.Context, p provost.DeleteDeploymen
 		return fmt.Errorf("delete deployment: %w", err)
 	}
 	return nil
+}
+
+// rememberOnce notes in the claimed runs of a deployment that is about to go what decides whether they may run again.
+func (b *book) rememberOnce(d *deployment) error {
+	if err := b.flush(); err != nil || !d.record.AtMostOnce {
+		return err
+	}
+	claimed, err := b.loadDue("d.deployment = ? AND d.serial = ? AND d.lease IS NOT NULL ORDER BY d.id FOR UPDATE", d.id(), d.serial)
+	for _, r := range claimed {
+		r.due.once = true
+		b.change(r)
+	}
+	if err != nil {
+		return err
+	}
+	return b.flush()
 }
 
 const deploymentDeleted = "its deployment was deleted" // why a run that had begun is CANCELLED

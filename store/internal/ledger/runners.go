@@ -117,10 +117,10 @@ func (l *Ledger) RegisterRunner(ctx context.Context, p provost.RegisterRunnerPar
 				}
 			}
 		}
-		if err := b.putRunner(p.Runner, len(served)); err != nil {
+		if err := b.serve(p.Runner.ID, served); err != nil { // what it leaves was served until it was last seen, not until now
 			return err
 		}
-		if err := b.serve(p.Runner.ID, served); err != nil {
+		if err := b.putRunner(p.Runner, len(served)); err != nil {
 			return err
 		}
 		clear(b.served)

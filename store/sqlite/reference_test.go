@@ -1,0 +1,361 @@
+package sqlite_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+var referenceSeed = flag.Uint64("reference.seed", 0, "the one seed for TestAgainstReference")
+
+// TestAgainstReference does the same random calls to the memory store, which is the reference, and to this one, and compares all that
+// they answer, and in the end all that they have.
+func TestAgainstReference(t *testing.T) {
+	t.Parallel()
+	seeds, first := uint64(20), uint64(1)
+	if full {
+		seeds = 500
+	}
+	if *referenceSeed != 0 {
+		seeds, first = 1, *referenceSeed
+	}
+	for seed := first; seed < first+seeds; seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			memory := provost.NewMemoryStore()
+			memory.Keep = -1
+			p := &pair{T: t, r: rand.New(rand.NewPCG(seed, 9)), mine: open(t, ":memory:"), reference: memory, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)}
+			for range 300 {
+				p.act()
+				if t.Failed() {
+					break
+				}
+			}
+			if !t.Failed() {
+				p.compareAll()
+			}
+			if t.Failed() {
+				t.Logf("seed %d:\n%s", seed, bytes.Join(p.history[max(0, len(p.history)-25):], []byte("\n")))
+			}
+		})
+	}
+}
+
+// pair is a store beside the reference.
+type pair struct {
+	*testing.T
+	r               *rand.Rand
+	mine, reference provost.Store
+	now             time.Time
+	history         [][]byte
+
+	runners []uuid.UUID
+	runs    []uuid.UUID
+	leases  []provost.Lease
+	serial  int
+}
+
+// id makes the same ID in each run of a seed; later ones are greater.
+func (p *pair) id() uuid.UUID {
+	p.serial++
+	var id uuid.UUID
+	binary.BigEndian.PutUint32(id[2:], uint32(p.serial))
+	id[6], id[8] = 0x70, 0x80
+	return id
+}
+
+func chosen[T any](r *rand.Rand, list []T) (v T) {
+	if len(list) > 0 {
+		v = list[r.IntN(len(list))]
+	}
+	return v
+}
+
+// both does a call to both stores and compares the answers. It gives the reference's.
+func both[A any](p *pair, name string, params any, call func(provost.Store) (A, error)) A {
+	p.Helper()
+	text, _ := json.Marshal(params)
+	p.history = append(p.history, fmt.Appendf(nil, "%s %s", name, text))
+	want, wantErr := call(p.reference)
+	got, err := call(p.mine)
+	for _, sentinel := range []error{provost.ErrNotFound, provost.ErrConflict, provost.ErrQueueFull, provost.ErrLeaseLost} {
+		if errors.Is(err, sentinel) != errors.Is(wantErr, sentinel) {
+			p.Errorf("%s: error %v, the reference gives %v", name, err, wantErr)
+			return want
+		}
+	}
+	if (err == nil) != (wantErr == nil) {
+		p.Errorf("%s: error %v, the reference gives %v", name, err, wantErr)
+	} else if a, b := normal(got), normal(want); err == nil && !bytes.Equal(a, b) {
+		same := 0
+		for same < min(len(a), len(b)) && a[same] == b[same] {
+			same++
+		}
+		p.Errorf("%s: the answers part after %s\n got %s\nwant %s", name, a[max(0, same-300):same], a[same:], b[same:])
+	}
+	return want
+}
+
+// normal is an answer as text. What may come in any order is sorted, and errors are named by their sentinels.
+func normal(answer any) []byte {
+	switch a := answer.(type) {
+	case provost.Claims:
+		slices.SortFunc(a.Runs, func(x, y provost.Claim) int { return slices.Compare(x.RunID[:], y.RunID[:]) })
+		answer = a
+	case provost.Renewal:
+		for _, list := range [][]uuid.UUID{a.Lost, a.Cancel} {
+			slices.SortFunc(list, func(x, y uuid.UUID) int { return slices.Compare(x[:], y[:]) })
+		}
+	case provost.Reaped:
+		slices.SortFunc(a.Runs, func(x, y *provost.Run) int { return slices.Compare(x.ID[:], y.ID[:]) })
+	case []error:
+		var words []string
+		for _, err := range a {
+			word := "fine"
+			for _, sentinel := range []error{provost.ErrNotFound, provost.ErrConflict, provost.ErrLeaseLost} {
+				if errors.Is(err, sentinel) {
+					word = sentinel.Error()
+				}
+			}
+			words = append(words, word)
+		}
+		if !slices.ContainsFunc(words, func(w string) bool { return w != "fine" }) {
+			words = nil
+		}
+		answer = words
+	case []uuid.UUID:
+		slices.SortFunc(a, func(x, y uuid.UUID) int { return slices.Compare(x[:], y[:]) })
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return text
+}
+
+func deploymentNumber(i int) uuid.UUID { return uuid.UUID{0: 0xd, 15: byte(i)} }
+
+func (p *pair) act() {
+	p.now = p.now.Add(time.Duration(p.r.IntN(2500)) * time.Millisecond)
+	acts := []func(){
+		p.register, p.serve, p.serve, p.heartbeat, p.leave, p.create, p.create, p.create, p.claim, p.claim, p.claim, p.renew, p.settle, p.settle,
+		p.settle, p.cancel, p.retry, p.reap, p.pause, p.plan, p.plan, p.plan, p.remove, p.prune, p.undeploy, p.log,
+	}
+	acts[p.r.IntN(len(acts))]()
+}
+
+func (p *pair) register() {
+	i := p.r.IntN(4)
+	d := &provost.DeploymentRecord{
+		ID: deploymentNumber(i), FlowID: provost.FlowID("f"), Flow: "f", Name: fmt.Sprint("d", i), Priority: p.r.IntN(2), Tags: []string{"t"},
+		AtMostOnce: p.r.IntN(4) == 0,
+	}
+	switch i {
+	case 1:
+		d.ConcurrencyLimit, d.MaxWaiting = 1+p.r.IntN(2), 3
+		d.Overlap = chosen(p.r, []provost.Overlap{provost.OverlapEnqueue, provost.OverlapCancelNew, provost.OverlapCancelRunning})
+	case 2, 3:
+		d.ConcurrencyLimit, d.MaxWaiting, d.LimitGroup = 2, 3, "g"
+	}
+	if p.r.IntN(3) > 0 {
+		offset := time.Duration(i) * 137 * time.Millisecond // which of two runs of one instant is claimed first is nobody's to say
+		s := provost.Every(time.Duration(2+p.r.IntN(2)) * time.Second).Anchor(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(offset))
+		d.Schedules = []provost.ScheduleRecord{{Key: "s", Schedule: s}}
+	}
+	d.Digest = fmt.Sprint(d.Priority, d.ConcurrencyLimit, d.Overlap, d.AtMostOnce, d.Schedules)
+	params := provost.RegisterDeploymentsParams{Now: p.now, Deployments: []*provost.DeploymentRecord{d}}
+	both(p, "RegisterDeployments", params, func(s provost.Store) ([]provost.Registration, error) {
+		return s.RegisterDeployments(p.Context(), params)
+	})
+}
+
+func (p *pair) serve() {
+	if len(p.runners) < 3 {
+		p.runners = append(p.runners, p.id())
+	}
+	id := chosen(p.r, p.runners)
+	var served []uuid.UUID
+	for i := range 4 {
+		if p.r.IntN(4) > 0 {
+			served = append(served, deploymentNumber(i))
+		}
+	}
+	params := provost.RegisterRunnerParams{Now: p.now, Deployments: served, Runner: provost.RunnerRecord{
+		ID: id, Name: "r" + id.String()[:13], Started: p.now, SeenAt: p.now, Until: p.now.Add(time.Duration(5+p.r.IntN(60)) * time.Second),
+	}}
+	both(p, "RegisterRunner", params, func(s provost.Store) ([]uuid.UUID, error) { return s.RegisterRunner(p.Context(), params) })
+}
+
+func (p *pair) heartbeat() {
+	params := provost.HeartbeatParams{Now: p.now, Runner: chosen(p.r, p.runners), SeenAt: p.now, Until: p.now.Add(30 * time.Second)}
+	both(p, "HeartbeatRunner", params, func(s provost.Store) (any, error) { return nil, s.HeartbeatRunner(p.Context(), params) })
+}
+
+func (p *pair) leave() {
+	params := provost.RemoveRunnerParams{Now: p.now, Runner: chosen(p.r, p.runners), Pause: p.r.IntN(3) == 0}
+	both(p, "RemoveRunner", params, func(s provost.Store) (any, error) { return nil, s.RemoveRunner(p.Context(), params) })
+}
+
+func (p *pair) create() {
+	params := provost.CreateRunParams{
+		Now: p.now, ID: p.id(), DeploymentID: deploymentNumber(p.r.IntN(4)), ScheduledTime: p.now, DueTime: p.now, Parameters: provost.Params{"n": json.Number("1")},
+	}
+	if p.r.IntN(4) == 0 {
+		params.DueTime = p.now.Add(time.Duration(p.r.IntN(5)) * time.Second)
+	}
+	if p.r.IntN(5) == 0 {
+		params.IdempotencyKey = fmt.Sprint("key", p.r.IntN(3))
+	}
+	p.runs = append(p.runs, params.ID)
+	both(p, "CreateRun", params, func(s provost.Store) (*provost.Run, error) { return s.CreateRun(p.Context(), params) })
+}
+
+func (p *pair) claim() {
+	params := provost.ClaimRunsParams{Now: p.now, Runner: chosen(p.r, p.runners), ID: p.id(), Limit: 1 + p.r.IntN(4), TTL: time.Duration(3+p.r.IntN(20)) * time.Second}
+	claims := both(p, "ClaimRuns", params, func(s provost.Store) (provost.Claims, error) { return s.ClaimRuns(p.Context(), params) })
+	for _, c := range claims.Runs {
+		p.leases = append(p.leases, c.Lease)
+		if !slices.Contains(p.runs, c.RunID) {
+			p.runs = append(p.runs, c.RunID)
+		}
+	}
+}
+
+func (p *pair) renew() {
+	params := provost.RenewLeasesParams{Now: p.now, TTL: 10 * time.Second, Leases: p.leases[max(0, len(p.leases)-5):]}
+	both(p, "RenewLeases", params, func(s provost.Store) (provost.Renewal, error) { return s.RenewLeases(p.Context(), params) })
+}
+
+func (p *pair) settle() {
+	var updates []provost.RunUpdate
+	for range 1 + p.r.IntN(3) {
+		u := provost.RunUpdate{Lease: chosen(p.r, p.leases), Attempt: 1 + p.r.IntN(2)}
+		if p.r.IntN(4) > 0 {
+			u.StartTime = p.now
+		}
+		u.State = provost.State{Type: chosen(p.r, []provost.StateType{
+			provost.StateCompleted, provost.StateFailed, provost.StateScheduled, provost.StateCrashed, provost.StateCancelled, "",
+		}), Timestamp: p.now}
+		switch u.State.Type {
+		case provost.StateCompleted:
+			u.StartTime, u.Result = p.now, json.RawMessage(`{"n":1}`)
+		case provost.StateScheduled:
+			u.State.Name, u.DueTime = provost.NameAwaitingRetry, p.now.Add(time.Duration(p.r.IntN(4))*time.Second)
+			u.Crashed = p.r.IntN(2) == 0
+		case provost.StateCrashed:
+			u.Crashed = true
+		}
+		updates = append(updates, u)
+	}
+	params := provost.SettleRunsParams{Now: p.now, Updates: updates}
+	both(p, "SettleRuns", params, func(s provost.Store) ([]error, error) { return s.SettleRuns(p.Context(), params) })
+}
+
+func (p *pair) cancel() {
+	params := provost.CancelRunParams{Now: p.now, RunID: chosen(p.r, p.runs), Message: "enough"}
+	both(p, "CancelRun", params, func(s provost.Store) (*provost.Run, error) { return s.CancelRun(p.Context(), params) })
+}
+
+func (p *pair) retry() {
+	params := provost.RetryRunParams{Now: p.now, RunID: chosen(p.r, p.runs), Message: "again"}
+	both(p, "RetryRun", params, func(s provost.Store) (*provost.Run, error) { return s.RetryRun(p.Context(), params) })
+}
+
+func (p *pair) reap() {
+	params := provost.ReapLeasesParams{Now: p.now}
+	both(p, "ReapLeases", params, func(s provost.Store) (provost.Reaped, error) { return s.ReapLeases(p.Context(), params) })
+}
+
+func (p *pair) pause() {
+	params := provost.SetPauseParams{Now: p.now, DeploymentID: deploymentNumber(p.r.IntN(4)), Schedule: chosen(p.r, []string{"", "s"})}
+	if p.r.IntN(3) > 0 {
+		mark := p.r.IntN(2) == 0
+		params.Operator = &mark
+	}
+	both(p, "SetPause", params, func(s provost.Store) (*provost.DeploymentRecord, error) { return s.SetPause(p.Context(), params) })
+}
+
+// plan makes runs of the next instants, skips some, and deals with gaps as catch-up by one would.
+func (p *pair) plan() {
+	asked := provost.DueSchedulesParams{Now: p.now}
+	due := both(p, "DueSchedules", asked, func(s provost.Store) (provost.DueSchedules, error) { return s.DueSchedules(p.Context(), asked) })
+	params := provost.PlanRunsParams{Now: p.now}
+	for _, item := range due.Items {
+		plan := provost.SchedulePlan{
+			DeploymentID: item.DeploymentID, Generation: item.Generation, Key: item.Key, From: item.Planned, GapFound: item.GapFound, Planned: item.Planned,
+		}
+		if item.Gap && len(item.Unclaimed) > 0 {
+			plan.Cancel, plan.Late, plan.Reason = item.Unclaimed[:len(item.Unclaimed)-1], item.Unclaimed[len(item.Unclaimed)-1:], provost.SkipMissed
+		}
+		for at, ok := item.Schedule.Next(item.Planned); ok && at.Before(p.now.Add(6*time.Second)) && !item.Paused; at, ok = item.Schedule.Next(at) {
+			if at.Before(p.now.Add(-4 * time.Second)) {
+				plan.Skips = append(plan.Skips, provost.Skip{
+					ID: p.id(), DeploymentID: item.DeploymentID, Schedule: item.Key, Timing: item.Schedule, First: at, Last: at, Count: 1, Reason: provost.SkipMissed,
+				})
+			} else {
+				plan.Runs = append(plan.Runs, provost.PlannedRun{ID: p.id(), ScheduledTime: at, DueTime: at, CatchUp: at.Before(p.now)})
+			}
+			plan.Planned = at
+		}
+		plan.PlanTime = p.now.Add(2 * time.Second)
+		params.Plans = append(params.Plans, plan)
+	}
+	both(p, "PlanRuns", params, func(s provost.Store) ([]error, error) { return s.PlanRuns(p.Context(), params) })
+}
+
+func (p *pair) remove() {
+	id := chosen(p.r, p.runs)
+	both(p, "DeleteRun", id, func(s provost.Store) (any, error) { return nil, s.DeleteRun(p.Context(), id) })
+}
+
+func (p *pair) prune() {
+	params := provost.PruneRunsParams{Before: p.now.Add(-time.Minute), Limit: 3}
+	both(p, "PruneRuns", params, func(s provost.Store) (int, error) { return s.PruneRuns(p.Context(), params) })
+}
+
+func (p *pair) undeploy() {
+	if p.r.IntN(4) > 0 {
+		return
+	}
+	params := provost.DeleteDeploymentParams{Now: p.now, ID: deploymentNumber(p.r.IntN(4))}
+	both(p, "DeleteDeployment", params, func(s provost.Store) (any, error) { return nil, s.DeleteDeployment(p.Context(), params) })
+}
+
+func (p *pair) log() {
+	params := provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: chosen(p.r, p.leases), Lines: []provost.LogRecord{{Time: p.now, Message: "a line"}}}}}
+	both(p, "AppendLogs", params, func(s provost.Store) ([]error, error) { return s.AppendLogs(p.Context(), params) })
+}
+
+// compareAll compares what both stores have.
+func (p *pair) compareAll() {
+	for _, f := range []provost.RunFilter{
+		{}, {Sort: provost.OldestFirst}, {Sort: provost.SoonestDue}, {Sort: provost.LatestEnded}, {States: []provost.StateType{provost.StateScheduled}},
+		{States: []provost.StateType{provost.StateFailed, provost.StateCancelled}}, {DeploymentID: deploymentNumber(1)}, {Tags: []string{"t"}},
+	} {
+		f.Limit = provost.MaxPage
+		both(p, "ListRuns", f, func(s provost.Store) (provost.Page[*provost.Run], error) { return s.ListRuns(p.Context(), f) })
+		both(p, "CountRuns", f, func(s provost.Store) (int, error) { return s.CountRuns(p.Context(), f) })
+	}
+	for _, id := range p.runs {
+		both(p, "ListLogs", id, func(s provost.Store) (provost.LogPage, error) {
+			return s.ListLogs(p.Context(), provost.LogFilter{RunID: id})
+		})
+	}
+	both(p, "ListSkips", nil, func(s provost.Store) (provost.Page[provost.Skip], error) {
+		return s.ListSkips(p.Context(), provost.SkipFilter{Limit: provost.MaxPage})
+	})
+	both(p, "ListDeployments", nil, func(s provost.Store) (provost.Page[*provost.DeploymentRecord], error) {
+		return s.ListDeployments(p.Context(), provost.DeploymentFilter{})
+	})
+	both(p, "ListRunners", nil, func(s provost.Store) ([]provost.RunnerRecord, error) { return s.ListRunners(p.Context()) })
+}
