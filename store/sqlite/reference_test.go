@@ -339,8 +339,14 @@ func (p *pair) log() {
 // compareAll compares what both stores have.
 func (p *pair) compareAll() {
 	for _, f := range []provost.RunFilter{
-		{}, {Sort: provost.OldestFirst}, {Sort: provost.SoonestDue}, {Sort: provost.LatestEnded}, {States: []provost.StateType{provost.StateScheduled}},
-		{States: []provost.StateType{provost.StateFailed, provost.StateCancelled}}, {DeploymentID: deploymentNumber(1)}, {Tags: []string{"t"}},
+		{},
+		{Sort: provost.OldestFirst},
+		{Sort: provost.SoonestDue},
+		{Sort: provost.LatestEnded},
+		{States: []provost.StateType{provost.StateScheduled}},
+		{States: []provost.StateType{provost.StateFailed, provost.StateCancelled}},
+		{DeploymentID: deploymentNumber(1)},
+		{Tags: []string{"t"}},
 	} {
 		f.Limit = provost.MaxPage
 		both(p, "ListRuns", f, func(s provost.Store) (provost.Page[*provost.Run], error) { return s.ListRuns(p.Context(), f) })
