@@ -111,8 +111,8 @@
 // # Stores
 //
 // A [Store] keeps deployments, runs and leases. [NewMemoryStore] is one that lives and dies with the process, and what Serve
-// uses if given none: for tests, and for services whose runs need not outlive them. Runners and clients that share a store
-// work together. Store is an interface that others can implement; methods may be added to it before version 1.
+// uses if given none: for tests, and for services whose runs need not outlive them. Packages store/sqlite and store/postgres keep
+// them in a file or a database, for any number of processes. Runners and clients that share a store work together. Store is an interface that others can implement; methods may be added to it before version 1.
 //
 // # Testing
 //
