@@ -14,14 +14,20 @@ import (
 func (s *Store) Migrate(ctx context.Context) error {
 	err := s.retry(ctx, func() error {
 		return s.transact(ctx, pgx.TxOptions{}, func(t *tx) error {
-			for _, statement := range []string{
-				"SELECT pg_advisory_xact_lock(hashtextextended('provost migrate', 0))",
-				"CREATE SCHEMA IF NOT EXISTS " + s.spell.schema,
-				"SET LOCAL search_path = " + s.spell.schema,
-			} {
-				if _, err := t.Tx.Exec(ctx, statement); err != nil {
+			if _, err := t.Tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('provost migrate', 0))"); err != nil {
+				return err
+			}
+			var known int
+			if err := t.Tx.QueryRow(ctx, "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = $1", s.schema).Scan(&known); err != nil {
+				return err
+			}
+			if known == 0 { // IF NOT EXISTS would ask for the right to make schemas also where this one is there
+				if _, err := t.Tx.Exec(ctx, "CREATE SCHEMA "+s.spell.schema); err != nil {
 					return err
 				}
+			}
+			if _, err := t.Tx.Exec(ctx, "SET LOCAL search_path = "+s.spell.schema); err != nil {
+				return err
 			}
 			return ledger.Migrate(unqualified{t}, dialect(s.schema))
 		})

@@ -175,11 +175,7 @@ func (s *Store) transact(ctx context.Context, options pgx.TxOptions, do func(*tx
 	if err != nil {
 		return fmt.Errorf("postgres: begin: %w", err)
 	}
-	wrapped := &tx{Tx: t, ctx: ctx, spell: s.spell}
-	if s.plain.Load() {
-		wrapped.Tx = plain{t}
-	}
-	if err := do(wrapped); err != nil {
+	if err := do(s.in(ctx, t)); err != nil {
 		s.rollback(t)
 		return err
 	}
@@ -187,6 +183,14 @@ func (s *Store) transact(ctx context.Context, options pgx.TxOptions, do func(*tx
 		return fmt.Errorf("postgres: commit: %w", err)
 	}
 	return nil
+}
+
+// in is a transaction as the ledger sees it.
+func (s *Store) in(ctx context.Context, t pgx.Tx) *tx {
+	if s.plain.Load() {
+		t = plain{t}
+	}
+	return &tx{Tx: t, ctx: ctx, spell: s.spell}
 }
 
 // rollback ends a transaction that has failed, also when its context is over. If that fails too the connection is done with.
@@ -212,11 +216,21 @@ type callers struct {
 
 // Write implements [ledger.DB].
 func (c callers) Write(ctx context.Context, _ ledger.Work, do func(ledger.Tx) error) error {
+	plain := c.store.plain.Load()
+	err := c.write(ctx, do)
+	if isLost(sqlState(err)) && !plain { // what else comes between has to be met by the caller, whose locks are in the way
+		c.store.plain.Store(true)
+		return c.write(ctx, do)
+	}
+	return err
+}
+
+func (c callers) write(ctx context.Context, do func(ledger.Tx) error) error {
 	inner, err := c.tx.Begin(ctx) // a savepoint
 	if err != nil {
 		return fmt.Errorf("postgres: savepoint: %w", err)
 	}
-	if err := (&tx{Tx: inner, ctx: ctx, spell: c.store.spell}).do(do); err != nil {
+	if err := c.store.in(ctx, inner).do(do); err != nil {
 		c.store.rollback(inner)
 		return err
 	}
@@ -228,5 +242,7 @@ func (c callers) Write(ctx context.Context, _ ledger.Work, do func(ledger.Tx) er
 
 // Read implements [ledger.DB].
 func (c callers) Read(ctx context.Context, do func(ledger.Tx) error) error {
-	return do(&tx{Tx: c.tx, ctx: ctx, spell: c.store.spell, reads: true})
+	t := c.store.in(ctx, c.tx)
+	t.reads = true
+	return do(t)
 }

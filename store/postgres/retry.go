@@ -27,12 +27,14 @@ const maxConflicts = 20
 // retry does an operation until it meets nothing that another has done at the same time.
 func (s *Store) retry(ctx context.Context, do func() error) error {
 	for conflicts := 0; ; {
+		plain := s.plain.Load()
 		err := do()
 		switch code := sqlState(err); {
-		case code == preparedDuplicate, code == preparedMissing: // statements are prepared on other connections than they are used on
-			if s.plain.Swap(true) {
+		case isLost(code):
+			if plain { // else it began before the first that met this had said so
 				return err
 			}
+			s.plain.Store(true)
 		case code == lockNotAvailable: // who has it may take long, and others should come in between
 			if !pause(ctx, 100) {
 				return err
@@ -46,6 +48,9 @@ func (s *Store) retry(ctx context.Context, do func() error) error {
 		}
 	}
 }
+
+// isLost tells that statements are prepared on other connections than they are used on.
+func isLost(code string) bool { return code == preparedDuplicate || code == preparedMissing }
 
 func sqlState(err error) string {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
@@ -75,4 +80,8 @@ func (p plain) Query(ctx context.Context, query string, args ...any) (pgx.Rows, 
 
 func (p plain) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
 	return p.Tx.Exec(ctx, query, append([]any{pgx.QueryExecModeExec}, args...)...)
+}
+
+func (p plain) QueryRow(ctx context.Context, query string, args ...any) pgx.Row {
+	return p.Tx.QueryRow(ctx, query, append([]any{pgx.QueryExecModeExec}, args...)...)
 }

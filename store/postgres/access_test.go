@@ -1,0 +1,57 @@
+package postgres_test
+
+import (
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store/postgres"
+	"github.com/provost-go/provost/storetest"
+)
+
+// TestPgBouncer: behind PgBouncer in transaction mode, where what is prepared on one connection is used on another, and nothing is heard
+// from LISTEN, a store is a store like any other.
+func TestPgBouncer(t *testing.T) {
+	const bouncer = "PROVOST_PGBOUNCER"
+	if os.Getenv(bouncer) == "" {
+		t.Skip("set " + bouncer + " to the URL of a PgBouncer in transaction mode before a PostgreSQL in which schemas may be made")
+	}
+	t.Setenv(server, os.Getenv(bouncer))
+	t.Run("Store", func(t *testing.T) {
+		storetest.Run(t, func(t *testing.T) provost.Store { return open(t, schema(t)) })
+	})
+	t.Run("ManyProcesses", TestManyProcesses)
+	t.Run("WithTx", TestWithTx)
+}
+
+// TestSchemaOfAnother: a user who may not make schemas keeps a store in one that was made for it.
+func TestSchemaOfAnother(t *testing.T) {
+	place, err := url.Parse(dsn(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, asks := place.User.Password(); asks {
+		t.Skip("the server asks for passwords, and the new user has none")
+	}
+	name, pool := schema(t), connect(t)
+	role := "user_" + strings.TrimPrefix(name, "test_")
+	for _, statement := range []string{"CREATE ROLE " + role + " LOGIN", "CREATE SCHEMA " + name + " AUTHORIZATION " + role} {
+		if _, err := pool.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place.User = url.User(role)
+	store, err := postgres.Config{Schema: name}.Open(t.Context(), place.String())
+	if err != nil {
+		t.Error(err)
+	} else if err := store.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, statement := range []string{"DROP SCHEMA " + name + " CASCADE", "DROP ROLE " + role} {
+		if _, err := pool.Exec(t.Context(), statement); err != nil {
+			t.Error(err)
+		}
+	}
+}
