@@ -289,14 +289,27 @@ func (b *book) load(ids []uuid.UUID) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	if _, err := b.readDue(b.eachStored, "d.id IN (?*) ORDER BY d.id FOR UPDATE", missing); err != nil {
+	const unfinished = "d.id IN (?*) ORDER BY d.id FOR UPDATE"
+	if _, err := b.readDue(b.eachStored, unfinished, missing); err != nil {
 		return err
 	}
 	missing = slices.DeleteFunc(missing, func(id uuid.UUID) bool { return b.runs[id] != nil })
 	if len(missing) == 0 {
 		return nil
 	}
-	return b.eachStored("SELECT "+endColumns+" FROM provost_end e JOIN provost_run w ON w.id = e.id WHERE e.id IN (?*) ORDER BY e.id FOR UPDATE OF e", []any{missing},
+	if err := b.loadEnded(missing); err != nil || !b.tx.Locks() {
+		return err
+	}
+	missing = slices.DeleteFunc(missing, func(id uuid.UUID) bool { return b.runs[id] != nil })
+	if len(missing) == 0 {
+		return nil
+	}
+	_, err := b.readDue(b.eachStored, unfinished, missing) // one that was reopened meanwhile was in neither when that was asked
+	return err
+}
+
+func (b *book) loadEnded(ids []uuid.UUID) error {
+	return b.eachStored("SELECT "+endColumns+" FROM provost_end e JOIN provost_run w ON w.id = e.id WHERE e.id IN (?*) ORDER BY e.id FOR UPDATE OF e", []any{ids},
 		func(rows Rows) error {
 			r, err := scanEnded(rows)
 			if err == nil {

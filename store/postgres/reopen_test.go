@@ -1,0 +1,57 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// TestReopenedAtOnce: of those who reopen a run at the same time one does, and the others find it reopened: it is never not there.
+func TestReopenedAtOnce(t *testing.T) {
+	store := open(t, schema(t))
+	client := provost.NewClient(store)
+	flow := provost.NewJob("f", func(context.Context) error { return nil })
+	if _, err := client.Deploy(t.Context(), &provost.Deployment{Flow: flow, Name: "d"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 30 {
+		run, err := client.RunDeployment(t.Context(), "f/d", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.CancelRun(t.Context(), provost.CancelRunParams{Now: time.Now(), RunID: run.ID}); err != nil {
+			t.Fatal(err)
+		}
+		errs := retryAtOnce(t.Context(), store, run.ID, 4)
+		reopened := 0
+		for _, err := range errs {
+			switch {
+			case err == nil:
+				reopened++
+			case !errors.Is(err, provost.ErrConflict):
+				t.Error(err)
+			}
+		}
+		if reopened != 1 {
+			t.Errorf("%d calls have reopened the run", reopened)
+		}
+	}
+}
+
+func retryAtOnce(ctx context.Context, store provost.Store, id uuid.UUID, n int) []error {
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() {
+			_, errs[i] = store.RetryRun(ctx, provost.RetryRunParams{Now: time.Now(), RunID: id})
+		})
+	}
+	all.Wait()
+	return errs
+}
