@@ -69,3 +69,22 @@ var runAnimals = [...]string{
 	"merlin", "mole", "moose", "newt", "oriole", "osprey", "otter", "owl", "panda", "pelican", "pipit", "plover", "puffin",
 	"quail", "raven", "robin", "seal", "shrike", "stork", "swan", "tern", "wren",
 }
+
+// idSet is a set of IDs. Nil is an empty one.
+type idSet map[uuid.UUID]struct{}
+
+func newIDSet(ids []uuid.UUID) idSet {
+	if len(ids) == 0 {
+		return nil
+	}
+	set := make(idSet, len(ids))
+	for _, id := range ids {
+		set[id] = struct{}{}
+	}
+	return set
+}
+
+func (s idSet) has(id uuid.UUID) bool {
+	_, found := s[id]
+	return found
+}

@@ -24,24 +24,25 @@ func (m *MemoryStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims,
 	}
 	var claims Claims
 	m.skipped = nil
+	but := newIDSet(p.Except)
 	ttl := micros(p.TTL.Microseconds())
 	if p.ID != uuid.Nil && p.ID == runner.lastClaim {
 		claims.Runs = m.claimAgain(runner, now, ttl)
 	} else {
-		claims.Runs = m.claimNew(runner, p.Limit, now, ttl)
+		claims.Runs = m.claimNew(runner, p.Limit, but, now, ttl)
 		runner.rememberClaim(p.ID, claims.Runs)
 	}
 	claims.Skipped = m.skipped
 	for _, l := range runner.lanes {
-		if first := l.heads[0].head(); first != never {
-			claims.Next = earlier(claims.Next, max(first, now).time())
+		if r := l.first(but); r != nil {
+			claims.Next = earlier(claims.Next, max(r.claimable, now).time())
 		}
 	}
 	return claims, nil
 }
 
 // claimNew takes up to limit runs: higher priority first, then what is due earlier.
-func (m *MemoryStore) claimNew(runner *memoryRunner, limit int, now, ttl micros) []Claim {
+func (m *MemoryStore) claimNew(runner *memoryRunner, limit int, but idSet, now, ttl micros) []Claim {
 	var claims []Claim
 	for lanes := runner.lanes; len(lanes) > 0; {
 		equal := 1
@@ -49,7 +50,7 @@ func (m *MemoryStore) claimNew(runner *memoryRunner, limit int, now, ttl micros)
 			equal++
 		}
 		for len(claims) < limit {
-			r := soonest(lanes[:equal], now)
+			r := soonest(lanes[:equal], but, now)
 			if r == nil {
 				break
 			}
@@ -102,18 +103,51 @@ func (m *MemoryStore) setLease(r *memoryRun, now, ttl micros) {
 	m.leases.Insert(r)
 }
 
-// soonest is the run that is due first among the claimable heads of lanes, nil if there is none.
-func soonest(lanes []*lane, now micros) *memoryRun {
+// soonest is the run but some that is due first among the claimable heads of lanes, nil if there is none.
+func soonest(lanes []*lane, but idSet, now micros) *memoryRun {
 	var first *memoryRun
 	for _, l := range lanes {
-		if d := l.heads[0]; d.head() <= now {
-			r, _ := d.queue.Min()
-			if first == nil || r.due < first.due || (r.due == first.due && r.scheduled < first.scheduled) {
-				first = r
-			}
+		r := l.first(but)
+		if r == nil || r.claimable > now {
+			continue
+		}
+		if first == nil || r.due < first.due || (r.due == first.due && r.scheduled < first.scheduled) {
+			first = r
 		}
 	}
 	return first
+}
+
+// first is the run but some of the lane's deployments that becomes claimable first, nil if there is none.
+func (l *lane) first(but idSet) *memoryRun {
+	if len(but) == 0 {
+		return l.heads[0].first(but)
+	}
+	var first *memoryRun
+	for _, d := range l.heads {
+		r := d.first(but)
+		if r != nil && (first == nil || r.claimable < first.claimable || (r.claimable == first.claimable && r.scheduled < first.scheduled)) {
+			first = r
+		}
+	}
+	return first
+}
+
+// first is the run but some of the deployment that becomes claimable first, nil if there is none.
+func (d *memoryDeployment) first(but idSet) *memoryRun {
+	if d.gap {
+		return nil
+	}
+	if len(but) == 0 {
+		r, _ := d.queue.Min()
+		return r
+	}
+	for r := range d.queue.Ascend() {
+		if !but.has(r.id) {
+			return r
+		}
+	}
+	return nil
 }
 
 // claim takes the head of a queue, false if its limit does not admit it.

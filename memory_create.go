@@ -1,8 +1,10 @@
 package provost
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/google/uuid"
@@ -281,23 +283,45 @@ func (m *MemoryStore) PruneRuns(ctx context.Context, p PruneRunsParams) (int, er
 		return 0, err
 	}
 	defer m.unlock()
-	limit := p.Limit
-	if limit == 0 {
-		limit = MaxPage
-	}
-	pruned := 0
-	for pruned < limit {
-		oldest, ok := m.ended.Min()
-		old := ok && !p.Before.IsZero() && oldest.end < toMicros(p.Before)
-		spare := ok && p.Keep > 0 && m.ended.Len() > p.Keep
-		if !old && !spare {
-			break
-		}
-		m.forget(oldest)
-		pruned++
+	limit := cmp.Or(p.Limit, MaxPage)
+	asked := newIDSet(p.Deployments)
+	concerns := func(id uuid.UUID) bool { return p.Deployments == nil || asked.has(id) }
+	gone := m.prunable(p, concerns, limit)
+	for _, r := range gone {
+		m.forget(r)
 	}
 	if !p.Before.IsZero() {
-		m.dropSkips(limit, func(skip *memorySkip) bool { return toMicros(skip.Last) < toMicros(p.Before) })
+		m.dropSkips(limit, func(skip *memorySkip) bool {
+			return concerns(skip.DeploymentID) && toMicros(skip.Last) < toMicros(p.Before)
+		})
 	}
-	return pruned, nil
+	return len(gone), nil
+}
+
+// prunable are the runs that are too old or too many, up to limit of them, oldest end first.
+func (m *MemoryStore) prunable(p PruneRunsParams, concerns func(deployment uuid.UUID) bool, limit int) []*memoryRun {
+	before := micros(math.MinInt64)
+	if !p.Before.IsZero() {
+		before = toMicros(p.Before)
+	}
+	var runs []*memoryRun
+	left := make(map[uuid.UUID]int) // how many of a deployment
+	for r := range m.ended.Ascend() {
+		if r.parent == nil && concerns(r.deployment.record.ID) {
+			runs = append(runs, r)
+			left[r.deployment.record.ID]++
+		}
+	}
+	gone := runs[:0]
+	for _, r := range runs {
+		if len(gone) == limit {
+			break
+		}
+		id := r.deployment.record.ID
+		if r.end < before || (p.Keep > 0 && left[id] > p.Keep) {
+			gone = append(gone, r)
+			left[id]--
+		}
+	}
+	return gone
 }

@@ -152,6 +152,8 @@ type RunStore interface {
 	// A call that has the ID of the runner's newest call that claimed anything is a repetition: it returns those runs of that
 	// call which are still held under its tokens, gives their leases TTL anew where that is longer, and claims nothing else.
 	//
+	// Runs of p.Except are as if they were not there, also for Next.
+	//
 	// ErrNotFound: the runner must register again.
 	ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims, error)
 
@@ -199,9 +201,10 @@ type RunStore interface {
 	// DeleteRun removes a finished run and its log. Its instant stays decided. ErrNotFound. ErrConflict: the run is not over.
 	DeleteRun(ctx context.Context, id uuid.UUID) error
 
-	// PruneRuns removes finished runs that ended before p.Before, and those beyond the newest p.Keep (0: no such bound), at
-	// most p.Limit of them, oldest end first, and returns how many. A child run counts like any other; those of a run that goes go
-	// with it, uncounted. Instants stay decided. Of the skip ranges that lie before p.Before at most p.Limit go too, uncounted.
+	// PruneRuns removes finished runs of p.Deployments: those that ended before p.Before, and of each deployment those beyond the
+	// newest p.Keep (0: no such bound), at most p.Limit of them, oldest end first. It returns how many. A child run goes with the
+	// run that it is inside of, uncounted, and never without it. Instants stay decided. Of the deployments' skip ranges that lie
+	// before p.Before at most p.Limit go too, uncounted.
 	PruneRuns(ctx context.Context, p PruneRunsParams) (int, error)
 }
 

@@ -220,7 +220,11 @@ type ClaimRunsParams struct {
 	ID     uuid.UUID // names the call, so that one whose answer was lost can be repeated; Nil for a call that is not
 	Limit  int
 	TTL    time.Duration // of the leases
+	Except []uuid.UUID   // runs that are not for this runner; at most MaxExcept
 }
+
+// MaxExcept bounds the runs that a runner leaves to others.
+const MaxExcept = 100
 
 // Claims is what was claimed, what was decided against, and when to come again.
 type Claims struct {
@@ -321,9 +325,10 @@ type RetryRunParams struct {
 
 // PruneRunsParams is what [RunStore].PruneRuns takes.
 type PruneRunsParams struct {
-	Before time.Time
-	Keep   int
-	Limit  int // 0: 1,000
+	Deployments []uuid.UUID // nil: all, also those that were deleted
+	Before      time.Time
+	Keep        int
+	Limit       int // 0: 1,000
 }
 
 // AppendLogsParams is what [LogStore].AppendLogs takes.

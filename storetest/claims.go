@@ -53,6 +53,29 @@ var claimCases = []testCase{
 		},
 	},
 	{
+		"Except", "runs that a runner leaves to others are not claimed by it, do not wake it, and are others' to claim",
+		func(f *fixture) {
+			d := f.deploy("a", withLimit(5))
+			r, other := f.serve(f.base, d), f.runner("other", f.base, f.at(longTTL))
+			f.registerRunner(f.base, other, d)
+			first, second := f.createNow(f.base, d), f.createNow(f.base, d)
+			but := func(r provost.RunnerRecord, ids ...uuid.UUID) provost.Claims {
+				claims, err := f.store.ClaimRuns(f.ctx, provost.ClaimRunsParams{
+					Now: f.base, Runner: r.ID, ID: newID(f.base), Limit: 10, TTL: longTTL, Except: ids,
+				})
+				f.must(err)
+				return claims
+			}
+			f.expectUnchanged("a claim of nothing", func() {
+				claims := but(r, first.ID, second.ID, newID(f.base))
+				expect(f, "claims", len(claims.Runs), 0)
+				expectTime(f, "next", claims.Next, time.Time{})
+			})
+			expectSame(f, "claims but one", claimed(but(r, first.ID).Runs), second.ID)
+			expectSame(f, "claims of the other", claimed(but(other).Runs), first.ID)
+		},
+	},
+	{
 		"OrderOfEqual", "of what is due at one time the earlier scheduled time is claimed first, also among deployments",
 		func(f *fixture) {
 			a, b, c := f.deploy("a"), f.deploy("b"), f.deploy("c", withLimit(10))

@@ -269,6 +269,74 @@ var runCases = []testCase{
 			expect(f, "pruned without bounds", n, 0)
 		},
 	},
+	{
+		"PruneDeployments", "PruneRuns counts each deployment's runs by themselves, and touches those of no other deployment",
+		func(f *fixture) {
+			a, b, c := f.deploy("a"), f.deploy("b"), f.deploy("c")
+			r := f.serve(f.base, a, b, c)
+			var of [3][]*provost.Run
+			for i := range 3 {
+				for j, d := range []*provost.DeploymentRecord{a, b, c} {
+					of[j] = append(of[j], f.finished(f.at(time.Duration(3*i+j)*time.Minute), d, r, provost.StateCompleted))
+				}
+			}
+			n, err := f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Deployments: []uuid.UUID{c.ID, a.ID}, Keep: 1, Limit: 3})
+			f.must(err)
+			expect(f, "pruned", n, 3)
+			f.expectNoRun(of[0][0].ID)
+			f.expectNoRun(of[0][1].ID)
+			f.expectNoRun(of[2][0].ID)
+			f.run(of[2][1].ID)
+			n, err = f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Deployments: []uuid.UUID{c.ID}, Before: of[1][1].EndTime, Keep: 2})
+			f.must(err)
+			expect(f, "pruned by two bounds", n, 0)
+			n, err = f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Deployments: []uuid.UUID{b.ID}, Before: of[1][1].EndTime, Keep: 1})
+			f.must(err)
+			expect(f, "pruned by the wider of two bounds", n, 2)
+			n, err = f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Deployments: []uuid.UUID{}, Before: f.at(time.Hour)})
+			f.must(err)
+			expect(f, "pruned of no deployment", n, 0)
+			f.run(of[0][2].ID)
+			f.run(of[1][2].ID)
+			f.run(of[2][2].ID)
+		},
+	},
+	{
+		"PruneDeleted", "PruneRuns without Deployments removes the runs of deleted deployments too",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			run := f.finished(f.base, d, r, provost.StateCompleted)
+			f.deleteDeployment(f.base, d)
+			n, err := f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Before: f.at(time.Hour)})
+			f.must(err)
+			expect(f, "pruned", n, 1)
+			f.expectNoRun(run.ID)
+		},
+	},
+	{
+		"PruneInside", "PruneRuns removes a child run with its parent, never alone, and does not count it",
+		func(f *fixture) {
+			d := f.deploy("a")
+			r := f.serve(f.base, d)
+			f.createNow(f.base, d)
+			c := f.claimOne(f.base, r, longTTL)
+			f.begin(f.base, c.Lease, 1)
+			child := f.createChild(f.base, c.Lease)
+			f.settle(f.base, ended(provost.Lease{RunID: child.ID, Token: c.Token}, f.base, provost.StateCompleted))
+			all := provost.PruneRunsParams{Before: f.at(time.Hour)}
+			n, err := f.store.PruneRuns(f.ctx, all)
+			f.must(err)
+			expect(f, "pruned while the parent runs", n, 0)
+			f.run(child.ID)
+			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			n, err = f.store.PruneRuns(f.ctx, all)
+			f.must(err)
+			expect(f, "pruned", n, 1)
+			f.expectNoRun(c.RunID)
+			f.expectNoRun(child.ID)
+		},
+	},
 }
 
 var childCases = []testCase{

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/provost-go/provost/store/internal/ledger"
 )
@@ -10,6 +11,8 @@ import (
 const (
 	createWorkers = 2   // transactions that make runs, at once
 	maxCreates    = 200 // runs made in one
+
+	createTimeout = 10 * time.Second // of one that is shared; what it has not done is then done one by one
 )
 
 // creator makes runs. Those that are asked for at the same time share a transaction, and its commit.
@@ -81,7 +84,9 @@ var errSpoiled = errors.New("an operation has failed with half of it done")
 func (c *creator) make(batch []*creation) {
 	if len(batch) > 1 {
 		errs := make([]error, len(batch))
-		err := c.store.transact(c.store.ctx, c.store.together, func(t *tx) error {
+		ctx, cancel := context.WithTimeout(c.store.ctx, createTimeout)
+		defer cancel()
+		err := c.store.transact(ctx, c.store.together, func(t *tx) error {
 			t.state.Hopeful = true
 			for i, op := range batch {
 				if errs[i] = op.do(t); t.state.Spoiled || sqlState(errs[i]) != "" {

@@ -227,6 +227,9 @@ func (p *pair) create() {
 
 func (p *pair) claim() {
 	params := provost.ClaimRunsParams{Now: p.now, Runner: chosen(p.r, p.runners), ID: p.id(), Limit: 1 + p.r.IntN(4), TTL: time.Duration(3+p.r.IntN(20)) * time.Second}
+	if len(p.runs) > 3 && p.r.IntN(4) == 0 {
+		params.Except = []uuid.UUID{chosen(p.r, p.runs[len(p.runs)-3:]), chosen(p.r, p.runs)}
+	}
 	claims := both(p, "ClaimRuns", params, func(s provost.Store) (provost.Claims, error) { return s.ClaimRuns(p.Context(), params) })
 	for _, c := range claims.Runs {
 		p.leases = append(p.leases, c.Lease)
@@ -325,6 +328,13 @@ func (p *pair) remove() {
 
 func (p *pair) prune() {
 	params := provost.PruneRunsParams{Before: p.now.Add(-time.Minute), Limit: 3}
+	switch p.r.IntN(3) {
+	case 0:
+		params = provost.PruneRunsParams{Keep: 1 + p.r.IntN(10), Limit: 1 + p.r.IntN(5)}
+	case 1:
+		params.Deployments = []uuid.UUID{deploymentNumber(p.r.IntN(4)), deploymentNumber(p.r.IntN(4))}
+		params.Keep = p.r.IntN(10)
+	}
 	both(p, "PruneRuns", params, func(s provost.Store) (int, error) { return s.PruneRuns(p.Context(), params) })
 }
 

@@ -50,6 +50,26 @@ type operation struct {
 	ctx    context.Context
 	do     func(ledger.Tx) error
 	result chan error // has room for the answer, whether or not anybody waits for it
+
+	mu   sync.Mutex // held while do runs
+	left bool       // nobody waits any more, and what do reads is its caller's again
+}
+
+// run does the work, unless the caller has left.
+func (op *operation) run(t ledger.Tx) error {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	if op.left {
+		return context.Cause(op.ctx)
+	}
+	return op.do(t)
+}
+
+// leave returns once the work is not under way, and will not be any more.
+func (op *operation) leave() {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	op.left = true
 }
 
 func newWriter(conn *sql.Conn) *writer {
@@ -86,6 +106,7 @@ func (w *writer) submit(ctx context.Context, work ledger.Work, do func(ledger.Tx
 	case err := <-op.result:
 		return err
 	case <-ctx.Done():
+		op.leave()
 		return context.Cause(ctx)
 	}
 }
@@ -218,7 +239,7 @@ func (w *writer) execute(ctx context.Context, batch []*operation, began time.Tim
 		if i > 0 && time.Since(began) > maxHeld {
 			break
 		}
-		errs = append(errs, op.do(t))
+		errs = append(errs, op.run(t))
 		if t.state.Spoiled {
 			return errs, true, nil
 		}

@@ -193,10 +193,12 @@ func (p *process) checkLog() {
 	if err != nil {
 		p.Fatal(err)
 	}
-	for line := range strings.Lines(string(text)) {
+	lines := strings.SplitAfter(string(text), "\n")
+	for i, line := range lines {
 		for _, word := range []string{"FAILED", "panic", "locked", "SQLITE_BUSY", "deadlock"} {
 			if strings.Contains(line, word) {
-				p.Errorf("a process says: %s", line)
+				p.Errorf("a process says: %s", strings.Join(lines[i:min(i+40, len(lines))], "")) // with the stack
+				break
 			}
 		}
 	}

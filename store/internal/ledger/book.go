@@ -270,7 +270,7 @@ func scanEnded(rows Rows) (*run, error) {
 func (r *run) endRow() []any {
 	d := &r.due
 	return []any{
-		d.id, d.end, d.due, d.start, d.token, d.begun, d.attempt, d.crashes, d.flags(), string(d.state), d.stateName,
+		d.id, d.deployment, d.end, d.due, d.start, d.token, d.begun, d.attempt, d.crashes, d.flags(), string(d.state), d.stateName,
 		string(d.settled), d.runner, d.version, string(d.states), word(d.result),
 	}
 }

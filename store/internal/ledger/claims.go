@@ -16,36 +16,33 @@ import (
 func isNotFound(err error) bool { return errors.Is(err, provost.ErrNotFound) }
 
 // ClaimRuns implements [provost.RunStore].
-func (l *Ledger) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (claims provost.Claims, err error) {
-	err = l.write(ctx, Common, p.Now, func(b *book) error {
-		claims = provost.Claims{}
-		r, err := b.runner(p.Runner)
-		if err != nil {
-			return err
-		}
-		if r == nil || !r.liveAt(b.now) {
-			return unknownRunner(p.Runner)
-		}
-		var held []*run
-		if p.ID != uuid.Nil && p.ID == r.claim {
-			held, err = b.claimAgain(p)
-		} else {
-			held, err = b.claimNew(r, p)
-		}
-		if err != nil {
-			return err
-		}
-		if claims.Runs, err = b.claimViews(held); err != nil {
-			return err
-		}
-		claims.Skipped = b.skipped
-		claims.Next, err = b.nextClaim(p.Runner)
-		return err
-	})
+func (l *Ledger) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (provost.Claims, error) {
+	return change(ctx, l, "claim runs", Common, p.Now, func(b *book) (provost.Claims, error) { return b.claimRuns(p) })
+}
+
+func (b *book) claimRuns(p provost.ClaimRunsParams) (claims provost.Claims, err error) {
+	r, err := b.runner(p.Runner)
 	if err != nil {
-		return provost.Claims{}, fmt.Errorf("claim runs: %w", err)
+		return claims, err
 	}
-	return claims, nil
+	if r == nil || !r.liveAt(b.now) {
+		return claims, unknownRunner(p.Runner)
+	}
+	var held []*run
+	if p.ID != uuid.Nil && p.ID == r.claim {
+		held, err = b.claimAgain(p)
+	} else {
+		held, err = b.claimNew(r, p)
+	}
+	if err != nil {
+		return claims, err
+	}
+	if claims.Runs, err = b.claimViews(held); err != nil {
+		return claims, err
+	}
+	claims.Skipped = b.skipped
+	claims.Next, err = b.nextClaim(p)
+	return claims, err
 }
 
 // lanes are those that a runner claims from, highest priority first.
@@ -93,7 +90,7 @@ func (b *book) claimNew(r *runner, p provost.ClaimRunsParams) ([]*run, error) {
 func (b *book) claimFrom(lanes []int64, r *runner, p provost.ClaimRunsParams, have int) (held []*run, err error) {
 	promoted := b.promoted
 	for have+len(held) < p.Limit && b.promoted == promoted {
-		candidates, err := b.candidates(lanes, p.Limit-have-len(held))
+		candidates, err := b.candidates(lanes, p.Except, p.Limit-have-len(held))
 		if err == nil {
 			err = b.lockSchedulesOf(candidates)
 		}
@@ -139,13 +136,22 @@ func (b *book) lockSchedulesOf(runs []*run) error {
 	return b.lockSchedules(ids)
 }
 
-// candidates are the runs that are claimable in lanes of one priority, those that are due first.
-func (b *book) candidates(lanes []int64, limit int) ([]*run, error) {
+// butNot is the condition that leaves out some unfinished runs, mostly none.
+func butNot(ids []uuid.UUID) (condition string, args []any) {
+	if len(ids) == 0 {
+		return "", nil
+	}
+	return " AND NOT d.id IN (?*)", []any{ids}
+}
+
+// candidates are the runs but some that are claimable in lanes of one priority, those that are due first.
+func (b *book) candidates(lanes []int64, but []uuid.UUID, limit int) ([]*run, error) {
 	var all []*run
+	others, excepted := butNot(but)
 	for _, lane := range lanes {
 		err := b.each("SELECT "+dueColumns+", "+wideColumns+` FROM provost_due d JOIN provost_run w ON w.id = d.id
-			WHERE d.lane = ? AND d.claimable <= ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)
-			ORDER BY d.claimable, d.due, d.scheduled, d.id LIMIT ? FOR UPDATE OF d SKIP LOCKED`, []any{lane, b.now, limit}, func(rows Rows) error {
+			WHERE d.lane = ? AND d.claimable <= ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)`+others+`
+			ORDER BY d.claimable, d.due, d.scheduled, d.id LIMIT ? FOR UPDATE OF d SKIP LOCKED`, slices.Concat([]any{lane, b.now}, excepted, []any{limit}), func(rows Rows) error {
 			w := new(wide)
 			r, err := scanDue(rows, w.targets()...)
 			if err != nil {
@@ -241,16 +247,17 @@ func (b *book) claimViews(held []*run) ([]provost.Claim, error) {
 }
 
 // nextClaim is when the next run of a runner's deployments becomes claimable.
-func (b *book) nextClaim(runner uuid.UUID) (time.Time, error) {
+func (b *book) nextClaim(p provost.ClaimRunsParams) (time.Time, error) {
 	if err := b.flush(); err != nil {
 		return time.Time{}, err
 	}
-	lanes, _, err := b.lanes(runner)
+	lanes, _, err := b.lanes(p.Runner)
+	others, excepted := butNot(p.Except)
 	next := never
 	for _, lane := range lanes {
 		first := never
-		_, err := b.one(`SELECT d.claimable FROM provost_due d WHERE d.lane = ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)
-			ORDER BY d.claimable LIMIT 1`, []any{lane}, &first)
+		_, err := b.one(`SELECT d.claimable FROM provost_due d WHERE d.lane = ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)`+others+`
+			ORDER BY d.claimable LIMIT 1`, append([]any{lane}, excepted...), &first)
 		if err != nil {
 			return time.Time{}, err
 		}
@@ -260,46 +267,43 @@ func (b *book) nextClaim(runner uuid.UUID) (time.Time, error) {
 }
 
 // RenewLeases implements [provost.RunStore].
-func (l *Ledger) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (renewal provost.Renewal, err error) {
-	err = l.write(ctx, Urgent, p.Now, func(b *book) error {
-		renewal = provost.Renewal{}
-		ids := leaseIDs(p.Leases)
-		held, err := b.loadDue("d.id IN (?*) ORDER BY d.id FOR UPDATE", ids)
-		if err != nil {
-			return err
-		}
-		found := make(map[uuid.UUID]*run, len(held))
-		for _, r := range held {
-			found[r.due.id] = r
-		}
-		var kept []uuid.UUID
-		for _, lease := range p.Leases {
-			r := found[lease.RunID]
-			switch {
-			case r == nil || !r.held() || r.due.token != lease.Token:
-				renewal.Lost = append(renewal.Lost, lease.RunID)
-				continue
-			case r.due.state == provost.StateCancelling:
-				renewal.Cancel = append(renewal.Cancel, r.due.id)
-			}
-			kept = append(kept, r.due.id)
-			r.due.lease, r.due.ttl = b.now+toSpan(p.TTL), toSpan(p.TTL)
-		}
-		if len(kept) == 0 {
-			return nil
-		}
-		ttl := toSpan(p.TTL)
-		if _, err := b.exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", b.now+ttl, ttl, kept); err != nil {
-			return err
-		}
-		inside, err := b.list("SELECT d.id FROM provost_due d WHERE d.root IN (?*) AND d.state = 'CANCELLING' ORDER BY d.id", kept)
-		renewal.Cancel = append(renewal.Cancel, inside...)
-		return err
-	})
+func (l *Ledger) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (provost.Renewal, error) {
+	return change(ctx, l, "renew leases", Urgent, p.Now, func(b *book) (provost.Renewal, error) { return b.renewLeases(p) })
+}
+
+func (b *book) renewLeases(p provost.RenewLeasesParams) (renewal provost.Renewal, err error) {
+	ids := leaseIDs(p.Leases)
+	held, err := b.loadDue("d.id IN (?*) ORDER BY d.id FOR UPDATE", ids)
 	if err != nil {
-		return provost.Renewal{}, fmt.Errorf("renew leases: %w", err)
+		return renewal, err
 	}
-	return renewal, nil
+	found := make(map[uuid.UUID]*run, len(held))
+	for _, r := range held {
+		found[r.due.id] = r
+	}
+	var kept []uuid.UUID
+	for _, lease := range p.Leases {
+		r := found[lease.RunID]
+		switch {
+		case r == nil || !r.held() || r.due.token != lease.Token:
+			renewal.Lost = append(renewal.Lost, lease.RunID)
+			continue
+		case r.due.state == provost.StateCancelling:
+			renewal.Cancel = append(renewal.Cancel, r.due.id)
+		}
+		kept = append(kept, r.due.id)
+		r.due.lease, r.due.ttl = b.now+toSpan(p.TTL), toSpan(p.TTL)
+	}
+	if len(kept) == 0 {
+		return renewal, nil
+	}
+	ttl := toSpan(p.TTL)
+	if _, err := b.exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", b.now+ttl, ttl, kept); err != nil {
+		return renewal, err
+	}
+	inside, err := b.list("SELECT d.id FROM provost_due d WHERE d.root IN (?*) AND d.state = 'CANCELLING' ORDER BY d.id", kept)
+	renewal.Cancel = append(renewal.Cancel, inside...)
+	return renewal, err
 }
 
 func leaseIDs(leases []provost.Lease) []uuid.UUID {
@@ -311,49 +315,46 @@ func leaseIDs(leases []provost.Lease) []uuid.UUID {
 }
 
 // ReapLeases implements [provost.RunStore].
-func (l *Ledger) ReapLeases(ctx context.Context, p provost.ReapLeasesParams) (reaped provost.Reaped, err error) {
-	err = l.write(ctx, Common, p.Now, func(b *book) error {
-		reaped = provost.Reaped{}
-		if err := b.noticeClock(); err != nil {
-			return err
-		}
-		ended, err := b.loadDue("d.lease < ? ORDER BY d.lease, d.id LIMIT ? FOR UPDATE SKIP LOCKED", b.now, cmp.Or(p.Limit, provost.MaxPage))
-		if err != nil {
-			return err
-		}
-		if err := b.lockSchedulesOf(ended); err != nil {
-			return err
-		}
-		for _, r := range ended {
-			if err := b.reap(r); err != nil {
-				return err
-			}
-		}
-		if err := b.handOutAnew(); err != nil {
-			return err
-		}
-		if err := b.loadWide(ended...); err != nil {
-			return err
-		}
-		for _, r := range ended {
-			v, err := r.view()
-			if err != nil {
-				return err
-			}
-			reaped.Runs = append(reaped.Runs, v)
-		}
-		if err := b.flush(); err != nil {
-			return err
-		}
-		next := never
-		_, err = b.one("SELECT d.lease FROM provost_due d WHERE d.lease IS NOT NULL ORDER BY d.lease LIMIT 1", nil, &next)
-		reaped.Next = next.time()
-		return err
-	})
-	if err != nil {
-		return provost.Reaped{}, fmt.Errorf("reap leases: %w", err)
+func (l *Ledger) ReapLeases(ctx context.Context, p provost.ReapLeasesParams) (provost.Reaped, error) {
+	return change(ctx, l, "reap leases", Common, p.Now, func(b *book) (provost.Reaped, error) { return b.reapLeases(p) })
+}
+
+func (b *book) reapLeases(p provost.ReapLeasesParams) (reaped provost.Reaped, err error) {
+	if err := b.noticeClock(); err != nil {
+		return reaped, err
 	}
-	return reaped, nil
+	ended, err := b.loadDue("d.lease < ? ORDER BY d.lease, d.id LIMIT ? FOR UPDATE SKIP LOCKED", b.now, cmp.Or(p.Limit, provost.MaxPage))
+	if err != nil {
+		return reaped, err
+	}
+	if err := b.lockSchedulesOf(ended); err != nil {
+		return reaped, err
+	}
+	for _, r := range ended {
+		if err := b.reap(r); err != nil {
+			return reaped, err
+		}
+	}
+	if err := b.handOutAnew(); err != nil {
+		return reaped, err
+	}
+	if err := b.loadWide(ended...); err != nil {
+		return reaped, err
+	}
+	for _, r := range ended {
+		v, err := r.view()
+		if err != nil {
+			return reaped, err
+		}
+		reaped.Runs = append(reaped.Runs, v)
+	}
+	if err := b.flush(); err != nil {
+		return reaped, err
+	}
+	next := never
+	_, err = b.one("SELECT d.lease FROM provost_due d WHERE d.lease IS NOT NULL ORDER BY d.lease LIMIT 1", nil, &next)
+	reaped.Next = next.time()
+	return reaped, err
 }
 
 func (b *book) reap(r *run) error {

@@ -276,38 +276,36 @@ func (b *book) writeRows(list []tableRows) error {
 }
 
 // RegisterDeployments implements [provost.DeploymentStore].
-func (l *Ledger) RegisterDeployments(ctx context.Context, p provost.RegisterDeploymentsParams) (list []provost.Registration, err error) {
-	err = l.write(ctx, Rare, p.Now, func(b *book) error {
-		list = make([]provost.Registration, len(p.Deployments))
-		ids := make([]uuid.UUID, len(p.Deployments))
-		for i, r := range p.Deployments {
-			ids[i] = r.ID
-		}
-		if err := b.loadDeployments(ids); err != nil {
-			return err
-		}
-		servers, err := b.servers(ids, p.Runner)
-		if err != nil {
-			return err
-		}
-		if err := b.checkGroups(p); err != nil {
-			return err
-		}
-		var relane []*deployment
-		for i, declared := range p.Deployments {
-			if list[i], err = b.register(p, declared, servers[declared.ID]); err != nil {
-				return err
-			}
-			if list[i].Change != provost.Unchanged {
-				relane = append(relane, b.deployments[declared.ID])
-			}
-		}
-		return b.relane(relane)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("register deployments: %w", err)
+func (l *Ledger) RegisterDeployments(ctx context.Context, p provost.RegisterDeploymentsParams) ([]provost.Registration, error) {
+	return change(ctx, l, "register deployments", Rare, p.Now, func(b *book) ([]provost.Registration, error) { return b.registerDeployments(p) })
+}
+
+func (b *book) registerDeployments(p provost.RegisterDeploymentsParams) (list []provost.Registration, err error) {
+	list = make([]provost.Registration, len(p.Deployments))
+	ids := make([]uuid.UUID, len(p.Deployments))
+	for i, r := range p.Deployments {
+		ids[i] = r.ID
 	}
-	return list, nil
+	if err := b.loadDeployments(ids); err != nil {
+		return list, err
+	}
+	servers, err := b.servers(ids, p.Runner)
+	if err != nil {
+		return list, err
+	}
+	if err := b.checkGroups(p); err != nil {
+		return list, err
+	}
+	var relane []*deployment
+	for i, declared := range p.Deployments {
+		if list[i], err = b.register(p, declared, servers[declared.ID]); err != nil {
+			return list, err
+		}
+		if list[i].Change != provost.Unchanged {
+			relane = append(relane, b.deployments[declared.ID])
+		}
+	}
+	return list, b.relane(relane)
 }
 
 // checkGroups refuses another size for a shared limit than what a live runner serves.
@@ -507,14 +505,15 @@ func (b *book) retire(d *deployment, gone map[string]*schedule) error {
 }
 
 // GetDeployment implements [provost.DeploymentStore].
-func (l *Ledger) GetDeployment(ctx context.Context, id uuid.UUID) (record *provost.DeploymentRecord, err error) {
-	err = l.read(ctx, func(b *book) error {
-		d, err := b.deployment(id)
-		if err == nil {
-			record, err = b.viewDeployment(d)
-		}
-		return err
-	})
+func (l *Ledger) GetDeployment(ctx context.Context, id uuid.UUID) (*provost.DeploymentRecord, error) {
+	return look(ctx, l, func(b *book) (*provost.DeploymentRecord, error) { return b.getDeployment(id) })
+}
+
+func (b *book) getDeployment(id uuid.UUID) (record *provost.DeploymentRecord, err error) {
+	d, err := b.deployment(id)
+	if err == nil {
+		record, err = b.viewDeployment(d)
+	}
 	return record, err
 }
 
@@ -639,34 +638,32 @@ func (b *book) dropUnstarted(d *deployment) error {
 }
 
 // SetPause implements [provost.DeploymentStore].
-func (l *Ledger) SetPause(ctx context.Context, p provost.SetPauseParams) (record *provost.DeploymentRecord, err error) {
-	err = l.write(ctx, Rare, p.Now, func(b *book) error {
-		d, err := b.deployment(p.DeploymentID)
-		if err != nil {
-			return err
-		}
-		mark := &d.pause
-		if p.Schedule != "" {
-			s := d.schedule(p.Schedule)
-			if s == nil {
-				return noSchedule(d, p.Schedule)
-			}
-			s.changed = true
-			mark = &s.pause
-		}
-		err = b.changePause(d, func() {
-			mark.Operator = copied(p.Operator)
-			mark.Shutdown = false
-		})
-		if err == nil {
-			record, err = b.viewDeployment(d)
-		}
-		return err
-	})
+func (l *Ledger) SetPause(ctx context.Context, p provost.SetPauseParams) (*provost.DeploymentRecord, error) {
+	return change(ctx, l, "set pause", Rare, p.Now, func(b *book) (*provost.DeploymentRecord, error) { return b.setPause(p) })
+}
+
+func (b *book) setPause(p provost.SetPauseParams) (record *provost.DeploymentRecord, err error) {
+	d, err := b.deployment(p.DeploymentID)
 	if err != nil {
-		return nil, fmt.Errorf("set pause: %w", err)
+		return record, err
 	}
-	return record, nil
+	mark := &d.pause
+	if p.Schedule != "" {
+		s := d.schedule(p.Schedule)
+		if s == nil {
+			return record, noSchedule(d, p.Schedule)
+		}
+		s.changed = true
+		mark = &s.pause
+	}
+	err = b.changePause(d, func() {
+		mark.Operator = copied(p.Operator)
+		mark.Shutdown = false
+	})
+	if err == nil {
+		record, err = b.viewDeployment(d)
+	}
+	return record, err
 }
 
 func noSchedule(d *deployment, key string) error {

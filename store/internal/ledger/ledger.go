@@ -5,6 +5,7 @@ package ledger
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +18,8 @@ import (
 // DB is a database as the ledger needs it.
 type DB interface {
 	// Write has do's work done in one transaction, or not at all. Do may be called again, from the start, where the database asks for
-	// that: it is a function of what it reads. Calls that come together may share one commit.
+	// that: it is a function of what it reads. Calls that come together may share one commit. When ctx ends, Write may return before the
+	// outcome is known, but do does not run any more then, unless it is of the kind Create.
 	Write(ctx context.Context, work Work, do func(Tx) error) error
 
 	// Read has do read one state of the database.
@@ -124,6 +126,33 @@ func (l *Ledger) write(ctx context.Context, work Work, now time.Time, do func(*b
 	return err
 }
 
+// change is write for an operation with an answer. It is given once the operation is over, and not shared with one that its caller has
+// left: that may go on, and its answer is nobody's.
+func change[T any](ctx context.Context, l *Ledger, what string, work Work, now time.Time, do func(*book) (T, error)) (answer T, _ error) {
+	var given T
+	err := l.write(ctx, work, now, func(b *book) (err error) {
+		given, err = do(b)
+		return err
+	})
+	if err != nil {
+		return answer, fmt.Errorf("%s: %w", what, err)
+	}
+	return given, nil
+}
+
+// look is change for an operation that changes nothing.
+func look[T any](ctx context.Context, l *Ledger, do func(*book) (T, error)) (answer T, _ error) {
+	var given T
+	err := l.db.Read(ctx, func(tx Tx) (err error) {
+		given, err = do(newBook(tx, never))
+		return err
+	})
+	if err != nil {
+		return answer, err
+	}
+	return given, nil
+}
+
 // bookOf is the book of a transaction, and where it is shared; nil if it is not.
 func bookOf(tx Tx, now micros) (*book, *State) {
 	s, ok := tx.(Sharer)
@@ -169,11 +198,6 @@ func (l *Ledger) committed(b *book) {
 		teller.Tell(b.hints.work, b.hints.cancel)
 	}
 	b.suspect, b.hints = nil, hints{}
-}
-
-// read does an operation that changes nothing.
-func (l *Ledger) read(ctx context.Context, do func(*book) error) error {
-	return l.db.Read(ctx, func(tx Tx) error { return do(newBook(tx, never)) })
 }
 
 // Teller is a DB that tells other processes of work and of cancellations. It does not block.

@@ -15,14 +15,15 @@ import (
 func slogLevel(n int) slog.Level { return slog.Level(n) }
 
 // GetRun implements [provost.RunStore].
-func (l *Ledger) GetRun(ctx context.Context, id uuid.UUID) (run *provost.Run, err error) {
-	err = l.read(ctx, func(b *book) error {
-		r, err := b.run(id)
-		if err == nil {
-			run, err = b.show(r)
-		}
-		return err
-	})
+func (l *Ledger) GetRun(ctx context.Context, id uuid.UUID) (*provost.Run, error) {
+	return look(ctx, l, func(b *book) (*provost.Run, error) { return b.getRun(id) })
+}
+
+func (b *book) getRun(id uuid.UUID) (run *provost.Run, err error) {
+	r, err := b.run(id)
+	if err == nil {
+		run, err = b.show(r)
+	}
 	return run, err
 }
 
@@ -83,7 +84,11 @@ func (o order) after(where *conditions, c cursor) {
 }
 
 // ListRuns implements [provost.RunStore].
-func (l *Ledger) ListRuns(ctx context.Context, f provost.RunFilter) (page provost.Page[*provost.Run], err error) {
+func (l *Ledger) ListRuns(ctx context.Context, f provost.RunFilter) (provost.Page[*provost.Run], error) {
+	return look(ctx, l, func(b *book) (provost.Page[*provost.Run], error) { return b.listRuns(f) })
+}
+
+func (b *book) listRuns(f provost.RunFilter) (page provost.Page[*provost.Run], err error) {
 	at, err := parseCursor(f.Cursor)
 	if err != nil {
 		return page, err
@@ -93,43 +98,39 @@ func (l *Ledger) ListRuns(ctx context.Context, f provost.RunFilter) (page provos
 		return page, err
 	}
 	limit := pageSize(f.Limit)
-	err = l.read(ctx, func(b *book) error {
-		page = provost.Page[*provost.Run]{}
-		more := f.Cursor != ""
-		for len(page.Items) <= limit {
-			where := runConditions(f)
-			if more {
-				o.after(&where, at)
-			}
-			found, err := b.listed(f, where, o, limit+1)
-			if err != nil {
-				return err
-			}
-			for _, r := range found {
-				if at = (cursor{id: r.due.id}); o.of != nil {
-					at.key = int64(o.of(r))
-				}
-				v, err := r.view()
-				if err != nil {
-					return err
-				}
-				if !hasAll(v.Tags, f.Tags) {
-					continue
-				}
-				if len(page.Items) == limit {
-					return nil
-				}
-				page.Items = append(page.Items, v)
-				page.Next = at.String()
-			}
-			if more = true; len(found) <= limit {
-				break
-			}
+	more := f.Cursor != ""
+	for len(page.Items) <= limit {
+		where := runConditions(f)
+		if more {
+			o.after(&where, at)
 		}
-		page.Next = ""
-		return nil
-	})
-	return page, err
+		found, err := b.listed(f, where, o, limit+1)
+		if err != nil {
+			return page, err
+		}
+		for _, r := range found {
+			if at = (cursor{id: r.due.id}); o.of != nil {
+				at.key = int64(o.of(r))
+			}
+			v, err := r.view()
+			if err != nil {
+				return page, err
+			}
+			if !hasAll(v.Tags, f.Tags) {
+				continue
+			}
+			if len(page.Items) == limit {
+				return page, nil
+			}
+			page.Items = append(page.Items, v)
+			page.Next = at.String()
+		}
+		if more = true; len(found) <= limit {
+			break
+		}
+	}
+	page.Next = ""
+	return page, nil
 }
 
 // runConditions are what a filter asks for, but tags, which are compared in Go.
@@ -208,71 +209,72 @@ func hasAll(tags, wanted []string) bool {
 }
 
 // CountRuns implements [provost.RunStore].
-func (l *Ledger) CountRuns(ctx context.Context, f provost.RunFilter) (n int, err error) {
-	err = l.read(ctx, func(b *book) error {
-		n = 0
-		where := runConditions(f)
-		if len(f.Tags) == 0 {
-			_, err := b.one("SELECT count(*) FROM "+runSource(f)+" WHERE "+where.String(), where.args, &n)
+func (l *Ledger) CountRuns(ctx context.Context, f provost.RunFilter) (int, error) {
+	return look(ctx, l, func(b *book) (int, error) { return b.countRuns(f) })
+}
+
+func (b *book) countRuns(f provost.RunFilter) (n int, err error) {
+	where := runConditions(f)
+	if len(f.Tags) == 0 {
+		_, err := b.one("SELECT count(*) FROM "+runSource(f)+" WHERE "+where.String(), where.args, &n)
+		return n, err
+	}
+	err = b.each("SELECT w.tags FROM "+runSource(f)+" WHERE "+where.String(), where.args, func(rows Rows) error {
+		var text string
+		if err := rows.Scan(&text); err != nil {
 			return err
 		}
-		return b.each("SELECT w.tags FROM "+runSource(f)+" WHERE "+where.String(), where.args, func(rows Rows) error {
-			var text string
-			if err := rows.Scan(&text); err != nil {
-				return err
-			}
-			tags, err := decode[[]string](text)
-			if hasAll(tags, f.Tags) {
-				n++
-			}
-			return err
-		})
+		tags, err := decode[[]string](text)
+		if hasAll(tags, f.Tags) {
+			n++
+		}
+		return err
 	})
 	return n, err
 }
 
 // ListDeployments implements [provost.DeploymentStore].
-func (l *Ledger) ListDeployments(ctx context.Context, f provost.DeploymentFilter) (page provost.Page[*provost.DeploymentRecord], err error) {
+func (l *Ledger) ListDeployments(ctx context.Context, f provost.DeploymentFilter) (provost.Page[*provost.DeploymentRecord], error) {
+	return look(ctx, l, func(b *book) (provost.Page[*provost.DeploymentRecord], error) { return b.listDeployments(f) })
+}
+
+func (b *book) listDeployments(f provost.DeploymentFilter) (page provost.Page[*provost.DeploymentRecord], err error) {
 	flow, name, ok := strings.Cut(f.Cursor, "/")
 	if !ok && f.Cursor != "" {
 		return page, badCursor(f.Cursor)
 	}
 	limit := pageSize(f.Limit)
-	err = l.read(ctx, func(b *book) error {
-		page = provost.Page[*provost.DeploymentRecord]{}
-		for {
-			var where conditions
-			where.add(f.Flow != "", "d.flow = ?", f.Flow)
-			where.add(flow != "", "(d.flow > ? OR (d.flow = ? AND d.name > ?))", flow, flow, name)
-			found, err := b.selectDeployments(b.each, where.String()+" ORDER BY d.flow, d.name LIMIT ?", append(where.args, limit+1)...)
-			if err != nil || len(found) == 0 {
-				return err
-			}
-			var matching []*deployment
-			for _, d := range found {
-				if (f.Paused == nil || d.pause.Effective() == *f.Paused) && hasAll(d.record.Tags, f.Tags) {
-					matching = append(matching, d)
-				}
-			}
-			full := len(page.Items)+len(matching) > limit
-			matching = matching[:min(len(matching), limit-len(page.Items))]
-			views, err := b.listedDeployments(matching)
-			if err != nil {
-				return err
-			}
-			page.Items = append(page.Items, views...)
-			if full {
-				page.Next = page.Items[limit-1].Handle()
-				return nil
-			}
-			if len(found) <= limit {
-				return nil
-			}
-			end := found[len(found)-1].record
-			flow, name = end.Flow, end.Name
+	for {
+		var where conditions
+		where.add(f.Flow != "", "d.flow = ?", f.Flow)
+		where.add(flow != "", "(d.flow > ? OR (d.flow = ? AND d.name > ?))", flow, flow, name)
+		found, err := b.selectDeployments(b.each, where.String()+" ORDER BY d.flow, d.name LIMIT ?", append(where.args, limit+1)...)
+		if err != nil || len(found) == 0 {
+			return page, err
 		}
-	})
-	return page, err
+		var matching []*deployment
+		for _, d := range found {
+			if (f.Paused == nil || d.pause.Effective() == *f.Paused) && hasAll(d.record.Tags, f.Tags) {
+				matching = append(matching, d)
+			}
+		}
+		full := len(page.Items)+len(matching) > limit
+		matching = matching[:min(len(matching), limit-len(page.Items))]
+		views, err := b.listedDeployments(matching)
+		if err != nil {
+			return page, err
+		}
+		page.Items = append(page.Items, views...)
+		if full {
+			page.Next = page.Items[limit-1].Handle()
+			return page, nil
+		}
+		if len(found) <= limit {
+			return page, nil
+		}
+		end := found[len(found)-1].record
+		flow, name = end.Flow, end.Name
+	}
 }
 
 func (b *book) listedDeployments(list []*deployment) ([]*provost.DeploymentRecord, error) {
@@ -290,23 +292,24 @@ func (b *book) listedDeployments(list []*deployment) ([]*provost.DeploymentRecor
 }
 
 // ListFlows implements [provost.DeploymentStore].
-func (l *Ledger) ListFlows(ctx context.Context, f provost.FlowFilter) (page provost.Page[*provost.FlowRecord], err error) {
+func (l *Ledger) ListFlows(ctx context.Context, f provost.FlowFilter) (provost.Page[*provost.FlowRecord], error) {
+	return look(ctx, l, func(b *book) (provost.Page[*provost.FlowRecord], error) { return b.listFlows(f) })
+}
+
+func (b *book) listFlows(f provost.FlowFilter) (page provost.Page[*provost.FlowRecord], err error) {
+	page.Items = []*provost.FlowRecord{}
 	limit := pageSize(f.Limit)
-	err = l.read(ctx, func(b *book) error {
-		page = provost.Page[*provost.FlowRecord]{Items: []*provost.FlowRecord{}}
-		err := b.each("SELECT f.id, f.name, f.created FROM provost_flow f WHERE f.name > ? ORDER BY f.name LIMIT ?", []any{f.Cursor, limit + 1}, func(rows Rows) error {
-			flow := new(provost.FlowRecord)
-			var created micros
-			err := rows.Scan(&flow.ID, &flow.Name, &created)
-			flow.Created = created.time()
-			page.Items = append(page.Items, flow)
-			return err
-		})
-		if len(page.Items) > limit {
-			page.Items = page.Items[:limit]
-			page.Next = page.Items[limit-1].Name
-		}
+	err = b.each("SELECT f.id, f.name, f.created FROM provost_flow f WHERE f.name > ? ORDER BY f.name LIMIT ?", []any{f.Cursor, limit + 1}, func(rows Rows) error {
+		flow := new(provost.FlowRecord)
+		var created micros
+		err := rows.Scan(&flow.ID, &flow.Name, &created)
+		flow.Created = created.time()
+		page.Items = append(page.Items, flow)
 		return err
 	})
+	if len(page.Items) > limit {
+		page.Items = page.Items[:limit]
+		page.Next = page.Items[limit-1].Name
+	}
 	return page, err
 }

@@ -21,44 +21,41 @@ type runLog struct {
 }
 
 // AppendLogs implements [provost.LogStore].
-func (l *Ledger) AppendLogs(ctx context.Context, p provost.AppendLogsParams) (errs []error, err error) {
-	err = l.write(ctx, Common, never.time(), func(b *book) error {
-		errs = nil
-		ids := make([]uuid.UUID, len(p.Runs))
-		for i, log := range p.Runs {
-			ids[i] = log.RunID
-		}
-		if err := b.load(ids); err != nil {
-			return err
-		}
-		logs, err := b.logStates(ids)
-		if err != nil {
-			return err
-		}
-		var lines [][]any
-		for i, log := range p.Runs {
-			r, refusal := b.leased(log.Lease)
-			if refusal != nil {
-				if errs == nil {
-					errs = make([]error, len(p.Runs))
-				}
-				errs[i] = refusal
-				continue
-			}
-			state := logs[log.RunID]
-			if state == nil {
-				state = &runLog{run: log.RunID}
-				logs[log.RunID] = state
-			}
-			lines = append(lines, state.take(log)...)
-			b.hintRun(r)
-		}
-		return b.putLogs(logs, lines)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("append logs: %w", err)
+func (l *Ledger) AppendLogs(ctx context.Context, p provost.AppendLogsParams) ([]error, error) {
+	return change(ctx, l, "append logs", Common, never.time(), func(b *book) ([]error, error) { return b.appendLogs(p) })
+}
+
+func (b *book) appendLogs(p provost.AppendLogsParams) (errs []error, err error) {
+	ids := make([]uuid.UUID, len(p.Runs))
+	for i, log := range p.Runs {
+		ids[i] = log.RunID
 	}
-	return errs, nil
+	if err := b.load(ids); err != nil {
+		return errs, err
+	}
+	logs, err := b.logStates(ids)
+	if err != nil {
+		return errs, err
+	}
+	var lines [][]any
+	for i, log := range p.Runs {
+		r, refusal := b.leased(log.Lease)
+		if refusal != nil {
+			if errs == nil {
+				errs = make([]error, len(p.Runs))
+			}
+			errs[i] = refusal
+			continue
+		}
+		state := logs[log.RunID]
+		if state == nil {
+			state = &runLog{run: log.RunID}
+			logs[log.RunID] = state
+		}
+		lines = append(lines, state.take(log)...)
+		b.hintRun(r)
+	}
+	return errs, b.putLogs(logs, lines)
 }
 
 func (b *book) logStates(ids []uuid.UUID) (map[uuid.UUID]*runLog, error) {
@@ -130,39 +127,39 @@ func (s *runLog) fresh(log provost.RunLog) []provost.LogRecord {
 }
 
 // ListLogs implements [provost.LogStore].
-func (l *Ledger) ListLogs(ctx context.Context, f provost.LogFilter) (page provost.LogPage, err error) {
-	err = l.read(ctx, func(b *book) error {
-		page = provost.LogPage{}
-		var known uuid.UUID
-		if found, err := b.one("SELECT w.id FROM provost_run w WHERE w.id = ?", []any{f.RunID}, &known); err != nil {
+func (l *Ledger) ListLogs(ctx context.Context, f provost.LogFilter) (provost.LogPage, error) {
+	return look(ctx, l, func(b *book) (provost.LogPage, error) { return b.listLogs(f) })
+}
+
+func (b *book) listLogs(f provost.LogFilter) (page provost.LogPage, err error) {
+	var known uuid.UUID
+	if found, err := b.one("SELECT w.id FROM provost_run w WHERE w.id = ?", []any{f.RunID}, &known); err != nil {
+		return page, err
+	} else if !found {
+		return page, fmt.Errorf("run %s: %w", f.RunID, provost.ErrNotFound)
+	}
+	logs, err := b.logStates([]uuid.UUID{f.RunID})
+	if err != nil || logs[f.RunID] == nil {
+		return page, err
+	}
+	page.Dropped = int(logs[f.RunID].dropped)
+	limit := pageSize(f.Limit)
+	where := conditions{[]string{"g.run = ? AND g.seq > ?"}, []any{f.RunID, f.After}}
+	if f.MinLevel != nil {
+		where.add(true, "g.level >= ?", int(f.MinLevel.Level()))
+	}
+	err = b.each("SELECT g.seq, g.at, g.level, g.message FROM provost_log g WHERE "+where.String()+" ORDER BY g.seq LIMIT ?", append(where.args, limit+1),
+		func(rows Rows) error {
+			line := provost.LogRecord{RunID: f.RunID}
+			var at micros
+			var level int
+			err := rows.Scan(&line.Seq, &at, &level, &line.Message)
+			line.Time, line.Level = at.time(), slogLevel(level)
+			page.Lines = append(page.Lines, line)
 			return err
-		} else if !found {
-			return fmt.Errorf("run %s: %w", f.RunID, provost.ErrNotFound)
-		}
-		logs, err := b.logStates([]uuid.UUID{f.RunID})
-		if err != nil || logs[f.RunID] == nil {
-			return err
-		}
-		page.Dropped = int(logs[f.RunID].dropped)
-		limit := pageSize(f.Limit)
-		where := conditions{[]string{"g.run = ? AND g.seq > ?"}, []any{f.RunID, f.After}}
-		if f.MinLevel != nil {
-			where.add(true, "g.level >= ?", int(f.MinLevel.Level()))
-		}
-		err = b.each("SELECT g.seq, g.at, g.level, g.message FROM provost_log g WHERE "+where.String()+" ORDER BY g.seq LIMIT ?", append(where.args, limit+1),
-			func(rows Rows) error {
-				line := provost.LogRecord{RunID: f.RunID}
-				var at micros
-				var level int
-				err := rows.Scan(&line.Seq, &at, &level, &line.Message)
-				line.Time, line.Level = at.time(), slogLevel(level)
-				page.Lines = append(page.Lines, line)
-				return err
-			})
-		if len(page.Lines) > limit {
-			page.Lines, page.More = page.Lines[:limit], true
-		}
-		return err
-	})
+		})
+	if len(page.Lines) > limit {
+		page.Lines, page.More = page.Lines[:limit], true
+	}
 	return page, err
 }

@@ -14,38 +14,35 @@ import (
 )
 
 // DueSchedules implements [provost.PlanStore].
-func (l *Ledger) DueSchedules(ctx context.Context, p provost.DueSchedulesParams) (due provost.DueSchedules, err error) {
-	err = l.read(ctx, func(b *book) error {
-		due = provost.DueSchedules{}
-		b.now = toMicros(p.Now)
-		limit := cmp.Or(p.Limit, provost.MaxPage)
-		keys, next, err := b.plannable(limit)
-		due.Next = next.time()
-		if err != nil {
-			return err
-		}
-		ids := make([]uuid.UUID, len(keys))
-		for i, k := range keys {
-			ids[i] = k.deployment
-		}
-		if err := b.loadDeployments(ids); err != nil {
-			return err
-		}
-		for _, k := range keys {
-			d := b.deployments[k.deployment]
-			if d == nil || d.schedule(k.name) == nil {
-				continue
-			}
-			item, err := b.planItem(d.schedule(k.name))
-			if err != nil {
-				return err
-			}
-			due.Items = append(due.Items, item)
-		}
-		return nil
-	})
+func (l *Ledger) DueSchedules(ctx context.Context, p provost.DueSchedulesParams) (provost.DueSchedules, error) {
+	return look(ctx, l, func(b *book) (provost.DueSchedules, error) { return b.dueSchedules(p) })
+}
+
+func (b *book) dueSchedules(p provost.DueSchedulesParams) (due provost.DueSchedules, err error) {
+	b.now = toMicros(p.Now)
+	limit := cmp.Or(p.Limit, provost.MaxPage)
+	keys, next, err := b.plannable(limit)
+	due.Next = next.time()
 	if err != nil {
-		return provost.DueSchedules{}, fmt.Errorf("due schedules: %w", err)
+		return due, err
+	}
+	ids := make([]uuid.UUID, len(keys))
+	for i, k := range keys {
+		ids[i] = k.deployment
+	}
+	if err := b.loadDeployments(ids); err != nil {
+		return due, err
+	}
+	for _, k := range keys {
+		d := b.deployments[k.deployment]
+		if d == nil || d.schedule(k.name) == nil {
+			continue
+		}
+		item, err := b.planItem(d.schedule(k.name))
+		if err != nil {
+			return due, err
+		}
+		due.Items = append(due.Items, item)
 	}
 	return due, nil
 }
@@ -105,30 +102,28 @@ func (b *book) planItem(s *schedule) (provost.PlanItem, error) {
 }
 
 // PlanRuns implements [provost.PlanStore].
-func (l *Ledger) PlanRuns(ctx context.Context, p provost.PlanRunsParams) (errs []error, err error) {
-	err = l.write(ctx, Plan, p.Now, func(b *book) error {
-		errs = make([]error, len(p.Plans))
-		ids := make([]uuid.UUID, len(p.Plans))
-		for i := range p.Plans {
-			ids[i] = p.Plans[i].DeploymentID
+func (l *Ledger) PlanRuns(ctx context.Context, p provost.PlanRunsParams) ([]error, error) {
+	return change(ctx, l, "plan runs", Plan, p.Now, func(b *book) ([]error, error) { return b.planAll(p) })
+}
+
+func (b *book) planAll(p provost.PlanRunsParams) (errs []error, err error) {
+	errs = make([]error, len(p.Plans))
+	ids := make([]uuid.UUID, len(p.Plans))
+	for i := range p.Plans {
+		ids[i] = p.Plans[i].DeploymentID
+	}
+	slices.SortFunc(ids, func(x, y uuid.UUID) int { return slices.Compare(x[:], y[:]) })
+	if err := b.loadDeployments(slices.Compact(ids)); err != nil {
+		return errs, err
+	}
+	for i := range p.Plans {
+		s, refusal := b.planned(&p.Plans[i])
+		if errs[i] = refusal; refusal != nil {
+			continue
 		}
-		slices.SortFunc(ids, func(x, y uuid.UUID) int { return slices.Compare(x[:], y[:]) })
-		if err := b.loadDeployments(slices.Compact(ids)); err != nil {
-			return err
+		if err := b.plan(s, &p.Plans[i]); err != nil {
+			return errs, err
 		}
-		for i := range p.Plans {
-			s, refusal := b.planned(&p.Plans[i])
-			if errs[i] = refusal; refusal != nil {
-				continue
-			}
-			if err := b.plan(s, &p.Plans[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("plan runs: %w", err)
 	}
 	return errs, nil
 }
@@ -336,26 +331,26 @@ func (b *book) planRun(s *schedule, planned provost.PlannedRun, w wide, born pro
 }
 
 // ListSkips implements [provost.PlanStore].
-func (l *Ledger) ListSkips(ctx context.Context, f provost.SkipFilter) (page provost.Page[provost.Skip], err error) {
+func (l *Ledger) ListSkips(ctx context.Context, f provost.SkipFilter) (provost.Page[provost.Skip], error) {
+	return look(ctx, l, func(b *book) (provost.Page[provost.Skip], error) { return b.listSkips(f) })
+}
+
+func (b *book) listSkips(f provost.SkipFilter) (page provost.Page[provost.Skip], err error) {
 	at, err := parseCursor(f.Cursor)
 	if err != nil {
 		return page, err
 	}
-	err = l.read(ctx, func(b *book) error {
-		page = provost.Page[provost.Skip]{}
-		limit := pageSize(f.Limit)
-		var where conditions
-		where.add(f.DeploymentID != uuid.Nil, "k.deployment = ?", f.DeploymentID)
-		where.add(f.Schedule != "", "k.schedule = ?", f.Schedule)
-		where.add(f.Cursor != "", "k.id < ?", at.id)
-		list, err := b.skips(where.String()+" ORDER BY k.id DESC LIMIT ?", append(where.args, limit+1)...)
-		if len(list) > limit {
-			list = list[:limit]
-			page.Next = cursor{id: list[limit-1].ID}.String()
-		}
-		page.Items = list
-		return err
-	})
+	limit := pageSize(f.Limit)
+	var where conditions
+	where.add(f.DeploymentID != uuid.Nil, "k.deployment = ?", f.DeploymentID)
+	where.add(f.Schedule != "", "k.schedule = ?", f.Schedule)
+	where.add(f.Cursor != "", "k.id < ?", at.id)
+	list, err := b.skips(where.String()+" ORDER BY k.id DESC LIMIT ?", append(where.args, limit+1)...)
+	if len(list) > limit {
+		list = list[:limit]
+		page.Next = cursor{id: list[limit-1].ID}.String()
+	}
+	page.Items = list
 	return page, err
 }
 

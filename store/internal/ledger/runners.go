@@ -76,64 +76,61 @@ func (b *book) servedAt(id uuid.UUID) (bool, error) {
 }
 
 // RegisterRunner implements [provost.RunnerStore].
-func (l *Ledger) RegisterRunner(ctx context.Context, p provost.RegisterRunnerParams) (unserved []uuid.UUID, err error) {
-	err = l.write(ctx, Rare, p.Now, func(b *book) error {
-		unserved = nil
-		ids := slices.Clone(p.Deployments)
-		slices.SortFunc(ids, compareIDs)
-		if err := b.loadDeployments(slices.Compact(ids)); err != nil {
-			return err
-		}
-		live, err := b.servers(p.Deployments, uuid.Nil)
-		if err != nil {
-			return err
-		}
-		others, err := b.servers(p.Deployments, p.Runner.ID)
-		if err != nil {
-			return err
-		}
-		var served []*deployment
-		var gaps []uuid.UUID
-		for _, id := range p.Deployments {
-			d := b.deployments[id]
-			if d == nil {
-				continue
-			}
-			served = append(served, d)
-			if len(others[id]) == 0 {
-				unserved = append(unserved, id)
-			}
-			if len(live[id]) == 0 {
-				gaps = append(gaps, id)
-			}
-		}
-		if err := b.openGaps(gaps); err != nil {
-			return err
-		}
-		for _, d := range served {
-			if d.pause.Shutdown {
-				if err := b.changePause(d, func() { d.pause.Shutdown = false }); err != nil {
-					return err
-				}
-			}
-		}
-		if err := b.serve(p.Runner.ID, served); err != nil { // what it leaves was served until it was last seen, not until now
-			return err
-		}
-		if err := b.putRunner(p.Runner, len(served)); err != nil {
-			return err
-		}
-		clear(b.served)
-		if err := b.handOutAnew(); err != nil {
-			return err
-		}
-		b.hints.work = true
-		return b.dropOldRunners()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("register runner: %w", err)
+func (l *Ledger) RegisterRunner(ctx context.Context, p provost.RegisterRunnerParams) ([]uuid.UUID, error) {
+	return change(ctx, l, "register runner", Rare, p.Now, func(b *book) ([]uuid.UUID, error) { return b.registerRunner(p) })
+}
+
+func (b *book) registerRunner(p provost.RegisterRunnerParams) (unserved []uuid.UUID, err error) {
+	ids := slices.Clone(p.Deployments)
+	slices.SortFunc(ids, compareIDs)
+	if err := b.loadDeployments(slices.Compact(ids)); err != nil {
+		return unserved, err
 	}
-	return unserved, nil
+	live, err := b.servers(p.Deployments, uuid.Nil)
+	if err != nil {
+		return unserved, err
+	}
+	others, err := b.servers(p.Deployments, p.Runner.ID)
+	if err != nil {
+		return unserved, err
+	}
+	var served []*deployment
+	var gaps []uuid.UUID
+	for _, id := range p.Deployments {
+		d := b.deployments[id]
+		if d == nil {
+			continue
+		}
+		served = append(served, d)
+		if len(others[id]) == 0 {
+			unserved = append(unserved, id)
+		}
+		if len(live[id]) == 0 {
+			gaps = append(gaps, id)
+		}
+	}
+	if err := b.openGaps(gaps); err != nil {
+		return unserved, err
+	}
+	for _, d := range served {
+		if d.pause.Shutdown {
+			if err := b.changePause(d, func() { d.pause.Shutdown = false }); err != nil {
+				return unserved, err
+			}
+		}
+	}
+	if err := b.serve(p.Runner.ID, served); err != nil { // what it leaves was served until it was last seen, not until now
+		return unserved, err
+	}
+	if err := b.putRunner(p.Runner, len(served)); err != nil {
+		return unserved, err
+	}
+	clear(b.served)
+	if err := b.handOutAnew(); err != nil {
+		return unserved, err
+	}
+	b.hints.work = true
+	return unserved, b.dropOldRunners()
 }
 
 func compareIDs(x, y uuid.UUID) int { return slices.Compare(x[:], y[:]) }
@@ -392,14 +389,15 @@ func (b *book) dropOldRunners() error {
 }
 
 // ListRunners implements [provost.RunnerStore].
-func (l *Ledger) ListRunners(ctx context.Context) (list []provost.RunnerRecord, err error) {
-	err = l.read(ctx, func(b *book) error {
-		list = []provost.RunnerRecord{}
-		found, err := b.runners("1 = 1 ORDER BY r.seen_at DESC, r.id")
-		for _, r := range found {
-			list = append(list, r.record)
-		}
-		return err
-	})
+func (l *Ledger) ListRunners(ctx context.Context) ([]provost.RunnerRecord, error) {
+	return look(ctx, l, func(b *book) ([]provost.RunnerRecord, error) { return b.listRunners() })
+}
+
+func (b *book) listRunners() (list []provost.RunnerRecord, err error) {
+	list = []provost.RunnerRecord{}
+	found, err := b.runners("1 = 1 ORDER BY r.seen_at DESC, r.id")
+	for _, r := range found {
+		list = append(list, r.record)
+	}
 	return list, err
 }

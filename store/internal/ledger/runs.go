@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -26,19 +27,16 @@ func (b *book) begin(r *run, born provost.State) {
 }
 
 // CreateRun implements [provost.RunStore].
-func (l *Ledger) CreateRun(ctx context.Context, p provost.CreateRunParams) (made *provost.Run, err error) {
-	err = l.write(ctx, Create, p.Now, func(b *book) error {
-		made = nil
-		r, err := b.createRun(p)
-		if err == nil {
-			made, err = b.show(r)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("create run: %w", err)
+func (l *Ledger) CreateRun(ctx context.Context, p provost.CreateRunParams) (*provost.Run, error) {
+	return change(ctx, l, "create run", Create, p.Now, func(b *book) (*provost.Run, error) { return b.makeRun(p) })
+}
+
+func (b *book) makeRun(p provost.CreateRunParams) (made *provost.Run, err error) {
+	r, err := b.createRun(p)
+	if err == nil {
+		made, err = b.show(r)
 	}
-	return made, nil
+	return made, err
 }
 
 func (b *book) createRun(p provost.CreateRunParams) (*run, error) {
@@ -193,41 +191,38 @@ func (b *book) createChild(p provost.CreateRunParams) (*run, error) {
 }
 
 // BackfillRuns implements [provost.RunStore].
-func (l *Ledger) BackfillRuns(ctx context.Context, p provost.BackfillRunsParams) (made []*provost.Run, err error) {
+func (l *Ledger) BackfillRuns(ctx context.Context, p provost.BackfillRunsParams) ([]*provost.Run, error) {
 	if len(p.Runs) > provost.MaxBackfill {
 		return nil, fmt.Errorf("backfill of %d instants: ask for at most %d", len(p.Runs), provost.MaxBackfill)
 	}
-	err = l.write(ctx, Plan, p.Now, func(b *book) error {
-		made = nil
-		d, err := b.deployment(p.DeploymentID)
-		if err != nil {
-			return err
-		}
-		s := d.schedule(p.Schedule)
-		if s == nil {
-			return noSchedule(d, p.Schedule)
-		}
-		if err := d.checkGeneration(p.Generation); err != nil {
-			return err
-		}
-		runs, err := b.backfillAll(s, p)
-		if err != nil {
-			return err
-		}
-		if err := b.loadWide(runs...); err != nil {
-			return err
-		}
-		for _, r := range runs {
-			v, err := r.view()
-			if err != nil {
-				return err
-			}
-			made = append(made, v)
-		}
-		return nil
-	})
+	return change(ctx, l, "backfill", Plan, p.Now, func(b *book) ([]*provost.Run, error) { return b.backfillRuns(p) })
+}
+
+func (b *book) backfillRuns(p provost.BackfillRunsParams) (made []*provost.Run, err error) {
+	d, err := b.deployment(p.DeploymentID)
 	if err != nil {
-		return nil, fmt.Errorf("backfill: %w", err)
+		return made, err
+	}
+	s := d.schedule(p.Schedule)
+	if s == nil {
+		return made, noSchedule(d, p.Schedule)
+	}
+	if err := d.checkGeneration(p.Generation); err != nil {
+		return made, err
+	}
+	runs, err := b.backfillAll(s, p)
+	if err != nil {
+		return made, err
+	}
+	if err := b.loadWide(runs...); err != nil {
+		return made, err
+	}
+	for _, r := range runs {
+		v, err := r.view()
+		if err != nil {
+			return made, err
+		}
+		made = append(made, v)
 	}
 	return made, nil
 }
@@ -330,70 +325,66 @@ func (b *book) reopen(r *run, d *deployment, message string) error {
 }
 
 // RetryRun implements [provost.RunStore].
-func (l *Ledger) RetryRun(ctx context.Context, p provost.RetryRunParams) (run *provost.Run, err error) {
-	err = l.write(ctx, Common, p.Now, func(b *book) error {
-		r, err := b.run(p.RunID)
-		if err != nil {
-			return err
-		}
-		d, err := b.deploymentOf(r)
-		if err != nil {
-			return err
-		}
-		state := r.due.state
-		switch {
-		case r.child():
-			return fmt.Errorf("%w: run %s is a child run; retry its parent", provost.ErrConflict, p.RunID)
-		case d == nil:
-			return fmt.Errorf("%w: the deployment of run %s is deleted", provost.ErrConflict, p.RunID)
-		case !state.Terminal() || state == provost.StateCompleted:
-			return fmt.Errorf("%w: run %s is %s; only a failed, crashed or cancelled run can be retried", provost.ErrConflict, p.RunID, state)
-		}
-		r.due.crashes, r.due.retried, r.due.waits = 0, true, true
-		if err := b.reopen(r, d, p.Message); err != nil {
-			return err
-		}
-		if d.limited() {
-			if _, err := b.admit(r, d); err != nil {
-				return err
-			}
-		}
-		run, err = b.show(r)
-		return err
-	})
+func (l *Ledger) RetryRun(ctx context.Context, p provost.RetryRunParams) (*provost.Run, error) {
+	return change(ctx, l, "retry run", Common, p.Now, func(b *book) (*provost.Run, error) { return b.retryRun(p) })
+}
+
+func (b *book) retryRun(p provost.RetryRunParams) (run *provost.Run, err error) {
+	r, err := b.run(p.RunID)
 	if err != nil {
-		return nil, fmt.Errorf("retry run: %w", err)
+		return run, err
 	}
-	return run, nil
+	d, err := b.deploymentOf(r)
+	if err != nil {
+		return run, err
+	}
+	state := r.due.state
+	switch {
+	case r.child():
+		return run, fmt.Errorf("%w: run %s is a child run; retry its parent", provost.ErrConflict, p.RunID)
+	case d == nil:
+		return run, fmt.Errorf("%w: the deployment of run %s is deleted", provost.ErrConflict, p.RunID)
+	case !state.Terminal() || state == provost.StateCompleted:
+		return run, fmt.Errorf("%w: run %s is %s; only a failed, crashed or cancelled run can be retried", provost.ErrConflict, p.RunID, state)
+	}
+	r.due.crashes, r.due.retried, r.due.waits = 0, true, true
+	if err := b.reopen(r, d, p.Message); err != nil {
+		return run, err
+	}
+	if d.limited() {
+		if _, err := b.admit(r, d); err != nil {
+			return run, err
+		}
+	}
+	run, err = b.show(r)
+	return run, err
 }
 
 // CancelRun implements [provost.RunStore].
-func (l *Ledger) CancelRun(ctx context.Context, p provost.CancelRunParams) (run *provost.Run, err error) {
-	err = l.write(ctx, Common, p.Now, func(b *book) error {
-		r, err := b.run(p.RunID)
-		if err != nil {
-			return err
-		}
-		switch r.due.state {
-		case provost.StateCancelling, provost.StateCancelled:
-		case provost.StateScheduled:
-			b.unqueue(r)
-			err = b.finish(r, newState(provost.StateCancelled, b.now, p.Message))
-		case provost.StatePending, provost.StateRunning:
-			err = b.advance(r, newState(provost.StateCancelling, b.now, p.Message))
-			b.hints.cancel = true
-		default:
-			err = fmt.Errorf("%w: run %s is over: %s", provost.ErrConflict, p.RunID, r.due.state)
-		}
-		if err == nil {
-			run, err = b.show(r)
-		}
-		return err
-	})
+func (l *Ledger) CancelRun(ctx context.Context, p provost.CancelRunParams) (*provost.Run, error) {
+	return change(ctx, l, "cancel run", Common, p.Now, func(b *book) (*provost.Run, error) { return b.cancelRun(p) })
+}
+
+func (b *book) cancelRun(p provost.CancelRunParams) (run *provost.Run, err error) {
+	r, err := b.run(p.RunID)
 	if err != nil {
-		return nil, fmt.Errorf("cancel run: %w", err)
+		return run, err
 	}
-	return run, nil
+	switch r.due.state {
+	case provost.StateCancelling, provost.StateCancelled:
+	case provost.StateScheduled:
+		b.unqueue(r)
+		err = b.finish(r, newState(provost.StateCancelled, b.now, p.Message))
+	case provost.StatePending, provost.StateRunning:
+		err = b.advance(r, newState(provost.StateCancelling, b.now, p.Message))
+		b.hints.cancel = true
+	default:
+		err = fmt.Errorf("%w: run %s is over: %s", provost.ErrConflict, p.RunID, r.due.state)
+	}
+	if err == nil {
+		run, err = b.show(r)
+	}
+	return run, err
 }
 
 // finish makes a run terminal.
@@ -532,66 +523,128 @@ func (l *Ledger) DeleteRun(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// PruneRuns implements [provost.RunStore].
-func (l *Ledger) PruneRuns(ctx context.Context, p provost.PruneRunsParams) (pruned int, err error) {
-	limit := p.Limit
-	if limit == 0 {
-		limit = provost.MaxPage
-	}
-	err = l.write(ctx, Common, never.time(), func(b *book) error {
-		pruned = 0
-		ids, err := b.prunable(p, limit)
-		if err != nil {
-			return err
+// PruneRuns implements [provost.RunStore]. It looks before it writes: mostly there is nothing to do.
+func (l *Ledger) PruneRuns(ctx context.Context, p provost.PruneRunsParams) (int, error) {
+	p.Limit = cmp.Or(p.Limit, provost.MaxPage)
+	found, err := look(ctx, l, func(b *book) (old prunable, err error) {
+		if old.runs, err = b.prunableRuns(p); err == nil {
+			old.skips, err = b.prunableSkips(p)
 		}
-		if err := b.load(ids); err != nil {
-			return err
-		}
-		for _, id := range ids {
-			r := b.runs[id]
-			if r == nil || r.dropped { // with its parent
-				continue
-			}
-			if err := b.drop(r); err != nil {
-				return err
-			}
-			pruned++
-		}
-		if p.Before.IsZero() {
-			return nil
-		}
-		old, err := b.list("SELECT k.id FROM provost_skip k WHERE k.last_at < ? ORDER BY k.id LIMIT ?", toMicros(p.Before), limit)
-		if err != nil {
-			return err
-		}
-		return b.dropSkips(old)
+		return old, err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, fmt.Errorf("prune runs: %w", err)
+	case len(found.runs)+len(found.skips) == 0:
+		return 0, nil
+	}
+	return change(ctx, l, "prune runs", Common, never.time(), func(b *book) (int, error) {
+		if err := b.dropSkips(found.skips); err != nil {
+			return 0, err
+		}
+		return b.prune(found.runs)
+	})
+}
+
+// prunable is what there is too much of.
+type prunable struct{ runs, skips []uuid.UUID }
+
+// prune removes runs as far as they are still there and over.
+func (b *book) prune(ids []uuid.UUID) (pruned int, err error) {
+	if err := b.load(ids); err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		r := b.runs[id]
+		if r == nil || r.dropped || !r.due.state.Terminal() {
+			continue
+		}
+		if err := b.drop(r); err != nil {
+			return 0, err
+		}
+		pruned++
 	}
 	return pruned, nil
 }
 
-// prunable names the runs that ended first, up to limit of them, as far as they are too old or too many.
-func (b *book) prunable(p provost.PruneRunsParams, limit int) ([]uuid.UUID, error) {
-	old := 0
-	if !p.Before.IsZero() {
-		_, err := b.one("SELECT count(*) FROM (SELECT 1 FROM provost_end e WHERE e.ended < ? LIMIT ?) AS found", []any{toMicros(p.Before), limit}, &old)
-		if err != nil {
-			return nil, err
+// prunableRuns names the runs that are too old or too many, up to p.Limit of them, oldest end first.
+func (b *book) prunableRuns(p provost.PruneRunsParams) ([]uuid.UUID, error) {
+	var found []ending
+	err := b.eachEnded(p.Deployments, func(deployment uuid.UUID) error {
+		bound, err := b.pruneBound(p, deployment)
+		if err != nil || bound == (ending{}) {
+			return err
 		}
+		return b.each("SELECT e.ended, e.id FROM provost_end e WHERE e.deployment = ? AND (e.ended, e.id) <= (?, ?) ORDER BY e.ended, e.id LIMIT ?",
+			[]any{deployment, bound.at, bound.id, p.Limit}, func(rows Rows) error {
+				var e ending
+				err := rows.Scan(&e.at, &e.id)
+				found = append(found, e)
+				return err
+			})
+	})
+	slices.SortFunc(found, ending.compare)
+	var ids []uuid.UUID
+	for _, e := range found[:min(len(found), p.Limit)] {
+		ids = append(ids, e.id)
 	}
-	spare := 0
+	return ids, err
+}
+
+// ending is a finished run in the order of their ends.
+type ending struct {
+	at micros
+	id uuid.UUID
+}
+
+func (e ending) compare(other ending) int {
+	return cmp.Or(cmp.Compare(e.at, other.at), compareIDs(e.id, other.id))
+}
+
+// pruneBound is the newest run of a deployment that is too much, or where it would be; zero if none is.
+func (b *book) pruneBound(p provost.PruneRunsParams, deployment uuid.UUID) (bound ending, err error) {
 	if p.Keep > 0 {
-		var all int
-		if _, err := b.one("SELECT count(*) FROM provost_end e", nil, &all); err != nil {
-			return nil, err
-		}
-		spare = all - p.Keep
+		_, err = b.one("SELECT e.ended, e.id FROM provost_end e WHERE e.deployment = ? ORDER BY e.ended DESC, e.id DESC LIMIT 1 OFFSET ?",
+			[]any{deployment, p.Keep}, &bound.at, &bound.id)
 	}
-	n := min(limit, max(old, spare))
-	if n <= 0 {
+	if before := (ending{at: toMicros(p.Before)}); !p.Before.IsZero() && (bound == (ending{}) || before.compare(bound) > 0) {
+		bound = before
+	}
+	return bound, err
+}
+
+// eachEnded goes through deployments; through all that have finished runs, if ids is nil.
+func (b *book) eachEnded(ids []uuid.UUID, do func(uuid.UUID) error) error {
+	seen := make(map[uuid.UUID]bool, len(ids))
+	for _, id := range ids {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		if err := do(id); err != nil {
+			return err
+		}
+	}
+	var last uuid.UUID // runs inside of others have none, and stay
+	for ids == nil {
+		found, err := b.one("SELECT e.deployment FROM provost_end e WHERE e.deployment > ? ORDER BY e.deployment LIMIT 1", []any{last}, &last)
+		if err != nil || !found {
+			return err
+		}
+		if err := do(last); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prunableSkips names the skip ranges that are too old.
+func (b *book) prunableSkips(p provost.PruneRunsParams) ([]uuid.UUID, error) {
+	if p.Before.IsZero() {
 		return nil, nil
 	}
-	return b.list("SELECT e.id FROM provost_end e ORDER BY e.ended, e.id LIMIT ?", n)
+	var where conditions
+	where.add(true, "k.last_at < ?", toMicros(p.Before))
+	where.add(p.Deployments != nil, "k.deployment IN (?*)", p.Deployments)
+	return b.list("SELECT k.id FROM provost_skip k WHERE "+where.String()+" ORDER BY k.id LIMIT ?", append(where.args, p.Limit)...)
 }

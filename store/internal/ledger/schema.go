@@ -90,7 +90,7 @@ var (
 	)...)
 
 	endTable = table("provost_end", 1, join(
-		ids("id"), ints("ended due start token begun attempt crashes flags"), texts("state state_name settled runner version states result"),
+		ids("id deployment"), ints("ended due start token begun attempt crashes flags"), texts("state state_name settled runner version states result"),
 	)...)
 
 	skipTable = table("provost_skip", 1, join(
@@ -139,7 +139,7 @@ var indexes = []string{
 	"INDEX provost_due_root ON provost_due (root) WHERE root IS NOT NULL",
 	"INDEX provost_run_deployment ON provost_run (deployment, id)",
 	"INDEX provost_run_parent ON provost_run (parent, id) WHERE parent IS NOT NULL",
-	"INDEX provost_end_time ON provost_end (ended, id)",
+	"INDEX provost_end_deployment ON provost_end (deployment, ended, id)",
 	"INDEX provost_end_trouble ON provost_end (state, id) WHERE state <> 'COMPLETED'",
 	"UNIQUE INDEX provost_run_key ON provost_run (deployment, key) WHERE key IS NOT NULL",
 	"UNIQUE INDEX provost_run_instant ON provost_run (deployment, serial, schedule, scheduled) WHERE schedule IS NOT NULL",

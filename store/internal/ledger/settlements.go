@@ -10,44 +10,41 @@ import (
 )
 
 // SettleRuns implements [provost.RunStore].
-func (l *Ledger) SettleRuns(ctx context.Context, p provost.SettleRunsParams) (errs []error, err error) {
-	err = l.write(ctx, Common, p.Now, func(b *book) error {
-		errs = nil
-		ids := make([]uuid.UUID, len(p.Updates))
-		for i := range p.Updates {
-			ids[i] = p.Updates[i].RunID
+func (l *Ledger) SettleRuns(ctx context.Context, p provost.SettleRunsParams) ([]error, error) {
+	return change(ctx, l, "settle runs", Common, p.Now, func(b *book) ([]error, error) { return b.settleRuns(p) })
+}
+
+func (b *book) settleRuns(p provost.SettleRunsParams) (errs []error, err error) {
+	ids := make([]uuid.UUID, len(p.Updates))
+	for i := range p.Updates {
+		ids[i] = p.Updates[i].RunID
+	}
+	if err := b.load(ids); err != nil {
+		return errs, err
+	}
+	if err := b.lookInside(ids); err != nil {
+		return errs, err
+	}
+	var runs []*run
+	for _, id := range ids {
+		if r := b.runs[id]; r != nil {
+			runs = append(runs, r)
 		}
-		if err := b.load(ids); err != nil {
-			return err
+	}
+	if err := b.lockSchedulesOf(runs); err != nil {
+		return errs, err
+	}
+	for i := range p.Updates {
+		refusal, err := b.settle(&p.Updates[i])
+		if err != nil {
+			return errs, err
 		}
-		if err := b.lookInside(ids); err != nil {
-			return err
-		}
-		var runs []*run
-		for _, id := range ids {
-			if r := b.runs[id]; r != nil {
-				runs = append(runs, r)
+		if refusal != nil {
+			if errs == nil {
+				errs = make([]error, len(p.Updates))
 			}
+			errs[i] = refusal
 		}
-		if err := b.lockSchedulesOf(runs); err != nil {
-			return err
-		}
-		for i := range p.Updates {
-			refusal, err := b.settle(&p.Updates[i])
-			if err != nil {
-				return err
-			}
-			if refusal != nil {
-				if errs == nil {
-					errs = make([]error, len(p.Updates))
-				}
-				errs[i] = refusal
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("settle runs: %w", err)
 	}
 	return errs, nil
 }
