@@ -42,6 +42,7 @@ func (d *Deployment) record() (*DeploymentRecord, error) {
 	d.declareSchedules(p, r)
 	d.declareLimits(p, r)
 	d.declareInfrastructure(p, r)
+	d.Retention.check(p)
 	if err := p.join(); err != nil {
 		return nil, err
 	}

@@ -79,6 +79,10 @@ type Deployment struct {
 	// Isolation overrides the runner's.
 	Isolation Isolation
 
+	// Retention is how long this deployment's runs are kept that are over. The zero value takes the runner's. It is no part of what
+	// the store knows: each runner does as its program says.
+	Retention Retention
+
 	// Env is set in the environment of a subprocess just before the flow begins. It needs Isolation Subprocess or a work pool.
 	Env map[string]string
 

@@ -122,9 +122,7 @@ func (x *execution) run() {
 	}
 	switch {
 	case x.refused != nil:
-		now := x.server.now()
-		failed := newState(StateFailed, instant(now), bounded(x.redactor().text("parameters do not fit: "+x.refused.Error())))
-		x.server.settle(x, now, RunUpdate{State: failed})
+		x.refuse()
 		return
 	case x.Err() != nil:
 		x.handBack()

@@ -359,13 +359,17 @@ func (s *server) claimOnce(ctx context.Context, limit int) (Claims, error) {
 			signal(s.wakeKeeper)
 		}
 	}()
+	left, again := s.left.now()
 	callCtx, cancel := s.storeCall(s.claims)
 	defer cancel()
 	claims, err := s.store.ClaimRuns(callCtx, ClaimRunsParams{
-		Now: instant(now), Runner: s.id, ID: s.claimID, Limit: limit, TTL: s.leaseTTL,
+		Now: instant(now), Runner: s.id, ID: s.claimID, Limit: limit, TTL: s.leaseTTL, Except: left,
 	})
 	if err != nil {
 		return Claims{}, err
+	}
+	if again > 0 {
+		claims.Next = earlier(claims.Next, now.Add(again))
 	}
 	s.claimID = uuid.Nil
 	s.watchClaim(now, time.Since(began), len(claims.Runs))

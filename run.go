@@ -75,6 +75,7 @@ const (
 	NameAwaitingConcurrencySlot = "AwaitingConcurrencySlot"
 	NameTimedOut                = "TimedOut"
 	NameSkipped                 = "Skipped"
+	NameUnfit                   = "Unfit" // SCHEDULED: left to runners of another version, as the parameters do not fit the one that had it
 )
 
 // name is the state name of a type that says no more than the type.

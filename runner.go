@@ -60,6 +60,9 @@ type Runner struct {
 	// other live runner serves.
 	Prune bool
 
+	// Retention is how long runs are kept that are over, unless their deployment says otherwise.
+	Retention Retention
+
 	// Logger gets what happens to runs and what goes wrong. Nil is slog.Default.
 	Logger *slog.Logger
 
@@ -221,6 +224,7 @@ func (r *Runner) settings() (settings, error) {
 	default:
 		p.add("Isolation", "is %q; use InProcess or Subprocess", r.Isolation)
 	}
+	r.Retention.check(p)
 	r.checkChildren(p)
 	return c, p.join()
 }

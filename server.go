@@ -1,6 +1,7 @@
 package provost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,8 @@ type server struct {
 	vitals vitals
 
 	deployments map[uuid.UUID]*served
-	starting    []*served // for registration only
+	retained    map[Retention][]uuid.UUID // deployments whose runs are not kept for ever
+	starting    []*served                 // for registration only
 	outages     *outages
 
 	// The feeder's. Times have a monotonic reading.
@@ -51,6 +53,7 @@ type server struct {
 	admitted   chan struct{} // for the keeper: there are leases again
 	settler    *settler
 	hooks      hooks
+	left       leftRuns
 
 	crew      crew
 	claiming  atomic.Bool  // a claim is under way whose runs the keeper does not know yet
@@ -82,6 +85,7 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 		deployments: make(map[uuid.UUID]*served, len(list)), starting: list,
 		wake: make(chan struct{}, 1), freed: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
 		admitted: make(chan struct{}, 1), children: make(map[uuid.UUID]*execution), waiting: make(map[*batch]struct{}),
+		retained: make(map[Retention][]uuid.UUID),
 	}
 	s.reapFrom.Store(&time.Time{})
 	if s.store == nil {
@@ -90,8 +94,11 @@ func newServer(r *Runner, deployments []*Deployment) (*server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
-	for _, sd := range list {
+	for i, sd := range list {
 		s.deployments[sd.id] = sd
+		if retention := cmp.Or(deployments[i].Retention, r.Retention); retention != (Retention{}) {
+			s.retained[retention] = append(s.retained[retention], sd.id)
+		}
 	}
 	s.local = isLocal(s.store)
 	s.client = NewClient(s.store)
@@ -141,6 +148,9 @@ func (s *server) serve(ctx context.Context, ready func()) error {
 	}
 	if len(unmade) > 0 {
 		loops.Go(func() { s.repeatRunOnStart(ctx, unmade) })
+	}
+	if len(s.retained) > 0 {
+		loops.Go(func() { s.pruneLoop(ctx) })
 	}
 	s.running.Go(func() { s.feedLoop(ctx, ready) }) // among the runs: it may be about to take some
 	<-ctx.Done()

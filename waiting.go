@@ -13,6 +13,10 @@ const (
 	// WaitLimit: as many runs as the deployment's ConcurrencyLimit allows are under way, and this one is in the queue.
 	WaitLimit = "concurrency limit is full"
 
+	// WaitUnfit: its parameters do not fit the runner that had claimed it, which left it to those of another version that serve the
+	// deployment too. The run's state says what does not fit.
+	WaitUnfit = "parameters do not fit the runner that had it; left to those of another version"
+
 	// WaitLate: it has been due for more than five seconds, and the runners that serve it have not claimed it: their slots are taken,
 	// or they are in trouble, which [Runner.Health] shows.
 	WaitLate = "late: runners are at capacity"
@@ -33,6 +37,8 @@ func (r *Run) waitReason(record *DeploymentRecord, now time.Time) string {
 		return r.WaitReason
 	case !record.ServedAt(now):
 		return WaitUnserved
+	case r.WaitReason == "" && r.State.Name == NameUnfit:
+		return WaitUnfit
 	case r.WaitReason == "" && now.Sub(r.DueTime) > lateAfter:
 		return WaitLate
 	}
