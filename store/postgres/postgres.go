@@ -140,8 +140,9 @@ func (d *database) Write(ctx context.Context, work ledger.Work, do func(ledger.T
 	})
 }
 
-// begin keeps the planner to the indexes: due is empty at one moment and large at the next, and plans are kept.
-const begin = "BEGIN; SET LOCAL enable_seqscan = off; "
+// begin keeps the planner to the indexes, and to their order: due is empty at one moment and large at the next, the statistics are of
+// another one, and plans are kept.
+const begin = "BEGIN; SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('jit', 'off', true), "
 
 // orders sets how transactions begin. Most go together and lock rows; those that change what all rely on go alone, and wait for
 // nobody for long: a transaction of the caller's that has not ended must not make all others wait with them. They try again.
@@ -149,8 +150,8 @@ func (s *Store) orders() {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("provost " + s.schema)) // a hash does not fail
 	key := int64(h.Sum64())
-	s.together = pgx.TxOptions{BeginQuery: fmt.Sprintf(begin+"SELECT pg_advisory_xact_lock_shared(%d)", key)}
-	s.alone = pgx.TxOptions{BeginQuery: fmt.Sprintf(begin+"SET LOCAL lock_timeout = '250ms'; SELECT pg_advisory_xact_lock(%d)", key)}
+	s.together = pgx.TxOptions{BeginQuery: fmt.Sprintf(begin+"pg_advisory_xact_lock_shared(%d)", key)}
+	s.alone = pgx.TxOptions{BeginQuery: fmt.Sprintf(begin+"set_config('lock_timeout', '250ms', true), pg_advisory_xact_lock(%d)", key)}
 }
 
 // Read implements [ledger.DB]: several queries see one state.
