@@ -25,6 +25,7 @@ const (
 type feeder struct {
 	*server
 	chores  []*chore
+	hasty   []*chore // the same, for when the store has hinted at work: what others plan is there to be claimed
 	planner *chore
 	claimer *chore
 	answers chan choreAnswer
@@ -51,7 +52,9 @@ type choreAnswer struct {
 
 func (s *server) newFeeder() *feeder {
 	f := &feeder{server: s, planner: &chore{do: s.plan}, claimer: &chore{do: s.claim}}
-	f.chores = []*chore{{do: s.beat}, {do: s.reap}, f.planner, f.claimer}
+	beat, reap := &chore{do: s.beat}, &chore{do: s.reap}
+	f.chores = []*chore{beat, reap, f.planner, f.claimer}
+	f.hasty = []*chore{f.claimer, beat, reap, f.planner}
 	f.answers = make(chan choreAnswer, len(f.chores))
 	return f
 }
@@ -65,8 +68,10 @@ func (s *server) feedLoop(ctx context.Context, ready func()) {
 	s.outages.listen(again)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	chores := f.chores
 	for all := true; ctx.Err() == nil; {
-		f.round(ctx, all)
+		f.round(ctx, all, chores)
+		chores = f.chores
 		if f.planner.worked {
 			ready()
 		}
@@ -79,6 +84,9 @@ func (s *server) feedLoop(ctx context.Context, ready func()) {
 			all = !s.local
 		case <-s.wake:
 			all = true
+			if !s.local {
+				chores = f.hasty
+			}
 			runtime.Gosched() // let what is under way finish, so that the next claim is a larger one
 		case <-s.freed:
 			all, f.claimer.hinted = false, true
@@ -100,12 +108,12 @@ func (s *server) feedLoop(ctx context.Context, ready func()) {
 }
 
 // round does the chores that are due, or all but those that have to wait after a failure.
-func (f *feeder) round(ctx context.Context, all bool) {
+func (f *feeder) round(ctx context.Context, all bool, chores []*chore) {
 	now := f.now()
 	if f.looksUpset(now) {
-		all = true
+		all, chores = true, f.chores
 	}
-	for _, c := range f.chores {
+	for _, c := range chores {
 		c.hinted = c.hinted || all
 		switch due := c.hinted || (!c.next.IsZero() && !now.Before(c.next)); {
 		case c.beside || time.Now().Before(c.retry.at):

@@ -126,8 +126,8 @@ type noopWorker struct {
 
 func (noopWorker) Work(context.Context, *river.Job[noopArgs]) error { return nil }
 
-// newRiver is River as fast as its settings make it.
-func newRiver[T any](t testing.TB, driver riverdriver.Driver[T], schema string, workers *river.Workers) *river.Client[T] {
+// newRiver is a client of River with its tables.
+func newRiver[T any](t testing.TB, driver riverdriver.Driver[T], schema string) *river.Client[T] {
 	t.Helper()
 	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Schema: schema, Logger: discard})
 	if err != nil {
@@ -136,20 +136,25 @@ func newRiver[T any](t testing.TB, driver riverdriver.Driver[T], schema string, 
 	if _, err := migrator.Migrate(t.Context(), rivermigrate.DirectionUp, nil); err != nil {
 		t.Fatal(err)
 	}
-	client, err := river.NewClient(driver, &river.Config{
-		Schema: schema, Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2000}},
-		FetchCooldown: 2 * time.Millisecond, FetchPollInterval: 20 * time.Millisecond, Logger: discard,
-	})
+	workers := river.NewWorkers()
+	river.AddWorker(workers, noopWorker{})
+	client, err := riverClient(driver, schema, workers)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return client
 }
 
+// riverClient is River as fast as its settings make it.
+func riverClient[T any](driver riverdriver.Driver[T], schema string, workers *river.Workers) (*river.Client[T], error) {
+	return river.NewClient(driver, &river.Config{
+		Schema: schema, Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2000}},
+		FetchCooldown: 2 * time.Millisecond, FetchPollInterval: 20 * time.Millisecond, Logger: discard,
+	})
+}
+
 func drainRiver[T any](b *testing.B, driver riverdriver.Driver[T], schema string) {
-	workers := river.NewWorkers()
-	river.AddWorker(workers, noopWorker{})
-	client := newRiver(b, driver, schema, workers)
+	client := newRiver(b, driver, schema)
 	for left := b.N; left > 0; left -= 5000 {
 		jobs := make([]river.InsertManyParams, min(left, 5000))
 		for i := range jobs {

@@ -82,29 +82,30 @@ var errSpoiled = errors.New("an operation has failed with half of it done")
 
 // make does operations in one transaction. If that fails each has one of its own.
 func (c *creator) make(batch []*creation) {
-	if len(batch) > 1 {
-		errs := make([]error, len(batch))
-		ctx, cancel := context.WithTimeout(c.store.ctx, createTimeout)
-		defer cancel()
-		err := c.store.transact(ctx, c.store.together, func(t *tx) error {
-			t.state.Hopeful = true
-			for i, op := range batch {
-				if errs[i] = op.do(t); t.state.Spoiled || sqlState(errs[i]) != "" {
-					return errSpoiled
-				}
-			}
-			return t.state.Flush()
-		})
-		if err == nil {
-			for i, op := range batch {
-				op.result <- errs[i]
-			}
-			return
+	errs := make([]error, len(batch))
+	if c.makeHopefully(batch, errs) != nil {
+		for i, op := range batch {
+			errs[i] = c.store.retry(op.ctx, func() error {
+				return c.store.transact(op.ctx, c.store.together, func(t *tx) error { return t.do(op.do) })
+			})
 		}
 	}
-	for _, op := range batch {
-		op.result <- c.store.retry(op.ctx, func() error {
-			return c.store.transact(op.ctx, c.store.together, func(t *tx) error { return t.do(op.do) })
-		})
+	for i, op := range batch {
+		op.result <- errs[i]
 	}
+}
+
+// makeHopefully takes it that none of the runs is there yet, and looks at none.
+func (c *creator) makeHopefully(batch []*creation, errs []error) error {
+	ctx, cancel := context.WithTimeout(c.store.ctx, createTimeout)
+	defer cancel()
+	return c.store.transact(ctx, c.store.together, func(t *tx) error {
+		t.state.Hopeful = true
+		for i, op := range batch {
+			if errs[i] = op.do(t); t.state.Spoiled || sqlState(errs[i]) != "" {
+				return errSpoiled
+			}
+		}
+		return t.state.Flush()
+	})
 }

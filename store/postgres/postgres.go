@@ -142,7 +142,8 @@ func (d *database) Write(ctx context.Context, work ledger.Work, do func(ledger.T
 
 // begin keeps the planner to the indexes, and to their order: due is empty at one moment and large at the next, the statistics are of
 // another one, and plans are kept.
-const begin = "BEGIN; SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('jit', 'off', true), "
+const begin = "BEGIN; SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('jit', 'off', true), " +
+	"set_config('plan_cache_mode', 'force_generic_plan', true), "
 
 // orders sets how transactions begin. Most go together and lock rows; those that change what all rely on go alone, and wait for
 // nobody for long: a transaction of the caller's that has not ended must not make all others wait with them. They try again.

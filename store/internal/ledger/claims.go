@@ -28,11 +28,15 @@ func (b *book) claimRuns(p provost.ClaimRunsParams) (claims provost.Claims, err 
 	if r == nil || !r.liveAt(b.now) {
 		return claims, unknownRunner(p.Runner)
 	}
+	lanes, err := b.lanes(p.Runner)
+	if err != nil {
+		return claims, err
+	}
 	var held []*run
 	if p.ID != uuid.Nil && p.ID == r.claim {
 		held, err = b.claimAgain(p)
 	} else {
-		held, err = b.claimNew(r, p)
+		held, err = b.claimNew(r, lanes, p)
 	}
 	if err != nil {
 		return claims, err
@@ -41,33 +45,33 @@ func (b *book) claimRuns(p provost.ClaimRunsParams) (claims provost.Claims, err 
 		return claims, err
 	}
 	claims.Skipped = b.skipped
-	claims.Next, err = b.nextClaim(p)
+	claims.Next, err = b.nextClaim(lanes, p.Except)
 	return claims, err
 }
 
+// lane is a queue that a runner claims from.
+type lane struct {
+	id       int64
+	priority int
+}
+
 // lanes are those that a runner claims from, highest priority first.
-func (b *book) lanes(runner uuid.UUID) (ids []int64, priorities []int, err error) {
+func (b *book) lanes(runner uuid.UUID) (lanes []lane, err error) {
 	err = b.each("SELECT l.id, l.priority FROM provost_runner_lane r JOIN provost_lane l ON l.id = r.lane WHERE r.runner = ? ORDER BY l.priority DESC, l.id",
 		[]any{runner}, func(rows Rows) error {
-			var id int64
-			var priority int
-			err := rows.Scan(&id, &priority)
-			ids, priorities = append(ids, id), append(priorities, priority)
+			var l lane
+			err := rows.Scan(&l.id, &l.priority)
+			lanes = append(lanes, l)
 			return err
 		})
-	return ids, priorities, err
+	return lanes, err
 }
 
 // claimNew takes up to p.Limit runs: higher priority first, then what is due earlier.
-func (b *book) claimNew(r *runner, p provost.ClaimRunsParams) ([]*run, error) {
-	lanes, priorities, err := b.lanes(p.Runner)
-	if err != nil {
-		return nil, err
-	}
-	var held []*run
+func (b *book) claimNew(r *runner, lanes []lane, p provost.ClaimRunsParams) (held []*run, err error) {
 	for at := 0; at < len(lanes); {
 		equal := at + 1
-		for equal < len(lanes) && priorities[equal] == priorities[at] {
+		for equal < len(lanes) && lanes[equal].priority == lanes[at].priority {
 			equal++
 		}
 		promoted := b.promoted
@@ -87,18 +91,17 @@ func (b *book) claimNew(r *runner, p provost.ClaimRunsParams) ([]*run, error) {
 }
 
 // claimFrom takes runs from lanes of one priority, until there is no more, or what was taken has promoted another.
-func (b *book) claimFrom(lanes []int64, r *runner, p provost.ClaimRunsParams, have int) (held []*run, err error) {
+func (b *book) claimFrom(lanes []lane, r *runner, p provost.ClaimRunsParams, have int) (held []*run, err error) {
 	promoted := b.promoted
-	for have+len(held) < p.Limit && b.promoted == promoted {
-		candidates, err := b.candidates(lanes, p.Except, p.Limit-have-len(held))
+	for more := true; more && have+len(held) < p.Limit && b.promoted == promoted; {
+		wanted := p.Limit - have - len(held)
+		candidates, err := b.candidates(lanes, p.Except, wanted)
+		more = len(candidates) == wanted
 		if err == nil {
 			err = b.lockSchedulesOf(candidates)
 		}
 		if err != nil {
 			return nil, err
-		}
-		if len(candidates) == 0 {
-			break
 		}
 		for _, c := range candidates {
 			if !c.due.queued { // one that came before has taken it away
@@ -145,13 +148,13 @@ func butNot(ids []uuid.UUID) (condition string, args []any) {
 }
 
 // candidates are the runs but some that are claimable in lanes of one priority, those that are due first.
-func (b *book) candidates(lanes []int64, but []uuid.UUID, limit int) ([]*run, error) {
+func (b *book) candidates(lanes []lane, but []uuid.UUID, limit int) ([]*run, error) {
 	var all []*run
 	others, excepted := butNot(but)
 	for _, lane := range lanes {
 		err := b.each("SELECT "+dueColumns+", "+wideColumns+` FROM provost_due d JOIN provost_run w ON w.id = d.id
 			WHERE d.lane = ? AND d.claimable <= ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)`+others+`
-			ORDER BY d.claimable, d.due, d.scheduled, d.id LIMIT ? FOR UPDATE OF d SKIP LOCKED`, slices.Concat([]any{lane, b.now}, excepted, []any{limit}), func(rows Rows) error {
+			ORDER BY d.claimable, d.due, d.scheduled, d.id LIMIT ? FOR UPDATE OF d SKIP LOCKED`, slices.Concat([]any{lane.id, b.now}, excepted, []any{limit}), func(rows Rows) error {
 			w := new(wide)
 			r, err := scanDue(rows, w.targets()...)
 			if err != nil {
@@ -247,23 +250,22 @@ func (b *book) claimViews(held []*run) ([]provost.Claim, error) {
 }
 
 // nextClaim is when the next run of a runner's deployments becomes claimable.
-func (b *book) nextClaim(p provost.ClaimRunsParams) (time.Time, error) {
+func (b *book) nextClaim(lanes []lane, but []uuid.UUID) (time.Time, error) {
 	if err := b.flush(); err != nil {
 		return time.Time{}, err
 	}
-	lanes, _, err := b.lanes(p.Runner)
-	others, excepted := butNot(p.Except)
+	others, excepted := butNot(but)
 	next := never
 	for _, lane := range lanes {
 		first := never
 		_, err := b.one(`SELECT d.claimable FROM provost_due d WHERE d.lane = ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)`+others+`
-			ORDER BY d.claimable LIMIT 1`, append([]any{lane}, excepted...), &first)
+			ORDER BY d.claimable LIMIT 1`, append([]any{lane.id}, excepted...), &first)
 		if err != nil {
 			return time.Time{}, err
 		}
 		next = min(next, max(first, b.now))
 	}
-	return next.time(), err
+	return next.time(), nil
 }
 
 // RenewLeases implements [provost.RunStore].
