@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,6 +62,30 @@ var runCases = []testCase{
 			f.pause(f.base, d, "", yes()) // the generation it rested on is gone by now
 			p.Generation = 1
 			f.expectUnchanged("a repeated CreateRun", func() { expect(f, "ID", f.create(p).ID, p.ID) })
+		},
+	},
+	{
+		"CreateRepeatedAmongOthers", "a repeated CreateRun is a success also beside others that come at the same time",
+		func(f *fixture) {
+			d := f.deploy("a")
+			p := byHand(f.base, d)
+			f.create(p)
+			f.pause(f.base, d, "", yes())
+			p.Generation = 1
+			var callers sync.WaitGroup
+			for i := range 40 {
+				callers.Go(func() {
+					mine := p
+					if i%2 == 0 {
+						mine = byHand(f.base, d)
+					}
+					if r, err := f.store.CreateRun(f.ctx, mine); err != nil || r.ID != mine.ID {
+						f.Errorf("got run %v, error %v, want run %s", r, err, mine.ID)
+					}
+				})
+			}
+			callers.Wait()
+			expect(f, "runs", len(f.runs(provost.RunFilter{})), 21)
 		},
 	},
 	{

@@ -80,17 +80,17 @@ func (c *creator) more(batch []*creation) []*creation {
 
 var errSpoiled = errors.New("an operation has failed with half of it done")
 
-// make does operations in one transaction. If that fails each has one of its own.
+// make does operations in one transaction. If that fails, or one of them is refused, it has one of its own: it may repeat one that was
+// accepted, and hope does not look.
 func (c *creator) make(batch []*creation) {
 	errs := make([]error, len(batch))
-	if c.makeHopefully(batch, errs) != nil {
-		for i, op := range batch {
+	failed := c.makeHopefully(batch, errs) != nil
+	for i, op := range batch {
+		if failed || errs[i] != nil {
 			errs[i] = c.store.retry(op.ctx, func() error {
 				return c.store.transact(op.ctx, c.store.together, func(t *tx) error { return t.do(op.do) })
 			})
 		}
-	}
-	for i, op := range batch {
 		op.result <- errs[i]
 	}
 }

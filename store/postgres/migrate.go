@@ -5,28 +5,21 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/provost-go/provost/store/internal/ledger"
 )
 
 // Migrate brings the tables up to date. Open and New do it; one of several processes that come at once does it, the others wait.
 func (s *Store) Migrate(ctx context.Context) error {
 	err := s.retry(ctx, func() error {
-		return s.transact(ctx, pgx.TxOptions{}, func(t *tx) error {
-			if _, err := t.Tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('provost migrate', 0))"); err != nil {
-				return err
+		return s.transact(ctx, migrates, func(t *tx) error {
+			known, err := t.schemaExists(s.schema)
+			if err == nil && !known { // IF NOT EXISTS would ask for the right to make schemas also where this one is there
+				err = t.now("CREATE SCHEMA " + s.spell.schema)
 			}
-			var known int
-			if err := t.Tx.QueryRow(ctx, "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = $1", s.schema).Scan(&known); err != nil {
-				return err
+			if err == nil {
+				err = t.now("SET LOCAL search_path = " + s.spell.schema)
 			}
-			if known == 0 { // IF NOT EXISTS would ask for the right to make schemas also where this one is there
-				if _, err := t.Tx.Exec(ctx, "CREATE SCHEMA "+s.spell.schema); err != nil {
-					return err
-				}
-			}
-			if _, err := t.Tx.Exec(ctx, "SET LOCAL search_path = "+s.spell.schema); err != nil {
+			if err != nil {
 				return err
 			}
 			return ledger.Migrate(unqualified{t}, dialect(s.schema))
@@ -38,14 +31,32 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return nil
 }
 
+// migrates begins a migration: one at a time, in all of the database.
+var migrates = opening{"BEGIN", "SELECT pg_advisory_xact_lock(hashtextextended('provost migrate', 0))"}
+
+func (t *tx) schemaExists(name string) (bool, error) {
+	rows, err := t.query("SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname = $1", []any{name})
+	if err != nil {
+		return false, err
+	}
+	exists := rows.Next()
+	return exists, rows.Close()
+}
+
+// now executes a statement that is not one of the ledger's, and not worth preparing.
+func (t *tx) now(statement string) error {
+	if err := t.send(); err != nil {
+		return err
+	}
+	_, err := t.session.Exec(t.ctx, statement)
+	return err
+}
+
 // unqualified is a transaction whose search path leads to the tables.
 type unqualified struct{ *tx }
 
 // Exec implements [ledger.Tx].
-func (u unqualified) Exec(query string, args ...any) (int64, error) {
-	tag, err := u.Tx.Exec(u.ctx, query, args...)
-	return tag.RowsAffected(), err
-}
+func (u unqualified) Exec(query string, _ ...any) error { return u.now(query) }
 
 // SQL is what Migrate executes in an empty database, for those who make tables by hand.
 func SQL() string {

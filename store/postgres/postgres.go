@@ -39,8 +39,8 @@ type Store struct {
 	spell  *spelling
 	plain  atomic.Bool // prepared statements get lost on the way, as behind PgBouncer: none are used
 
-	together pgx.TxOptions // see orders
-	alone    pgx.TxOptions
+	together opening // see orders
+	alone    opening
 
 	creator  *creator
 	notifier *notifier
@@ -140,10 +140,16 @@ func (d *database) Write(ctx context.Context, work ledger.Work, do func(ledger.T
 	})
 }
 
-// begin keeps the planner to the indexes, and to their order: due is empty at one moment and large at the next, the statistics are of
+// opening is the statements with which a transaction begins.
+type opening []string
+
+// reads sees one state in all its queries.
+var reads = opening{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+
+// byIndex keeps the planner to the indexes, and to their order: due is empty at one moment and large at the next, the statistics are of
 // another one, and plans are kept.
-const begin = "BEGIN; SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('jit', 'off', true), " +
-	"set_config('plan_cache_mode', 'force_generic_plan', true), "
+const byIndex = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), " +
+	"set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), "
 
 // orders sets how transactions begin. Most go together and lock rows; those that change what all rely on go alone, and wait for
 // nobody for long: a transaction of the caller's that has not ended must not make all others wait with them. They try again.
@@ -151,15 +157,15 @@ func (s *Store) orders() {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("provost " + s.schema)) // a hash does not fail
 	key := int64(h.Sum64())
-	s.together = pgx.TxOptions{BeginQuery: fmt.Sprintf(begin+"pg_advisory_xact_lock_shared(%d)", key)}
-	s.alone = pgx.TxOptions{BeginQuery: fmt.Sprintf(begin+"set_config('lock_timeout', '250ms', true), pg_advisory_xact_lock(%d)", key)}
+	s.together = opening{"BEGIN", fmt.Sprintf(byIndex+"pg_advisory_xact_lock_shared(%d)", key)}
+	s.alone = opening{"BEGIN", fmt.Sprintf(byIndex+"set_config('lock_timeout', '250ms', true), pg_advisory_xact_lock(%d)", key)}
 }
 
 // Read implements [ledger.DB]: several queries see one state.
 func (d *database) Read(ctx context.Context, do func(ledger.Tx) error) error {
 	s := (*Store)(d)
 	return s.retry(ctx, func() error {
-		return s.transact(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(t *tx) error {
+		return s.transact(ctx, reads, func(t *tx) error {
 			t.reads = true
 			return do(t)
 		})
@@ -167,39 +173,47 @@ func (d *database) Read(ctx context.Context, do func(ledger.Tx) error) error {
 }
 
 // transact executes do in a transaction.
-func (s *Store) transact(ctx context.Context, options pgx.TxOptions, do func(*tx) error) error {
+func (s *Store) transact(ctx context.Context, begin opening, do func(*tx) error) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("postgres: connect: %w", err)
 	}
 	defer conn.Release()
-	t, err := conn.BeginTx(ctx, options)
-	if err != nil {
-		return fmt.Errorf("postgres: begin: %w", err)
+	t := s.in(ctx, conn)
+	for _, statement := range begin {
+		if err := t.later(statement); err != nil {
+			s.rollback(conn)
+			return fmt.Errorf("postgres: begin: %w", err)
+		}
 	}
-	if err := do(s.in(ctx, t)); err != nil {
-		s.rollback(t)
+	if err := do(t); err != nil {
+		s.rollback(conn)
 		return err
 	}
-	if err := t.Commit(ctx); err != nil {
+	err = t.later("COMMIT")
+	if err == nil {
+		err = t.send()
+	}
+	if err != nil {
+		s.rollback(conn)
 		return fmt.Errorf("postgres: commit: %w", err)
 	}
 	return nil
 }
 
 // in is a transaction as the ledger sees it.
-func (s *Store) in(ctx context.Context, t pgx.Tx) *tx {
-	if s.plain.Load() {
-		t = plain{t}
-	}
-	return &tx{Tx: t, ctx: ctx, spell: s.spell}
+func (s *Store) in(ctx context.Context, of session) *tx {
+	return &tx{session: of, ctx: ctx, spell: s.spell, plain: s.plain.Load()}
 }
 
 // rollback ends a transaction that has failed, also when its context is over. If that fails too the connection is done with.
-func (s *Store) rollback(t pgx.Tx) {
+func (s *Store) rollback(conn *pgxpool.Conn) {
+	if conn.Conn().PgConn().TxStatus() == 'I' {
+		return // there is none
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
 	defer cancel()
-	_ = t.Rollback(ctx)
+	_, _ = conn.Exec(ctx, "ROLLBACK")
 }
 
 const rollbackTimeout = 2 * time.Second
@@ -232,9 +246,15 @@ func (c callers) write(ctx context.Context, do func(ledger.Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("postgres: savepoint: %w", err)
 	}
-	if err := c.store.in(ctx, inner).do(do); err != nil {
-		c.store.rollback(inner)
-		return err
+	t := c.store.in(ctx, inner)
+	err = t.do(do)
+	if err == nil {
+		err = t.send()
+	}
+	if err != nil {
+		end, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
+		defer cancel()
+		return errors.Join(err, inner.Rollback(end))
 	}
 	if err := inner.Commit(ctx); err != nil {
 		return fmt.Errorf("postgres: release savepoint: %w", err)

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -69,19 +68,4 @@ func pause(ctx context.Context, conflicts int) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// plain is a transaction without prepared statements.
-type plain struct{ pgx.Tx }
-
-func (p plain) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
-	return p.Tx.Query(ctx, query, append([]any{pgx.QueryExecModeExec}, args...)...)
-}
-
-func (p plain) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
-	return p.Tx.Exec(ctx, query, append([]any{pgx.QueryExecModeExec}, args...)...)
-}
-
-func (p plain) QueryRow(ctx context.Context, query string, args ...any) pgx.Row {
-	return p.Tx.QueryRow(ctx, query, append([]any{pgx.QueryExecModeExec}, args...)...)
 }

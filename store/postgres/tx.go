@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,17 +11,28 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/provost-go/provost/store/internal/ledger"
 )
 
-// tx is a transaction, as the ledger sees it.
+// session executes statements in a transaction: a connection, or a transaction of the caller's.
+type session interface {
+	Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
+	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
+}
+
+// tx is a transaction, as the ledger sees it. Statements that give nothing wait for the next one that does, or for the end of the
+// transaction: what is sent together takes one turn, and most of the time of a short transaction is turns.
 type tx struct {
-	pgx.Tx
+	session
 	ctx   context.Context
 	spell *spelling
+	plain bool // prepared statements get lost on the way; one statement is sent at a time, without one
 	reads bool // nothing is written, and nothing locked
+	wait  pgx.Batch
 	state ledger.State
 }
 
@@ -43,17 +55,71 @@ func (t *tx) do(operation func(ledger.Tx) error) error {
 
 // Query implements [ledger.Tx].
 func (t *tx) Query(query string, args ...any) (ledger.Rows, error) {
-	rows, err := t.Tx.Query(t.ctx, t.spell.of(query, t.reads), values(args)...)
+	return t.query(t.spell.of(query, t.reads), values(args))
+}
+
+func (t *tx) query(query string, args []any) (ledger.Rows, error) {
+	if t.plain {
+		args = append([]any{pgx.QueryExecModeExec}, args...)
+	}
+	if t.wait.Len() == 0 {
+		rows, err := t.session.Query(t.ctx, query, args...)
+		if err != nil {
+			return nil, err
+		}
+		return found{rows, nil}, nil
+	}
+	t.wait.Queue(query, args...)
+	results, err := t.sendAllBut(1)
 	if err != nil {
 		return nil, err
 	}
-	return found{rows}, nil
+	rows, err := results.Query()
+	if err != nil {
+		return nil, errors.Join(err, results.Close())
+	}
+	return found{rows, results}, nil
 }
 
 // Exec implements [ledger.Tx].
-func (t *tx) Exec(query string, args ...any) (int64, error) {
-	tag, err := t.Tx.Exec(t.ctx, t.spell.of(query, false), values(args)...)
-	return tag.RowsAffected(), err
+func (t *tx) Exec(query string, args ...any) error {
+	return t.later(t.spell.of(query, false), values(args)...)
+}
+
+// later executes a statement with the next one that is waited for.
+func (t *tx) later(query string, args ...any) error {
+	if t.plain {
+		_, err := t.session.Exec(t.ctx, query, append([]any{pgx.QueryExecModeExec}, args...)...)
+		return err
+	}
+	t.wait.Queue(query, args...)
+	return nil
+}
+
+// send executes what waits.
+func (t *tx) send() error {
+	if t.wait.Len() == 0 {
+		return nil
+	}
+	results, err := t.sendAllBut(0)
+	if err != nil {
+		return err
+	}
+	return results.Close()
+}
+
+// sendAllBut sends what waits, and reads the results of all but the last n.
+func (t *tx) sendAllBut(n int) (pgx.BatchResults, error) {
+	batch := t.wait
+	t.wait = pgx.Batch{}
+	results := t.session.SendBatch(t.ctx, &batch)
+	for range batch.Len() - n {
+		if _, err := results.Exec(); err != nil {
+			_ = results.Close() // it says the same
+			return nil, err
+		}
+	}
+	return results, nil
 }
 
 // Insert implements [ledger.Tx]: all rows in one statement, a column of each as one array.
@@ -63,7 +129,7 @@ func (t *tx) Insert(into *ledger.Table, rows [][]any) error {
 		return fmt.Errorf("insert into %s: %w", into.Name, err)
 	}
 	query := "INSERT INTO " + into.Name + " (" + strings.Join(names(into.Columns), ", ") + ") SELECT * FROM unnest(" + types + ")"
-	if _, err := t.Tx.Exec(t.ctx, t.spell.of(query, false), arrays...); err != nil {
+	if err := t.later(t.spell.of(query, false), arrays...); err != nil {
 		return fmt.Errorf("insert into %s: %w", into.Name, err)
 	}
 	return nil
@@ -86,7 +152,7 @@ func (t *tx) Update(table *ledger.Table, columns []string, rows [][]any) error {
 	}
 	query := "UPDATE " + table.Name + " AS t SET " + strings.Join(set, ", ") + " FROM unnest(" + types + ") AS u (" +
 		strings.Join(names(all), ", ") + ") WHERE " + strings.Join(match, " AND ")
-	if _, err := t.Tx.Exec(t.ctx, t.spell.of(query, false), arrays...); err != nil {
+	if err := t.later(t.spell.of(query, false), arrays...); err != nil {
 		return fmt.Errorf("update %s: %w", table.Name, err)
 	}
 	return nil
@@ -225,7 +291,10 @@ func values(args []any) []any {
 }
 
 // found are the rows of a query.
-type found struct{ rows pgx.Rows }
+type found struct {
+	rows  pgx.Rows
+	batch pgx.BatchResults // that they are the last of; nil if they came alone
+}
 
 func (f found) Next() bool { return f.rows.Next() }
 func (f found) Err() error { return f.rows.Err() }
@@ -233,6 +302,9 @@ func (f found) Err() error { return f.rows.Err() }
 // Close implements [ledger.Rows].
 func (f found) Close() error {
 	f.rows.Close()
+	if f.batch != nil {
+		return f.batch.Close()
+	}
 	return f.rows.Err()
 }
 

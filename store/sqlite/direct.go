@@ -59,20 +59,17 @@ func (d *direct) forget() {
 	}
 }
 
-func (d *direct) exec(ctx context.Context, query string, args []any) (int64, error) {
+func (d *direct) exec(ctx context.Context, query string, args []any) error {
 	s, err := d.prepare(ctx, query)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	values, err := named(args)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	result, err := s.exec.ExecContext(ctx, values)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	_, err = s.exec.ExecContext(ctx, values)
+	return err
 }
 
 func (d *direct) query(ctx context.Context, query string, args []any) (ledger.Rows, error) {

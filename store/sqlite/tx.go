@@ -13,7 +13,7 @@ import (
 
 // executor executes statements on a connection.
 type executor interface {
-	exec(ctx context.Context, query string, args []any) (changed int64, err error)
+	exec(ctx context.Context, query string, args []any) error
 	query(ctx context.Context, query string, args []any) (ledger.Rows, error)
 }
 
@@ -23,12 +23,9 @@ const maxCached = 500
 // through executes statements in a transaction of package database/sql.
 type through struct{ tx *sql.Tx }
 
-func (t through) exec(ctx context.Context, query string, args []any) (int64, error) {
-	result, err := t.tx.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+func (t through) exec(ctx context.Context, query string, args []any) error {
+	_, err := t.tx.ExecContext(ctx, query, args...)
+	return err
 }
 
 func (t through) query(ctx context.Context, query string, args []any) (ledger.Rows, error) {
@@ -70,7 +67,7 @@ func (t *tx) Query(query string, args ...any) (ledger.Rows, error) {
 }
 
 // Exec implements [ledger.Tx].
-func (t *tx) Exec(query string, args ...any) (int64, error) {
+func (t *tx) Exec(query string, args ...any) error {
 	query, args = spell(query, args)
 	return t.exec(t.ctx, query, args)
 }
@@ -88,7 +85,7 @@ func (t *tx) Insert(into *ledger.Table, rows [][]any) error {
 					args = append(args, value(v))
 				}
 			}
-			if _, err := t.exec(t.ctx, insertion(into, n), args); err != nil {
+			if err := t.exec(t.ctx, insertion(into, n), args); err != nil {
 				return fmt.Errorf("insert into %s: %w", into.Name, err)
 			}
 			rows = rows[n:]
@@ -120,7 +117,7 @@ func (t *tx) Update(table *ledger.Table, columns []string, rows [][]any) error {
 		for _, v := range row[:table.Key] {
 			args = append(args, value(v))
 		}
-		if _, err := t.exec(t.ctx, query, args); err != nil {
+		if err := t.exec(t.ctx, query, args); err != nil {
 			return fmt.Errorf("update %s: %w", table.Name, err)
 		}
 	}

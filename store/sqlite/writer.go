@@ -186,11 +186,16 @@ func (w *writer) commitAll(batch []*operation) {
 		began := time.Now()
 		errs, spoiled, err := w.execute(ctx, batch, began)
 		if err == nil && !spoiled {
-			_, err = w.direct.exec(ctx, "COMMIT", nil)
+			err = w.direct.exec(ctx, "COMMIT", nil)
 		}
 		switch {
 		case err == nil && !spoiled:
+			hoped := len(batch) > 1
 			for i, err := range errs {
+				if hoped && err != nil { // it may repeat one that was accepted, and hope does not look
+					defer w.commitAll(batch[i : i+1])
+					continue
+				}
 				batch[i].result <- err
 			}
 			w.putBack(batch[len(errs):])
@@ -253,7 +258,7 @@ func (w *writer) execute(ctx context.Context, batch []*operation, began time.Tim
 // begin waits for the file, as long as any of the operations may.
 func (w *writer) begin(ctx context.Context, batch []*operation) error {
 	for wait := lockPoll; ; wait = min(2*wait, 4*lockPoll) {
-		_, err := w.direct.exec(ctx, "BEGIN IMMEDIATE", nil)
+		err := w.direct.exec(ctx, "BEGIN IMMEDIATE", nil)
 		if err == nil {
 			w.watchOthers(ctx)
 			return nil
@@ -299,5 +304,5 @@ func (w *writer) standBack(held time.Duration) {
 }
 
 func (w *writer) rollback(ctx context.Context) {
-	_, _ = w.direct.exec(ctx, "ROLLBACK", nil) // if it fails, there is no transaction any more
+	_ = w.direct.exec(ctx, "ROLLBACK", nil) // if it fails, there is no transaction any more
 }

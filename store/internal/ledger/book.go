@@ -48,7 +48,7 @@ func (b *book) enter(now micros) {
 }
 
 // exec changes rows past the book.
-func (b *book) exec(query string, args ...any) (int64, error) {
+func (b *book) exec(query string, args ...any) error {
 	b.changes++
 	return b.tx.Exec(query, args...)
 }
@@ -475,7 +475,7 @@ func (b *book) writeClaims(runs []*run) error {
 			return same
 		})
 		d := &first.due
-		_, err := b.exec(`UPDATE provost_due SET lane = NULL, queue = NULL, flags = flags | 4, token = token + 1, lease = ?, ttl = ?, claim = ?,
+		err := b.exec(`UPDATE provost_due SET lane = NULL, queue = NULL, flags = flags | 4, token = token + 1, lease = ?, ttl = ?, claim = ?,
 			runner = ?, settled = '', state = ?, state_name = ?, state_at = ?, states = states || ? WHERE id IN (?*)`,
 			d.lease, d.ttl, optional(d.claim), d.runner, string(d.state), d.stateName, d.stateAt, first.suffix, alike)
 		if err != nil {
@@ -501,7 +501,7 @@ func (b *book) deleteIn(table, column string, ids []uuid.UUID) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := b.exec("DELETE FROM provost_"+table+" WHERE "+column+" IN (?*)", ids)
+	err := b.exec("DELETE FROM provost_"+table+" WHERE "+column+" IN (?*)", ids)
 	return err
 }
 

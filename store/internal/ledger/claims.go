@@ -85,7 +85,7 @@ func (b *book) claimNew(r *runner, lanes []lane, p provost.ClaimRunsParams) (hel
 		}
 	}
 	if len(held) > 0 {
-		_, err = b.exec("UPDATE provost_runner SET claim = ? WHERE id = ?", optional(p.ID), p.Runner)
+		err = b.exec("UPDATE provost_runner SET claim = ? WHERE id = ?", optional(p.ID), p.Runner)
 	}
 	return held, err
 }
@@ -300,7 +300,7 @@ func (b *book) renewLeases(p provost.RenewLeasesParams) (renewal provost.Renewal
 		return renewal, nil
 	}
 	ttl := toSpan(p.TTL)
-	if _, err := b.exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", b.now+ttl, ttl, kept); err != nil {
+	if err := b.exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", b.now+ttl, ttl, kept); err != nil {
 		return renewal, err
 	}
 	inside, err := b.list("SELECT d.id FROM provost_due d WHERE d.root IN (?*) AND d.state = 'CANCELLING' ORDER BY d.id", kept)
@@ -441,7 +441,7 @@ func (b *book) noticeClock() error {
 // setBehind keeps the time of the call since which every other was far behind; never is for none.
 func (b *book) setBehind(at micros) error {
 	b.suspect = new(micros)
-	_, err := b.exec("UPDATE provost_meta SET value = ? WHERE name = 'behind'", int64(at))
+	err := b.exec("UPDATE provost_meta SET value = ? WHERE name = 'behind'", int64(at))
 	return err
 }
 
@@ -465,7 +465,7 @@ func (b *book) cutLeases() error {
 		"UPDATE provost_deployment SET last_served = ? WHERE last_served > ?",
 	} {
 		args := slices.Repeat([]any{b.now}, countMarks(query))
-		if _, err := b.exec(query, args...); err != nil {
+		if err := b.exec(query, args...); err != nil {
 			return err
 		}
 	}

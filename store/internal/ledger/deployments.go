@@ -497,7 +497,7 @@ func (b *book) retire(d *deployment, gone map[string]*schedule) error {
 	for len(d.retired) > maxRetired {
 		last := d.retired[len(d.retired)-1]
 		d.retired = d.retired[:len(d.retired)-1]
-		if _, err := b.exec("DELETE FROM provost_schedule WHERE deployment = ? AND name = ?", d.id(), last.key); err != nil {
+		if err := b.exec("DELETE FROM provost_schedule WHERE deployment = ? AND name = ?", d.id(), last.key); err != nil {
 			return err
 		}
 	}
@@ -573,7 +573,7 @@ func (l *Ledger) DeleteDeployment(ctx context.Context, p provost.DeleteDeploymen
 			return err
 		}
 		for _, of := range []string{"skip WHERE deployment", "schedule WHERE deployment", "serving WHERE deployment", "deployment WHERE id"} {
-			if _, err := b.exec("DELETE FROM provost_"+of+" = ?", p.ID); err != nil {
+			if err := b.exec("DELETE FROM provost_"+of+" = ?", p.ID); err != nil {
 				return err
 			}
 		}
@@ -705,7 +705,7 @@ func (d *deployment) effectivePauses() map[string]bool {
 
 // number gives the next number of a sequence.
 func (b *book) number(name string) (int64, error) {
-	if _, err := b.exec("UPDATE provost_meta SET value = value + 1 WHERE name = ?", name); err != nil {
+	if err := b.exec("UPDATE provost_meta SET value = value + 1 WHERE name = ?", name); err != nil {
 		return 0, err
 	}
 	var n int64

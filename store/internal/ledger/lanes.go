@@ -121,9 +121,9 @@ func (b *book) laneFor(g *laneGroup) (int64, error) {
 			return 0, err
 		}
 		if all == count[lane] {
-			_, err := b.exec("UPDATE provost_lane SET name = ?, priority = ? WHERE id = ?", g.unique(lane), g.priority, lane)
+			err := b.exec("UPDATE provost_lane SET name = ?, priority = ? WHERE id = ?", g.unique(lane), g.priority, lane)
 			if err == nil {
-				_, err = b.exec("DELETE FROM provost_runner_lane WHERE lane = ?", lane)
+				err = b.exec("DELETE FROM provost_runner_lane WHERE lane = ?", lane)
 			}
 			if err != nil {
 				return 0, err
@@ -163,11 +163,11 @@ func (b *book) moveTo(lane int64, from map[int64]bool, ids []uuid.UUID) error {
 		return nil
 	}
 	for old := range from { // what waits is found by its lane
-		if _, err := b.exec("UPDATE provost_due SET lane = ? WHERE lane = ? AND deployment IN (?*)", lane, old, ids); err != nil {
+		if err := b.exec("UPDATE provost_due SET lane = ? WHERE lane = ? AND deployment IN (?*)", lane, old, ids); err != nil {
 			return err
 		}
 	}
-	_, err := b.exec("UPDATE provost_deployment SET lane = ? WHERE id IN (?*)", lane, ids)
+	err := b.exec("UPDATE provost_deployment SET lane = ? WHERE id IN (?*)", lane, ids)
 	return err
 }
 
@@ -184,9 +184,9 @@ func (b *book) attend(g *laneGroup) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	_, err := b.exec("UPDATE provost_deployment SET attended = ? WHERE id IN (?*)", flag(attended), changed)
+	err := b.exec("UPDATE provost_deployment SET attended = ? WHERE id IN (?*)", flag(attended), changed)
 	if err == nil {
-		_, err = b.exec("UPDATE provost_schedule SET active = ? WHERE deployment IN (?*) AND retired_at IS NULL", flag(attended), changed)
+		err = b.exec("UPDATE provost_schedule SET active = ? WHERE deployment IN (?*) AND retired_at IS NULL", flag(attended), changed)
 	}
 	return err
 }
@@ -198,7 +198,7 @@ func (b *book) dropEmptyLanes(lanes []int64) error {
 			continue
 		}
 		for _, of := range []string{"runner_lane WHERE lane", "lane WHERE id"} {
-			_, err := b.exec("DELETE FROM provost_"+of+" = ? AND NOT EXISTS (SELECT 1 FROM provost_deployment d WHERE d.lane = ?)", lane, lane)
+			err := b.exec("DELETE FROM provost_"+of+" = ? AND NOT EXISTS (SELECT 1 FROM provost_deployment d WHERE d.lane = ?)", lane, lane)
 			if err != nil {
 				return err
 			}

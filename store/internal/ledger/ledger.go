@@ -43,7 +43,9 @@ const (
 // as a whole, and where nothing is written.
 type Tx interface {
 	Query(query string, args ...any) (Rows, error)
-	Exec(query string, args ...any) (changed int64, err error)
+
+	// Exec, Insert and Update may wait until the next query, or the commit, and then it is that which fails.
+	Exec(query string, args ...any) error
 
 	// Insert adds rows that have a value for each column of the table.
 	Insert(t *Table, rows [][]any) error
@@ -67,8 +69,8 @@ type State struct {
 	Flush   func() error // writes what is left to be written; nil if there was no operation
 	Spoiled bool         // an operation has failed after it had changed something
 
-	// Hopeful, set by the driver, takes it that runs to be made are new: where one is not, Flush fails, and the driver does each
-	// operation again by itself, without hope. It spares a question for each.
+	// Hopeful, set by the driver, takes it that runs to be made are new: where one is not, Flush or the commit fails, and the driver does
+	// each operation again by itself, without hope, as it does with one that is refused. It spares a question for each.
 	Hopeful bool
 
 	book *book

@@ -40,7 +40,7 @@ func Migrate(tx Tx, d Dialect) error {
 	}
 	for i := version; i < len(list); i++ {
 		for _, statement := range append(list[i], setVersion(i+1)) {
-			if _, err := tx.Exec(statement); err != nil {
+			if err := tx.Exec(statement); err != nil {
 				return fmt.Errorf("version %d: %.80s: %w", i+1, statement, err)
 			}
 		}

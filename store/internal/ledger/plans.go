@@ -230,7 +230,7 @@ func (b *book) addSkip(s *schedule, skip provost.Skip, adjoins bool) error {
 		}
 		if len(last) == 1 && last[0].Reason == skip.Reason && toMicros(last[0].Last) == s.planned && last[0].Timing.Equal(skip.Timing) {
 			extended = true
-			_, err = b.exec("UPDATE provost_skip SET last_at = ?, skipped = skipped + ? WHERE id = ?", toMicros(skip.Last), skip.Count, s.lastSkip)
+			err = b.exec("UPDATE provost_skip SET last_at = ?, skipped = skipped + ? WHERE id = ?", toMicros(skip.Last), skip.Count, s.lastSkip)
 			if err != nil {
 				return err
 			}

@@ -205,7 +205,7 @@ func (b *book) stopServing(id uuid.UUID, deployments map[uuid.UUID]bool) ([]*dep
 			left = append(left, d)
 		}
 	}
-	_, err = b.exec("DELETE FROM provost_serving WHERE runner = ? AND deployment IN (?*)", id, ids)
+	err = b.exec("DELETE FROM provost_serving WHERE runner = ? AND deployment IN (?*)", id, ids)
 	return left, err
 }
 
@@ -281,7 +281,7 @@ func (l *Ledger) HeartbeatRunner(ctx context.Context, p provost.HeartbeatParams)
 				return err
 			}
 		}
-		_, err = b.exec("UPDATE provost_runner SET seen_at = ?, until = ? WHERE id = ?", toMicros(p.SeenAt), toMicros(p.Until), p.Runner)
+		err = b.exec("UPDATE provost_runner SET seen_at = ?, until = ? WHERE id = ?", toMicros(p.SeenAt), toMicros(p.Until), p.Runner)
 		if err == nil && lapsed {
 			clear(b.served)
 			err = b.handOutAnew()
@@ -324,7 +324,7 @@ func (l *Ledger) RemoveRunner(ctx context.Context, p provost.RemoveRunnerParams)
 		if r.liveAt(b.now) {
 			seen = b.now
 		}
-		if _, err := b.exec("UPDATE provost_runner SET seen_at = ? WHERE id = ?", seen, p.Runner); err != nil {
+		if err := b.exec("UPDATE provost_runner SET seen_at = ? WHERE id = ?", seen, p.Runner); err != nil {
 			return err
 		}
 		left, err := b.dropRunner(p.Runner)
@@ -365,7 +365,7 @@ func (b *book) dropRunner(id uuid.UUID) ([]*deployment, error) {
 		return nil, err
 	}
 	for _, of := range []string{"runner_lane WHERE runner", "runner WHERE id"} {
-		if _, err := b.exec("DELETE FROM provost_"+of+" = ?", id); err != nil {
+		if err := b.exec("DELETE FROM provost_"+of+" = ?", id); err != nil {
 			return nil, err
 		}
 	}

@@ -306,7 +306,7 @@ func (b *book) dropSkips(ids []uuid.UUID) error {
 			}
 		}
 	}
-	if _, err := b.exec("UPDATE provost_schedule SET last_skip = NULL WHERE last_skip IN (?*)", ids); err != nil {
+	if err := b.exec("UPDATE provost_schedule SET last_skip = NULL WHERE last_skip IN (?*)", ids); err != nil {
 		return err
 	}
 	return b.deleteIn("skip", "id", ids)
