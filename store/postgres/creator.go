@@ -106,6 +106,12 @@ func (c *creator) makeHopefully(batch []*creation, errs []error) error {
 				return errSpoiled
 			}
 		}
+		if c.store.notifier.turn() {
+			if err := t.later("SELECT pg_notify($1, $2)", c.store.notifier.channel, "work"); err != nil {
+				return err
+			}
+			t.state.Told = true
+		}
 		return t.state.Flush()
 	})
 }

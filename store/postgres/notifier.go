@@ -22,6 +22,7 @@ type notifier struct {
 	channel      string
 	work, cancel atomic.Bool
 	wake         chan struct{}
+	last         atomic.Int64 // when others were told, in microseconds
 }
 
 func newNotifier(s *Store) *notifier {
@@ -39,6 +40,12 @@ func (n *notifier) tell(work, cancel bool) {
 	case n.wake <- struct{}{}:
 	default:
 	}
+}
+
+// turn reports whether others may be told of work now, and takes it that they are.
+func (n *notifier) turn() bool {
+	now, last := time.Now().UnixMicro(), n.last.Load()
+	return now-last >= notifyEvery.Microseconds() && n.last.CompareAndSwap(last, now)
 }
 
 // send tells what has happened since the last time, all in one.
@@ -59,6 +66,7 @@ func (n *notifier) send() {
 			words = append(words, "cancel")
 		}
 		if len(words) > 0 {
+			n.last.Store(time.Now().UnixMicro())
 			ctx, stop := context.WithTimeout(n.store.ctx, notifyWithin)
 			_, _ = n.store.pool.Exec(ctx, "SELECT pg_notify($1, $2)", n.channel, strings.Join(words, " ")) // who is not told polls
 			stop()

@@ -187,6 +187,7 @@ func (s *Store) transact(ctx context.Context, begin opening, do func(*tx) error)
 		}
 	}
 	if err := do(t); err != nil {
+		_ = t.hangUp() // it says the same
 		s.rollback(conn)
 		return err
 	}
@@ -252,6 +253,7 @@ func (c callers) write(ctx context.Context, do func(ledger.Tx) error) error {
 		err = t.send()
 	}
 	if err != nil {
+		_ = t.hangUp() // it says the same
 		end, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
 		defer cancel()
 		return errors.Join(err, inner.Rollback(end))

@@ -34,9 +34,16 @@ type tx struct {
 	reads bool // nothing is written, and nothing locked
 	wait  pgx.Batch
 	state ledger.State
+
+	next    pgx.Batch          // queries that come after the next one
+	sent    []*pgx.QueuedQuery // with others, whose rows are still to be read
+	results pgx.BatchResults   // where they are; nil if there are none
 }
 
-var _ ledger.Sharer = (*tx)(nil)
+var (
+	_ ledger.Sharer   = (*tx)(nil)
+	_ ledger.Foreseer = (*tx)(nil)
+)
 
 // Locks implements [ledger.Tx].
 func (t *tx) Locks() bool { return !t.reads }
@@ -53,6 +60,13 @@ func (t *tx) do(operation func(ledger.Tx) error) error {
 	return err
 }
 
+// Foresee implements [ledger.Foreseer].
+func (t *tx) Foresee(query string, args ...any) {
+	if !t.plain {
+		t.next.Queue(t.spell.of(query, t.reads), values(args)...)
+	}
+}
+
 // Query implements [ledger.Tx].
 func (t *tx) Query(query string, args ...any) (ledger.Rows, error) {
 	return t.query(t.spell.of(query, t.reads), values(args))
@@ -62,7 +76,15 @@ func (t *tx) query(query string, args []any) (ledger.Rows, error) {
 	if t.plain {
 		args = append([]any{pgx.QueryExecModeExec}, args...)
 	}
-	if t.wait.Len() == 0 {
+	if len(t.sent) > 0 && t.sent[0].SQL == query {
+		return t.nextRows()
+	}
+	if err := t.hangUp(); err != nil {
+		return nil, err
+	}
+	next := t.next.QueuedQueries
+	t.next = pgx.Batch{}
+	if t.wait.Len()+len(next) == 0 {
 		rows, err := t.session.Query(t.ctx, query, args...)
 		if err != nil {
 			return nil, err
@@ -70,15 +92,39 @@ func (t *tx) query(query string, args []any) (ledger.Rows, error) {
 		return found{rows, nil}, nil
 	}
 	t.wait.Queue(query, args...)
-	results, err := t.sendAllBut(1)
-	if err != nil {
+	t.sent = append(t.sent, t.wait.QueuedQueries[t.wait.Len()-1])
+	t.sent = append(t.sent, next...)
+	t.wait.QueuedQueries = append(t.wait.QueuedQueries, next...)
+	var err error
+	if t.results, err = t.sendAllBut(1 + len(next)); err != nil {
+		t.sent = nil
 		return nil, err
 	}
-	rows, err := results.Query()
+	return t.nextRows()
+}
+
+// nextRows are those of the next query that was sent and not read.
+func (t *tx) nextRows() (ledger.Rows, error) {
+	t.sent = t.sent[1:]
+	rows, err := t.results.Query()
 	if err != nil {
-		return nil, errors.Join(err, results.Close())
+		return nil, errors.Join(err, t.hangUp())
 	}
-	return found{rows, results}, nil
+	if len(t.sent) > 0 {
+		return found{rows, nil}, nil
+	}
+	last := found{rows, t.results}
+	t.results = nil
+	return last, nil
+}
+
+// hangUp gives up what was sent and not read: it was not asked for in the end.
+func (t *tx) hangUp() error {
+	results := t.results
+	if t.results, t.sent = nil, nil; results == nil {
+		return nil
+	}
+	return results.Close()
 }
 
 // Exec implements [ledger.Tx].
@@ -98,8 +144,8 @@ func (t *tx) later(query string, args ...any) error {
 
 // send executes what waits.
 func (t *tx) send() error {
-	if t.wait.Len() == 0 {
-		return nil
+	if err := t.hangUp(); err != nil || t.wait.Len() == 0 {
+		return err
 	}
 	results, err := t.sendAllBut(0)
 	if err != nil {

@@ -53,6 +53,13 @@ func (b *book) exec(query string, args ...any) error {
 	return b.tx.Exec(query, args...)
 }
 
+// foresee says which query comes after the next one.
+func (b *book) foresee(query string, args ...any) {
+	if f, ok := b.tx.(Foreseer); ok {
+		f.Foresee(query, args...)
+	}
+}
+
 // each calls scan for each row that a query finds, of what is there with all that the book has changed.
 func (b *book) each(query string, args []any, scan func(Rows) error) error {
 	if err := b.flush(); err != nil {

@@ -21,6 +21,7 @@ func (l *Ledger) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (prov
 }
 
 func (b *book) claimRuns(p provost.ClaimRunsParams) (claims provost.Claims, err error) {
+	b.foresee(lanesOf, p.Runner)
 	r, err := b.runner(p.Runner)
 	if err != nil {
 		return claims, err
@@ -55,15 +56,16 @@ type lane struct {
 	priority int
 }
 
+const lanesOf = "SELECT l.id, l.priority FROM provost_runner_lane r JOIN provost_lane l ON l.id = r.lane WHERE r.runner = ? ORDER BY l.priority DESC, l.id"
+
 // lanes are those that a runner claims from, highest priority first.
 func (b *book) lanes(runner uuid.UUID) (lanes []lane, err error) {
-	err = b.each("SELECT l.id, l.priority FROM provost_runner_lane r JOIN provost_lane l ON l.id = r.lane WHERE r.runner = ? ORDER BY l.priority DESC, l.id",
-		[]any{runner}, func(rows Rows) error {
-			var l lane
-			err := rows.Scan(&l.id, &l.priority)
-			lanes = append(lanes, l)
-			return err
-		})
+	err = b.each(lanesOf, []any{runner}, func(rows Rows) error {
+		var l lane
+		err := rows.Scan(&l.id, &l.priority)
+		lanes = append(lanes, l)
+		return err
+	})
 	return lanes, err
 }
 

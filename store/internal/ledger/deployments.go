@@ -94,6 +94,7 @@ func (b *book) loadDeployments(ids []uuid.UUID) error {
 	if len(missing) == 0 {
 		return nil
 	}
+	b.foresee(schedulesOf, missing)
 	found, err := b.selectDeployments(b.eachStored, "d.id IN (?*) ORDER BY d.id"+b.lock, missing)
 	if err != nil {
 		return err

@@ -64,6 +64,11 @@ type Sharer interface {
 	State() *State
 }
 
+// Foreseer is a Tx that can be told which query comes right after the next one, to send both together.
+type Foreseer interface {
+	Foresee(query string, args ...any)
+}
+
 // State is what the operations of one transaction share.
 type State struct {
 	Flush   func() error // writes what is left to be written; nil if there was no operation
@@ -72,6 +77,8 @@ type State struct {
 	// Hopeful, set by the driver, takes it that runs to be made are new: where one is not, Flush or the commit fails, and the driver does
 	// each operation again by itself, without hope, as it does with one that is refused. It spares a question for each.
 	Hopeful bool
+
+	Told bool // set by the driver: other processes hear of the work with the commit
 
 	book *book
 }
@@ -105,8 +112,8 @@ func New(db DB) *Ledger { return &Ledger{db: db, listeners: make(map[provost.Top
 // write does an operation that decides on time, and sends its hints once it is committed.
 func (l *Ledger) write(ctx context.Context, work Work, now time.Time, do func(*book) error) error {
 	var b *book
+	var shared *State
 	err := l.db.Write(ctx, work, func(tx Tx) error {
-		var shared *State
 		b, shared = bookOf(tx, toMicros(now))
 		b.lock = deploymentLocks[work]
 		changes := b.changes
@@ -123,7 +130,7 @@ func (l *Ledger) write(ctx context.Context, work Work, now time.Time, do func(*b
 		return err
 	})
 	if err == nil {
-		l.committed(b)
+		l.committed(b, shared != nil && shared.Told)
 	}
 	return err
 }
@@ -188,16 +195,18 @@ func (l *Ledger) noticeTime(b *book) error {
 	return b.setBehind(never)
 }
 
-// committed does what is left once a transaction is there, for the first of its operations that comes here.
-func (l *Ledger) committed(b *book) {
+// committed does what is left once a transaction is there, for the first of its operations that comes here. Told says that other
+// processes know of the work.
+func (l *Ledger) committed(b *book, told bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if b.suspect != nil {
 		l.suspect.Store(int64(*b.suspect))
 	}
 	l.send(&b.hints)
-	if teller, ok := l.db.(Teller); ok && (b.hints.work || b.hints.cancel) {
-		teller.Tell(b.hints.work, b.hints.cancel)
+	work := b.hints.work && !told
+	if teller, ok := l.db.(Teller); ok && (work || b.hints.cancel) {
+		teller.Tell(work, b.hints.cancel)
 	}
 	b.suspect, b.hints = nil, hints{}
 }

@@ -162,25 +162,26 @@ func (b *book) reset(s *schedule) error {
 const scheduleColumns = `s.deployment, s.name, s.position, s.plan_time, s.watermark, s.planned, s.complete, s.gap, s.gap_found,
 	s.served_until, s.paused_from, s.paused_until, s.retired_at, s.last_skip, s.pause, s.spec, s.gone`
 
+const schedulesOf = "SELECT " + scheduleColumns + " FROM provost_schedule s WHERE s.deployment IN (?*) ORDER BY s.deployment, s.position, s.name"
+
 func (b *book) loadSchedules(of []uuid.UUID) error {
-	return b.eachStored("SELECT "+scheduleColumns+" FROM provost_schedule s WHERE s.deployment IN (?*) ORDER BY s.deployment, s.position, s.name",
-		[]any{of}, func(rows Rows) error {
-			s, id, err := scanSchedule(rows)
-			if err != nil {
-				return err
-			}
-			d := b.deployments[id]
-			if d == nil {
-				return nil
-			}
-			s.deployment = d
-			if s.position < 0 {
-				d.retired = append(d.retired, s)
-			} else {
-				d.schedules = append(d.schedules, s)
-			}
+	return b.eachStored(schedulesOf, []any{of}, func(rows Rows) error {
+		s, id, err := scanSchedule(rows)
+		if err != nil {
+			return err
+		}
+		d := b.deployments[id]
+		if d == nil {
 			return nil
-		})
+		}
+		s.deployment = d
+		if s.position < 0 {
+			d.retired = append(d.retired, s)
+		} else {
+			d.schedules = append(d.schedules, s)
+		}
+		return nil
+	})
 }
 
 func scanSchedule(rows Rows) (s *schedule, of uuid.UUID, err error) {
