@@ -16,25 +16,6 @@ import (
 	"github.com/provost-go/provost/store/postgres"
 )
 
-// TestOneMigration: processes that come at once to an empty database make its tables once, with pools of two connections.
-func TestOneMigration(t *testing.T) {
-	name := schema(t)
-	var all sync.WaitGroup
-	for range 20 {
-		all.Go(func() {
-			store, err := postgres.Config{Schema: name}.Open(t.Context(), dsn(t)+"&pool_max_conns=2")
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if err := store.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
-}
-
 // ledgerOf keeps who holds what, as the flows of several processes would see it.
 type ledgerOf struct {
 	mu      sync.Mutex

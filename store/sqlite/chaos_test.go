@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/provost-go/provost"
 	"github.com/provost-go/provost/store/internal/chaos"
@@ -16,6 +15,9 @@ import (
 
 func TestMain(m *testing.M) {
 	chaos.Child(openPath)
+	if path := os.Getenv(busyVariable); path != "" {
+		os.Exit(busyProcess(path))
+	}
 	os.Exit(m.Run())
 }
 
@@ -27,13 +29,21 @@ func openPath(ctx context.Context, path string) (provost.Store, func() error, er
 	return store, store.Close, nil
 }
 
-// TestChaos: processes that share a file are killed and stopped; nothing is lost and nothing is done twice. The long form is asked for by
-// PROVOST_CHAOS=full, and takes ten minutes.
+// TestChaos: processes that share a file are killed and stopped; nothing is lost and nothing is done twice. PROVOST_CHAOS asks for more:
+// "long" takes two minutes, "full" ten.
 func TestChaos(t *testing.T) {
-	c := chaos.Config{Processes: 4, Deployments: 30, Length: 12 * time.Second, Kills: time.Second}
-	if full {
-		c = chaos.Config{Processes: 8, Deployments: 200, Length: 10 * time.Minute, Kills: 500 * time.Millisecond}
-	}
 	t.Parallel()
-	chaos.Run(t, openPath, filepath.Join(t.TempDir(), "provost.db"), c)
+	chaos.Run(t, openPath, filepath.Join(t.TempDir(), "provost.db"), chaos.Scale())
+}
+
+// TestOneMigration: processes that come at once to a file that is not there make its tables once.
+func TestOneMigration(t *testing.T) {
+	t.Parallel()
+	rounds := 2
+	if full {
+		rounds = 50
+	}
+	for range rounds {
+		chaos.OpenAtOnce(t, filepath.Join(t.TempDir(), "provost.db"), 20)
+	}
 }

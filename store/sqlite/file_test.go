@@ -233,24 +233,3 @@ func TestLockedFile(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// TestOneMigration: those who come at once to a file that is not there make its tables once.
-func TestOneMigration(t *testing.T) {
-	for range 5 {
-		path := filepath.Join(t.TempDir(), "provost.db")
-		var all sync.WaitGroup
-		for range 20 {
-			all.Go(func() {
-				store, err := sqlite.Open(t.Context(), path)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if err := store.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		all.Wait()
-	}
-}

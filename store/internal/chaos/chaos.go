@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,8 +28,10 @@ import (
 
 // What a process of the test is told.
 const (
-	whereVariable = "PROVOST_TEST_CHAOS_STORE"
-	countVariable = "PROVOST_TEST_CHAOS_DEPLOYMENTS"
+	whereVariable    = "PROVOST_TEST_CHAOS_STORE"
+	countVariable    = "PROVOST_TEST_CHAOS_DEPLOYMENTS"
+	patienceVariable = "PROVOST_TEST_CHAOS_PATIENCE"
+	opensVariable    = "PROVOST_TEST_CHAOS_OPENS" // nothing else is done
 )
 
 const leaseTTL = 3 * time.Second
@@ -44,11 +47,19 @@ func Child(open Open) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if os.Getenv(opensVariable) != "" {
+		os.Exit(opens(ctx, open, where))
+	}
 	n, err := strconv.Atoi(os.Getenv(countVariable))
 	if err == nil {
 		err = serve(ctx, open, where, n)
 	}
-	if err != nil {
+	for os.Getenv(patienceVariable) != "" && err != nil && ctx.Err() == nil {
+		fmt.Fprintln(os.Stderr, "again, as there was:", err)
+		time.Sleep(300 * time.Millisecond) // the scenario's
+		err = serve(ctx, open, where, n)
+	}
+	if err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, "FAILED:", err)
 		os.Exit(1)
 	}
@@ -97,6 +108,20 @@ type Config struct {
 	Processes, Deployments int
 	Length                 time.Duration
 	Kills                  time.Duration // between two; every fifth is a stop past the lease
+
+	// Beside does harm of its own until its context ends. The processes begin again where that keeps them from serving.
+	Beside func(context.Context)
+}
+
+// Scale is the scenario as far as the variable PROVOST_CHAOS asks for it: "full" takes ten minutes, "long" two; else it is a short one.
+func Scale() Config {
+	switch os.Getenv("PROVOST_CHAOS") {
+	case "full":
+		return Config{Processes: 8, Deployments: 200, Length: 10 * time.Minute, Kills: 500 * time.Millisecond}
+	case "long":
+		return Config{Processes: 6, Deployments: 100, Length: 2 * time.Minute, Kills: 500 * time.Millisecond}
+	}
+	return Config{Processes: 4, Deployments: 30, Length: 12 * time.Second, Kills: time.Second}
 }
 
 // Run has processes serve the store that is somewhere, harms them, and checks the store.
@@ -104,11 +129,18 @@ func Run(t *testing.T, open Open, where string, c Config) {
 	dir := t.TempDir()
 	var processes []*process
 	for i := range c.Processes {
-		p := &process{T: t, where: where, deployments: c.Deployments, log: filepath.Join(dir, strconv.Itoa(i))}
+		p := &process{T: t, where: where, deployments: c.Deployments, patient: c.Beside != nil, log: filepath.Join(dir, strconv.Itoa(i))}
 		p.start()
 		processes = append(processes, p)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var beside sync.WaitGroup
+	if c.Beside != nil {
+		beside.Go(func() { c.Beside(ctx) })
+	}
 	kills, stops := harm(processes, c)
+	cancel()
+	beside.Wait()
 	for _, p := range processes {
 		p.end()
 	}
@@ -152,6 +184,7 @@ type process struct {
 	*testing.T
 	where       string
 	deployments int
+	patient     bool
 	log         string // path
 	cmd         *exec.Cmd
 }
@@ -165,6 +198,9 @@ func (p *process) start() {
 	defer log.Close()
 	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(os.Environ(), whereVariable+"="+p.where, countVariable+"="+strconv.Itoa(p.deployments))
+	if p.patient {
+		p.cmd.Env = append(p.cmd.Env, patienceVariable+"=1")
+	}
 	p.cmd.Stderr = log
 	if err := p.cmd.Start(); err != nil {
 		p.Fatal(err)
