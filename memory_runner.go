@@ -345,12 +345,21 @@ func (m *MemoryStore) ListRunners(ctx context.Context) ([]RunnerRecord, error) {
 	return records, nil
 }
 
-// dropOldRunners forgets runners whose lease ended more than a day ago.
+// dropOldRunners forgets runners whose lease ended more than a day ago, and those beyond the MaxDeadRunners that ended last.
 func (m *MemoryStore) dropOldRunners(now micros) {
-	for id, r := range m.runners {
-		if toMicros(r.record.Until) < now-micros(24*time.Hour/time.Microsecond) {
+	var dead []*memoryRunner
+	for _, r := range m.runners {
+		if !r.liveAt(now) {
+			dead = append(dead, r)
+		}
+	}
+	slices.SortFunc(dead, func(a, b *memoryRunner) int {
+		return cmp.Or(b.record.Until.Compare(a.record.Until), compareIDs(a.record.ID, b.record.ID))
+	})
+	for i, r := range dead {
+		if i >= MaxDeadRunners || toMicros(r.record.Until) < now-micros(24*time.Hour/time.Microsecond) {
 			m.stopServing(r, nil)
-			delete(m.runners, id)
+			delete(m.runners, r.record.ID)
 		}
 	}
 }

@@ -81,8 +81,8 @@ type RunnerStore interface {
 	// deployments that no other live runner serves get the shutdown mark. Removing an unknown runner is a success.
 	RemoveRunner(ctx context.Context, p RemoveRunnerParams) error
 
-	// ListRunners lists runners by the time they were last seen, newest first, those whose lease has ended included until a
-	// day later.
+	// ListRunners lists runners by the time they were last seen, newest first. Of those whose lease has ended it has the MaxDeadRunners
+	// that ended last, until a day later; RegisterRunner forgets the others.
 	ListRunners(ctx context.Context) ([]RunnerRecord, error)
 }
 

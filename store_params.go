@@ -81,6 +81,10 @@ type RunnerRecord struct {
 	Deployments int       `json:"deployments"`
 }
 
+// MaxDeadRunners bounds the runners that a store keeps although their lease has ended: a program that crashes and starts again all day
+// leaves many.
+const MaxDeadRunners = 100
+
 // DueSchedulesParams is what [PlanStore].DueSchedules takes.
 type DueSchedulesParams struct {
 	Now   time.Time

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -263,6 +264,35 @@ var runnerCases = []testCase{
 			f.must(err)
 			expect(f, "runners", len(runners), 1)
 			expectSame(f, "who serves", servers(f.deployment(d.ID)), "runner")
+		},
+	},
+	{
+		"Many", "a deployment has any number of runners; of those whose lease has ended the MaxDeadRunners that ended last are kept",
+		func(f *fixture) {
+			d := f.deploy("a")
+			run := f.createNow(f.base, d)
+			const more = 10
+			for i := range provost.MaxDeadRunners + more {
+				f.registerRunner(f.base, f.runner("r"+strconv.Itoa(i), f.base, f.at(time.Minute+time.Duration(i)*time.Millisecond)), d)
+			}
+			listed := func() int {
+				runners, err := f.store.ListRunners(f.ctx)
+				f.must(err)
+				return len(runners)
+			}
+			expect(f, "live runners", listed(), provost.MaxDeadRunners+more)
+			if !f.local {
+				skipCase(f.T, "it takes more than a minute")
+			}
+			r := f.serve(f.at(time.Hour), d)
+			expect(f, "runners", listed(), provost.MaxDeadRunners+1)
+			kept := servers(f.deployment(d.ID))
+			for i := range more {
+				if slices.Contains(kept, "r"+strconv.Itoa(i)) {
+					f.Errorf("runner %d, whose lease ended before those of %d others, is kept", i, provost.MaxDeadRunners)
+				}
+			}
+			expect(f, "run", f.claimOne(f.at(time.Hour), r, longTTL).RunID, run.ID)
 		},
 	},
 }

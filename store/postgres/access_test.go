@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/provost-go/provost"
 	"github.com/provost-go/provost/store/postgres"
 	"github.com/provost-go/provost/storetest"
 )
@@ -16,12 +15,13 @@ import (
 func TestPgBouncer(t *testing.T) {
 	const bouncer = "PROVOST_PGBOUNCER"
 	if os.Getenv(bouncer) == "" {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s is not set", bouncer)
+		}
 		t.Skip("set " + bouncer + " to the URL of a PgBouncer in transaction mode before a PostgreSQL in which schemas may be made")
 	}
 	t.Setenv(server, os.Getenv(bouncer))
-	t.Run("Store", func(t *testing.T) {
-		storetest.Run(t, func(t *testing.T) provost.Store { return open(t, schema(t)) })
-	})
+	t.Run("Store", func(t *testing.T) { storetest.Run(t, openAside) })
 	t.Run("ManyProcesses", TestManyProcesses)
 	t.Run("WithTx", TestWithTx)
 }

@@ -79,6 +79,10 @@ func open(t testing.TB, schema string) *postgres.Store {
 	return store
 }
 
-func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) provost.Store { return open(t, schema(t)) })
+func TestStore(t *testing.T) { storetest.Run(t, openAside) }
+
+// openAside is for tests that mostly wait: for the server, and for leases to end.
+func openAside(t *testing.T) provost.Store {
+	t.Parallel()
+	return open(t, schema(t))
 }

@@ -244,14 +244,18 @@ func (p *process) checkLog() {
 func settle(t *testing.T, store provost.Store, client *provost.Client, deployments int) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	runner := &provost.Runner{Store: store, LeaseTTL: leaseTTL, PollInterval: 100 * time.Millisecond, Limit: 1000, Logger: slog.New(slog.DiscardHandler)}
+	var log strings.Builder
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	runner := &provost.Runner{Store: store, LeaseTTL: leaseTTL, PollInterval: 100 * time.Millisecond, Limit: 1000, Logger: logger}
 	served := make(chan error, 1)
 	go func() { served <- runner.Serve(ctx, declare(deployments)...) }()
 	<-runner.Ready()
 	ended := time.Now()
+	var last *provost.Run
 	for due := -1; due != 0; {
 		if time.Since(ended) > time.Minute {
-			t.Fatalf("%d runs are left a minute after the last kill", due)
+			stop()
+			t.Fatalf("%d runs are left a minute after the last kill, with %v; the last of them: %+v\n%s", due, <-served, last, &log)
 		}
 		time.Sleep(100 * time.Millisecond)
 		due = 0
@@ -263,6 +267,7 @@ func settle(t *testing.T, store provost.Store, client *provost.Client, deploymen
 			}
 			if run.ScheduledTime.Before(ended) {
 				due++
+				last = run
 			}
 		}
 	}

@@ -1,9 +1,9 @@
 package ledger
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -89,14 +89,13 @@ func (b *book) laneGroups(deployments []*deployment) ([]*laneGroup, error) {
 	return groups, nil
 }
 
+// laneName is the same for deployments of one lane. Who serves them is in a hash: they may be more than an index takes.
 func laneName(d *deployment, servers []uuid.UUID) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d %t", d.record.Priority, d.limited())
+	h := sha256.New()
 	for _, id := range servers {
-		b.WriteByte(' ')
-		b.WriteString(id.String())
+		h.Write(id[:])
 	}
-	return b.String()
+	return fmt.Sprintf("%d %t %x", d.record.Priority, d.limited(), h.Sum(nil))
 }
 
 // laneFor finds the lane of a group: the one that has its name, or else the one that most of it is in, if nothing else is in that, or

@@ -380,7 +380,13 @@ func (b *book) dropOldRunners() error {
 	if err != nil {
 		return err
 	}
-	for _, id := range old {
+	many, err := b.list("SELECT r.id FROM provost_runner r WHERE r.until < ? ORDER BY r.until DESC, r.id LIMIT ? OFFSET ?",
+		b.now, provost.MaxPage, provost.MaxDeadRunners)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(many, compareIDs)
+	for _, id := range slices.Concat(old, many) {
 		if _, err := b.dropRunner(id); err != nil {
 			return err
 		}
