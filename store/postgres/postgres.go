@@ -42,6 +42,7 @@ type Store struct {
 	together opening // see orders
 	alone    opening
 
+	ahead    atomic.Int64 // see measureClock
 	creator  *creator
 	notifier *notifier
 	ctx      context.Context // ends with Close
@@ -89,7 +90,11 @@ func (c Config) New(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
 	s.creator = newCreator(s)
 	s.notifier = newNotifier(s)
 	s.Ledger = ledger.New((*database)(s))
-	if err := s.Migrate(ctx); err != nil {
+	err := s.Migrate(ctx)
+	if err == nil {
+		err = s.measureClock(ctx)
+	}
+	if err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
@@ -98,6 +103,7 @@ func (c Config) New(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
 	}
 	s.loops.Go(s.notifier.send)
 	s.loops.Go(s.notifier.listen)
+	s.loops.Go(s.watchClock)
 	return s, nil
 }
 
@@ -120,6 +126,7 @@ type database Store
 var (
 	_ ledger.DB     = (*database)(nil)
 	_ ledger.Teller = (*database)(nil)
+	_ ledger.Clock  = (*database)(nil)
 )
 
 // Tell implements [ledger.Teller].

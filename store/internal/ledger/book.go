@@ -28,6 +28,7 @@ type book struct {
 	changed     []*run             // in the order in which they were first changed
 	touched     []*deployment
 
+	ahead    micros  // how far the clock of leases is ahead of the one of now
 	suspect  *micros // what Ledger.suspect becomes; nil: it stays
 	promoted int     // runs that got a slot while they waited
 	skipped  []provost.SkippedRun
@@ -45,6 +46,24 @@ func newBook(tx Tx, now micros) *book {
 func (b *book) enter(now micros) {
 	b.now, b.skipped = now, nil
 	clear(b.served)
+}
+
+// clock is now on the clock of leases: of runs, and of runners.
+func (b *book) clock() micros { return b.theirs(b.now) }
+
+// theirs and ours turn times of this machine's clock into those of the clock of leases, and back.
+func (b *book) theirs(at micros) micros {
+	if at == never {
+		return never
+	}
+	return at + b.ahead
+}
+
+func (b *book) ours(at micros) micros {
+	if at == never {
+		return never
+	}
+	return at - b.ahead
 }
 
 // exec changes rows past the book.

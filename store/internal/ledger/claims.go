@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -203,7 +204,7 @@ func (b *book) claim(c *run, r *runner, p provost.ClaimRunsParams) error {
 	d.token++
 	d.waits, d.settled, d.claim, d.runner = true, "", p.ID, r.record.Name
 	d.ttl = toSpan(p.TTL)
-	d.lease = b.now + d.ttl
+	d.lease = b.clock() + d.ttl
 	return b.decideRun(c, d.due)
 }
 
@@ -216,7 +217,7 @@ func (b *book) claimAgain(p provost.ClaimRunsParams) ([]*run, error) {
 	ids := make([]uuid.UUID, len(held))
 	for i, r := range held {
 		ids[i] = r.due.deployment
-		if lease := b.now + toSpan(p.TTL); lease > r.due.lease {
+		if lease := b.clock() + toSpan(p.TTL); lease > r.due.lease {
 			r.due.lease, r.due.ttl = lease, toSpan(p.TTL)
 			b.change(r)
 		}
@@ -296,13 +297,13 @@ func (b *book) renewLeases(p provost.RenewLeasesParams) (renewal provost.Renewal
 			renewal.Cancel = append(renewal.Cancel, r.due.id)
 		}
 		kept = append(kept, r.due.id)
-		r.due.lease, r.due.ttl = b.now+toSpan(p.TTL), toSpan(p.TTL)
+		r.due.lease, r.due.ttl = b.clock()+toSpan(p.TTL), toSpan(p.TTL)
 	}
 	if len(kept) == 0 {
 		return renewal, nil
 	}
 	ttl := toSpan(p.TTL)
-	if err := b.exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", b.now+ttl, ttl, kept); err != nil {
+	if err := b.exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", b.clock()+ttl, ttl, kept); err != nil {
 		return renewal, err
 	}
 	inside, err := b.list("SELECT d.id FROM provost_due d WHERE d.root IN (?*) AND d.state = 'CANCELLING' ORDER BY d.id", kept)
@@ -327,7 +328,7 @@ func (b *book) reapLeases(p provost.ReapLeasesParams) (reaped provost.Reaped, er
 	if err := b.noticeClock(); err != nil {
 		return reaped, err
 	}
-	ended, err := b.loadDue("d.lease < ? ORDER BY d.lease, d.id LIMIT ? FOR UPDATE SKIP LOCKED", b.now, cmp.Or(p.Limit, provost.MaxPage))
+	ended, err := b.loadDue("d.lease < ? ORDER BY d.lease, d.id LIMIT ? FOR UPDATE SKIP LOCKED", b.clock(), cmp.Or(p.Limit, provost.MaxPage))
 	if err != nil {
 		return reaped, err
 	}
@@ -357,7 +358,7 @@ func (b *book) reapLeases(p provost.ReapLeasesParams) (reaped provost.Reaped, er
 	}
 	next := never
 	_, err = b.one("SELECT d.lease FROM provost_due d WHERE d.lease IS NOT NULL ORDER BY d.lease LIMIT 1", nil, &next)
-	reaped.Next = next.time()
+	reaped.Next = b.ours(next).time()
 	return reaped, err
 }
 
@@ -422,13 +423,13 @@ func (b *book) noticeClock() error {
 		return err
 	}
 	switch {
-	case newest-b.now <= maxClockBehind:
+	case newest-b.clock() <= maxClockBehind:
 		if behind == never {
 			return nil
 		}
 		return b.setBehind(never)
-	case b.now <= behind: // the first such call, or a repetition of it, or one before it
-		if err := b.setBehind(b.now); err != nil {
+	case b.clock() <= behind: // the first such call, or a repetition of it, or one before it
+		if err := b.setBehind(b.clock()); err != nil {
 			return err
 		}
 		b.suspect = &newest
@@ -461,26 +462,16 @@ func (b *book) cutLeases() error {
 	if err := b.flush(); err != nil {
 		return err
 	}
-	for _, query := range []string{
-		"UPDATE provost_due SET lease = ? + ttl WHERE lease > ? + ttl",
-		"UPDATE provost_runner SET until = ? + (until - seen_at), seen_at = ? WHERE seen_at > ?",
-		"UPDATE provost_deployment SET last_served = ? WHERE last_served > ?",
+	for query, now := range map[string]micros{
+		"UPDATE provost_due SET lease = ? + ttl WHERE lease > ? + ttl":                           b.clock(),
+		"UPDATE provost_runner SET until = ? + (until - seen_at), seen_at = ? WHERE seen_at > ?": b.clock(),
+		"UPDATE provost_deployment SET last_served = ? WHERE last_served > ?":                    b.now,
 	} {
-		args := slices.Repeat([]any{b.now}, countMarks(query))
-		if err := b.exec(query, args...); err != nil {
+		if err := b.exec(query, slices.Repeat([]any{now}, strings.Count(query, "?"))...); err != nil {
 			return err
 		}
 	}
 	clear(b.runs) // what the book had of them is not true any more
 	clear(b.deployments)
 	return nil
-}
-
-func countMarks(query string) (n int) {
-	for _, c := range query {
-		if c == '?' {
-			n++
-		}
-	}
-	return n
 }

@@ -552,7 +552,7 @@ func (b *book) viewDeployments(list []*deployment) ([]*provost.DeploymentRecord,
 		if err := rows.Scan(&id, &server.Name, &until); err != nil {
 			return err
 		}
-		server.Until = until.time()
+		server.Until = b.ours(until).time()
 		at[id].ServedBy = append(at[id].ServedBy, server)
 		return nil
 	})

@@ -115,6 +115,7 @@ func (l *Ledger) write(ctx context.Context, work Work, now time.Time, do func(*b
 	var shared *State
 	err := l.db.Write(ctx, work, func(tx Tx) error {
 		b, shared = bookOf(tx, toMicros(now))
+		b.ahead = l.ahead()
 		b.lock = deploymentLocks[work]
 		changes := b.changes
 		err := l.noticeTime(b)
@@ -153,13 +154,27 @@ func change[T any](ctx context.Context, l *Ledger, what string, work Work, now t
 func look[T any](ctx context.Context, l *Ledger, do func(*book) (T, error)) (answer T, _ error) {
 	var given T
 	err := l.db.Read(ctx, func(tx Tx) (err error) {
-		given, err = do(newBook(tx, never))
+		b := newBook(tx, never)
+		b.ahead = l.ahead()
+		given, err = do(b)
 		return err
 	})
 	if err != nil {
 		return answer, err
 	}
 	return given, nil
+}
+
+// Clock is a DB with a clock of its own, which several machines share. Leases are by that.
+type Clock interface {
+	Ahead() time.Duration // how far it is ahead of this machine's, by which Now is
+}
+
+func (l *Ledger) ahead() micros {
+	if c, ok := l.db.(Clock); ok {
+		return toSpan(c.Ahead())
+	}
+	return 0
 }
 
 // bookOf is the book of a transaction, and where it is shared; nil if it is not.
@@ -189,7 +204,7 @@ const keyShare = " FOR KEY SHARE"
 // noticeTime clears the suspicion that a clock was set back, when a call is on time.
 func (l *Ledger) noticeTime(b *book) error {
 	suspect := micros(l.suspect.Load())
-	if suspect == 0 || b.now == never || suspect-b.now > maxClockBehind {
+	if suspect == 0 || b.now == never || suspect-b.clock() > maxClockBehind {
 		return nil
 	}
 	return b.setBehind(never)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -317,7 +318,7 @@ func (b *book) waiting(d *deployment) ([]*run, error) {
 	}
 	for _, where := range []string{"d.slot IS NOT NULL AND d.slot = ? AND d.deployment = ? AND d.lease IS NULL", "d.slot IS NULL AND d.deployment = ? AND d.lane IS NOT NULL AND d.token > 0"} {
 		args := []any{d.limitKey(), d.id()}
-		more, err := b.loadDue(where+" ORDER BY d.rank, d.turn, d.id FOR UPDATE", args[2-countMarks(where):]...)
+		more, err := b.loadDue(where+" ORDER BY d.rank, d.turn, d.id FOR UPDATE", args[2-strings.Count(where, "?"):]...)
 		if err != nil {
 			return nil, err
 		}

@@ -57,7 +57,7 @@ func (b *book) plannable(limit int) (keys []scheduleKey, next micros, err error)
 	next = never
 	const served = `EXISTS (SELECT 1 FROM provost_serving v JOIN provost_runner r ON r.id = v.runner WHERE v.deployment = s.deployment AND r.until >= ?)`
 	err = b.each("SELECT s.deployment, s.name, s.plan_time FROM provost_schedule s WHERE s.active <> 0 AND s.plan_time <= ? AND "+served+
-		" ORDER BY s.plan_time, s.deployment, s.name LIMIT ?", []any{b.now, b.now, limit + 1}, func(rows Rows) error {
+		" ORDER BY s.plan_time, s.deployment, s.name LIMIT ?", []any{b.now, b.clock(), limit + 1}, func(rows Rows) error {
 		var k scheduleKey
 		var at micros
 		if err := rows.Scan(&k.deployment, &k.name, &at); err != nil {
@@ -74,7 +74,7 @@ func (b *book) plannable(limit int) (keys []scheduleKey, next micros, err error)
 		return keys, next, err
 	}
 	_, err = b.one("SELECT s.plan_time FROM provost_schedule s WHERE s.active <> 0 AND s.plan_time > ? AND "+served+
-		" ORDER BY s.plan_time LIMIT 1", []any{b.now, b.now}, &next)
+		" ORDER BY s.plan_time LIMIT 1", []any{b.now, b.clock()}, &next)
 	return keys, next, err
 }
 

@@ -29,7 +29,7 @@ func (b *book) runners(where string, args ...any) (list []*runner, err error) {
 			var started, seen, until micros
 			err := rows.Scan(&r.record.ID, &claim, &r.record.Name, &r.record.Version, &started, &seen, &until, &r.record.Deployments)
 			r.claim = claim.UUID
-			r.record.Started, r.record.SeenAt, r.record.Until = started.time(), seen.time(), until.time()
+			r.record.Started, r.record.SeenAt, r.record.Until = started.time(), b.ours(seen).time(), b.ours(until).time()
 			list = append(list, r)
 			return err
 		})
@@ -52,7 +52,7 @@ func (b *book) servers(of []uuid.UUID, but uuid.UUID) (map[uuid.UUID][]string, e
 		return names, nil
 	}
 	err := b.each(`SELECT s.deployment, r.name FROM provost_serving s JOIN provost_runner r ON r.id = s.runner
-		WHERE s.deployment IN (?*) AND r.until >= ? AND r.id <> ? ORDER BY r.id`, []any{of, b.now, but}, func(rows Rows) error {
+		WHERE s.deployment IN (?*) AND r.until >= ? AND r.id <> ? ORDER BY r.id`, []any{of, b.clock(), but}, func(rows Rows) error {
 		var id uuid.UUID
 		var name string
 		err := rows.Scan(&id, &name)
@@ -143,7 +143,7 @@ func (b *book) putRunner(record provost.RunnerRecord, deployments int) error {
 	row := []any{
 		record.ID,
 		uuid.NullUUID{},
-		record.Name, record.Version, toMicros(record.Started), toMicros(record.SeenAt), toMicros(record.Until),
+		record.Name, record.Version, toMicros(record.Started), b.theirs(toMicros(record.SeenAt)), b.theirs(toMicros(record.Until)),
 		deployments,
 	}
 	if known == nil {
@@ -235,7 +235,7 @@ func (b *book) openGaps(ids []uuid.UUID) error {
 			var seen micros
 			err := rows.Scan(&id, &seen)
 			if d := b.deployments[id]; err == nil && d != nil {
-				d.noteServed(seen)
+				d.noteServed(b.ours(seen))
 			}
 			return err
 		})
@@ -281,7 +281,7 @@ func (l *Ledger) HeartbeatRunner(ctx context.Context, p provost.HeartbeatParams)
 				return err
 			}
 		}
-		err = b.exec("UPDATE provost_runner SET seen_at = ?, until = ? WHERE id = ?", toMicros(p.SeenAt), toMicros(p.Until), p.Runner)
+		err = b.exec("UPDATE provost_runner SET seen_at = ?, until = ? WHERE id = ?", b.theirs(toMicros(p.SeenAt)), b.theirs(toMicros(p.Until)), p.Runner)
 		if err == nil && lapsed {
 			clear(b.served)
 			err = b.handOutAnew()
@@ -324,7 +324,7 @@ func (l *Ledger) RemoveRunner(ctx context.Context, p provost.RemoveRunnerParams)
 		if r.liveAt(b.now) {
 			seen = b.now
 		}
-		if err := b.exec("UPDATE provost_runner SET seen_at = ? WHERE id = ?", seen, p.Runner); err != nil {
+		if err := b.exec("UPDATE provost_runner SET seen_at = ? WHERE id = ?", b.theirs(seen), p.Runner); err != nil {
 			return err
 		}
 		left, err := b.dropRunner(p.Runner)
@@ -376,12 +376,12 @@ func (b *book) dropRunner(id uuid.UUID) ([]*deployment, error) {
 
 // dropOldRunners forgets runners whose lease ended more than a day ago.
 func (b *book) dropOldRunners() error {
-	old, err := b.list("SELECT r.id FROM provost_runner r WHERE r.until < ? ORDER BY r.id", b.now-toSpan(24*time.Hour))
+	old, err := b.list("SELECT r.id FROM provost_runner r WHERE r.until < ? ORDER BY r.id", b.clock()-toSpan(24*time.Hour))
 	if err != nil {
 		return err
 	}
 	many, err := b.list("SELECT r.id FROM provost_runner r WHERE r.until < ? ORDER BY r.until DESC, r.id LIMIT ? OFFSET ?",
-		b.now, provost.MaxPage, provost.MaxDeadRunners)
+		b.clock(), provost.MaxPage, provost.MaxDeadRunners)
 	if err != nil {
 		return err
 	}

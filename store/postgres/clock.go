@@ -1,0 +1,56 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// clocksAgree is how far clocks may be apart and still count as equal: a measurement is no better than the way to the server, and
+	// leases are longer.
+	clocksAgree  = 200 * time.Millisecond
+	measureEvery = time.Minute
+)
+
+// Ahead implements [ledger.Clock].
+func (d *database) Ahead() time.Duration { return time.Duration(d.ahead.Load()) }
+
+// watchClock measures the server's clock until the store is closed: either may be set.
+func (s *Store) watchClock() {
+	timer := time.NewTicker(measureEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-timer.C:
+		}
+		ctx, cancel := context.WithTimeout(s.ctx, notifyWithin)
+		_ = s.measureClock(ctx) // what was measured before is good until it says something else
+		cancel()
+	}
+}
+
+// measureClock finds out how far the server's clock is ahead of this machine's.
+func (s *Store) measureClock(ctx context.Context) error {
+	began := time.Now()
+	var server int64
+	err := s.pool.QueryRow(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&server)
+	if err != nil {
+		return fmt.Errorf("ask for the time: %w", err)
+	}
+	way := time.Since(began)
+	s.noteClock(time.UnixMicro(server).Sub(began.Add(way/2)), way)
+	return nil
+}
+
+// noteClock takes a measurement that took so long, unless that is too long to tell anything, or it tells nothing new.
+func (s *Store) noteClock(ahead, took time.Duration) {
+	if ahead.Abs() < clocksAgree {
+		ahead = 0
+	}
+	if change := ahead - time.Duration(s.ahead.Load()); took < clocksAgree && change.Abs() >= clocksAgree || ahead == 0 {
+		s.ahead.Store(int64(ahead))
+	}
+}

@@ -1,0 +1,95 @@
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store/postgres"
+)
+
+func TestClockIsMeasured(t *testing.T) {
+	store := open(t, schema(t))
+	if ahead := store.Ahead(); ahead != 0 {
+		t.Errorf("the server on this machine is %v ahead", ahead)
+	}
+	for _, m := range []struct{ ahead, took, want time.Duration }{
+		{time.Minute, time.Second, 0},                                       // too slow to tell
+		{150 * time.Millisecond, time.Millisecond, 0},                       // they agree
+		{time.Minute, time.Millisecond, time.Minute},                        // they do not
+		{time.Minute + 150*time.Millisecond, time.Millisecond, time.Minute}, // nothing new
+		{-time.Hour, time.Millisecond, -time.Hour},                          // it was set
+		{10 * time.Millisecond, time.Millisecond, 0},                        // and set again
+	} {
+		if store.NoteClock(m.ahead, m.took); store.Ahead() != m.want {
+			t.Errorf("after %v, measured in %v, the server is %v ahead, want %v", m.ahead, m.took, store.Ahead(), m.want)
+		}
+	}
+}
+
+// TestLeasesAreByTheServersClock: a machine whose clock is ten minutes ahead takes no run away from others, is not taken for alive when it is
+// not, and is listed as alive for as long as it is.
+func TestLeasesAreByTheServersClock(t *testing.T) {
+	const wrong = 10 * time.Minute
+	name := schema(t)
+	right, ahead := open(t, name), open(t, name)
+	ahead.NoteClock(-wrong, 0)
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	d := &provost.DeploymentRecord{ID: uuid.New(), FlowID: provost.FlowID("f"), Flow: "f", Name: "d", Digest: "1"}
+	if _, err := right.RegisterDeployments(t.Context(), provost.RegisterDeploymentsParams{Now: now, Deployments: []*provost.DeploymentRecord{d}}); err != nil {
+		t.Fatal(err)
+	}
+	serve := func(store *postgres.Store, name string, now time.Time) uuid.UUID {
+		r := provost.RunnerRecord{ID: uuid.New(), Name: name, Started: now, SeenAt: now, Until: now.Add(time.Minute)}
+		if _, err := store.RegisterRunner(t.Context(), provost.RegisterRunnerParams{Now: now, Runner: r, Deployments: []uuid.UUID{d.ID}}); err != nil {
+			t.Fatal(err)
+		}
+		return r.ID
+	}
+	claim := func(store *postgres.Store, runner uuid.UUID, now time.Time) provost.Claim {
+		t.Helper()
+		id := uuid.Must(uuid.NewV7())
+		if _, err := store.CreateRun(t.Context(), provost.CreateRunParams{Now: now, ID: id, DeploymentID: d.ID, ScheduledTime: now, DueTime: now}); err != nil {
+			t.Fatal(err)
+		}
+		claims, err := store.ClaimRuns(t.Context(), provost.ClaimRunsParams{Now: now, Runner: runner, ID: uuid.New(), Limit: 1, TTL: time.Minute})
+		if err != nil || len(claims.Runs) != 1 {
+			t.Fatalf("%d claims, error %v", len(claims.Runs), err)
+		}
+		return claims.Runs[0]
+	}
+	reap := func(store *postgres.Store, now time.Time) provost.Reaped {
+		t.Helper()
+		reaped, err := store.ReapLeases(t.Context(), provost.ReapLeasesParams{Now: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reaped
+	}
+	mine, theirs := serve(right, "right", now), serve(ahead, "ahead", now.Add(wrong))
+	claim(right, mine, now)
+	if reaped := reap(ahead, now.Add(wrong)); len(reaped.Runs) != 0 || !reaped.Next.Equal(now.Add(wrong+time.Minute)) {
+		t.Errorf("who is ahead takes away %d runs, and comes again at %v, want a minute later", len(reaped.Runs), reaped.Next)
+	}
+	claim(ahead, theirs, now.Add(wrong))
+	for _, store := range []*postgres.Store{right, ahead} {
+		at := now
+		if store == ahead {
+			at = now.Add(wrong)
+		}
+		record, err := store.GetDeployment(t.Context(), d.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, server := range record.ServedBy {
+			if !server.Until.Equal(at.Add(time.Minute)) {
+				t.Errorf("%s serves until %v, want %v", server.Name, server.Until, at.Add(time.Minute))
+			}
+		}
+	}
+	if reaped := reap(right, now.Add(61*time.Second)); len(reaped.Runs) != 2 {
+		t.Errorf("%d leases have ended after a minute, want both", len(reaped.Runs))
+	}
+}
