@@ -44,6 +44,8 @@ func serve(ctx context.Context, path string) (err error) {
 	runner := &provost.Runner{
 		Store:    store,
 		LeaseTTL: 6 * time.Second, // how long a dead process keeps its runs; the default is five times as long
+
+		Retention: provost.Retention{Age: 30 * 24 * time.Hour, Runs: 1000}, // of each deployment
 	}
 	return runner.Serve(ctx, imports())
 }
