@@ -43,6 +43,7 @@ type tx struct {
 var (
 	_ ledger.Sharer   = (*tx)(nil)
 	_ ledger.Foreseer = (*tx)(nil)
+	_ ledger.Taker    = (*tx)(nil)
 )
 
 // Locks implements [ledger.Tx].
@@ -168,6 +169,12 @@ func (t *tx) sendAllBut(n int) (pgx.BatchResults, error) {
 	return results, nil
 }
 
+// Take implements [ledger.Taker].
+func (t *tx) Take(columns string, ids []uuid.UUID, tokens []int64) (ledger.Rows, error) {
+	return t.Query("DELETE FROM provost_due AS d USING unnest(?::uuid[], ?::bigint[]) AS u (id, token) WHERE d.id = u.id AND d.token = u.token "+
+		"AND d.state IN ('PENDING', 'RUNNING') AND d.slot IS NULL AND d.lease IS NOT NULL RETURNING "+columns, ids, tokens)
+}
+
 // Insert implements [ledger.Tx]: all rows in one statement, a column of each as one array.
 func (t *tx) Insert(into *ledger.Table, rows [][]any) error {
 	arrays, types, err := transpose(into.Columns, rows)
@@ -249,8 +256,8 @@ func transpose(columns []ledger.Column, rows [][]any) (arrays []any, types strin
 	return arrays, strings.Join(list, ", "), nil
 }
 
-func column[T any](rows [][]any, i int, convert func(any) (T, error)) ([]T, error) {
-	list := make([]T, len(rows))
+func column[T any](rows [][]any, i int, convert func(any) (T, error)) (pgtype.FlatArray[T], error) {
+	list := make(pgtype.FlatArray[T], len(rows)) // which pgx takes without reflection
 	for j, row := range rows {
 		var err error
 		if list[j], err = convert(row[i]); err != nil {
@@ -322,7 +329,7 @@ func values(args []any) []any {
 		case uuid.NullUUID:
 			list[i] = pgtype.UUID{Bytes: v.UUID, Valid: v.Valid}
 		case []uuid.UUID:
-			ids := make([]pgtype.UUID, len(v))
+			ids := make(pgtype.FlatArray[pgtype.UUID], len(v))
 			for j, id := range v {
 				ids[j] = pgtype.UUID{Bytes: id, Valid: true}
 			}

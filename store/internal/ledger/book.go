@@ -571,7 +571,7 @@ func (b *book) advance(r *run, next provost.State) error {
 	last := []provost.State{{Type: d.state, Name: d.stateName, Timestamp: d.stateAt.time()}}
 	if len(d.states) == 0 {
 		last = nil
-	} else if bytes.Count(d.states, []byte(stateMark)) >= maxHistory {
+	} else if bytes.Count(d.states, []byte{'\n'}) >= maxHistory {
 		return b.advanceLong(r, next)
 	}
 	history, err := provost.AppendState(last, next)

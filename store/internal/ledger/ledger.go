@@ -69,6 +69,12 @@ type Foreseer interface {
 	Foresee(query string, args ...any)
 }
 
+// Taker is a Tx that removes rows and says what they were in one statement: of runs that are claimed under these tokens, under way and
+// without a slot. They are locked in the order of the IDs.
+type Taker interface {
+	Take(columns string, ids []uuid.UUID, tokens []int64) (Rows, error)
+}
+
 // State is what the operations of one transaction share.
 type State struct {
 	Flush   func() error // writes what is left to be written; nil if there was no operation

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -18,6 +19,10 @@ func (b *book) settleRuns(p provost.SettleRunsParams) (errs []error, err error) 
 	ids := make([]uuid.UUID, len(p.Updates))
 	for i := range p.Updates {
 		ids[i] = p.Updates[i].RunID
+	}
+	taken, err := b.take(p.Updates)
+	if err != nil {
+		return errs, err
 	}
 	if err := b.load(ids); err != nil {
 		return errs, err
@@ -46,7 +51,49 @@ func (b *book) settleRuns(p provost.SettleRunsParams) (errs []error, err error) 
 			errs[i] = refusal
 		}
 	}
+	for _, r := range taken {
+		if !r.over {
+			b.change(r) // its row is gone, and wanted
+		}
+	}
 	return errs, nil
+}
+
+// take loads the runs that updates end, where the database can remove their rows at that. It is for calls that end all their runs: a row
+// that is removed and comes back is another one to those who wait for it.
+func (b *book) take(updates []provost.RunUpdate) (taken []*run, err error) {
+	taker, ok := b.tx.(Taker)
+	if !ok {
+		return nil, nil
+	}
+	leases := make([]provost.Lease, len(updates))
+	for i := range updates {
+		if u := &updates[i]; !u.State.Terminal() || u.StartTime.IsZero() || b.runs[u.RunID] != nil {
+			return nil, nil
+		}
+		leases[i] = updates[i].Lease
+	}
+	slices.SortFunc(leases, func(x, y provost.Lease) int { return compareIDs(x.RunID, y.RunID) })
+	ids, tokens := make([]uuid.UUID, len(leases)), make([]int64, len(leases))
+	for i, l := range leases {
+		ids[i], tokens[i] = l.RunID, l.Token
+	}
+	rows, err := taker.Take(dueColumns, ids, tokens)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		r, err := scanDue(rows)
+		if err != nil {
+			return nil, err
+		}
+		r.stored = false
+		b.changes++
+		b.runs[r.due.id] = r
+		taken = append(taken, r)
+	}
+	return taken, rows.Err()
 }
 
 // settle judges one update, and writes it if it is accepted. A refusal is the update's own; err ends the whole call.

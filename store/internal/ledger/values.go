@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -125,46 +126,45 @@ func decode[T any](text string) (v T, err error) {
 func encodeParams(p provost.Params) (string, error) { return encode(p, p == nil) }
 func encodeTags(tags []string) (string, error)      { return encode(tags, len(tags) == 0) }
 
-// appendState writes a state behind a history, which is a JSON array without its closing bracket: the commonest write is one more
-// state.
+// appendState writes a state behind a history: the commonest write is one more state. Each is a line, of its type and its time, and of its
+// name and message, as an array in JSON, if it has a message or a name that its type does not give it. It is most of what is written of
+// a run, so it is short.
 func appendState(history []byte, s provost.State) []byte {
-	if len(history) == 0 {
-		history = append(history, '[')
-	} else {
-		history = append(history, ',')
-	}
-	history = append(history, `{"type":"`...)
 	history = append(history, s.Type...)
-	history = append(history, `","name":`...)
-	history = appendText(history, s.Name)
-	if s.Message != "" {
-		history = append(history, `,"message":`...)
-		history = appendText(history, s.Message)
+	history = append(history, ' ')
+	history = strconv.AppendInt(history, int64(toMicros(s.Timestamp)), 10)
+	if name := plainName(s.Type); s.Name != name || s.Message != "" {
+		more, _ := json.Marshal([2]string{s.Name, s.Message}) // strings have a form in JSON, on one line
+		history = append(append(history, ' '), more...)
 	}
-	history = append(history, `,"timestamp":"`...)
-	history = s.Timestamp.AppendFormat(history, time.RFC3339Nano)
-	return append(history, `"}`...)
+	return append(history, '\n')
 }
 
-func appendText(b []byte, text string) []byte {
-	plain := true
-	for i := 0; i < len(text) && plain; i++ {
-		plain = text[i] >= ' ' && text[i] < 0x7f && text[i] != '"' && text[i] != '\\'
+// plainName is the name of a state that says no more than its type.
+func plainName(t provost.StateType) string {
+	if t == "" {
+		return ""
 	}
-	if plain {
-		b = append(b, '"')
-		b = append(b, text...)
-		return append(b, '"')
-	}
-	quoted, _ := json.Marshal(text) // a string has a JSON form
-	return append(b, quoted...)
+	return string(t[:1]) + strings.ToLower(string(t[1:]))
 }
 
-// stateMark begins each state of a history. No text in it can contain the mark: its quotes would be escaped.
-const stateMark = `{"type":"`
-
-func readHistory(history []byte) ([]provost.State, error) {
-	return decode[[]provost.State](string(history) + "]")
+func readHistory(history []byte) (states []provost.State, err error) {
+	for line := range bytes.Lines(history) {
+		kind, rest, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
+		at, more, named := strings.Cut(rest, " ")
+		n, err := strconv.ParseInt(at, 10, 64)
+		s := newState(provost.StateType(kind), micros(n), "")
+		words := [2]string{plainName(s.Type), ""}
+		if err == nil && named {
+			err = json.Unmarshal([]byte(more), &words)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("damaged state %.60q: %w", line, err)
+		}
+		s.Name, s.Message = words[0], words[1]
+		states = append(states, s)
+	}
+	return states, nil
 }
 
 func newState(t provost.StateType, at micros, message string) provost.State {
