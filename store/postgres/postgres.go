@@ -156,7 +156,6 @@ var reads = opening{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 // byIndex keeps the planner to the indexes, and to their order: due is empty at one moment and large at the next, the statistics are of
 // another one, and plans are kept.
 const byIndex = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), " +
-	"set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), " +
 	"set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), "
 
 // orders sets how transactions begin. Most go together and lock rows; those that change what all rely on go alone, and wait for

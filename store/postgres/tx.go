@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -169,10 +170,10 @@ func (t *tx) sendAllBut(n int) (pgx.BatchResults, error) {
 	return results, nil
 }
 
-// Take implements [ledger.Taker].
-func (t *tx) Take(columns string, ids []uuid.UUID, tokens []int64) (ledger.Rows, error) {
-	return t.Query("DELETE FROM provost_due AS d USING unnest(?::uuid[], ?::bigint[]) AS u (id, token) WHERE d.id = u.id AND d.token = u.token "+
-		"AND d.state IN ('PENDING', 'RUNNING') AND d.slot IS NULL AND d.lease IS NOT NULL RETURNING "+columns, ids, tokens)
+// Take implements [ledger.Taker]. Nothing but the IDs is of use to an index, so that no planner finds another way.
+func (t *tx) Take(columns string, ids []uuid.UUID, token int64) (ledger.Rows, error) {
+	return t.Query("DELETE FROM provost_due AS d WHERE d.id IN (?*) AND d.token = ? AND d.state IN ('PENDING', 'RUNNING') AND d.slot IS NULL RETURNING "+
+		columns, ids, token)
 }
 
 // Insert implements [ledger.Tx]: all rows in one statement, a column of each as one array.
@@ -188,13 +189,26 @@ func (t *tx) Insert(into *ledger.Table, rows [][]any) error {
 	return nil
 }
 
-// Update implements [ledger.Tx], in one statement.
+// maxUpdated is how many rows one statement updates: it joins them with the table, and a planner that takes them for few may compare each
+// with each.
+const maxUpdated = 200
+
+// Update implements [ledger.Tx].
 func (t *tx) Update(table *ledger.Table, columns []string, rows [][]any) error {
+	for some := range slices.Chunk(rows, maxUpdated) {
+		if err := t.update(table, columns, some); err != nil {
+			return fmt.Errorf("update %s: %w", table.Name, err)
+		}
+	}
+	return nil
+}
+
+func (t *tx) update(table *ledger.Table, columns []string, rows [][]any) error {
 	key := table.Columns[:table.Key]
 	all := append(key[:len(key):len(key)], picked(table, columns)...)
 	arrays, types, err := transpose(all, rows)
 	if err != nil {
-		return fmt.Errorf("update %s: %w", table.Name, err)
+		return err
 	}
 	var set, match []string
 	for _, name := range columns {
@@ -204,11 +218,9 @@ func (t *tx) Update(table *ledger.Table, columns []string, rows [][]any) error {
 		match = append(match, "t."+c.Name+" = u."+c.Name)
 	}
 	query := "UPDATE " + table.Name + " AS t SET " + strings.Join(set, ", ") + " FROM unnest(" + types + ") AS u (" +
-		strings.Join(names(all), ", ") + ") WHERE " + strings.Join(match, " AND ")
-	if err := t.later(t.spell.of(query, false), arrays...); err != nil {
-		return fmt.Errorf("update %s: %w", table.Name, err)
-	}
-	return nil
+		strings.Join(names(all), ", ") + ") WHERE " + strings.Join(match, " AND ") +
+		" AND t." + key[0].Name + " = ANY(" + arrayTypes[key[0].Type] + ")" // whatever it thinks of the table, it goes by the key
+	return t.later(t.spell.of(query, false), append(arrays, arrays[0])...)
 }
 
 func names(columns []ledger.Column) []string {

@@ -69,10 +69,9 @@ type Foreseer interface {
 	Foresee(query string, args ...any)
 }
 
-// Taker is a Tx that removes rows and says what they were in one statement: of runs that are claimed under these tokens, under way and
-// without a slot. They are locked in the order of the IDs.
+// Taker is a Tx that removes rows and says what they were in one statement: of runs that are under way under this token, without a slot.
 type Taker interface {
-	Take(columns string, ids []uuid.UUID, tokens []int64) (Rows, error)
+	Take(columns string, ids []uuid.UUID, token int64) (Rows, error)
 }
 
 // State is what the operations of one transaction share.

@@ -60,25 +60,23 @@ func (b *book) settleRuns(p provost.SettleRunsParams) (errs []error, err error) 
 }
 
 // take loads the runs that updates end, where the database can remove their rows at that. It is for calls that end all their runs: a row
-// that is removed and comes back is another one to those who wait for it.
+// that is removed and comes back is another one to those who wait for it. And it is for runs under one token, as the first attempts of
+// most are.
 func (b *book) take(updates []provost.RunUpdate) (taken []*run, err error) {
 	taker, ok := b.tx.(Taker)
-	if !ok {
+	if !ok || len(updates) == 0 {
 		return nil, nil
 	}
-	leases := make([]provost.Lease, len(updates))
+	ids := make([]uuid.UUID, len(updates))
 	for i := range updates {
-		if u := &updates[i]; !u.State.Terminal() || u.StartTime.IsZero() || b.runs[u.RunID] != nil {
+		u := &updates[i]
+		if !u.State.Terminal() || u.StartTime.IsZero() || u.Token != updates[0].Token || b.runs[u.RunID] != nil {
 			return nil, nil
 		}
-		leases[i] = updates[i].Lease
+		ids[i] = u.RunID
 	}
-	slices.SortFunc(leases, func(x, y provost.Lease) int { return compareIDs(x.RunID, y.RunID) })
-	ids, tokens := make([]uuid.UUID, len(leases)), make([]int64, len(leases))
-	for i, l := range leases {
-		ids[i], tokens[i] = l.RunID, l.Token
-	}
-	rows, err := taker.Take(dueColumns, ids, tokens)
+	slices.SortFunc(ids, compareIDs)
+	rows, err := taker.Take(dueColumns, ids, updates[0].Token)
 	if err != nil {
 		return nil, err
 	}
