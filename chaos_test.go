@@ -59,7 +59,7 @@ func TestChaosKillSubprocess(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("it looks for what is left in /proc")
 	}
-	killing{runners: scaled(2, 8), kills: scaled(2, 200), pace: 400 * time.Millisecond, load: 250 * time.Millisecond, busy: !fullChaos}.run(t,
+	killing{runners: scaled(2, 8), kills: scaled(6, 200), pace: 400 * time.Millisecond, load: 250 * time.Millisecond, busy: !fullChaos}.run(t,
 		chaosConfig{LeaseTTL: time.Second, Ticks: 1, Isolation: provost.Subprocess, Stubborn: true})
 }
 

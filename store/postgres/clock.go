@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 const (
@@ -36,7 +38,7 @@ func (s *Store) watchClock() {
 func (s *Store) measureClock(ctx context.Context) error {
 	began := time.Now()
 	var server int64
-	err := s.pool.QueryRow(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&server)
+	err := s.pool.QueryRow(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint", pgx.QueryExecModeExec).Scan(&server)
 	if err != nil {
 		return fmt.Errorf("ask for the time: %w", err)
 	}

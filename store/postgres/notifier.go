@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/provost-go/provost/store/internal/ledger"
 )
 
@@ -68,7 +70,7 @@ func (n *notifier) send() {
 		if len(words) > 0 {
 			n.last.Store(time.Now().UnixMicro())
 			ctx, stop := context.WithTimeout(n.store.ctx, notifyWithin)
-			_, _ = n.store.pool.Exec(ctx, "SELECT pg_notify($1, $2)", n.channel, strings.Join(words, " ")) // who is not told polls
+			_, _ = n.store.pool.Exec(ctx, "SELECT pg_notify($1, $2)", pgx.QueryExecModeExec, n.channel, strings.Join(words, " ")) // who is not told polls
 			stop()
 		}
 		timer.Reset(notifyEvery)

@@ -159,24 +159,36 @@ func Run(t *testing.T, open Open, where string, c Config) {
 	}
 }
 
-// harm kills processes, and stops some past their leases.
+// harm kills processes, and meanwhile stops others past their leases, one at a time.
 func harm(processes []*process, c Config) (kills, stops int) {
-	for end := time.Now().Add(c.Length); time.Now().Before(end); {
-		time.Sleep(rand.N(2 * c.Kills)) // the scenario's
-		p := processes[rand.IntN(len(processes))]
-		if kills%5 == 4 && stops < kills/5 {
-			stops++
-			p.signal(syscall.SIGSTOP)
-			time.Sleep(leaseTTL + time.Second)
-			p.signal(syscall.SIGCONT)
-			continue
+	stopped := -1 // the process that is; no other one is until it goes on
+	var goOn <-chan time.Time
+	for end := time.After(c.Length); ; {
+		select {
+		case <-end:
+			if stopped >= 0 {
+				processes[stopped].signal(syscall.SIGCONT)
+			}
+			return kills, stops
+		case <-goOn:
+			processes[stopped].signal(syscall.SIGCONT)
+			stopped, goOn = -1, nil
+		case <-time.After(rand.N(2 * c.Kills)): // the scenario's
+			i := rand.IntN(len(processes))
+			switch p := processes[i]; {
+			case i == stopped:
+			case stopped < 0 && stops < kills/5:
+				stops++
+				stopped, goOn = i, time.After(leaseTTL+time.Second)
+				p.signal(syscall.SIGSTOP)
+			default:
+				kills++
+				p.signal(syscall.SIGKILL)
+				_ = p.cmd.Wait() // it was killed
+				p.start()
+			}
 		}
-		kills++
-		p.signal(syscall.SIGKILL)
-		_ = p.cmd.Wait() // it was killed
-		p.start()
 	}
-	return kills, stops
 }
 
 // process is one of the processes, over its lives.
