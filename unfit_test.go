@@ -76,7 +76,7 @@ func TestUnfitRunWaits(t *testing.T) {
 		}()
 		stopOld := start(t, &provost.Runner{Store: versioned{store, "1"}, Name: "old", Logger: book.logger()}, orders[oldOrder](&by, "old"))
 		stopNew := start(t, &provost.Runner{Store: versioned{store, "2"}, Name: "new", Logger: book.logger()}, orders[newOrder](&by, "new"))
-		time.Sleep(5 * time.Minute)
+		time.Sleep(5*time.Minute + 30*time.Second) // in between two looks
 		waits := get(t, client, run.ID)
 		if waits.State.Name != provost.NameUnfit || !strings.Contains(waits.State.Message, "parameters do not fit") || waits.WaitReason != provost.WaitUnfit {
 			t.Errorf("the run is %v and waits because %q", waits.State, waits.WaitReason)
