@@ -97,7 +97,7 @@ type call struct {
 	now   time.Time
 	ttl   time.Duration
 	token int64 // of renew, complete and giveback
-	skips bool  // a claim passes over a run that another call has locked, and may so find nothing
+	skips bool  // a claim and a reaping pass over a run that another call has locked, and may so find nothing
 }
 
 type outcome struct {
@@ -145,6 +145,9 @@ var leaseModel = porcupine.Model{
 			return o.ok == mine, s
 		default:
 			lapsed := s.held && s.lease.Before(c.now)
+			if lapsed && c.skips && !o.ok {
+				return true, s
+			}
 			if lapsed {
 				s.crashes++
 				s.held, s.waits, s.due = false, s.crashes < provost.MaxCrashes, c.now
