@@ -3,6 +3,7 @@ package provost
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,8 +41,8 @@ func (s *server) pruneLoop(ctx context.Context) {
 	wait := rand.N(interval) // runners that start together do not look together
 	for sleep(ctx, wait) {
 		for retention, ids := range s.retained {
-			for first := 0; first < len(ids); first += maxPruneAsked {
-				s.pruneRuns(ctx, retention, ids[first:min(first+maxPruneAsked, len(ids))])
+			for some := range slices.Chunk(ids, maxPruneAsked) {
+				s.pruneRuns(ctx, retention, some)
 			}
 		}
 		wait = interval

@@ -527,8 +527,7 @@ func (b *book) deleteIn(table, column string, ids []uuid.UUID) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	err := b.exec("DELETE FROM provost_"+table+" WHERE "+column+" IN (?*)", ids)
-	return err
+	return b.exec("DELETE FROM provost_"+table+" WHERE "+column+" IN (?*)", ids)
 }
 
 // view is the run as callers see it. Its wide row must be loaded.

@@ -286,6 +286,8 @@ func (b *book) renewLeases(p provost.RenewLeasesParams) (renewal provost.Renewal
 	for _, r := range held {
 		found[r.due.id] = r
 	}
+	ttl := toSpan(p.TTL)
+	ends := b.clock() + ttl
 	var kept []uuid.UUID
 	for _, lease := range p.Leases {
 		r := found[lease.RunID]
@@ -297,13 +299,12 @@ func (b *book) renewLeases(p provost.RenewLeasesParams) (renewal provost.Renewal
 			renewal.Cancel = append(renewal.Cancel, r.due.id)
 		}
 		kept = append(kept, r.due.id)
-		r.due.lease, r.due.ttl = b.clock()+toSpan(p.TTL), toSpan(p.TTL)
+		r.due.lease, r.due.ttl = ends, ttl
 	}
 	if len(kept) == 0 {
 		return renewal, nil
 	}
-	ttl := toSpan(p.TTL)
-	if err := b.exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", b.clock()+ttl, ttl, kept); err != nil {
+	if err := b.exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", ends, ttl, kept); err != nil {
 		return renewal, err
 	}
 	inside, err := b.list("SELECT d.id FROM provost_due d WHERE d.root IN (?*) AND d.state = 'CANCELLING' ORDER BY d.id", kept)
@@ -444,8 +445,7 @@ func (b *book) noticeClock() error {
 // setBehind keeps the time of the call since which every other was far behind; never is for none.
 func (b *book) setBehind(at micros) error {
 	b.suspect = new(micros)
-	err := b.exec("UPDATE provost_meta SET value = ? WHERE name = 'behind'", int64(at))
-	return err
+	return b.exec("UPDATE provost_meta SET value = ? WHERE name = 'behind'", int64(at))
 }
 
 // newest is the newest time at which a lease is known to have been given.

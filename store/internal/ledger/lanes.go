@@ -166,8 +166,7 @@ func (b *book) moveTo(lane int64, from map[int64]bool, ids []uuid.UUID) error {
 			return err
 		}
 	}
-	err := b.exec("UPDATE provost_deployment SET lane = ? WHERE id IN (?*)", lane, ids)
-	return err
+	return b.exec("UPDATE provost_deployment SET lane = ? WHERE id IN (?*)", lane, ids)
 }
 
 // attend lets schedules be planned where somebody serves the deployment, and only there.
