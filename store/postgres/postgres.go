@@ -187,6 +187,7 @@ func (s *Store) transact(ctx context.Context, begin opening, do func(*tx) error)
 	}
 	defer conn.Release()
 	t := s.in(ctx, conn)
+	t.commits = true
 	for _, statement := range begin {
 		if err := t.later(statement); err != nil {
 			s.rollback(conn)
@@ -198,11 +199,7 @@ func (s *Store) transact(ctx context.Context, begin opening, do func(*tx) error)
 		s.rollback(conn)
 		return err
 	}
-	err = t.later("COMMIT")
-	if err == nil {
-		err = t.send()
-	}
-	if err != nil {
+	if err := t.commit(); err != nil {
 		s.rollback(conn)
 		return fmt.Errorf("postgres: commit: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,7 +40,13 @@ type tx struct {
 	next    pgx.Batch          // queries that come after the next one
 	sent    []*pgx.QueuedQuery // with others, whose rows are still to be read
 	results pgx.BatchResults   // where they are; nil if there are none
+
+	commits   bool // it is not the caller's
+	finishing bool // the commit goes with the next query
+	finished  bool // it is on its way, and its outcome the last of the results
 }
+
+var errFinished = errors.New("the transaction has been finished")
 
 var (
 	_ ledger.Sharer   = (*tx)(nil)
@@ -69,6 +76,9 @@ func (t *tx) Foresee(query string, args ...any) {
 	}
 }
 
+// Last implements [ledger.Foreseer].
+func (t *tx) Last() { t.finishing = t.commits && !t.plain }
+
 // Query implements [ledger.Tx].
 func (t *tx) Query(query string, args ...any) (ledger.Rows, error) {
 	return t.query(t.spell.of(query, t.reads), values(args))
@@ -78,15 +88,18 @@ func (t *tx) query(query string, args []any) (ledger.Rows, error) {
 	if t.plain {
 		args = append([]any{pgx.QueryExecModeExec}, args...)
 	}
-	if len(t.sent) > 0 && t.sent[0].SQL == query {
-		return t.nextRows()
+	next := t.next.QueuedQueries
+	t.next = pgx.Batch{}
+	if len(t.sent) > 0 && t.sent[0].SQL == query && reflect.DeepEqual(t.sent[0].Arguments, args) {
+		return t.nextRows() // and what comes after it was sent too
+	}
+	if t.finished {
+		return nil, errFinished
 	}
 	if err := t.hangUp(); err != nil {
 		return nil, err
 	}
-	next := t.next.QueuedQueries
-	t.next = pgx.Batch{}
-	if t.wait.Len()+len(next) == 0 {
+	if t.wait.Len()+len(next) == 0 && !t.finishing {
 		rows, err := t.session.Query(t.ctx, query, args...)
 		if err != nil {
 			return nil, err
@@ -94,11 +107,16 @@ func (t *tx) query(query string, args []any) (ledger.Rows, error) {
 		return found{rows, nil}, nil
 	}
 	t.wait.Queue(query, args...)
-	t.sent = append(t.sent, t.wait.QueuedQueries[t.wait.Len()-1])
-	t.sent = append(t.sent, next...)
 	t.wait.QueuedQueries = append(t.wait.QueuedQueries, next...)
+	t.sent = slices.Clone(t.wait.QueuedQueries[t.wait.Len()-1-len(next):])
+	unread := len(t.sent)
+	if t.finishing {
+		t.wait.Queue("COMMIT")
+		t.finished = true
+		unread++
+	}
 	var err error
-	if t.results, err = t.sendAllBut(1 + len(next)); err != nil {
+	if t.results, err = t.sendAllBut(unread); err != nil {
 		t.sent = nil
 		return nil, err
 	}
@@ -112,7 +130,7 @@ func (t *tx) nextRows() (ledger.Rows, error) {
 	if err != nil {
 		return nil, errors.Join(err, t.hangUp())
 	}
-	if len(t.sent) > 0 {
+	if len(t.sent) > 0 || t.finished {
 		return found{rows, nil}, nil
 	}
 	last := found{rows, t.results}
@@ -136,6 +154,9 @@ func (t *tx) Exec(query string, args ...any) error {
 
 // later executes a statement with the next one that is waited for.
 func (t *tx) later(query string, args ...any) error {
+	if t.finished {
+		return errFinished
+	}
 	if t.plain {
 		_, err := t.session.Exec(t.ctx, query, append([]any{pgx.QueryExecModeExec}, args...)...)
 		return err
@@ -154,6 +175,16 @@ func (t *tx) send() error {
 		return err
 	}
 	return results.Close()
+}
+
+// commit ends the transaction, if its last query has not done so.
+func (t *tx) commit() error {
+	if !t.finished {
+		if err := t.later("COMMIT"); err != nil {
+			return err
+		}
+	}
+	return t.send()
 }
 
 // sendAllBut sends what waits, and reads the results of all but the last n.

@@ -117,7 +117,7 @@ type Config struct {
 func Scale() Config {
 	switch os.Getenv("PROVOST_CHAOS") {
 	case "full":
-		return Config{Processes: 8, Deployments: 200, Length: 10 * time.Minute, Kills: 500 * time.Millisecond}
+		return Config{Processes: 8, Deployments: 200, Length: 10 * time.Minute, Kills: 400 * time.Millisecond}
 	case "long":
 		return Config{Processes: 6, Deployments: 100, Length: 2 * time.Minute, Kills: 500 * time.Millisecond}
 	}

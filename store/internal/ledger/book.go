@@ -72,10 +72,17 @@ func (b *book) exec(query string, args ...any) error {
 	return b.tx.Exec(query, args...)
 }
 
-// foresee says which query comes after the next one.
+// foresee says which query is likely to come after the next one.
 func (b *book) foresee(query string, args ...any) {
 	if f, ok := b.tx.(Foreseer); ok {
 		f.Foresee(query, args...)
+	}
+}
+
+// last says that nothing but the commit comes after the next query, and those that are foreseen to come after it.
+func (b *book) last() {
+	if f, ok := b.tx.(Foreseer); ok {
+		f.Last()
 	}
 }
 

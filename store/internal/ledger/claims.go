@@ -18,21 +18,42 @@ func isNotFound(err error) bool { return errors.Is(err, provost.ErrNotFound) }
 
 // ClaimRuns implements [provost.RunStore].
 func (l *Ledger) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (provost.Claims, error) {
-	return change(ctx, l, "claim runs", Common, p.Now, func(b *book) (provost.Claims, error) { return b.claimRuns(p) })
+	return change(ctx, l, "claim runs", Common, p.Now, func(b *book) (provost.Claims, error) {
+		claims, found, err := b.claimRuns(p, l.guess.Load())
+		l.guess.Store(found)
+		return claims, err
+	})
 }
 
-func (b *book) claimRuns(p provost.ClaimRunsParams) (claims provost.Claims, err error) {
-	b.foresee(lanesOf, p.Runner)
+// guess is what a claim has found and the next one of the runner expects to find again: it asks for all that in one go, together with what
+// it tells. Where something is different now it asks once more.
+type guess struct {
+	runner      uuid.UUID
+	lanes       []lane
+	deployments []uuid.UUID // of the runs; none if they were many
+}
+
+// maxGuess is how many deployments are many.
+const maxGuess = 8
+
+func (b *book) claimRuns(p provost.ClaimRunsParams, expected *guess) (claims provost.Claims, found *guess, err error) {
+	if expected == nil || expected.runner != p.Runner {
+		expected = new(guess)
+	}
+	b.foreseeClaim(p, expected)
 	r, err := b.runner(p.Runner)
 	if err != nil {
-		return claims, err
+		return claims, nil, err
 	}
 	if r == nil || !r.liveAt(b.now) {
-		return claims, unknownRunner(p.Runner)
+		return claims, nil, unknownRunner(p.Runner)
 	}
 	lanes, err := b.lanes(p.Runner)
+	if err == nil {
+		err = b.loadDeployments(expected.deployments)
+	}
 	if err != nil {
-		return claims, err
+		return claims, nil, err
 	}
 	var held []*run
 	if p.ID != uuid.Nil && p.ID == r.claim {
@@ -41,14 +62,46 @@ func (b *book) claimRuns(p provost.ClaimRunsParams) (claims provost.Claims, err 
 		held, err = b.claimNew(r, lanes, p)
 	}
 	if err != nil {
-		return claims, err
+		return claims, nil, err
 	}
 	if claims.Runs, err = b.claimViews(held); err != nil {
-		return claims, err
+		return claims, nil, err
 	}
 	claims.Skipped = b.skipped
 	claims.Next, err = b.nextClaim(lanes, p.Except)
-	return claims, err
+	return claims, expected.next(p.Runner, lanes, held), err
+}
+
+// foreseeClaim tells which queries a claim begins with, if things are as expected.
+func (b *book) foreseeClaim(p provost.ClaimRunsParams, expected *guess) {
+	b.foresee(lanesOf, p.Runner)
+	if len(expected.deployments) > 0 {
+		b.foresee("SELECT "+deploymentColumns+" FROM provost_deployment d WHERE "+deploymentsIn+b.lock, expected.deployments)
+		b.foresee(schedulesOf, expected.deployments)
+	}
+	for _, lane := range expected.lanes[:alike(expected.lanes)] {
+		query, args := b.candidatesIn(lane, p.Except, p.Limit)
+		b.foresee(query, args...)
+	}
+}
+
+// next is what to expect after a claim that was made with this guess.
+func (g *guess) next(runner uuid.UUID, lanes []lane, held []*run) *guess {
+	if len(held) == 0 {
+		return &guess{runner: runner, lanes: lanes, deployments: g.deployments}
+	}
+	var of []uuid.UUID
+	for _, r := range held {
+		if id := r.due.deployment; !slices.Contains(of, id) {
+			of = append(of, id)
+		}
+		if len(of) > maxGuess {
+			of = nil
+			break
+		}
+	}
+	slices.SortFunc(of, compareIDs)
+	return &guess{runner: runner, lanes: lanes, deployments: of}
 }
 
 // lane is a queue that a runner claims from.
@@ -70,13 +123,19 @@ func (b *book) lanes(runner uuid.UUID) (lanes []lane, err error) {
 	return lanes, err
 }
 
+// alike is how many lanes have the priority of the first.
+func alike(lanes []lane) int {
+	n := 0
+	for n < len(lanes) && lanes[n].priority == lanes[0].priority {
+		n++
+	}
+	return n
+}
+
 // claimNew takes up to p.Limit runs: higher priority first, then what is due earlier.
 func (b *book) claimNew(r *runner, lanes []lane, p provost.ClaimRunsParams) (held []*run, err error) {
 	for at := 0; at < len(lanes); {
-		equal := at + 1
-		for equal < len(lanes) && lanes[equal].priority == lanes[at].priority {
-			equal++
-		}
+		equal := at + alike(lanes[at:])
 		promoted := b.promoted
 		more, err := b.claimFrom(lanes[at:equal], r, p, len(held))
 		if err != nil {
@@ -150,14 +209,20 @@ func butNot(ids []uuid.UUID) (condition string, args []any) {
 	return " AND NOT d.id IN (?*)", []any{ids}
 }
 
+// candidatesIn asks for the runs but some that are claimable in a lane, those that are due first.
+func (b *book) candidatesIn(l lane, but []uuid.UUID, limit int) (query string, args []any) {
+	others, excepted := butNot(but)
+	return "SELECT " + dueColumns + ", " + wideColumns + ` FROM provost_due d JOIN provost_run w ON w.id = d.id
+		WHERE d.lane = ? AND d.claimable <= ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)` + others + `
+		ORDER BY d.claimable, d.due, d.scheduled, d.id LIMIT ? FOR UPDATE OF d SKIP LOCKED`, slices.Concat([]any{l.id, b.now}, excepted, []any{limit})
+}
+
 // candidates are the runs but some that are claimable in lanes of one priority, those that are due first.
 func (b *book) candidates(lanes []lane, but []uuid.UUID, limit int) ([]*run, error) {
 	var all []*run
-	others, excepted := butNot(but)
 	for _, lane := range lanes {
-		err := b.each("SELECT "+dueColumns+", "+wideColumns+` FROM provost_due d JOIN provost_run w ON w.id = d.id
-			WHERE d.lane = ? AND d.claimable <= ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)`+others+`
-			ORDER BY d.claimable, d.due, d.scheduled, d.id LIMIT ? FOR UPDATE OF d SKIP LOCKED`, slices.Concat([]any{lane.id, b.now}, excepted, []any{limit}), func(rows Rows) error {
+		query, args := b.candidatesIn(lane, but, limit)
+		err := b.each(query, args, func(rows Rows) error {
 			w := new(wide)
 			r, err := scanDue(rows, w.targets()...)
 			if err != nil {
@@ -252,23 +317,35 @@ func (b *book) claimViews(held []*run) ([]provost.Claim, error) {
 	return list, nil
 }
 
-// nextClaim is when the next run of a runner's deployments becomes claimable.
+// nextClaim is when the next run of a runner's deployments becomes claimable. It ends the transaction.
 func (b *book) nextClaim(lanes []lane, but []uuid.UUID) (time.Time, error) {
 	if err := b.flush(); err != nil {
 		return time.Time{}, err
 	}
-	others, excepted := butNot(but)
+	b.last()
+	for i, lane := range lanes {
+		if i > 0 {
+			query, args := firstIn(lane, but)
+			b.foresee(query, args...)
+		}
+	}
 	next := never
 	for _, lane := range lanes {
 		first := never
-		_, err := b.one(`SELECT d.claimable FROM provost_due d WHERE d.lane = ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)`+others+`
-			ORDER BY d.claimable LIMIT 1`, append([]any{lane.id}, excepted...), &first)
-		if err != nil {
+		query, args := firstIn(lane, but)
+		if _, err := b.one(query, args, &first); err != nil {
 			return time.Time{}, err
 		}
 		next = min(next, max(first, b.now))
 	}
 	return next.time(), nil
+}
+
+// firstIn asks when the first of the runs but some becomes claimable in a lane.
+func firstIn(l lane, but []uuid.UUID) (query string, args []any) {
+	others, excepted := butNot(but)
+	return `SELECT d.claimable FROM provost_due d WHERE d.lane = ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)` + others + `
+		ORDER BY d.claimable LIMIT 1`, append([]any{l.id}, excepted...)
 }
 
 // RenewLeases implements [provost.RunStore].

@@ -82,6 +82,8 @@ func scanDeployment(rows Rows) (*deployment, error) {
 	return d, nil
 }
 
+const deploymentsIn = "d.id IN (?*) ORDER BY d.id"
+
 // loadDeployments reads deployments and their schedules. Those that are not there are nil in the book from then on.
 func (b *book) loadDeployments(ids []uuid.UUID) error {
 	var missing []uuid.UUID
@@ -95,7 +97,7 @@ func (b *book) loadDeployments(ids []uuid.UUID) error {
 		return nil
 	}
 	b.foresee(schedulesOf, missing)
-	found, err := b.selectDeployments(b.eachStored, "d.id IN (?*) ORDER BY d.id"+b.lock, missing)
+	found, err := b.selectDeployments(b.eachStored, deploymentsIn+b.lock, missing)
 	if err != nil {
 		return err
 	}

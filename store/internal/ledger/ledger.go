@@ -64,9 +64,14 @@ type Sharer interface {
 	State() *State
 }
 
-// Foreseer is a Tx that can be told which query comes right after the next one, to send both together.
+// Foreseer is a Tx that can be told what comes after the next query, to send it along.
 type Foreseer interface {
+	// Foresee tells of a query that is likely to come right after the next one and what was foreseen before it. Where another one comes
+	// nothing is lost but time.
 	Foresee(query string, args ...any)
+
+	// Last says that nothing comes after the next query, and what is foreseen to come after it, but the commit.
+	Last()
 }
 
 // Taker is a Tx that removes rows and says what they were in one statement: of runs that are under way under this token, without a slot.
@@ -100,6 +105,7 @@ type Rows interface {
 type Ledger struct {
 	db      DB
 	suspect atomic.Int64 // the newest time known when ReapLeases came with one far behind; 0: it did not
+	guess   atomic.Pointer[guess]
 
 	// mu guards what follows.
 	mu        sync.Mutex
