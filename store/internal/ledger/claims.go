@@ -25,8 +25,8 @@ func (l *Ledger) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (prov
 	})
 }
 
-// guess is what a claim has found and the next one of the runner expects to find again: it asks for all that in one go, together with what
-// it tells. Where something is different now it asks once more.
+// guess is what a claim has found and the runner's next one expects to find again: so that one can ask in one go what it would else ask
+// step by step. Where something is different by then, it asks again.
 type guess struct {
 	runner      uuid.UUID
 	lanes       []lane
@@ -76,7 +76,7 @@ func (b *book) claimRuns(p provost.ClaimRunsParams, expected *guess) (claims pro
 func (b *book) foreseeClaim(p provost.ClaimRunsParams, expected *guess) {
 	b.foresee(lanesOf, p.Runner)
 	if len(expected.deployments) > 0 {
-		b.foresee("SELECT "+deploymentColumns+" FROM provost_deployment d WHERE "+deploymentsIn+b.lock, expected.deployments)
+		b.foresee(deploymentsWhere+deploymentsIn+b.lock, expected.deployments)
 		b.foresee(schedulesOf, expected.deployments)
 	}
 	for _, lane := range expected.lanes[:alike(expected.lanes)] {

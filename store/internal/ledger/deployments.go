@@ -82,7 +82,10 @@ func scanDeployment(rows Rows) (*deployment, error) {
 	return d, nil
 }
 
-const deploymentsIn = "d.id IN (?*) ORDER BY d.id"
+const (
+	deploymentsWhere = "SELECT " + deploymentColumns + " FROM provost_deployment d WHERE "
+	deploymentsIn    = "d.id IN (?*) ORDER BY d.id"
+)
 
 // loadDeployments reads deployments and their schedules. Those that are not there are nil in the book from then on.
 func (b *book) loadDeployments(ids []uuid.UUID) error {
@@ -135,7 +138,7 @@ func (b *book) lockSchedules(ids []uuid.UUID) error {
 
 func (b *book) selectDeployments(each func(string, []any, func(Rows) error) error, where string, args ...any) ([]*deployment, error) {
 	var list []*deployment
-	err := each("SELECT "+deploymentColumns+" FROM provost_deployment d WHERE "+where, args, func(rows Rows) error {
+	err := each(deploymentsWhere+where, args, func(rows Rows) error {
 		d, err := scanDeployment(rows)
 		if err != nil {
 			return err
