@@ -84,9 +84,12 @@ var errSpoiled = errors.New("an operation has failed with half of it done")
 // accepted, and hope does not look.
 func (c *creator) make(batch []*creation) {
 	errs := make([]error, len(batch))
-	failed := c.makeHopefully(batch, errs) != nil
+	err := c.makeHopefully(batch, errs, true)
+	if sqlState(err) == divisionByZero {
+		err = c.makeHopefully(batch, errs, false)
+	}
 	for i, op := range batch {
-		if failed || errs[i] != nil {
+		if err != nil || errs[i] != nil {
 			errs[i] = c.store.retry(op.ctx, func() error {
 				return c.store.transact(op.ctx, c.store.together, func(t *tx) error { return t.do(op.do) })
 			})
@@ -95,12 +98,13 @@ func (c *creator) make(batch []*creation) {
 	}
 }
 
-// makeHopefully takes it that none of the runs is there yet, and looks at none.
-func (c *creator) makeHopefully(batch []*creation, errs []error) error {
+// makeHopefully takes it that none of the runs is there yet, and looks at none. Where it supposes, it looks at no deployment either that it
+// knows: all is done in one turn then.
+func (c *creator) makeHopefully(batch []*creation, errs []error, supposes bool) error {
 	ctx, cancel := context.WithTimeout(c.store.ctx, createTimeout)
 	defer cancel()
 	return c.store.transact(ctx, c.store.together, func(t *tx) error {
-		t.state.Hopeful = true
+		t.state.Hopeful, t.state.Supposes = true, supposes
 		for i, op := range batch {
 			if errs[i] = op.do(t); t.state.Spoiled || sqlState(errs[i]) != "" {
 				return errSpoiled

@@ -20,6 +20,9 @@ const (
 	preparedMissing      = "26000"
 )
 
+// divisionByZero is what a wrong supposition gives.
+const divisionByZero = "22012"
+
 // maxConflicts bounds how often an operation is done again for one that came between: more often there is something wrong.
 const maxConflicts = 20
 

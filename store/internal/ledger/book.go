@@ -18,8 +18,10 @@ type book struct {
 	hints hints
 
 	lock        string // of deployments that are read from now on
-	hopeful     bool   // see State
-	changes     int    // what operations have changed so far
+	memory      *memory
+	hopeful     bool // see State
+	supposes    bool // too
+	changes     int  // what operations have changed so far
 	deployments map[uuid.UUID]*deployment
 	limits      map[string]*limit
 	served      map[uuid.UUID]bool // at now

@@ -74,6 +74,12 @@ type Foreseer interface {
 	Last()
 }
 
+// Supposer is a Tx that can be told what is taken for granted, instead of asked.
+type Supposer interface {
+	// Suppose has the transaction fail, now or by its commit, unless the query finds something.
+	Suppose(query string, args ...any) error
+}
+
 // Taker is a Tx that removes rows and says what they were in one statement: of runs that are under way under this token, without a slot.
 type Taker interface {
 	Take(columns string, ids []uuid.UUID, token int64) (Rows, error)
@@ -87,6 +93,10 @@ type State struct {
 	// Hopeful, set by the driver, takes it that runs to be made are new: where one is not, Flush or the commit fails, and the driver does
 	// each operation again by itself, without hope, as it does with one that is refused. It spares a question for each.
 	Hopeful bool
+
+	// Supposes, set by the driver beside Hopeful, takes it that deployments are as they were when runs were made of them before: a Tx that is
+	// a Supposer fails where one is not, and it is done again without.
+	Supposes bool
 
 	Told bool // set by the driver: other processes hear of the work with the commit
 
@@ -106,6 +116,7 @@ type Ledger struct {
 	db      DB
 	suspect atomic.Int64 // the newest time known when ReapLeases came with one far behind; 0: it did not
 	guess   atomic.Pointer[guess]
+	memory  memory
 
 	// mu guards what follows.
 	mu        sync.Mutex
@@ -127,6 +138,7 @@ func (l *Ledger) write(ctx context.Context, work Work, now time.Time, do func(*b
 	err := l.db.Write(ctx, work, func(tx Tx) error {
 		b, shared = bookOf(tx, toMicros(now))
 		b.ahead = l.ahead()
+		b.memory = &l.memory
 		b.lock = deploymentLocks[work]
 		changes := b.changes
 		err := l.noticeTime(b)
@@ -200,7 +212,7 @@ func bookOf(tx Tx, now micros) (*book, *State) {
 		shared.Flush = shared.book.flush
 	}
 	shared.book.enter(now)
-	shared.book.hopeful = shared.Hopeful
+	shared.book.hopeful, shared.book.supposes = shared.Hopeful, shared.Supposes
 	return shared.book, shared
 }
 

@@ -86,7 +86,7 @@ func (b *book) lookInside(ids []uuid.UUID) error {
 }
 
 func (b *book) createByHand(p provost.CreateRunParams) (*run, error) {
-	d, err := b.deployment(p.DeploymentID)
+	d, err := b.source(p.DeploymentID)
 	if err != nil {
 		return nil, err
 	}
