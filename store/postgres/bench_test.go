@@ -1,9 +1,12 @@
 package postgres_test
 
 import (
+	"context"
 	"testing"
 
-	"github.com/provost-go/provost"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/provost-go/provost/store/internal/storebench"
 )
 
@@ -14,7 +17,39 @@ func BenchmarkThroughput(b *testing.B) { storebench.Throughput(b, open(b, schema
 
 // BenchmarkClaim fills schemas with a million runs.
 //
-//	go test -run '^$' -bench Claim -benchtime 100x -timeout 1h ./store/postgres
+//	go test -run '^$' -bench Claim -benchtime 300x -timeout 1h ./store/postgres
 func BenchmarkClaim(b *testing.B) {
-	storebench.Claim(b, func(b *testing.B) provost.Store { return open(b, schema(b)) })
+	storebench.Claim(b, func(b *testing.B) storebench.Database {
+		name, pool := schema(b), connect(b)
+		exec := func(tx interface {
+			Exec(context.Context, string, ...any) (pgconn.CommandTag, error)
+		}, statement string,
+		) {
+			b.Helper()
+			if _, err := tx.Exec(b.Context(), statement); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return storebench.Database{
+			Store: open(b, name),
+			Rest: func() {
+				for _, table := range []string{"due", "run", "end"} {
+					exec(pool, "VACUUM ANALYZE "+name+".provost_"+table)
+				}
+				exec(pool, "CHECKPOINT")
+			},
+			Snapshot: func() (end func()) {
+				tx, err := pool.BeginTx(b.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+				if err != nil {
+					b.Fatal(err)
+				}
+				exec(tx, "SELECT count(*) FROM "+name+".provost_due")
+				return func() {
+					if err := tx.Rollback(context.WithoutCancel(b.Context())); err != nil {
+						b.Error(err)
+					}
+				}
+			},
+		}
+	})
 }

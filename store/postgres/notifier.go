@@ -20,20 +20,23 @@ const (
 // notifier tells other processes of work and of cancellations, and hears of theirs. All of that is a hint: where it fails, as behind
 // PgBouncer in transaction mode, runners poll.
 type notifier struct {
-	store        *Store
-	channel      string
-	work, cancel atomic.Bool
-	wake         chan struct{}
-	last         atomic.Int64 // when others were told, in microseconds
+	store               *Store
+	channel             string
+	work, early, cancel atomic.Bool
+	wake                chan struct{}
+	last                atomic.Int64 // when others were told, in microseconds
 }
 
 func newNotifier(s *Store) *notifier {
 	return &notifier{store: s, channel: "provost " + s.schema, wake: make(chan struct{}, 1)}
 }
 
-func (n *notifier) tell(work, cancel bool) {
+func (n *notifier) tell(work, early, cancel bool) {
 	if work {
 		n.work.Store(true)
+	}
+	if early {
+		n.early.Store(true)
 	}
 	if cancel {
 		n.cancel.Store(true)
@@ -63,6 +66,9 @@ func (n *notifier) send() {
 		var words []string
 		if n.work.Swap(false) {
 			words = append(words, "work")
+		}
+		if n.early.Swap(false) {
+			words = append(words, "early")
 		}
 		if n.cancel.Swap(false) {
 			words = append(words, "cancel")
@@ -107,13 +113,14 @@ func (n *notifier) listenOnce() {
 	if _, err := conn.Exec(n.store.ctx, "LISTEN "+quoted(n.channel)); err != nil {
 		return
 	}
-	ledger.Hint(n.store.Ledger, true, true) // what was told before is gone
+	ledger.Hint(n.store.Ledger, true, true, true) // what was told before is gone
 	for {
 		told, err := conn.WaitForNotification(n.store.ctx)
 		if err != nil {
 			return
 		}
-		ledger.Hint(n.store.Ledger, strings.Contains(told.Payload, "work"), strings.Contains(told.Payload, "cancel"))
+		has := func(word string) bool { return strings.Contains(told.Payload, word) }
+		ledger.Hint(n.store.Ledger, has("work"), has("early"), has("cancel"))
 	}
 }
 

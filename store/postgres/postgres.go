@@ -130,7 +130,7 @@ var (
 )
 
 // Tell implements [ledger.Teller].
-func (d *database) Tell(work, cancel bool) { d.notifier.tell(work, cancel) }
+func (d *database) Tell(work, early, cancel bool) { d.notifier.tell(work, early, cancel) }
 
 // Write implements [ledger.DB].
 func (d *database) Write(ctx context.Context, work ledger.Work, do func(ledger.Tx) error) error {

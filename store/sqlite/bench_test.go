@@ -19,8 +19,10 @@ func BenchmarkThroughput(b *testing.B) {
 
 // BenchmarkClaim fills files with a million runs.
 //
-//	go test -run '^$' -bench Claim -benchtime 100x -timeout 1h ./store/sqlite
-func BenchmarkClaim(b *testing.B) { storebench.Claim(b, openRelaxed) }
+//	go test -run '^$' -bench Claim -benchtime 300x -timeout 1h ./store/sqlite
+func BenchmarkClaim(b *testing.B) {
+	storebench.Claim(b, func(b *testing.B) storebench.Database { return storebench.Database{Store: openRelaxed(b)} })
+}
 
 func openRelaxed(b *testing.B) provost.Store {
 	store, err := sqlite.Config{Relaxed: true}.Open(b.Context(), filepath.Join(b.TempDir(), "provost.db"))

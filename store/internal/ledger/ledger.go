@@ -117,6 +117,7 @@ type Ledger struct {
 	suspect atomic.Int64 // the newest time known when ReapLeases came with one far behind; 0: it did not
 	guess   atomic.Pointer[guess]
 	memory  memory
+	floors  floors
 
 	// mu guards what follows.
 	mu        sync.Mutex
@@ -241,28 +242,38 @@ func (l *Ledger) committed(b *book, told bool) {
 	if b.suspect != nil {
 		l.suspect.Store(int64(*b.suspect))
 	}
+	if b.hints.early {
+		l.floors.forget()
+	}
 	l.send(&b.hints)
 	work := b.hints.work && !told
-	if teller, ok := l.db.(Teller); ok && (work || b.hints.cancel) {
-		teller.Tell(work, b.hints.cancel)
+	if teller, ok := l.db.(Teller); ok && (work || b.hints.early || b.hints.cancel) {
+		teller.Tell(work, b.hints.early, b.hints.cancel)
 	}
 	b.suspect, b.hints = nil, hints{}
 }
 
-// Teller is a DB that tells other processes of work and of cancellations. It does not block.
-type Teller interface{ Tell(work, cancel bool) }
+// Teller is a DB that tells other processes of work, of such that is claimable before what they may look for, and of cancellations. It
+// does not block.
+type Teller interface {
+	Tell(work, early, cancel bool)
+}
 
 // Hint passes on what another process has told.
-func Hint(l *Ledger, work, cancel bool) {
+func Hint(l *Ledger, work, early, cancel bool) {
+	if early {
+		l.floors.forget()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.send(&hints{work: work, cancel: cancel})
+	l.send(&hints{work: work || early, cancel: cancel})
 }
 
 // hints are what has changed, for those who wait for it.
 type hints struct {
 	runs   []uuid.UUID
 	work   bool
+	early  bool // some of the work may be claimable before where claims begin to look
 	cancel bool
 }
 

@@ -168,6 +168,7 @@ func (b *book) enqueue(r *run) {
 	r.due.queued = true
 	b.change(r)
 	b.hints.work = true
+	b.hints.early = b.hints.early || r.due.claimable < b.now-toSpan(usual)
 }
 
 // unqueue takes an unclaimed run out of whatever it waits in.

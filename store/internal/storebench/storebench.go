@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -73,14 +74,30 @@ func create(b *testing.B, client *provost.Client) {
 	callers.Wait()
 }
 
-// Claim is one claim of 100 runs with its settlement, where so many more wait, or are over, or wait for deployments that the runner does not
-// serve. It should cost the same in all cases. Each has a store of its own.
-func Claim(b *testing.B, open func(*testing.B) provost.Store) {
-	for _, c := range []struct{ waiting, over, others int }{
-		{1_000, 0, 0}, {100_000, 0, 0}, {1_000_000, 0, 0}, {1_000, 1_000_000, 0}, {1_000, 0, 1_000_000},
+// Database is a store of a benchmark's own.
+type Database struct {
+	provost.Store
+	Rest     func()              // ends what the database does later of what it was asked for; nil: there is nothing
+	Snapshot func() (end func()) // keeps a transaction open, with the state that it has seen; nil: it cannot be
+}
+
+// Claim is a claim of 100 runs with its settlement, where so many more wait, or are over, or wait for deployments that the runner does not
+// serve, or where a transaction is open since so many runs were made, claimed and settled. It should cost the same in all cases. Each has a
+// store of its own.
+func Claim(b *testing.B, open func(*testing.B) Database) {
+	for _, c := range []struct{ waiting, over, others, since int }{
+		{waiting: 1_000},
+		{waiting: 100_000},
+		{waiting: 1_000_000},
+		{waiting: 1_000, over: 1_000_000},
+		{waiting: 1_000, others: 1_000_000},
+		{waiting: 1_000, since: 180_000}, // an hour of 50 a second
 	} {
-		b.Run(fmt.Sprintf("waiting=%d/over=%d/others=%d", c.waiting, c.over, c.others), func(b *testing.B) {
+		b.Run(fmt.Sprintf("waiting=%d/over=%d/others=%d/since=%d", c.waiting, c.over, c.others, c.since), func(b *testing.B) {
 			store := open(b)
+			if c.since > 0 && store.Snapshot == nil {
+				b.Skip("nobody's transaction is in the way of another's")
+			}
 			mine, theirs, runner := uuid.New(), uuid.New(), uuid.New()
 			now := time.Now()
 			_, err := store.RegisterDeployments(b.Context(), provost.RegisterDeploymentsParams{Now: now, Deployments: []*provost.DeploymentRecord{
@@ -96,35 +113,48 @@ func Claim(b *testing.B, open func(*testing.B) provost.Store) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			fill(b, store, mine, c.over+c.waiting+100*maxRounds)
-			fill(b, store, theirs, c.others)
-			for range c.over / 1000 {
-				claimAndSettle(b, store, runner, 1000)
+			fill(b, store, theirs, c.others, 0)
+			fill(b, store, mine, c.over+c.waiting+100*maxRounds, 0)
+			settle(b, store, runner, c.over)
+			if c.since > 0 {
+				defer store.Snapshot()()
+				fill(b, store, mine, c.since, time.Hour)
+				settle(b, store, runner, c.since)
 			}
+			if store.Rest != nil {
+				store.Rest()
+			}
+			var claims []time.Duration
 			for b.Loop() {
-				claimAndSettle(b, store, runner, 100)
+				claims = append(claims, claimAndSettle(b, store, runner, 100))
 			}
+			slices.Sort(claims)
+			b.ReportMetric(milliseconds(claims[len(claims)/2]), "claim-p50-ms")
+			b.ReportMetric(milliseconds(claims[len(claims)*99/100]), "claim-p99-ms")
 		})
 	}
 }
 
-// maxRounds is for how many claims there is enough.
-const maxRounds = 100
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// fill makes runs that are due.
-func fill(b *testing.B, store provost.Store, deployment uuid.UUID, n int) {
+// maxRounds is for how many claims there is enough.
+const maxRounds = 300
+
+// fill makes runs that have become due within a span, or just now.
+func fill(b *testing.B, store provost.Store, deployment uuid.UUID, n int, within time.Duration) {
 	b.Helper()
 	const callers = 128
-	work, done := make(chan struct{}), make(chan error, callers)
+	work, done := make(chan time.Duration), make(chan error, callers)
 	for range callers {
 		go func() {
 			var failure error
-			for range work {
+			for ago := range work {
 				id, err := uuid.NewV7()
 				if err == nil {
 					now := time.Now()
+					due := now.Add(-ago)
 					_, err = store.CreateRun(b.Context(), provost.CreateRunParams{
-						Now: now, ID: id, DeploymentID: deployment, ScheduledTime: now, DueTime: now,
+						Now: now, ID: id, DeploymentID: deployment, ScheduledTime: due, DueTime: due,
 					})
 				}
 				if err != nil {
@@ -134,8 +164,8 @@ func fill(b *testing.B, store provost.Store, deployment uuid.UUID, n int) {
 			done <- failure
 		}()
 	}
-	for range n {
-		work <- struct{}{}
+	for i := range n {
+		work <- within - within*time.Duration(i)/time.Duration(n)
 	}
 	close(work)
 	for range callers {
@@ -145,13 +175,23 @@ func fill(b *testing.B, store provost.Store, deployment uuid.UUID, n int) {
 	}
 }
 
-func claimAndSettle(b *testing.B, store provost.Store, runner uuid.UUID, n int) {
+// settle claims and settles n runs, a thousand at a time.
+func settle(b *testing.B, store provost.Store, runner uuid.UUID, n int) {
+	b.Helper()
+	for range n / 1000 {
+		claimAndSettle(b, store, runner, 1000)
+	}
+}
+
+// claimAndSettle says how long the claim took.
+func claimAndSettle(b *testing.B, store provost.Store, runner uuid.UUID, n int) time.Duration {
 	b.Helper()
 	now := time.Now()
 	claims, err := store.ClaimRuns(b.Context(), provost.ClaimRunsParams{Now: now, Runner: runner, ID: uuid.New(), Limit: n, TTL: time.Minute})
 	if err != nil || len(claims.Runs) != n {
 		b.Fatalf("%d claims, %v", len(claims.Runs), err)
 	}
+	took := time.Since(now)
 	updates := make([]provost.RunUpdate, n)
 	for i, c := range claims.Runs {
 		updates[i] = provost.RunUpdate{
@@ -162,4 +202,5 @@ func claimAndSettle(b *testing.B, store provost.Store, runner uuid.UUID, n int) 
 	if errs != nil || err != nil {
 		b.Fatal(errs, err)
 	}
+	return took
 }

@@ -35,15 +35,21 @@ func (n *turns) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQue
 }
 func (*turns) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// openCounted is a store whose turns are counted.
-func openCounted(t *testing.T, schema string) (*postgres.Store, *turns) {
+// slow is a server that takes long.
+type slow struct{ turns }
+
+func (*slow) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {
+	time.Sleep(30 * time.Millisecond) // what it takes; nobody waits for anything else by it
+}
+
+// openTraced is a store whose connections have a tracer.
+func openTraced(t *testing.T, schema string, tracer pgx.QueryTracer) *postgres.Store {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(dsn(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	counted := new(turns)
-	config.ConnConfig.Tracer = counted
+	config.ConnConfig.Tracer = tracer
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
@@ -58,13 +64,14 @@ func openCounted(t *testing.T, schema string) (*postgres.Store, *turns) {
 			t.Error(err)
 		}
 	})
-	return store, counted
+	return store
 }
 
 // TestTurns holds the way of a run to what it costs, in turns to the server: they are most of the time in which it starts.
 func TestTurns(t *testing.T) {
 	t.Parallel()
-	store, counted := openCounted(t, schema(t))
+	counted := new(turns)
+	store := openTraced(t, schema(t), counted)
 	record := provost.DeploymentRecord{ID: uuid.New(), FlowID: provost.FlowID("f"), Flow: "f", Name: "d", Digest: "1"}
 	runner := uuid.New()
 	register(t, store, record)
@@ -145,6 +152,67 @@ func TestRememberedDeployment(t *testing.T) {
 		register(t, other, r)
 		makeOne(t, store, r.ID)
 	})
+}
+
+// TestFloors: where a claim takes long the next ones do not begin at the beginning of the queue, but they find at once what another process makes
+// due there.
+func TestFloors(t *testing.T) {
+	t.Parallel()
+	name := schema(t)
+	store, other := openTraced(t, name, new(slow)), open(t, name)
+	record := provost.DeploymentRecord{ID: uuid.New(), FlowID: provost.FlowID("f"), Flow: "f", Name: "d", Digest: "1"}
+	runner := uuid.New()
+	register(t, store, record)
+	if err := serve(t.Context(), store, runner, []uuid.UUID{record.ID}); err != nil {
+		t.Fatal(err)
+	}
+	makeAt := func(store provost.Store, due time.Duration) uuid.UUID {
+		t.Helper()
+		now := time.Now()
+		run, err := store.CreateRun(t.Context(), provost.CreateRunParams{
+			Now: now, ID: uuid.New(), DeploymentID: record.ID, ScheduledTime: now, DueTime: now.Add(due),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return run.ID
+	}
+	claimed := make(map[uuid.UUID]bool)
+	claim := func() int {
+		t.Helper()
+		runs := claimAll(t, store, runner)
+		for _, c := range runs {
+			claimed[c.RunID] = true
+		}
+		return len(runs)
+	}
+	hidden := makeAt(store, time.Hour)
+	claim() // takes long
+	_, err := connect(t).Exec(t.Context(), "UPDATE "+name+".provost_due SET claimable = claimable - $1, due = due - $1", 2*time.Hour.Microseconds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := claim(); n != 0 {
+		t.Errorf("%d runs are claimed of the beginning of the queue, want none: nobody was told", n)
+	}
+	told := make(chan struct{}, 1)
+	defer store.Notify(provost.Topic{Kind: provost.TopicWork}, told)()
+	early := makeAt(other, -time.Hour)
+	for !claimed[early] {
+		select {
+		case <-told:
+			claim()
+		case <-time.After(10 * time.Second):
+			t.Fatal("nobody tells of a run that another process has made due an hour ago")
+		}
+	}
+	if !claimed[hidden] {
+		t.Error("a claim of the whole queue has left a run")
+	}
+	claim() // takes long
+	if own := makeAt(store, -time.Hour); claim() != 1 || !claimed[own] {
+		t.Error("a run that was made due an hour ago is not claimed at once where it was made")
+	}
 }
 
 func register(t *testing.T, store provost.Store, r provost.DeploymentRecord) {

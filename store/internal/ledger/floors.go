@@ -1,0 +1,95 @@
+package ledger
+
+import (
+	"maps"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/provost-go/provost"
+)
+
+// floors are from when on claims look for runs. A claim goes through the queue of a lane from its beginning, and so past all that was
+// claimed from there, as long as a transaction anywhere in the database may still see that: PostgreSQL keeps it until then. Where the way
+// through a whole queue is long, claims begin a little before the first run that was left, and take the whole way now and then, and when they
+// are told of a run that has become claimable further down. Its zero value has none.
+type floors struct {
+	mu    sync.Mutex
+	lanes map[int64]micros // where they begin; nobody changes it
+	until time.Time        // when the whole way is to be taken again
+	told  int              // how often there was something to forget them for
+}
+
+const (
+	// usual is how long ago a new run, or one that waits again, is claimable since.
+	usual = provost.ClaimAhead + 500*time.Millisecond
+
+	// belowFirst is how far before the first run claims begin: one may be on its way that began to be made before.
+	belowFirst = usual + time.Second
+
+	longWay    = 20 * time.Millisecond // a longer one is not taken each time
+	wholeEvery = 100                   // one of so many is a whole one, by the time that they take,
+	wholeAfter = 10 * time.Second      // but one so often at least
+)
+
+// beginning is before every time.
+const beginning micros = math.MinInt64
+
+// way is how a claim goes through its lanes.
+type way struct {
+	lanes map[int64]micros // where it begins; nil: it is a whole one
+	told  int
+	began time.Time
+	first map[int64]micros // that is left, by lane; nil: that was not looked at
+}
+
+func (f *floors) way() *way {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w := &way{began: time.Now(), told: f.told}
+	if w.began.Before(f.until) {
+		w.lanes = f.lanes
+	}
+	return w
+}
+
+// start is where the way begins in a lane.
+func (w *way) start(lane int64) micros {
+	if from, ok := w.lanes[lane]; ok {
+		return from
+	}
+	return beginning
+}
+
+// gone takes up what a claim has found, once it is stored.
+func (f *floors) gone(w *way, now micros) {
+	took := time.Since(w.began)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.first == nil || w.told != f.told {
+		return
+	}
+	if w.lanes == nil {
+		f.lanes, f.until = nil, time.Time{}
+		if took < longWay {
+			return
+		}
+		f.until = time.Now().Add(min(wholeEvery*took, wholeAfter))
+	}
+	lanes := maps.Clone(f.lanes)
+	if lanes == nil {
+		lanes = make(map[int64]micros, len(w.first))
+	}
+	for lane, first := range w.first {
+		lanes[lane] = min(first, now) - toSpan(belowFirst)
+	}
+	f.lanes = lanes
+}
+
+// forget has the next claim take the whole way.
+func (f *floors) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lanes, f.until = nil, time.Time{}
+	f.told++
+}
