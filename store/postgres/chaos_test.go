@@ -39,6 +39,7 @@ func TestChaos(t *testing.T) {
 	t.Parallel()
 	way := newWay(t, server)
 	c := chaos.Scale()
+	c.Patient = true
 	restart := os.Getenv("PROVOST_POSTGRES_RESTART")
 	if os.Getenv("PROVOST_CHAOS") == "" {
 		restart = "" // others use it

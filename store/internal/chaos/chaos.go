@@ -36,6 +36,9 @@ const (
 
 const leaseTTL = 3 * time.Second
 
+// beginsAgain is what a patient process says that could not serve.
+const beginsAgain = "again, as there was:"
+
 // Open opens the store that is somewhere.
 type Open func(ctx context.Context, where string) (store provost.Store, closeStore func() error, err error)
 
@@ -55,7 +58,7 @@ func Child(open Open) {
 		err = serve(ctx, open, where, n)
 	}
 	for os.Getenv(patienceVariable) != "" && err != nil && ctx.Err() == nil {
-		fmt.Fprintln(os.Stderr, "again, as there was:", err)
+		fmt.Fprintln(os.Stderr, beginsAgain, err)
 		time.Sleep(300 * time.Millisecond) // the scenario's
 		err = serve(ctx, open, where, n)
 	}
@@ -109,15 +112,18 @@ type Config struct {
 	Length                 time.Duration
 	Kills                  time.Duration // between two; every fifth is a stop past the lease
 
-	// Beside does harm of its own until its context ends. The processes begin again where that keeps them from serving.
-	Beside func(context.Context)
+	// Patient processes begin again where the harm that is done to others keeps them from serving, as when those that are stopped hold a
+	// lock for longer than a store call may take.
+	Patient bool
+
+	Beside func(context.Context) // does harm of its own until its context ends
 }
 
 // Scale is the scenario as far as the variable PROVOST_CHAOS asks for it: "full" takes ten minutes, "long" two; else it is a short one.
 func Scale() Config {
 	switch os.Getenv("PROVOST_CHAOS") {
 	case "full":
-		return Config{Processes: 8, Deployments: 200, Length: 10 * time.Minute, Kills: 400 * time.Millisecond}
+		return Config{Processes: 8, Deployments: 200, Length: 10 * time.Minute, Kills: 400 * time.Millisecond, Patient: true}
 	case "long":
 		return Config{Processes: 6, Deployments: 100, Length: 2 * time.Minute, Kills: 500 * time.Millisecond}
 	}
@@ -129,7 +135,7 @@ func Run(t *testing.T, open Open, where string, c Config) {
 	dir := t.TempDir()
 	var processes []*process
 	for i := range c.Processes {
-		p := &process{T: t, where: where, deployments: c.Deployments, patient: c.Beside != nil, log: filepath.Join(dir, strconv.Itoa(i))}
+		p := &process{T: t, where: where, deployments: c.Deployments, patient: c.Patient, log: filepath.Join(dir, strconv.Itoa(i))}
 		p.start()
 		processes = append(processes, p)
 	}
@@ -154,9 +160,11 @@ func Run(t *testing.T, open Open, where string, c Config) {
 	if err := closeStore(); err != nil {
 		t.Error(err)
 	}
+	again := 0
 	for _, p := range processes {
-		p.checkLog()
+		again += p.checkLog()
 	}
+	t.Logf("%d times a process had to begin again", again)
 }
 
 // harm kills processes, and meanwhile stops others past their leases, one at a time.
@@ -235,8 +243,8 @@ func (p *process) end() {
 	}
 }
 
-// checkLog finds what nobody should have to read.
-func (p *process) checkLog() {
+// checkLog finds what nobody should have to read, and says how often the process began again.
+func (p *process) checkLog() (again int) {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		p.Fatal(err)
@@ -250,6 +258,7 @@ func (p *process) checkLog() {
 			}
 		}
 	}
+	return strings.Count(string(text), beginsAgain)
 }
 
 // settle serves until nothing that was due is left.
