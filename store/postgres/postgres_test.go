@@ -79,9 +79,19 @@ func open(t testing.TB, schema string) *postgres.Store {
 	return store
 }
 
-func TestStore(t *testing.T) { storetest.Run(t, openAside) }
+// TestStore also looks at how the server would find what it is asked for.
+func TestStore(t *testing.T) {
+	t.Parallel()
+	var asked queries
+	t.Run("contract", func(t *testing.T) {
+		storetest.Run(t, func(t *testing.T) provost.Store {
+			t.Parallel() // they mostly wait: for the server, and for leases to end
+			return openTraced(t, schema(t), &asked)
+		})
+	})
+	asked.check(t)
+}
 
-// openAside is for tests that mostly wait: for the server, and for leases to end.
 func openAside(t *testing.T) provost.Store {
 	t.Parallel()
 	return open(t, schema(t))

@@ -359,6 +359,14 @@ func (b *book) loadDue(where string, args ...any) ([]*run, error) {
 	return b.readDue(b.each, where, args...)
 }
 
+// loadDueByID is loadDue in the order of IDs. They are not sorted by the database: where its indexes have the runs that are asked for in
+// another order, it might rather go through all that there are in this one.
+func (b *book) loadDueByID(where string, args ...any) ([]*run, error) {
+	list, err := b.loadDue(where+" FOR UPDATE", args...)
+	slices.SortFunc(list, func(x, y *run) int { return compareIDs(x.due.id, y.due.id) })
+	return list, err
+}
+
 func (b *book) readDue(each func(string, []any, func(Rows) error) error, where string, args ...any) ([]*run, error) {
 	var found []*run
 	err := each("SELECT "+dueColumns+" FROM provost_due d WHERE "+where, args, func(rows Rows) error {

@@ -74,6 +74,7 @@ func (b *book) claimRuns(p provost.ClaimRunsParams, w *way, expected *guess) (cl
 		return claims, nil, err
 	}
 	claims.Skipped = b.skipped
+	w.runs = len(held)
 	claims.Next, err = b.nextClaim(lanes, w, p.Except)
 	return claims, expected.next(p.Runner, lanes, held), err
 }
@@ -395,7 +396,8 @@ func (b *book) renewLeases(p provost.RenewLeasesParams) (renewal provost.Renewal
 	if err := b.exec("UPDATE provost_due SET lease = ?, ttl = ? WHERE id IN (?*)", ends, ttl, kept); err != nil {
 		return renewal, err
 	}
-	inside, err := b.list("SELECT d.id FROM provost_due d WHERE d.root IN (?*) AND d.state = 'CANCELLING' ORDER BY d.id", kept)
+	inside, err := b.list("SELECT d.id FROM provost_due d WHERE d.root IN (?*) AND d.state = 'CANCELLING'", kept)
+	slices.SortFunc(inside, compareIDs)
 	renewal.Cancel = append(renewal.Cancel, inside...)
 	return renewal, err
 }
@@ -422,6 +424,13 @@ func (b *book) reapLeases(p provost.ReapLeasesParams) (reaped provost.Reaped, er
 		return reaped, err
 	}
 	if err := b.lockSchedulesOf(ended); err != nil {
+		return reaped, err
+	}
+	ids := make([]uuid.UUID, len(ended))
+	for i, r := range ended {
+		ids[i] = r.due.id
+	}
+	if err := b.lookInside(ids); err != nil {
 		return reaped, err
 	}
 	for _, r := range ended {

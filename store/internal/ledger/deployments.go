@@ -603,7 +603,7 @@ func (b *book) rememberOnce(d *deployment) error {
 	if err := b.flush(); err != nil || !d.record.AtMostOnce {
 		return err
 	}
-	claimed, err := b.loadDue("d.deployment = ? AND d.serial = ? AND d.lease IS NOT NULL ORDER BY d.id FOR UPDATE", d.id(), d.serial)
+	claimed, err := b.loadDueByID("d.deployment = ? AND d.serial = ? AND d.lease IS NOT NULL", d.id(), d.serial)
 	for _, r := range claimed {
 		r.due.once = true
 		b.change(r)
@@ -622,7 +622,7 @@ func (b *book) dropUnstarted(d *deployment) error {
 	if err := b.flush(); err != nil {
 		return err
 	}
-	unstarted, err := b.loadDue("d.deployment = ? AND d.serial = ? AND d.state = 'SCHEDULED' ORDER BY d.id FOR UPDATE", d.id(), d.serial)
+	unstarted, err := b.loadDueByID("d.deployment = ? AND d.serial = ? AND d.state = 'SCHEDULED'", d.id(), d.serial)
 	if err != nil {
 		return err
 	}

@@ -27,9 +27,10 @@ const (
 	// belowFirst is how far before the first run claims begin: one may be on its way that began to be made before.
 	belowFirst = usual + time.Second
 
-	longWay    = 20 * time.Millisecond // a longer one is not taken each time
-	wholeEvery = 100                   // one of so many is a whole one, by the time that they take,
-	wholeAfter = 10 * time.Second      // but one so often at least
+	longWay    = 20 * time.Millisecond  // a longer one is not taken each time
+	eachRun    = 200 * time.Microsecond // is what a run may take beside the way to it
+	wholeEvery = 100                    // one of so many is a whole one, by the time that they take,
+	wholeAfter = 10 * time.Second       // but one so often at least
 )
 
 // beginning is before every time.
@@ -40,6 +41,7 @@ type way struct {
 	lanes map[int64]micros // where it begins; nil: it is a whole one
 	told  int
 	began time.Time
+	runs  int              // that were claimed
 	first map[int64]micros // that is left, by lane; nil: that was not looked at
 }
 
@@ -71,7 +73,7 @@ func (f *floors) gone(w *way, now micros) {
 	}
 	if w.lanes == nil {
 		f.lanes, f.until = nil, time.Time{}
-		if took < longWay {
+		if took < longWay+time.Duration(w.runs)*eachRun {
 			return
 		}
 		f.until = time.Now().Add(min(wholeEvery*took, wholeAfter))

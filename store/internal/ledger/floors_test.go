@@ -21,6 +21,10 @@ func TestFloors(t *testing.T) {
 		floor := left[1] - toSpan(belowFirst)
 
 		claim(longWay/2, left)
+		w := f.way()
+		time.Sleep(long)
+		w.runs, w.first = int(long/eachRun), left
+		f.gone(w, now())
 		if from := claim(long, left); from != beginning {
 			t.Errorf("after a short way claims begin at %d, want the beginning", from)
 		}
@@ -45,7 +49,7 @@ func TestFloors(t *testing.T) {
 		if from := claim(long, left); from != beginning {
 			t.Errorf("after a hint claims begin at %d, want the beginning", from)
 		}
-		w := f.way()
+		w = f.way()
 		f.forget()
 		w.first = left
 		f.gone(w, now())

@@ -94,7 +94,7 @@ func (b *book) joinLimit(d *deployment) error {
 		b.limits[l.key] = l
 	}
 	l.size, l.changed = d.record.ConcurrencyLimit, true
-	claimed, err := b.loadDue("d.deployment = ? AND d.serial = ? AND d.lease IS NOT NULL ORDER BY d.id FOR UPDATE", d.id(), d.serial)
+	claimed, err := b.loadDueByID("d.deployment = ? AND d.serial = ? AND d.lease IS NOT NULL", d.id(), d.serial)
 	if err != nil {
 		return err
 	}
@@ -127,12 +127,16 @@ func (b *book) leaveLimit(d *deployment, next *provost.DeploymentRecord) error {
 		return err
 	}
 	key := d.limitKey()
-	runs, err := b.loadDue("d.deployment = ? AND d.serial = ? AND (d.queue = ? OR d.slot = ?) ORDER BY d.id FOR UPDATE", d.id(), d.serial, key, key)
+	waiting, err := b.loadDueByID("d.queue = ? AND d.deployment = ? AND d.serial = ?", key, d.id(), d.serial)
+	if err != nil {
+		return err
+	}
+	holders, err := b.loadDueByID("d.slot = ? AND d.deployment = ? AND d.serial = ?", key, d.id(), d.serial)
 	if err != nil {
 		return err
 	}
 	d.record = next
-	for _, r := range runs {
+	for _, r := range slices.Concat(waiting, holders) {
 		if r.due.queue != "" {
 			b.enqueue(r)
 		}
@@ -145,7 +149,7 @@ func (b *book) leaveLimit(d *deployment, next *provost.DeploymentRecord) error {
 
 // requeue recomputes when each queued run becomes claimable.
 func (b *book) requeue(d *deployment) error {
-	queued, err := b.loadDue("d.lane IS NOT NULL AND d.lane = ? AND d.deployment = ? ORDER BY d.id FOR UPDATE", d.lane, d.id())
+	queued, err := b.loadDueByID("d.lane IS NOT NULL AND d.lane = ? AND d.deployment = ?", d.lane, d.id())
 	for _, r := range queued {
 		before := r.due.claimable
 		if r.setDue(d, r.due.due); r.due.claimable != before {
@@ -486,7 +490,7 @@ func (b *book) recall(l *limit) (bool, error) {
 	if err := b.flush(); err != nil {
 		return false, err
 	}
-	holders, err := b.loadDue("d.slot = ? AND d.lease IS NULL ORDER BY d.id FOR UPDATE", l.key)
+	holders, err := b.loadDueByID("d.slot = ? AND d.lease IS NULL", l.key)
 	if err != nil {
 		return false, err
 	}

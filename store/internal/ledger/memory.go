@@ -47,8 +47,11 @@ const asItWas = "SELECT d.id FROM provost_deployment d WHERE d.id = ? AND d.seri
 
 // source is the deployment that a run is to be made of: as it is remembered, where that is enough.
 func (b *book) source(id uuid.UUID) (*deployment, error) {
+	if _, known := b.deployments[id]; known {
+		return b.deployment(id)
+	}
 	if s, ok := b.tx.(Supposer); ok && b.supposes {
-		if d := b.memory.recall(id); d != nil && b.deployments[id] == nil {
+		if d := b.memory.recall(id); d != nil {
 			b.deployments[id] = d
 			return d, s.Suppose(asItWas, id, d.serial, d.record.Generation, d.lane)
 		}

@@ -418,7 +418,7 @@ func (b *book) endLease(r *run) error {
 	if has, known := b.inside[r.due.id]; known && !has {
 		return nil
 	}
-	inside, err := b.loadDue("d.parent = ? ORDER BY d.id FOR UPDATE", r.due.id)
+	inside, err := b.loadDueByID("d.parent = ?", r.due.id)
 	if err != nil {
 		return err
 	}

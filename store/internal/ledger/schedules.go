@@ -137,7 +137,7 @@ func (b *book) reset(s *schedule) error {
 		return err
 	}
 	from := max(b.now, s.watermark) // a clock that is behind must not take what would not be planned again
-	future, err := b.loadDue("d.deployment = ? AND d.schedule = ? AND d.schedule <> '' AND d.serial = ? AND d.scheduled > ? ORDER BY d.id FOR UPDATE",
+	future, err := b.loadDueByID("d.deployment = ? AND d.schedule = ? AND d.schedule <> '' AND d.serial = ? AND d.scheduled > ?",
 		s.deployment.id(), s.key, s.deployment.serial, from)
 	if err != nil {
 		return err
