@@ -40,7 +40,7 @@ type Store struct {
 	plain  atomic.Bool // prepared statements get lost on the way, as behind PgBouncer: none are used
 
 	together opening // see orders
-	alone    opening
+	alone    [lockWaits]opening
 
 	ahead    atomic.Int64 // see measureClock
 	creator  *creator
@@ -138,12 +138,17 @@ func (d *database) Write(ctx context.Context, work ledger.Work, do func(ledger.T
 		return d.creator.submit(ctx, do)
 	}
 	s := (*Store)(d)
-	options := s.together
-	if work == ledger.Rare {
-		options = s.alone
-	}
+	refusals := 0
 	return s.retry(ctx, func() error {
-		return s.transact(ctx, options, func(t *tx) error { return t.do(do) })
+		begin := s.together
+		if work == ledger.Rare {
+			begin = s.alone[min(refusals, len(s.alone)-1)]
+		}
+		err := s.transact(ctx, begin, func(t *tx) error { return t.do(do) })
+		if sqlState(err) == lockNotAvailable {
+			refusals++
+		}
+		return err
 	})
 }
 
@@ -158,15 +163,26 @@ var reads = opening{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 const byIndex = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), " +
 	"set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), "
 
-// orders sets how transactions begin. Most go together and lock rows; those that change what all rely on go alone, and wait for
-// nobody for long: a transaction of the caller's that has not ended must not make all others wait with them. They try again.
+// orders sets how transactions begin. Most go together and lock rows; those that change what all rely on go alone. While one of these
+// waits nobody else gets in, so it does not wait for long: a transaction that does not end, of the caller's or of a process that is stopped, must
+// not make all others wait with it. It tries again a little later, and waits a little longer.
 func (s *Store) orders() {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("provost " + s.schema)) // a hash does not fail
 	key := int64(h.Sum64())
 	s.together = opening{"BEGIN", fmt.Sprintf(byIndex+"pg_advisory_xact_lock_shared(%d)", key)}
-	s.alone = opening{"BEGIN", fmt.Sprintf(byIndex+"set_config('lock_timeout', '250ms', true), pg_advisory_xact_lock(%d)", key)}
+	for i := range s.alone {
+		wait := lockWait << i
+		s.alone[i] = opening{"BEGIN", fmt.Sprintf(byIndex+"set_config('lock_timeout', '%dms', true), pg_advisory_xact_lock(%d)", wait.Milliseconds(), key)}
+	}
 }
+
+// lockWait is how long a transaction waits to be alone the first time; it waits twice as long the next time, up to the last of lockWaits. In
+// between it leaves the others four times as long as it has kept them out.
+const (
+	lockWait  = 40 * time.Millisecond
+	lockWaits = 4
+)
 
 // Read implements [ledger.DB]: several queries see one state.
 func (d *database) Read(ctx context.Context, do func(ledger.Tx) error) error {

@@ -28,7 +28,7 @@ const maxConflicts = 20
 
 // retry does an operation until it meets nothing that another has done at the same time.
 func (s *Store) retry(ctx context.Context, do func() error) error {
-	for conflicts := 0; ; {
+	for conflicts, refusals := 0, 0; ; {
 		plain := s.plain.Load()
 		err := do()
 		switch code := sqlState(err); {
@@ -38,7 +38,8 @@ func (s *Store) retry(ctx context.Context, do func() error) error {
 			}
 			s.plain.Store(true)
 		case code == lockNotAvailable: // who has it may take long, and others should come in between
-			if !pause(ctx, 100) {
+			refusals = min(refusals+1, lockWaits)
+			if !pause(ctx, 4*int(lockWait.Milliseconds())<<(refusals-1)) { // so many milliseconds on average
 				return err
 			}
 		case code == serializationFailure, code == deadlockDetected, code == uniqueViolation:
