@@ -209,6 +209,15 @@ func TestFloors(t *testing.T) {
 	if !claimed[hidden] {
 		t.Error("a claim of the whole queue has left a run")
 	}
+	_, err = store.ClaimRuns(t.Context(), provost.ClaimRunsParams{
+		Now: time.Now().Add(time.Minute), Runner: runner, ID: uuid.New(), Limit: 10, TTL: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own := makeAt(store, 0); claim() != 1 || !claimed[own] {
+		t.Error("a run is not claimed at once after the clock was set back")
+	}
 	claim() // takes long
 	if own := makeAt(store, -time.Hour); claim() != 1 || !claimed[own] {
 		t.Error("a run that was made due an hour ago is not claimed at once where it was made")

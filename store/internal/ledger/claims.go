@@ -25,9 +25,7 @@ func (l *Ledger) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (prov
 		l.guess.Store(found)
 		return claims, err
 	})
-	if err == nil {
-		l.floors.gone(w, toMicros(p.Now))
-	}
+	l.floors.gone(w, toMicros(p.Now), err == nil)
 	return claims, err
 }
 

@@ -17,7 +17,7 @@ type floors struct {
 	mu    sync.Mutex
 	lanes map[int64]micros // where they begin; nobody changes it
 	until time.Time        // when the whole way is to be taken again
-	told  int              // how often there was something to forget them for
+	ways  map[*way]bool    // under way
 }
 
 const (
@@ -39,19 +39,25 @@ const beginning micros = math.MinInt64
 // way is how a claim goes through its lanes.
 type way struct {
 	lanes map[int64]micros // where it begins; nil: it is a whole one
-	told  int
 	began time.Time
 	runs  int              // that were claimed
 	first map[int64]micros // that is left, by lane; nil: that was not looked at
+
+	lowest micros // of the runs that were queued in the meantime
+	told   bool   // it may have passed by what is queued somewhere since
 }
 
 func (f *floors) way() *way {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	w := &way{began: time.Now(), told: f.told}
+	w := &way{began: time.Now(), lowest: never}
 	if w.began.Before(f.until) {
 		w.lanes = f.lanes
 	}
+	if f.ways == nil {
+		f.ways = make(map[*way]bool)
+	}
+	f.ways[w] = true
 	return w
 }
 
@@ -63,12 +69,13 @@ func (w *way) start(lane int64) micros {
 	return beginning
 }
 
-// gone takes up what a claim has found, once it is stored.
-func (f *floors) gone(w *way, now micros) {
+// gone ends a way, and takes up what a claim has found if it is stored.
+func (f *floors) gone(w *way, now micros, stored bool) {
 	took := time.Since(w.began)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if w.first == nil || w.told != f.told {
+	delete(f.ways, w)
+	if !stored || w.first == nil || w.told {
 		return
 	}
 	if w.lanes == nil {
@@ -83,9 +90,24 @@ func (f *floors) gone(w *way, now micros) {
 		lanes = make(map[int64]micros, len(w.first))
 	}
 	for lane, first := range w.first {
-		lanes[lane] = min(first, now) - toSpan(belowFirst)
+		lanes[lane] = min(first, w.lowest, now) - toSpan(belowFirst)
 	}
 	f.lanes = lanes
+}
+
+// lower sees to it that a run which is queued now is not passed by.
+func (f *floors) lower(claimable micros) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for w := range f.ways {
+		w.lowest = min(w.lowest, claimable)
+	}
+	for _, from := range f.lanes {
+		if claimable < from {
+			f.lanes, f.until = nil, time.Time{}
+			return
+		}
+	}
 }
 
 // forget has the next claim take the whole way.
@@ -93,5 +115,7 @@ func (f *floors) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lanes, f.until = nil, time.Time{}
-	f.told++
+	for w := range f.ways {
+		w.told = true
+	}
 }

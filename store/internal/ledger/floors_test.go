@@ -14,7 +14,7 @@ func TestFloors(t *testing.T) {
 			w := f.way()
 			time.Sleep(took) // in the bubble
 			w.first = first
-			f.gone(w, now())
+			f.gone(w, now(), true)
 			return w.start(1)
 		}
 		long, left := 2*longWay, map[int64]micros{1: now() - toSpan(time.Hour)}
@@ -24,7 +24,7 @@ func TestFloors(t *testing.T) {
 		w := f.way()
 		time.Sleep(long)
 		w.runs, w.first = int(long/eachRun), left
-		f.gone(w, now())
+		f.gone(w, now(), true)
 		if from := claim(long, left); from != beginning {
 			t.Errorf("after a short way claims begin at %d, want the beginning", from)
 		}
@@ -49,10 +49,27 @@ func TestFloors(t *testing.T) {
 		if from := claim(long, left); from != beginning {
 			t.Errorf("after a hint claims begin at %d, want the beginning", from)
 		}
+		claim(long, left)
+		w = f.way()
+		f.lower(floor - 1)
+		if from := f.way().start(1); from != beginning {
+			t.Errorf("after a run was queued below them claims begin at %d, want the beginning", from)
+		}
+		time.Sleep(long)
+		w.first = left
+		f.gone(w, now(), true)
+		claim(long, left)
+		w = f.way()
+		f.lower(left[1] - 1)
+		w.first = left
+		f.gone(w, now(), true)
+		if from := f.way().start(1); from != floor-1 {
+			t.Errorf("after a run was queued during a claim the next one begins at %d, want %d", from, floor-1)
+		}
 		w = f.way()
 		f.forget()
 		w.first = left
-		f.gone(w, now())
+		f.gone(w, now(), true)
 		if from := f.way().start(1); from != beginning {
 			t.Errorf("after a hint during a claim the next one begins at %d, want the beginning", from)
 		}

@@ -242,8 +242,11 @@ func (l *Ledger) committed(b *book, told bool) {
 	if b.suspect != nil {
 		l.suspect.Store(int64(*b.suspect))
 	}
-	if b.hints.early {
+	switch {
+	case b.hints.early:
 		l.floors.forget()
+	case b.hints.work:
+		l.floors.lower(b.hints.lowest)
 	}
 	l.send(&b.hints)
 	work := b.hints.work && !told
@@ -273,7 +276,8 @@ func Hint(l *Ledger, work, early, cancel bool) {
 type hints struct {
 	runs   []uuid.UUID
 	work   bool
-	early  bool // some of the work may be claimable before where claims begin to look
+	lowest micros // when the first of the work is claimable, unless it is early
+	early  bool   // some of the work may be claimable before where claims begin to look
 	cancel bool
 }
 

@@ -171,8 +171,11 @@ func (r *run) setDue(d *deployment, due micros) {
 func (b *book) enqueue(r *run) {
 	r.due.queued = true
 	b.change(r)
-	b.hints.work = true
-	b.hints.early = b.hints.early || r.due.claimable < b.now-toSpan(usual)
+	h := &b.hints
+	if !h.work || r.due.claimable < h.lowest {
+		h.lowest = r.due.claimable
+	}
+	h.work, h.early = true, h.early || r.due.claimable < b.now-toSpan(usual)
 }
 
 // unqueue takes an unclaimed run out of whatever it waits in.
