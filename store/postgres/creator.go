@@ -106,7 +106,10 @@ func (c *creator) makeHopefully(batch []*creation, errs []error, supposes bool) 
 	return c.store.transact(ctx, c.store.together, func(t *tx) error {
 		t.state.Hopeful, t.state.Supposes = true, supposes
 		for i, op := range batch {
-			if errs[i] = op.do(t); t.state.Spoiled || sqlState(errs[i]) != "" {
+			if errs[i] = op.do(t); sqlState(errs[i]) == divisionByZero {
+				return errs[i]
+			}
+			if t.state.Spoiled || sqlState(errs[i]) != "" {
 				return errSpoiled
 			}
 		}

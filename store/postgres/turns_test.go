@@ -39,7 +39,7 @@ func (*turns) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {
 type slow struct{ turns }
 
 func (*slow) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {
-	time.Sleep(30 * time.Millisecond) // what it takes; nobody waits for anything else by it
+	time.Sleep(60 * time.Millisecond) // what it takes; nobody waits for anything else by it
 }
 
 // openTraced is a store whose connections have a tracer.

@@ -24,10 +24,10 @@ const (
 	// usual is how long ago a new run, or one that waits again, is claimable since.
 	usual = provost.ClaimAhead + 500*time.Millisecond
 
-	// belowFirst is how far before the first run claims begin: one may be on its way that began to be made before.
-	belowFirst = usual + time.Second
+	// belowFirst is how far before the first run claims begin: one may be on its way that began to be made before, or by another clock.
+	belowFirst = 5 * time.Second
 
-	longWay    = 20 * time.Millisecond  // a longer one is not taken each time
+	longWay    = 50 * time.Millisecond  // a longer one is not taken each time
 	eachRun    = 200 * time.Microsecond // is what a run may take beside the way to it
 	wholeEvery = 100                    // one of so many is a whole one, by the time that they take,
 	wholeAfter = 10 * time.Second       // but one so often at least
