@@ -68,6 +68,12 @@ func schema(t testing.TB) string {
 func open(t testing.TB, schema string) *postgres.Store {
 	t.Helper()
 	store, err := postgres.Config{Schema: schema}.Open(t.Context(), dsn(t))
+	return opened(t, store, err)
+}
+
+// opened is a store that was just opened, until the test ends.
+func opened(t testing.TB, store *postgres.Store, err error) *postgres.Store {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,15 +56,7 @@ func openTraced(t *testing.T, schema string, tracer pgx.QueryTracer) *postgres.S
 	}
 	t.Cleanup(pool.Close)
 	store, err := postgres.Config{Schema: schema}.New(t.Context(), pool)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return store
+	return opened(t, store, err)
 }
 
 // TestTurns holds the way of a run to what it costs, in turns to the server: they are most of the time in which it starts.
