@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,31 +22,45 @@ const (
 // notifier tells other processes of work and of cancellations, and hears of theirs. All of that is a hint: where it fails, as behind
 // PgBouncer in transaction mode, runners poll.
 type notifier struct {
-	store               *Store
-	channel             string
-	work, early, cancel atomic.Bool
-	wake                chan struct{}
-	last                atomic.Int64 // when others were told, in microseconds
+	store   *Store
+	channel string
+	wake    chan struct{}
+	last    atomic.Int64 // when others were told, in microseconds
+
+	mu    sync.Mutex
+	hints ledger.Hints // that nobody was told yet
+}
+
+// tell is the statement that tells others: of a channel, and of hints.
+const tell = "SELECT pg_notify($1, $2)"
+
+// payload is hints as they are sent. They fit: a notification takes 8,000 bytes.
+func payload(h ledger.Hints) string {
+	text, _ := json.Marshal(h) // it is made of booleans and numbers
+	return string(text)
 }
 
 func newNotifier(s *Store) *notifier {
 	return &notifier{store: s, channel: "provost " + s.schema, wake: make(chan struct{}, 1)}
 }
 
-func (n *notifier) tell(work, early, cancel bool) {
-	if work {
-		n.work.Store(true)
-	}
-	if early {
-		n.early.Store(true)
-	}
-	if cancel {
-		n.cancel.Store(true)
-	}
+func (n *notifier) tell(h ledger.Hints) {
+	n.mu.Lock()
+	n.hints.Add(h)
+	n.mu.Unlock()
 	select {
 	case n.wake <- struct{}{}:
 	default:
 	}
+}
+
+// take gives what nobody was told yet.
+func (n *notifier) take() ledger.Hints {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.hints
+	n.hints = ledger.Hints{}
+	return h
 }
 
 // turn reports whether others may be told of work now, and takes it that they are.
@@ -63,22 +79,10 @@ func (n *notifier) send() {
 			return
 		case <-n.wake:
 		}
-		var words []string
-		if n.work.Swap(false) {
-			words = append(words, "work")
-		}
-		if n.early.Swap(false) {
-			words = append(words, "early")
-		}
-		if n.cancel.Swap(false) {
-			words = append(words, "cancel")
-		}
-		if len(words) > 0 {
-			n.last.Store(time.Now().UnixMicro())
-			ctx, stop := context.WithTimeout(n.store.ctx, notifyWithin)
-			_, _ = n.store.pool.Exec(ctx, "SELECT pg_notify($1, $2)", pgx.QueryExecModeExec, n.channel, strings.Join(words, " ")) // who is not told polls
-			stop()
-		}
+		n.last.Store(time.Now().UnixMicro())
+		ctx, stop := context.WithTimeout(n.store.ctx, notifyWithin)
+		_, _ = n.store.pool.Exec(ctx, tell, pgx.QueryExecModeExec, n.channel, payload(n.take())) // who is not told polls
+		stop()
 		timer.Reset(notifyEvery)
 		select {
 		case <-n.store.ctx.Done():
@@ -113,14 +117,18 @@ func (n *notifier) listenOnce() {
 	if _, err := conn.Exec(n.store.ctx, "LISTEN "+quoted(n.channel)); err != nil {
 		return
 	}
-	ledger.Hint(n.store.Ledger, true, true, true) // what was told before is gone
+	all := ledger.Hints{Work: true, Cancel: true, All: true}
+	ledger.Hint(n.store.Ledger, all) // what was told before is gone
 	for {
 		told, err := conn.WaitForNotification(n.store.ctx)
 		if err != nil {
 			return
 		}
-		has := func(word string) bool { return strings.Contains(told.Payload, word) }
-		ledger.Hint(n.store.Ledger, has("work"), has("early"), has("cancel"))
+		var hints ledger.Hints
+		if err := json.Unmarshal([]byte(told.Payload), &hints); err != nil {
+			hints = all // somebody else's, or of another version
+		}
+		ledger.Hint(n.store.Ledger, hints)
 	}
 }
 

@@ -23,38 +23,25 @@ const schemaMark = "the_schema"
 
 var ofTest = regexp.MustCompile(`test_[0-9a-f]{32}`)
 
-func (q *queries) add(conn *pgx.Conn, sql string) {
+func (q *queries) add(conn *pgx.Conn, statements []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.asked == nil {
 		q.writing, q.asked = make(map[*pgx.Conn]bool), make(map[string]bool)
 	}
-	switch {
-	case strings.HasPrefix(sql, "BEGIN"), sql == "COMMIT":
-		q.writing[conn] = sql == "BEGIN"
-	case strings.Contains(sql, "set_config"):
-		if strings.Contains(sql, "lock_shared") {
-			q.opening = sql
+	for _, sql := range statements {
+		switch {
+		case strings.HasPrefix(sql, "BEGIN"), sql == "COMMIT":
+			q.writing[conn] = sql == "BEGIN"
+		case strings.Contains(sql, "set_config"):
+			if strings.Contains(sql, "lock_shared") {
+				q.opening = sql
+			}
+		case q.writing[conn] && strings.HasPrefix(sql, "SELECT "):
+			q.asked[ofTest.ReplaceAllString(sql, schemaMark)] = true
 		}
-	case q.writing[conn] && strings.HasPrefix(sql, "SELECT "):
-		q.asked[ofTest.ReplaceAllString(sql, schemaMark)] = true
 	}
 }
-
-func (q *queries) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	for _, queued := range data.Batch.QueuedQueries {
-		q.add(conn, queued.SQL)
-	}
-	return ctx
-}
-func (*queries) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
-func (*queries) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
-
-func (q *queries) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	q.add(conn, data.SQL)
-	return ctx
-}
-func (*queries) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // check finds what would take the longer the more runs there are, and is asked for again and again. Of a database that is empty the server
 // knows nothing, as in production of a table that was empty a moment ago; it keeps to the plan that it makes then.

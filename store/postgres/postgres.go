@@ -130,7 +130,7 @@ var (
 )
 
 // Tell implements [ledger.Teller].
-func (d *database) Tell(work, early, cancel bool) { d.notifier.tell(work, early, cancel) }
+func (d *database) Tell(h ledger.Hints) { d.notifier.tell(h) }
 
 // Write implements [ledger.DB].
 func (d *database) Write(ctx context.Context, work ledger.Work, do func(ledger.Tx) error) error {
@@ -219,6 +219,7 @@ func (s *Store) transact(ctx context.Context, begin opening, do func(*tx) error)
 		s.rollback(conn)
 		return fmt.Errorf("postgres: commit: %w", err)
 	}
+	t.state.Committed()
 	return nil
 }
 
@@ -242,7 +243,7 @@ const rollbackTimeout = 2 * time.Second
 // WithTx is the store inside a transaction of the caller's: what it creates is there if and only if the caller commits, and what it
 // reads is what the transaction sees. An operation that fails leaves the transaction as it was. Keep such transactions short: while
 // one is open, nobody can change the deployment that it has made a run of, and where that has a ConcurrencyLimit nobody gets a slot.
-// Runners hear of the new runs when they look next.
+// Runners hear of the new runs with the commit.
 func (s *Store) WithTx(t pgx.Tx) provost.Store { return ledger.New(callers{s, t}) }
 
 // callers is a transaction of the caller's as a database.
@@ -269,6 +270,9 @@ func (c callers) write(ctx context.Context, do func(ledger.Tx) error) error {
 	}
 	t := c.store.in(ctx, inner)
 	err = t.do(do)
+	if hints := t.state.Hints(); err == nil && (hints.Work || hints.Cancel) { // by the time of the commit, who knows how far others are
+		err = t.later(tell, c.store.notifier.channel, payload(hints))
+	}
 	if err == nil {
 		err = t.send()
 	}

@@ -71,6 +71,56 @@ func open(t testing.TB, schema string) *postgres.Store {
 	return opened(t, store, err)
 }
 
+// openTraced is a store whose connections have a tracer.
+func openTraced(t *testing.T, schema string, tracer *tracer) *postgres.Store {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(dsn(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ConnConfig.Tracer = tracer
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	store, err := postgres.Config{Schema: schema}.New(t.Context(), pool)
+	return opened(t, store, err)
+}
+
+// tracer sees what goes to the server together, and is called once a pipeline is answered. Either may be nil.
+type tracer struct {
+	sent     func(conn *pgx.Conn, statements []string)
+	answered func()
+}
+
+func (tr *tracer) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if tr.sent != nil {
+		tr.sent(conn, []string{data.SQL})
+	}
+	return ctx
+}
+
+func (tr *tracer) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+	if tr.sent != nil {
+		var statements []string
+		for _, queued := range data.Batch.QueuedQueries {
+			statements = append(statements, queued.SQL)
+		}
+		tr.sent(conn, statements)
+	}
+	return ctx
+}
+
+func (tr *tracer) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {
+	if tr.answered != nil {
+		tr.answered()
+	}
+}
+
+func (*tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData)     {}
+func (*tracer) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
 // opened is a store that was just opened, until the test ends.
 func opened(t testing.TB, store *postgres.Store, err error) *postgres.Store {
 	t.Helper()
@@ -92,7 +142,7 @@ func TestStore(t *testing.T) {
 	t.Run("contract", func(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) provost.Store {
 			t.Parallel() // they mostly wait: for the server, and for leases to end
-			return openTraced(t, schema(t), &asked)
+			return openTraced(t, schema(t), &tracer{sent: asked.add})
 		})
 	})
 	asked.check(t)

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -11,59 +10,24 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/provost-go/provost"
-	"github.com/provost-go/provost/store/postgres"
 )
 
-// turns counts how often a store sends something that has to do with its tables, and waits for the answer.
-type turns struct{ atomic.Int64 }
-
-func (n *turns) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
-	n.Add(1)
-	return ctx
-}
-func (*turns) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
-func (*turns) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
-
-func (n *turns) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
-	if strings.Contains(q.SQL, ".provost_") {
-		n.Add(1)
-	}
-	return ctx
-}
-func (*turns) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
 // slow is a server that takes long.
-type slow struct{ turns }
-
-func (*slow) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {
-	time.Sleep(60 * time.Millisecond) // what it takes; nobody waits for anything else by it
-}
-
-// openTraced is a store whose connections have a tracer.
-func openTraced(t *testing.T, schema string, tracer pgx.QueryTracer) *postgres.Store {
-	t.Helper()
-	config, err := pgxpool.ParseConfig(dsn(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.ConnConfig.Tracer = tracer
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	store, err := postgres.Config{Schema: schema}.New(t.Context(), pool)
-	return opened(t, store, err)
+func slow() *tracer {
+	return &tracer{answered: func() { time.Sleep(60 * time.Millisecond) }} // nobody waits for anything else by it
 }
 
 // TestTurns holds the way of a run to what it costs, in turns to the server: they are most of the time in which it starts.
 func TestTurns(t *testing.T) {
 	t.Parallel()
-	counted := new(turns)
-	store := openTraced(t, schema(t), counted)
+	var turns atomic.Int64 // with something that has to do with the tables
+	store := openTraced(t, schema(t), &tracer{sent: func(_ *pgx.Conn, statements []string) {
+		if len(statements) > 1 || strings.Contains(statements[0], ".provost_") {
+			turns.Add(1)
+		}
+	}})
 	record := provost.DeploymentRecord{ID: uuid.New(), FlowID: provost.FlowID("f"), Flow: "f", Name: "d", Digest: "1"}
 	runner := uuid.New()
 	register(t, store, record)
@@ -71,13 +35,13 @@ func TestTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for round := range 4 {
-		before := counted.Load()
+		before := turns.Load()
 		makeOne(t, store, record.ID)
-		made := counted.Load()
+		made := turns.Load()
 		if n := len(claimAll(t, store, runner)); n != 1 {
 			t.Fatalf("%d runs are claimed, want 1", n)
 		}
-		if creating, claiming := made-before, counted.Load()-made; round > 0 && (creating != 1 || claiming != 2) {
+		if creating, claiming := made-before, turns.Load()-made; round > 0 && (creating != 1 || claiming != 2) {
 			t.Errorf("round %d: a run is made in %d turns and claimed in %d, want 1 and 2", round, creating, claiming)
 		}
 	}
@@ -151,7 +115,7 @@ func TestRememberedDeployment(t *testing.T) {
 func TestFloors(t *testing.T) {
 	t.Parallel()
 	name := schema(t)
-	store, other := openTraced(t, name, new(slow)), open(t, name)
+	store, other := openTraced(t, name, slow()), open(t, name)
 	record := provost.DeploymentRecord{ID: uuid.New(), FlowID: provost.FlowID("f"), Flow: "f", Name: "d", Digest: "1"}
 	runner := uuid.New()
 	register(t, store, record)
@@ -189,24 +153,35 @@ func TestFloors(t *testing.T) {
 	}
 	told := make(chan struct{}, 1)
 	defer store.Notify(provost.Topic{Kind: provost.TopicWork}, told)()
-	early := makeAt(other, -time.Hour)
-	for !claimed[early] {
-		select {
-		case <-told:
-			claim()
-		case <-time.After(10 * time.Second):
-			t.Fatal("nobody tells of a run that another process has made due an hour ago")
+	hear := func(id uuid.UUID, of string) {
+		t.Helper()
+		for !claimed[id] {
+			select {
+			case <-told:
+				claim()
+			case <-time.After(10 * time.Second):
+				t.Fatalf("nobody tells of %s", of)
+			}
 		}
 	}
-	if !claimed[hidden] {
-		t.Error("a claim of the whole queue has left a run")
+	hear(makeAt(other, -time.Minute), "a run that another process has made due a minute ago")
+	if claimed[hidden] {
+		t.Error("a run far below is claimed, of which nobody was told")
 	}
-	_, err = store.ClaimRuns(t.Context(), provost.ClaimRunsParams{
-		Now: time.Now().Add(time.Minute), Runner: runner, ID: uuid.New(), Limit: 10, TTL: time.Minute,
-	})
-	if err != nil {
-		t.Fatal(err)
+	record.Digest = "2"
+	register(t, other, record)
+	hear(hidden, "what may be anywhere")
+
+	claimAhead := func() {
+		t.Helper()
+		_, err := store.ClaimRuns(t.Context(), provost.ClaimRunsParams{
+			Now: time.Now().Add(time.Minute), Runner: runner, ID: uuid.New(), Limit: 10, TTL: time.Minute,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
+	claimAhead()
 	if own := makeAt(store, 0); claim() != 1 || !claimed[own] {
 		t.Error("a run is not claimed at once after the clock was set back")
 	}
@@ -214,6 +189,16 @@ func TestFloors(t *testing.T) {
 	if own := makeAt(store, -time.Hour); claim() != 1 || !claimed[own] {
 		t.Error("a run that was made due an hour ago is not claimed at once where it was made")
 	}
+	tx, err := connect(t).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	within := makeAt(other.WithTx(tx), 0)
+	claimAhead()
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	hear(within, "a run that was made in a transaction of the caller's")
 }
 
 func register(t *testing.T, store provost.Store, r provost.DeploymentRecord) {

@@ -49,7 +49,7 @@ type tx struct {
 var errFinished = errors.New("the transaction has been finished")
 
 var (
-	_ ledger.Sharer   = (*tx)(nil)
+	_ ledger.Tx       = (*tx)(nil)
 	_ ledger.Foreseer = (*tx)(nil)
 	_ ledger.Supposer = (*tx)(nil)
 	_ ledger.Taker    = (*tx)(nil)
@@ -58,13 +58,13 @@ var (
 // Locks implements [ledger.Tx].
 func (t *tx) Locks() bool { return !t.reads }
 
-// State implements [ledger.Sharer].
+// State implements [ledger.Tx].
 func (t *tx) State() *ledger.State { return &t.state }
 
 // do executes an operation that has the transaction to itself.
 func (t *tx) do(operation func(ledger.Tx) error) error {
 	err := operation(t)
-	if err == nil && t.state.Flush != nil {
+	if err == nil {
 		err = t.state.Flush()
 	}
 	return err

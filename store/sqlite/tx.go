@@ -43,18 +43,18 @@ type tx struct {
 	state ledger.State
 }
 
-var _ ledger.Sharer = (*tx)(nil)
+var _ ledger.Tx = (*tx)(nil)
 
 // Locks implements [ledger.Tx]: who writes has the whole file.
 func (t *tx) Locks() bool { return false }
 
-// State implements [ledger.Sharer].
+// State implements [ledger.Tx].
 func (t *tx) State() *ledger.State { return &t.state }
 
 // do is an operation that has the transaction to itself.
 func (t *tx) do(operation func(ledger.Tx) error) error {
 	err := operation(t)
-	if err == nil && t.state.Flush != nil {
+	if err == nil {
 		err = t.state.Flush()
 	}
 	return err

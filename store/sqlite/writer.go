@@ -184,12 +184,14 @@ func (w *writer) commitAll(batch []*operation) {
 			return
 		}
 		began := time.Now()
-		errs, spoiled, err := w.execute(ctx, batch, began)
+		t := &tx{executor: &w.direct, ctx: ctx, state: ledger.State{Hopeful: len(batch) > 1}}
+		errs, spoiled, err := w.execute(t, batch, began)
 		if err == nil && !spoiled {
 			err = w.direct.exec(ctx, "COMMIT", nil)
 		}
 		switch {
 		case err == nil && !spoiled:
+			t.state.Committed()
 			hoped := len(batch) > 1
 			for i, err := range errs {
 				if hoped && err != nil { // it may repeat one that was accepted, and hope does not look
@@ -238,8 +240,7 @@ func answer(batch []*operation, err error) {
 }
 
 // execute does what there is time for, and gives the outcome of each. Spoiled says that the last has failed with half of it done.
-func (w *writer) execute(ctx context.Context, batch []*operation, began time.Time) (errs []error, spoiled bool, err error) {
-	t := &tx{executor: &w.direct, ctx: ctx, state: ledger.State{Hopeful: len(batch) > 1}}
+func (w *writer) execute(t *tx, batch []*operation, began time.Time) (errs []error, spoiled bool, err error) {
 	for i, op := range batch {
 		if i > 0 && time.Since(began) > maxHeld {
 			break
@@ -249,10 +250,7 @@ func (w *writer) execute(ctx context.Context, batch []*operation, began time.Tim
 			return errs, true, nil
 		}
 	}
-	if t.state.Flush != nil {
-		err = t.state.Flush()
-	}
-	return errs, false, err
+	return errs, false, t.state.Flush()
 }
 
 // begin waits for the file, as long as any of the operations may.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -15,7 +16,7 @@ import (
 type book struct {
 	tx    Tx
 	now   micros
-	hints hints
+	hints Hints
 
 	lock        string // of deployments that are read from now on
 	memory      *memory
@@ -30,9 +31,11 @@ type book struct {
 	changed     []*run             // in the order in which they were first changed
 	touched     []*deployment
 
-	ahead    micros  // how far the clock of leases is ahead of the one of now
-	suspect  *micros // what Ledger.suspect becomes; nil: it stays
-	promoted int     // runs that got a slot while they waited
+	entered  time.Time // when the operation began, by the clock of this machine
+	way      *way      // of a claim
+	ahead    micros    // how far the clock of leases is ahead of the one of now
+	suspect  *micros   // what Ledger.suspect becomes; nil: it stays
+	promoted int       // runs that got a slot while they waited
 	skipped  []provost.SkippedRun
 }
 
@@ -46,7 +49,7 @@ func newBook(tx Tx, now micros) *book {
 
 // enter begins another operation of the transaction.
 func (b *book) enter(now micros) {
-	b.now, b.skipped = now, nil
+	b.now, b.entered, b.skipped = now, time.Now(), nil
 	clear(b.served)
 }
 
@@ -436,6 +439,9 @@ func (b *book) flush() error {
 	var w runWrites
 	for _, r := range runs {
 		r.changed = false
+		if r.due.queued {
+			b.hints.queued(b.deployments[r.due.deployment].lane, r.due.claimable)
+		}
 		w.add(b, r)
 	}
 	return b.writeRuns(&w)

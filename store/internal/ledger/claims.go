@@ -20,8 +20,10 @@ func isNotFound(err error) bool { return errors.Is(err, provost.ErrNotFound) }
 func (l *Ledger) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (provost.Claims, error) {
 	w := l.floors.way()
 	claims, err := change(ctx, l, "claim runs", Common, p.Now, func(b *book) (provost.Claims, error) {
-		w.first = nil
-		claims, found, err := b.claimRuns(p, w, l.guess.Load())
+		w.enter()
+		b.way = w
+		claims, found, err := b.claimRuns(p, l.guess.Load())
+		w.leave(len(claims.Runs))
 		l.guess.Store(found)
 		return claims, err
 	})
@@ -40,11 +42,11 @@ type guess struct {
 // maxGuess is how many deployments are many.
 const maxGuess = 8
 
-func (b *book) claimRuns(p provost.ClaimRunsParams, w *way, expected *guess) (claims provost.Claims, found *guess, err error) {
+func (b *book) claimRuns(p provost.ClaimRunsParams, expected *guess) (claims provost.Claims, found *guess, err error) {
 	if expected == nil || expected.runner != p.Runner {
 		expected = new(guess)
 	}
-	b.foreseeClaim(p, w, expected)
+	b.foreseeClaim(p, expected)
 	r, err := b.runner(p.Runner)
 	if err != nil {
 		return claims, nil, err
@@ -63,7 +65,7 @@ func (b *book) claimRuns(p provost.ClaimRunsParams, w *way, expected *guess) (cl
 	if p.ID != uuid.Nil && p.ID == r.claim {
 		held, err = b.claimAgain(p)
 	} else {
-		held, err = b.claimNew(r, lanes, w, p)
+		held, err = b.claimNew(r, lanes, p)
 	}
 	if err != nil {
 		return claims, nil, err
@@ -72,20 +74,19 @@ func (b *book) claimRuns(p provost.ClaimRunsParams, w *way, expected *guess) (cl
 		return claims, nil, err
 	}
 	claims.Skipped = b.skipped
-	w.runs = len(held)
-	claims.Next, err = b.nextClaim(lanes, w, p.Except)
+	claims.Next, err = b.nextClaim(lanes, p.Except)
 	return claims, expected.next(p.Runner, lanes, held), err
 }
 
 // foreseeClaim tells which queries a claim begins with, if things are as expected.
-func (b *book) foreseeClaim(p provost.ClaimRunsParams, w *way, expected *guess) {
+func (b *book) foreseeClaim(p provost.ClaimRunsParams, expected *guess) {
 	b.foresee(lanesOf, p.Runner)
 	if len(expected.deployments) > 0 {
 		b.foresee(deploymentsWhere+deploymentsIn+b.lock, expected.deployments)
 		b.foresee(schedulesOf, expected.deployments)
 	}
 	for _, lane := range expected.lanes[:alike(expected.lanes)] {
-		query, args := b.candidatesIn(lane, w, p.Except, p.Limit)
+		query, args := b.candidatesIn(lane, p.Except, p.Limit)
 		b.foresee(query, args...)
 	}
 }
@@ -138,11 +139,11 @@ func alike(lanes []lane) int {
 }
 
 // claimNew takes up to p.Limit runs: higher priority first, then what is due earlier.
-func (b *book) claimNew(r *runner, lanes []lane, w *way, p provost.ClaimRunsParams) (held []*run, err error) {
+func (b *book) claimNew(r *runner, lanes []lane, p provost.ClaimRunsParams) (held []*run, err error) {
 	for at := 0; at < len(lanes); {
 		equal := at + alike(lanes[at:])
 		promoted := b.promoted
-		more, err := b.claimFrom(lanes[at:equal], w, r, p, len(held))
+		more, err := b.claimFrom(lanes[at:equal], r, p, len(held))
 		if err != nil {
 			return nil, err
 		}
@@ -158,11 +159,11 @@ func (b *book) claimNew(r *runner, lanes []lane, w *way, p provost.ClaimRunsPara
 }
 
 // claimFrom takes runs from lanes of one priority, until there is no more, or what was taken has promoted another.
-func (b *book) claimFrom(lanes []lane, w *way, r *runner, p provost.ClaimRunsParams, have int) (held []*run, err error) {
+func (b *book) claimFrom(lanes []lane, r *runner, p provost.ClaimRunsParams, have int) (held []*run, err error) {
 	promoted := b.promoted
 	for more := true; more && have+len(held) < p.Limit && b.promoted == promoted; {
 		wanted := p.Limit - have - len(held)
-		candidates, err := b.candidates(lanes, w, p.Except, wanted)
+		candidates, err := b.candidates(lanes, p.Except, wanted)
 		more = len(candidates) == wanted
 		if err == nil {
 			err = b.lockSchedulesOf(candidates)
@@ -215,18 +216,18 @@ func butNot(ids []uuid.UUID) (condition string, args []any) {
 }
 
 // candidatesIn asks for the runs but some that are claimable in a lane, those that are due first.
-func (b *book) candidatesIn(l lane, w *way, but []uuid.UUID, limit int) (query string, args []any) {
+func (b *book) candidatesIn(l lane, but []uuid.UUID, limit int) (query string, args []any) {
 	others, excepted := butNot(but)
 	return "SELECT " + dueColumns + ", " + wideColumns + ` FROM provost_due d JOIN provost_run w ON w.id = d.id
 		WHERE d.lane = ? AND d.claimable >= ? AND d.claimable <= ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)` + others + `
-		ORDER BY d.claimable, d.due, d.scheduled, d.id LIMIT ? FOR UPDATE OF d SKIP LOCKED`, slices.Concat([]any{l.id, w.start(l.id), b.now}, excepted, []any{limit})
+		ORDER BY d.claimable, d.due, d.scheduled, d.id LIMIT ? FOR UPDATE OF d SKIP LOCKED`, slices.Concat([]any{l.id, b.way.start(l.id), b.now}, excepted, []any{limit})
 }
 
 // candidates are the runs but some that are claimable in lanes of one priority, those that are due first.
-func (b *book) candidates(lanes []lane, w *way, but []uuid.UUID, limit int) ([]*run, error) {
+func (b *book) candidates(lanes []lane, but []uuid.UUID, limit int) ([]*run, error) {
 	var all []*run
 	for _, lane := range lanes {
-		query, args := b.candidatesIn(lane, w, but, limit)
+		query, args := b.candidatesIn(lane, but, limit)
 		err := b.each(query, args, func(rows Rows) error {
 			w := new(wide)
 			r, err := scanDue(rows, w.targets()...)
@@ -323,21 +324,21 @@ func (b *book) claimViews(held []*run) ([]provost.Claim, error) {
 }
 
 // nextClaim is when the next run of a runner's deployments becomes claimable. It ends the transaction.
-func (b *book) nextClaim(lanes []lane, w *way, but []uuid.UUID) (time.Time, error) {
+func (b *book) nextClaim(lanes []lane, but []uuid.UUID) (time.Time, error) {
 	if err := b.flush(); err != nil {
 		return time.Time{}, err
 	}
 	b.last()
 	for i, lane := range lanes {
 		if i > 0 {
-			query, args := firstIn(lane, w, but)
+			query, args := b.firstIn(lane, but)
 			b.foresee(query, args...)
 		}
 	}
 	next, left := never, make(map[int64]micros, len(lanes))
 	for _, lane := range lanes {
 		first := never
-		query, args := firstIn(lane, w, but)
+		query, args := b.firstIn(lane, but)
 		if _, err := b.one(query, args, &first); err != nil {
 			return time.Time{}, err
 		}
@@ -345,17 +346,17 @@ func (b *book) nextClaim(lanes []lane, w *way, but []uuid.UUID) (time.Time, erro
 		left[lane.id] = first
 	}
 	if len(but) == 0 && b.tx.Locks() { // else there is more, or nothing of what was claimed is in the way
-		w.first = left
+		b.way.first = left
 	}
 	return next.time(), nil
 }
 
 // firstIn asks when the first of the runs but some becomes claimable in a lane.
-func firstIn(l lane, w *way, but []uuid.UUID) (query string, args []any) {
+func (b *book) firstIn(l lane, but []uuid.UUID) (query string, args []any) {
 	others, excepted := butNot(but)
 	return `SELECT d.claimable FROM provost_due d
 		WHERE d.lane = ? AND d.claimable >= ? AND d.deployment NOT IN (SELECT g.id FROM provost_deployment g WHERE g.gap <> 0)` + others + `
-		ORDER BY d.claimable LIMIT 1`, append([]any{l.id, w.start(l.id)}, excepted...)
+		ORDER BY d.claimable LIMIT 1`, append([]any{l.id, b.way.start(l.id)}, excepted...)
 }
 
 // RenewLeases implements [provost.RunStore].

@@ -452,7 +452,7 @@ func (b *book) replace(d *deployment, declared *provost.DeploymentRecord) error 
 		s.planAt(b.now)
 	}
 	b.touch(d)
-	b.hints.work, b.hints.early = true, true
+	b.hints.anywhere()
 	if leaves != record.LimitKey() {
 		return b.joinLimit(d)
 	}
@@ -695,7 +695,7 @@ func (b *book) changePause(d *deployment, change func()) error {
 	if changed || d.pause.Effective() != before[""] {
 		d.record.Generation++
 		d.record.Updated = b.now.time()
-		b.hints.work, b.hints.early = true, true
+		b.hints.anywhere()
 	}
 	return nil
 }

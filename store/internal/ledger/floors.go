@@ -38,20 +38,20 @@ const beginning micros = math.MinInt64
 
 // way is how a claim goes through its lanes.
 type way struct {
-	lanes map[int64]micros // where it begins; nil: it is a whole one
-	began time.Time
-	runs  int              // that were claimed
-	first map[int64]micros // that is left, by lane; nil: that was not looked at
+	lanes   map[int64]micros // where it begins; nil: it is a whole one
+	entered time.Time
+	took    time.Duration
+	runs    int              // that were claimed
+	first   map[int64]micros // that is left, by lane; nil: that was not looked at
 
-	lowest micros // of the runs that were queued in the meantime
-	told   bool   // it may have passed by what is queued somewhere since
+	queued Hints // in the meantime
 }
 
 func (f *floors) way() *way {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	w := &way{began: time.Now(), lowest: never}
-	if w.began.Before(f.until) {
+	w := new(way)
+	if time.Now().Before(f.until) {
 		w.lanes = f.lanes
 	}
 	if f.ways == nil {
@@ -61,9 +61,16 @@ func (f *floors) way() *way {
 	return w
 }
 
+// enter and leave are around what a claim asks for, each time that it is tried.
+func (w *way) enter() { w.entered, w.first = time.Now(), nil }
+
+func (w *way) leave(runs int) { w.runs, w.took = runs, time.Since(w.entered) }
+
 // start is where the way begins in a lane.
-func (w *way) start(lane int64) micros {
-	if from, ok := w.lanes[lane]; ok {
+func (w *way) start(lane int64) micros { return startIn(w.lanes, lane) }
+
+func startIn(lanes map[int64]micros, lane int64) micros {
+	if from, ok := lanes[lane]; ok {
 		return from
 	}
 	return beginning
@@ -71,51 +78,58 @@ func (w *way) start(lane int64) micros {
 
 // gone ends a way, and takes up what a claim has found if it is stored.
 func (f *floors) gone(w *way, now micros, stored bool) {
-	took := time.Since(w.began)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.ways, w)
-	if !stored || w.first == nil || w.told {
+	if !stored || w.first == nil || w.queued.All {
 		return
 	}
-	if w.lanes == nil {
+	switch {
+	case w.lanes == nil:
 		f.lanes, f.until = nil, time.Time{}
-		if took < longWay+time.Duration(w.runs)*eachRun {
+		if w.took < longWay+time.Duration(w.runs)*eachRun {
 			return
 		}
-		f.until = time.Now().Add(min(wholeEvery*took, wholeAfter))
+		f.until = time.Now().Add(min(wholeEvery*w.took, wholeAfter))
+	case f.lanes == nil:
+		return
 	}
-	lanes := maps.Clone(f.lanes)
-	if lanes == nil {
-		lanes = make(map[int64]micros, len(w.first))
-	}
+	lanes := make(map[int64]micros, len(w.first))
+	maps.Copy(lanes, f.lanes)
 	for lane, first := range w.first {
-		lanes[lane] = min(first, w.lowest, now) - toSpan(belowFirst)
+		if w.start(lane) > startIn(f.lanes, lane) {
+			continue // there is something before it that another one has found
+		}
+		if from, ok := w.queued.Lanes[lane]; ok {
+			first = min(first, from)
+		}
+		lanes[lane] = min(first, now) - toSpan(belowFirst)
 	}
 	f.lanes = lanes
 }
 
-// lower sees to it that a run which is queued now is not passed by.
-func (f *floors) lower(claimable micros) {
+// lower sees to it that what is queued now is not passed by.
+func (f *floors) lower(h *Hints) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for w := range f.ways {
-		w.lowest = min(w.lowest, claimable)
+		w.queued.Add(*h)
 	}
-	for _, from := range f.lanes {
-		if claimable < from {
-			f.lanes, f.until = nil, time.Time{}
-			return
+	if h.All {
+		f.lanes, f.until = nil, time.Time{}
+		return
+	}
+	var lower map[int64]micros
+	for lane, from := range h.Lanes {
+		if from >= startIn(f.lanes, lane) {
+			continue
 		}
+		if lower == nil {
+			lower = maps.Clone(f.lanes)
+		}
+		lower[lane] = from
 	}
-}
-
-// forget has the next claim take the whole way.
-func (f *floors) forget() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.lanes, f.until = nil, time.Time{}
-	for w := range f.ways {
-		w.told = true
+	if lower != nil {
+		f.lanes = lower
 	}
 }

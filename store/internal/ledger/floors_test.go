@@ -10,68 +10,94 @@ func TestFloors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f floors
 		now := func() micros { return toMicros(time.Now()) }
-		claim := func(took time.Duration, first map[int64]micros) (from micros) {
+		take := func(took time.Duration, runs int, first map[int64]micros) *way {
 			w := f.way()
+			w.enter()
 			time.Sleep(took) // in the bubble
+			w.leave(runs)
 			w.first = first
+			return w
+		}
+		claim := func(took time.Duration, first map[int64]micros) (from micros) {
+			w := take(took, 0, first)
 			f.gone(w, now(), true)
 			return w.start(1)
 		}
+		expect := func(when string, lane int64, want micros) {
+			t.Helper()
+			if from := f.way().start(lane); from != want {
+				t.Errorf("%s claims begin at %d, want %d", when, from, want)
+			}
+		}
+		lower := func(from micros) { f.lower(&Hints{Lanes: map[int64]micros{1: from}}) }
+		forget := func() { f.lower(&Hints{All: true}) }
 		long, left := 2*longWay, map[int64]micros{1: now() - toSpan(time.Hour)}
 		floor := left[1] - toSpan(belowFirst)
 
 		claim(longWay/2, left)
-		w := f.way()
-		time.Sleep(long)
-		w.runs, w.first = int(long/eachRun), left
-		f.gone(w, now(), true)
-		if from := claim(long, left); from != beginning {
-			t.Errorf("after a short way claims begin at %d, want the beginning", from)
-		}
-		if from := claim(0, left); from != floor {
-			t.Errorf("after a long way claims begin at %d, want %d, shortly before the first run that was left", from, floor)
-		}
-		if from := f.way().start(2); from != beginning {
-			t.Errorf("in a lane that is new claims begin at %d, want the beginning", from)
-		}
+		f.gone(take(long, int(long/eachRun), left), now(), true)
+		expect("after a short way", 1, beginning)
+		claim(long, left)
+		expect("after a long way", 1, floor)
+		expect("in a lane that is new", 2, beginning)
 		claim(0, nil)
-		if from := claim(0, map[int64]micros{1: never}); from != floor {
-			t.Errorf("after a claim that did not look claims begin at %d, want %d", from, floor)
+		expect("after a claim that did not look", 1, floor)
+		claim(0, map[int64]micros{1: never})
+		if from := f.way().start(1); from <= floor || from >= now() {
+			t.Errorf("where no run was left claims begin at %d, want shortly before %d", from, now())
 		}
-		if from, latest := claim(0, left), now(); from < floor || from >= latest {
-			t.Errorf("where no run was left claims begin at %d, want shortly before %d", from, latest)
-		}
+		claim(0, left)
 		time.Sleep(wholeEvery * long)
-		if from := claim(long, left); from != beginning {
-			t.Errorf("after a while claims begin at %d, want the beginning", from)
-		}
-		f.forget()
-		if from := claim(long, left); from != beginning {
-			t.Errorf("after a hint claims begin at %d, want the beginning", from)
-		}
+		expect("after a while", 1, beginning)
 		claim(long, left)
-		w = f.way()
-		f.lower(floor - 1)
-		if from := f.way().start(1); from != beginning {
-			t.Errorf("after a run was queued below them claims begin at %d, want the beginning", from)
-		}
-		time.Sleep(long)
-		w.first = left
-		f.gone(w, now(), true)
+		forget()
+		expect("after a hint", 1, beginning)
+
 		claim(long, left)
-		w = f.way()
-		f.lower(left[1] - 1)
-		w.first = left
+		lower(floor - 1)
+		expect("after a run was queued below", 1, floor-1)
+		claim(0, left)
+		expect("after a claim of it", 1, floor)
+
+		w := take(0, 0, left)
+		lower(left[1] - 1)
 		f.gone(w, now(), true)
-		if from := f.way().start(1); from != floor-1 {
-			t.Errorf("after a run was queued during a claim the next one begins at %d, want %d", from, floor-1)
-		}
-		w = f.way()
-		f.forget()
-		w.first = left
+		expect("after a run was queued during a claim", 1, floor-1)
+		w = take(0, 0, left)
+		lower(floor - 2)
 		f.gone(w, now(), true)
-		if from := f.way().start(1); from != beginning {
-			t.Errorf("after a hint during a claim the next one begins at %d, want the beginning", from)
-		}
+		expect("after a run was queued below during a claim", 1, floor-2)
+
+		w = take(0, 0, left)
+		claim(0, left)
+		time.Sleep(wholeEvery * long)
+		claim(long, map[int64]micros{1: floor - toSpan(time.Hour)})
+		f.gone(w, now(), true)
+		expect("after another one has found what one that began later does not know", 1, floor-toSpan(time.Hour+belowFirst))
+
+		w = take(0, 0, left)
+		forget()
+		f.gone(w, now(), true)
+		expect("after a hint during a claim", 1, beginning)
 	})
+}
+
+func TestHints(t *testing.T) {
+	var h Hints
+	for lane := range int64(maxHinted) {
+		h.queued(lane, 10)
+		h.queued(lane, 20+micros(lane))
+	}
+	h.Add(Hints{Cancel: true, Lanes: map[int64]micros{7: 5}})
+	if h.All || h.Work || !h.Cancel || len(h.Lanes) != maxHinted || h.Lanes[7] != 5 || h.Lanes[8] != 10 {
+		t.Errorf("got %+v", h)
+	}
+	var told Hints
+	told.Add(h)
+	if told.early(6 + toSpan(usual)); len(told.Lanes) != 1 || len(h.Lanes) != maxHinted {
+		t.Errorf("early is %v, want lane 7 alone", told.Lanes)
+	}
+	if h.queued(maxHinted, 10); !h.All || !h.Work || h.Lanes != nil {
+		t.Errorf("with one lane too many got %+v, want all", h)
+	}
 }

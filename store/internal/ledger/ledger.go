@@ -55,12 +55,8 @@ type Tx interface {
 
 	// Locks reports whether rows are locked one by one, by what a query says at its end. Else the transaction has all of them.
 	Locks() bool
-}
 
-// Sharer is a Tx whose operations share what they read and write, where several are done in one transaction. The driver calls Flush
-// before it commits, and does the transaction again without an operation that failed if State says that it was spoiled by that.
-type Sharer interface {
-	Tx
+	// State is what the operations of the transaction share. Its zero value is that of one that has just begun.
 	State() *State
 }
 
@@ -85,10 +81,10 @@ type Taker interface {
 	Take(columns string, ids []uuid.UUID, token int64) (Rows, error)
 }
 
-// State is what the operations of one transaction share.
+// State is what the operations of one transaction share. The driver flushes it before the commit, and tells it of the commit. It does the
+// transaction again, without an operation that failed, if that has spoiled it.
 type State struct {
-	Flush   func() error // writes what is left to be written; nil if there was no operation
-	Spoiled bool         // an operation has failed after it had changed something
+	Spoiled bool // an operation has failed after it had changed something
 
 	// Hopeful, set by the driver, takes it that runs to be made are new: where one is not, Flush or the commit fails, and the driver does
 	// each operation again by itself, without hope, as it does with one that is refused. It spares a question for each.
@@ -100,7 +96,31 @@ type State struct {
 
 	Told bool // set by the driver: other processes hear of the work with the commit
 
-	book *book
+	ledger *Ledger
+	book   *book // nil before the first operation
+}
+
+// Flush writes what is left to be written.
+func (s *State) Flush() error {
+	if s.book == nil {
+		return nil
+	}
+	return s.book.flush()
+}
+
+// Hints are what others are to be told if the transaction is committed. They are complete after Flush.
+func (s *State) Hints() Hints {
+	if s.book == nil {
+		return Hints{}
+	}
+	return s.book.hints
+}
+
+// Committed does what is left once the transaction is there.
+func (s *State) Committed() {
+	if s.book != nil {
+		s.ledger.committed(s.book, s.Told)
+	}
 }
 
 // Rows is what a query finds.
@@ -132,32 +152,21 @@ var (
 // New is the ledger in a database that has its tables.
 func New(db DB) *Ledger { return &Ledger{db: db, listeners: make(map[provost.Topic][]chan<- struct{})} }
 
-// write does an operation that decides on time, and sends its hints once it is committed.
+// write does an operation that decides on time.
 func (l *Ledger) write(ctx context.Context, work Work, now time.Time, do func(*book) error) error {
-	var b *book
-	var shared *State
-	err := l.db.Write(ctx, work, func(tx Tx) error {
-		b, shared = bookOf(tx, toMicros(now))
-		b.ahead = l.ahead()
-		b.memory = &l.memory
+	return l.db.Write(ctx, work, func(tx Tx) error {
+		b := l.bookOf(tx, toMicros(now))
 		b.lock = deploymentLocks[work]
 		changes := b.changes
 		err := l.noticeTime(b)
 		if err == nil {
 			err = do(b)
 		}
-		switch {
-		case shared == nil && err == nil:
-			err = b.flush()
-		case shared != nil && err != nil && b.changes != changes:
-			shared.Spoiled = true
+		if err != nil && b.changes != changes {
+			tx.State().Spoiled = true
 		}
 		return err
 	})
-	if err == nil {
-		l.committed(b, shared != nil && shared.Told)
-	}
-	return err
 }
 
 // change is write for an operation with an answer. It is given once the operation is over, and not shared with one that its caller has
@@ -201,20 +210,18 @@ func (l *Ledger) ahead() micros {
 	return 0
 }
 
-// bookOf is the book of a transaction, and where it is shared; nil if it is not.
-func bookOf(tx Tx, now micros) (*book, *State) {
-	s, ok := tx.(Sharer)
-	if !ok {
-		return newBook(tx, now), nil
-	}
-	shared := s.State()
+// bookOf is the book of a transaction, for its next operation.
+func (l *Ledger) bookOf(tx Tx, now micros) *book {
+	shared := tx.State()
 	if shared.book == nil {
-		shared.book = newBook(tx, now)
-		shared.Flush = shared.book.flush
+		shared.ledger, shared.book = l, newBook(tx, now)
+		shared.book.memory = &l.memory
 	}
-	shared.book.enter(now)
-	shared.book.hopeful, shared.book.supposes = shared.Hopeful, shared.Supposes
-	return shared.book, shared
+	b := shared.book
+	b.enter(now)
+	b.ahead = l.ahead()
+	b.hopeful, b.supposes = shared.Hopeful, shared.Supposes
+	return b
 }
 
 // deploymentLocks are how deployments are locked when they are read. Who makes or queues a run sees to it that they stay, and stay in
@@ -232,97 +239,4 @@ func (l *Ledger) noticeTime(b *book) error {
 		return nil
 	}
 	return b.setBehind(never)
-}
-
-// committed does what is left once a transaction is there, for the first of its operations that comes here. Told says that other
-// processes know of the work.
-func (l *Ledger) committed(b *book, told bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if b.suspect != nil {
-		l.suspect.Store(int64(*b.suspect))
-	}
-	switch {
-	case b.hints.early:
-		l.floors.forget()
-	case b.hints.work:
-		l.floors.lower(b.hints.lowest)
-	}
-	l.send(&b.hints)
-	work := b.hints.work && !told
-	if teller, ok := l.db.(Teller); ok && (work || b.hints.early || b.hints.cancel) {
-		teller.Tell(work, b.hints.early, b.hints.cancel)
-	}
-	b.suspect, b.hints = nil, hints{}
-}
-
-// Teller is a DB that tells other processes of work, of such that is claimable before what they may look for, and of cancellations. It
-// does not block.
-type Teller interface {
-	Tell(work, early, cancel bool)
-}
-
-// Hint passes on what another process has told.
-func Hint(l *Ledger, work, early, cancel bool) {
-	if early {
-		l.floors.forget()
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.send(&hints{work: work || early, cancel: cancel})
-}
-
-// hints are what has changed, for those who wait for it.
-type hints struct {
-	runs   []uuid.UUID
-	work   bool
-	lowest micros // when the first of the work is claimable, unless it is early
-	early  bool   // some of the work may be claimable before where claims begin to look
-	cancel bool
-}
-
-// Notify implements [provost.Notifier], for changes that come through this ledger. Those of other processes are found by polling.
-func (l *Ledger) Notify(topic provost.Topic, ch chan<- struct{}) (stop func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.listeners[topic] = append(l.listeners[topic], ch)
-	return sync.OnceFunc(func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		var rest []chan<- struct{}
-		for _, other := range l.listeners[topic] {
-			if other != ch {
-				rest = append(rest, other)
-			}
-		}
-		if l.listeners[topic] = rest; rest == nil {
-			delete(l.listeners, topic)
-		}
-	})
-}
-
-// send is called under mu.
-func (l *Ledger) send(h *hints) {
-	if len(l.listeners) == 0 {
-		return
-	}
-	if h.work {
-		l.hint(provost.Topic{Kind: provost.TopicWork})
-	}
-	if h.cancel {
-		l.hint(provost.Topic{Kind: provost.TopicCancel})
-	}
-	for _, id := range h.runs {
-		l.hint(provost.Topic{Run: id})
-	}
-}
-
-// hint is called under mu.
-func (l *Ledger) hint(topic provost.Topic) {
-	for _, ch := range l.listeners[topic] {
-		select {
-		case ch <- struct{}{}:
-		default:
-		}
-	}
 }

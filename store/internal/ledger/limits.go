@@ -171,11 +171,7 @@ func (r *run) setDue(d *deployment, due micros) {
 func (b *book) enqueue(r *run) {
 	r.due.queued = true
 	b.change(r)
-	h := &b.hints
-	if !h.work || r.due.claimable < h.lowest {
-		h.lowest = r.due.claimable
-	}
-	h.work, h.early = true, h.early || r.due.claimable < b.now-toSpan(usual)
+	b.hints.Work = true
 }
 
 // unqueue takes an unclaimed run out of whatever it waits in.
@@ -309,7 +305,7 @@ func (b *book) makeWay(r *run, d *deployment, l *limit) error {
 		if err := b.advance(other, newState(provost.StateCancelling, b.now, string(provost.SkipOverlap))); err != nil {
 			return err
 		}
-		b.hints.cancel = true
+		b.hints.Cancel = true
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func (m *memory) note(id uuid.UUID, d *deployment) {
 		delete(m.deployments, id)
 		return
 	}
-	if m.deployments == nil || len(m.deployments) == maxMemory {
+	if _, known := m.deployments[id]; m.deployments == nil || !known && len(m.deployments) == maxMemory {
 		m.deployments = make(map[uuid.UUID]*deployment)
 	}
 	m.deployments[id] = &deployment{record: d.record.Clone(), serial: d.serial, lane: d.lane, stored: true}

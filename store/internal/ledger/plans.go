@@ -186,7 +186,7 @@ func (b *book) plan(s *schedule, p *provost.SchedulePlan) error {
 	s.planAt(toMicros(p.PlanTime))
 	if d.gap && !slices.ContainsFunc(d.schedules, func(s *schedule) bool { return s.gap }) {
 		d.gap = false
-		b.hints.work, b.hints.early = true, true
+		b.hints.anywhere()
 	}
 	b.touch(d)
 	return nil

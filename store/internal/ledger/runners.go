@@ -129,7 +129,7 @@ func (b *book) registerRunner(p provost.RegisterRunnerParams) (unserved []uuid.U
 	if err := b.handOutAnew(); err != nil {
 		return unserved, err
 	}
-	b.hints.work, b.hints.early = true, true
+	b.hints.anywhere()
 	return unserved, b.dropOldRunners()
 }
 
@@ -309,7 +309,7 @@ func (b *book) noticeLapse(id uuid.UUID) error {
 	if err := b.loadDeployments(ids); err != nil {
 		return err
 	}
-	b.hints.work, b.hints.early = true, true
+	b.hints.anywhere()
 	return b.openGaps(ids)
 }
 
@@ -369,7 +369,7 @@ func (b *book) dropRunner(id uuid.UUID) ([]*deployment, error) {
 			return nil, err
 		}
 	}
-	b.hints.work, b.hints.early = true, true
+	b.hints.anywhere()
 	clear(b.served)
 	return left, b.relane(left)
 }

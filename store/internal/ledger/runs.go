@@ -377,7 +377,7 @@ func (b *book) cancelRun(p provost.CancelRunParams) (run *provost.Run, err error
 		err = b.finish(r, newState(provost.StateCancelled, b.now, p.Message))
 	case provost.StatePending, provost.StateRunning:
 		err = b.advance(r, newState(provost.StateCancelling, b.now, p.Message))
-		b.hints.cancel = true
+		b.hints.Cancel = true
 	default:
 		err = fmt.Errorf("%w: run %s is over: %s", provost.ErrConflict, p.RunID, r.due.state)
 	}

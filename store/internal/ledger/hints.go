@@ -1,0 +1,139 @@
+package ledger
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/provost-go/provost"
+)
+
+// Hints are what has changed, for those who wait for it.
+type Hints struct {
+	Work   bool `json:"work,omitempty"`   // something may be claimable, now or later
+	Cancel bool `json:"cancel,omitempty"` // a run is to be cancelled
+	All    bool `json:"all,omitempty"`    // the work may be anywhere in any lane
+
+	// Lanes are those in which runs were queued, with the time since when the first of these is claimable. Those of All are not named.
+	Lanes map[int64]micros `json:"lanes,omitempty"`
+
+	runs []uuid.UUID // that have changed
+}
+
+// maxHinted is how many lanes are named at most.
+const maxHinted = 100
+
+// anywhere hints at work that is claimable by now, and was not before.
+func (h *Hints) anywhere() { h.Work, h.All, h.Lanes = true, true, nil }
+
+// queued hints at a run that is claimable in a lane from a time on.
+func (h *Hints) queued(lane int64, from micros) {
+	first, known := h.Lanes[lane]
+	switch {
+	case h.All:
+	case known:
+		h.Lanes[lane] = min(first, from)
+	case len(h.Lanes) == maxHinted:
+		h.anywhere()
+	case h.Lanes == nil:
+		h.Lanes = map[int64]micros{lane: from}
+	default:
+		h.Lanes[lane] = from
+	}
+}
+
+// Add puts hints together, but those of runs.
+func (h *Hints) Add(more Hints) {
+	h.Work, h.Cancel = h.Work || more.Work, h.Cancel || more.Cancel
+	if more.All {
+		h.anywhere()
+	}
+	for lane, from := range more.Lanes {
+		h.queued(lane, from)
+	}
+}
+
+// early leaves out the lanes where claims look anyway, wherever they begin.
+func (h *Hints) early(now micros) {
+	maps.DeleteFunc(h.Lanes, func(_ int64, from micros) bool { return from >= now-toSpan(usual) })
+}
+
+// Teller is a DB that tells other processes. It does not block.
+type Teller interface {
+	Tell(Hints)
+}
+
+// Hint passes on what another process has told.
+func Hint(l *Ledger, h Hints) {
+	l.floors.lower(&h)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.send(&h)
+}
+
+// committed does what is left once a transaction is there. Told says that other processes know of the work.
+func (l *Ledger) committed(b *book, told bool) {
+	h := b.hints
+	l.floors.lower(&h)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b.suspect != nil {
+		l.suspect.Store(int64(*b.suspect))
+	}
+	l.send(&h)
+	h.early(b.now + toSpan(time.Since(b.entered)))
+	if told && !h.All && len(h.Lanes) == 0 {
+		h.Work = false
+	}
+	if teller, ok := l.db.(Teller); ok && (h.Work || h.Cancel) {
+		teller.Tell(h)
+	}
+}
+
+// Notify implements [provost.Notifier], for changes that come through this ledger. Those of other processes are found by polling.
+func (l *Ledger) Notify(topic provost.Topic, ch chan<- struct{}) (stop func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.listeners[topic] = append(l.listeners[topic], ch)
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		var rest []chan<- struct{}
+		for _, other := range l.listeners[topic] {
+			if other != ch {
+				rest = append(rest, other)
+			}
+		}
+		if l.listeners[topic] = rest; rest == nil {
+			delete(l.listeners, topic)
+		}
+	})
+}
+
+// send is called under mu.
+func (l *Ledger) send(h *Hints) {
+	if len(l.listeners) == 0 {
+		return
+	}
+	if h.Work {
+		l.hint(provost.Topic{Kind: provost.TopicWork})
+	}
+	if h.Cancel {
+		l.hint(provost.Topic{Kind: provost.TopicCancel})
+	}
+	for _, id := range h.runs {
+		l.hint(provost.Topic{Run: id})
+	}
+}
+
+// hint is called under mu.
+func (l *Ledger) hint(topic provost.Topic) {
+	for _, ch := range l.listeners[topic] {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+}
