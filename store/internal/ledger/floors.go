@@ -11,13 +11,16 @@ import (
 
 // floors are from when on claims look for runs. A claim goes through the queue of a lane from its beginning, and so past all that was
 // claimed from there, as long as a transaction anywhere in the database may still see that: PostgreSQL keeps it until then. Where the way
-// through a whole queue is long, claims begin a little before the first run that was left, and take the whole way now and then, and when they
-// are told of a run that has become claimable further down. Its zero value has none.
+// through a whole queue is long, claims begin a little before the first run that was left, and take the whole way now and then. When they are
+// told of a run that has become claimable further down, they begin there. The zero value has none.
 type floors struct {
 	mu    sync.Mutex
 	lanes map[int64]micros // where they begin; nobody changes it
 	until time.Time        // when the whole way is to be taken again
 	ways  map[*way]bool    // under way
+
+	late   time.Duration // what a way takes that is not a whole one
+	learnt time.Time     // when that was last seen
 }
 
 const (
@@ -27,10 +30,13 @@ const (
 	// belowFirst is how far before the first run claims begin: one may be on its way that began to be made before, or by another clock.
 	belowFirst = 5 * time.Second
 
-	longWay    = 50 * time.Millisecond  // a longer one is not taken each time
-	eachRun    = 200 * time.Microsecond // is what a run may take beside the way to it
-	wholeEvery = 100                    // one of so many is a whole one, by the time that they take,
-	wholeAfter = 10 * time.Second       // but one so often at least
+	eachRun = 20 * time.Microsecond // is what a run may take beside the way to it
+	longWay = 5 * time.Millisecond  // a longer one is not taken each time, if others take less than half of it,
+
+	wholeEvery = 300              // but one of so many, by the time that they take,
+	wholeAfter = 10 * time.Second // and so often at least
+
+	lateFor = 10 * time.Minute // what late ones take is seen anew after so long
 )
 
 // beginning is before every time.
@@ -84,14 +90,16 @@ func (f *floors) gone(w *way, now micros, stored bool) {
 	if !stored || w.first == nil || w.queued.All {
 		return
 	}
-	switch {
-	case w.lanes == nil:
+	cost := w.took - time.Duration(w.runs)*eachRun
+	if w.lanes == nil {
 		f.lanes, f.until = nil, time.Time{}
-		if w.took < longWay+time.Duration(w.runs)*eachRun {
-			return
+		if f.long(cost) {
+			f.until = time.Now().Add(min(wholeEvery*w.took, wholeAfter))
 		}
-		f.until = time.Now().Add(min(wholeEvery*w.took, wholeAfter))
-	case f.lanes == nil:
+	} else {
+		f.learn(cost)
+	}
+	if f.until.IsZero() {
 		return
 	}
 	lanes := make(map[int64]micros, len(w.first))
@@ -106,6 +114,24 @@ func (f *floors) gone(w *way, now micros, stored bool) {
 		lanes[lane] = min(first, now) - toSpan(belowFirst)
 	}
 	f.lanes = lanes
+}
+
+// long reports whether to take a whole way less often. It takes no less than a late one.
+func (f *floors) long(cost time.Duration) bool {
+	if time.Since(f.learnt) > lateFor {
+		f.late = 0
+	}
+	f.late = min(f.late, cost)
+	return cost > max(longWay, 2*f.late)
+}
+
+// learn notes what a late way has taken, among others.
+func (f *floors) learn(cost time.Duration) {
+	if time.Since(f.learnt) > lateFor {
+		f.late = cost
+	}
+	f.late += (cost - f.late) / 8
+	f.learnt = time.Now()
 }
 
 // lower sees to it that what is queued now is not passed by.

@@ -75,6 +75,21 @@ func TestFloors(t *testing.T) {
 		f.gone(w, now(), true)
 		expect("after another one has found what one that began later does not know", 1, floor-toSpan(time.Hour+belowFirst))
 
+		forget()
+		for range 20 {
+			claim(long, left)
+		}
+		time.Sleep(wholeAfter)
+		claim(long, left)
+		expect("where late ways take as long as whole ones", 1, beginning)
+		claim(3*long, left)
+		expect("where whole ways have become longer", 1, floor)
+		time.Sleep(wholeAfter)
+		claim(long, left)
+		time.Sleep(lateFor)
+		claim(long, left)
+		expect("a while after late ways took as long as whole ones", 1, floor)
+
 		w = take(0, 0, left)
 		forget()
 		f.gone(w, now(), true)
