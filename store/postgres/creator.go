@@ -114,7 +114,7 @@ func (c *creator) makeHopefully(batch []*creation, errs []error, supposes bool) 
 			}
 		}
 		if c.store.notifier.turn() {
-			if err := t.later(tell, c.store.notifier.channel, payload(ledger.Hints{Work: true})); err != nil {
+			if err := t.later(tell, c.store.notifier.channel, c.store.notifier.message(ledger.Hints{Work: true})); err != nil {
 				return err
 			}
 			t.state.Told = true

@@ -3,11 +3,13 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/provost-go/provost/store/internal/ledger"
@@ -15,6 +17,7 @@ import (
 
 const (
 	notifyEvery  = 10 * time.Millisecond // at most so often is told of work, however much there is
+	notifyAgain  = 100 * time.Millisecond
 	notifyWithin = 5 * time.Second
 	listenAgain  = 5 * time.Second // after the connection was lost
 )
@@ -23,6 +26,7 @@ const (
 // PgBouncer in transaction mode, runners poll.
 type notifier struct {
 	store   *Store
+	id      string // of the store
 	channel string
 	wake    chan struct{}
 	last    atomic.Int64 // when others were told, in microseconds
@@ -31,27 +35,67 @@ type notifier struct {
 	hints ledger.Hints // that nobody was told yet
 }
 
-// tell is the statement that tells others: of a channel, and of hints.
+// tell is the statement that tells others: a channel, and a message.
 const tell = "SELECT pg_notify($1, $2)"
 
-// payload is hints as they are sent. They fit: a notification takes 8,000 bytes.
-func payload(h ledger.Hints) string {
-	text, _ := json.Marshal(h) // it is made of booleans and numbers
+// message is hints as they are sent.
+type message struct {
+	ledger.Hints
+	By string `json:"by,omitempty"` // the store that has told its own listeners; "": none has
+}
+
+// maxLanes is how many lanes a message names at most: a notification takes 8,000 bytes.
+const maxLanes = 100
+
+func (m message) String() string {
+	m.Hints = m.Few(maxLanes)
+	text, _ := json.Marshal(m) // it is made of booleans, numbers and strings
 	return string(text)
 }
 
 func newNotifier(s *Store) *notifier {
-	return &notifier{store: s, channel: "provost " + s.schema, wake: make(chan struct{}, 1)}
+	n := &notifier{store: s, id: uuid.NewString(), channel: "provost " + s.schema, wake: make(chan struct{}, 1)}
+	if len(n.channel) > maxName {
+		n.channel = fmt.Sprintf("provost %x", s.key())
+	}
+	return n
 }
 
+// maxName is how long PostgreSQL's names are at most, in bytes.
+const maxName = 63
+
+// message is what listeners of other stores are told.
+func (n *notifier) message(h ledger.Hints) string { return message{h, n.id}.String() }
+
 func (n *notifier) tell(h ledger.Hints) {
-	n.mu.Lock()
-	n.hints.Add(h)
-	n.mu.Unlock()
+	n.add(h)
 	select {
 	case n.wake <- struct{}{}:
 	default:
 	}
+}
+
+func (n *notifier) add(h ledger.Hints) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hints.Add(h)
+}
+
+// tellWith tells others, and the store's own, of what a transaction of the caller's has changed, by its commit. Of many one does that: the
+// server has such commits one after the other. For the rest it is told a little later: such transactions are short.
+func (n *notifier) tellWith(t *tx) error {
+	h := t.state.Hints() // all lanes: nobody knows how far claims are by the time of the commit
+	if !h.Any() {
+		return nil
+	}
+	if n.turn() {
+		return t.later(tell, n.channel, message{Hints: h}.String())
+	}
+	time.AfterFunc(notifyAgain, func() {
+		ledger.Hint(n.store.Ledger, h)
+		n.tell(h)
+	})
+	return nil
 }
 
 // take gives what nobody was told yet.
@@ -79,10 +123,14 @@ func (n *notifier) send() {
 			return
 		case <-n.wake:
 		}
-		n.last.Store(time.Now().UnixMicro())
-		ctx, stop := context.WithTimeout(n.store.ctx, notifyWithin)
-		_, _ = n.store.pool.Exec(ctx, tell, pgx.QueryExecModeExec, n.channel, payload(n.take())) // who is not told polls
-		stop()
+		if h := n.take(); h.Any() {
+			n.last.Store(time.Now().UnixMicro())
+			ctx, stop := context.WithTimeout(n.store.ctx, notifyWithin)
+			if _, err := n.store.pool.Exec(ctx, tell, pgx.QueryExecModeExec, n.channel, n.message(h)); err != nil {
+				n.add(h) // for the next time: until then who is not told polls
+			}
+			stop()
+		}
 		timer.Reset(notifyEvery)
 		select {
 		case <-n.store.ctx.Done():
@@ -117,18 +165,17 @@ func (n *notifier) listenOnce() {
 	if _, err := conn.Exec(n.store.ctx, "LISTEN "+quoted(n.channel)); err != nil {
 		return
 	}
-	all := ledger.Hints{Work: true, Cancel: true, All: true}
-	ledger.Hint(n.store.Ledger, all) // what was told before is gone
+	ledger.Hint(n.store.Ledger, ledger.Hints{Work: true, Cancel: true, All: true}) // what was told before is gone
 	for {
 		told, err := conn.WaitForNotification(n.store.ctx)
 		if err != nil {
 			return
 		}
-		var hints ledger.Hints
-		if err := json.Unmarshal([]byte(told.Payload), &hints); err != nil {
-			hints = all // somebody else's, or of another version
+		var m message
+		if err := json.Unmarshal([]byte(told.Payload), &m); err != nil || m.By == n.id {
+			continue // it is somebody else's, or the store's own
 		}
-		ledger.Hint(n.store.Ledger, hints)
+		ledger.Hint(n.store.Ledger, m.Hints)
 	}
 }
 

@@ -167,14 +167,19 @@ const byIndex = "SELECT set_config('enable_seqscan', 'off', true), set_config('e
 // waits nobody else gets in, so it does not wait for long: a transaction that does not end, of the caller's or of a process that is stopped, must
 // not make all others wait with it. It tries again a little later, and waits a little longer.
 func (s *Store) orders() {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte("provost " + s.schema)) // a hash does not fail
-	key := int64(h.Sum64())
+	key := int64(s.key())
 	s.together = opening{"BEGIN", fmt.Sprintf(byIndex+"pg_advisory_xact_lock_shared(%d)", key)}
 	for i := range s.alone {
 		wait := lockWait << i
 		s.alone[i] = opening{"BEGIN", fmt.Sprintf(byIndex+"set_config('lock_timeout', '%dms', true), pg_advisory_xact_lock(%d)", wait.Milliseconds(), key)}
 	}
+}
+
+// key stands for the schema where that is too long, or a number is wanted.
+func (s *Store) key() uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte("provost " + s.schema)) // a hash does not fail
+	return h.Sum64()
 }
 
 // lockWait is how long a transaction waits to be alone the first time; it waits twice as long the next time, up to the last of lockWaits. In
@@ -215,11 +220,14 @@ func (s *Store) transact(ctx context.Context, begin opening, do func(*tx) error)
 		s.rollback(conn)
 		return err
 	}
-	if err := t.commit(); err != nil {
+	err = t.commit()
+	if sqlState(err) == "" { // it is there, or nobody knows
+		t.state.Committed()
+	}
+	if err != nil {
 		s.rollback(conn)
 		return fmt.Errorf("postgres: commit: %w", err)
 	}
-	t.state.Committed()
 	return nil
 }
 
@@ -243,7 +251,8 @@ const rollbackTimeout = 2 * time.Second
 // WithTx is the store inside a transaction of the caller's: what it creates is there if and only if the caller commits, and what it
 // reads is what the transaction sees. An operation that fails leaves the transaction as it was. Keep such transactions short: while
 // one is open, nobody can change the deployment that it has made a run of, and where that has a ConcurrencyLimit nobody gets a slot.
-// Runners hear of the new runs with the commit.
+// Runners hear of new runs with the commit, by NOTIFY, so the transaction cannot be prepared for a two-phase commit; where more than a
+// hundred a second are made, of the others a tenth of a second later, or when they look next.
 func (s *Store) WithTx(t pgx.Tx) provost.Store { return ledger.New(callers{s, t}) }
 
 // callers is a transaction of the caller's as a database.
@@ -270,8 +279,8 @@ func (c callers) write(ctx context.Context, do func(ledger.Tx) error) error {
 	}
 	t := c.store.in(ctx, inner)
 	err = t.do(do)
-	if hints := t.state.Hints(); err == nil && (hints.Work || hints.Cancel) { // by the time of the commit, who knows how far others are
-		err = t.later(tell, c.store.notifier.channel, payload(hints))
+	if err == nil {
+		err = c.store.notifier.tellWith(t)
 	}
 	if err == nil {
 		err = t.send()

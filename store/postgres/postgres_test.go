@@ -46,7 +46,14 @@ func connect(t testing.TB) *pgxpool.Pool {
 // schema is the name of a schema of the test's own, which goes with it.
 func schema(t testing.TB) string {
 	t.Helper()
+	return longSchema(t, 37)
+}
+
+// longSchema is a schema whose name is that long.
+func longSchema(t testing.TB, length int) string {
+	t.Helper()
 	name := "test_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	name += strings.Repeat("x", length-len(name))
 	url := dsn(t)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store/postgres"
 )
 
 // TestWithTx: a run that is made in the caller's transaction is there if and only if that commits.
@@ -57,9 +58,9 @@ func TestWithTx(t *testing.T) {
 
 // TestOtherProcessHears: a run that one process asks for begins in another at once, not at its next poll.
 func TestOtherProcessHears(t *testing.T) {
-	name := schema(t)
+	name := longSchema(t, 63) // as long as names are at most
 	theirs, mine := open(t, name), open(t, name)
-	began := make(chan time.Time, 10)
+	began := make(chan time.Time, 100)
 	d := &provost.Deployment{Flow: provost.NewJob("f", func(context.Context) error { began <- time.Now(); return nil }), Name: "d"}
 	ctx, stop := context.WithCancel(t.Context())
 	runner := &provost.Runner{Store: theirs, PollInterval: time.Hour}
@@ -79,8 +80,45 @@ func TestOtherProcessHears(t *testing.T) {
 			t.Fatal("nobody has heard of the run")
 		}
 	}
+
+	// Many one after the other, so that not each is told of by its own commit: they are heard of if that comes soon enough.
+	for attempt := 1; !heardOfMany(t, mine, began); attempt++ {
+		if attempt == 3 {
+			t.Fatal("runs that were made in transactions are not heard of")
+		}
+	}
 	stop()
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
+}
+
+// heardOfMany makes runs in transactions, and reports whether they begin before the runner looks by itself.
+func heardOfMany(t *testing.T, store *postgres.Store, began <-chan time.Time) bool {
+	t.Helper()
+	const many = 20
+	pool := connect(t)
+	for range many {
+		tx, err := pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := provost.NewClient(store.WithTx(tx)).RunDeployment(t.Context(), "f/d", nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	soon := time.After(5 * time.Second)
+	inTime := true
+	for range many {
+		select {
+		case <-began:
+		case <-soon:
+			inTime = false
+			<-began // it looks now and then
+		}
+	}
+	return inTime
 }

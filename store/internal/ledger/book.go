@@ -31,7 +31,7 @@ type book struct {
 	changed     []*run             // in the order in which they were first changed
 	touched     []*deployment
 
-	entered  time.Time // when the operation began, by the clock of this machine
+	called   time.Time // when the operation was asked for, which is now by the clock of this machine
 	way      *way      // of a claim
 	ahead    micros    // how far the clock of leases is ahead of the one of now
 	suspect  *micros   // what Ledger.suspect becomes; nil: it stays
@@ -48,8 +48,8 @@ func newBook(tx Tx, now micros) *book {
 }
 
 // enter begins another operation of the transaction.
-func (b *book) enter(now micros) {
-	b.now, b.entered, b.skipped = now, time.Now(), nil
+func (b *book) enter(now micros, called time.Time) {
+	b.now, b.called, b.skipped = now, called, nil
 	clear(b.served)
 }
 

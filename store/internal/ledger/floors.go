@@ -106,7 +106,7 @@ func (f *floors) gone(w *way, now micros, stored bool) {
 	maps.Copy(lanes, f.lanes)
 	for lane, first := range w.first {
 		if w.start(lane) > startIn(f.lanes, lane) {
-			continue // there is something before it that another one has found
+			continue // there is something before it, of which another one knows, or a hint
 		}
 		if from, ok := w.queued.Lanes[lane]; ok {
 			first = min(first, from)

@@ -99,20 +99,24 @@ func TestFloors(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	var h Hints
-	for lane := range int64(maxHinted) {
+	const lanes = 10
+	for lane := range int64(lanes) {
 		h.queued(lane, 10)
 		h.queued(lane, 20+micros(lane))
 	}
 	h.Add(Hints{Cancel: true, Lanes: map[int64]micros{7: 5}})
-	if h.All || h.Work || !h.Cancel || len(h.Lanes) != maxHinted || h.Lanes[7] != 5 || h.Lanes[8] != 10 {
+	if h.All || h.Work || !h.Cancel || len(h.Lanes) != lanes || h.Lanes[7] != 5 || h.Lanes[8] != 10 {
 		t.Errorf("got %+v", h)
 	}
 	var told Hints
 	told.Add(h)
-	if told.early(6 + toSpan(usual)); len(told.Lanes) != 1 || len(h.Lanes) != maxHinted {
+	if told.early(6 + toSpan(usual)); len(told.Lanes) != 1 || len(h.Lanes) != lanes {
 		t.Errorf("early is %v, want lane 7 alone", told.Lanes)
 	}
-	if h.queued(maxHinted, 10); !h.All || !h.Work || h.Lanes != nil {
-		t.Errorf("with one lane too many got %+v, want all", h)
+	if few := h.Few(lanes); few.All || len(few.Lanes) != lanes {
+		t.Errorf("few are %+v, want what there is", few)
+	}
+	if few := h.Few(lanes - 1); !few.All || !few.Work || few.Lanes != nil || h.All {
+		t.Errorf("with one lane too many few are %+v, want all", few)
 	}
 }

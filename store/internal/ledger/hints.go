@@ -16,30 +16,25 @@ type Hints struct {
 	Cancel bool `json:"cancel,omitempty"` // a run is to be cancelled
 	All    bool `json:"all,omitempty"`    // the work may be anywhere in any lane
 
-	// Lanes are those in which runs were queued, with the time since when the first of these is claimable. Those of All are not named.
+	// Lanes are those in which runs were queued, or changed where they wait, with the time since when the first of these is claimable. They are not
+	// named beside All.
 	Lanes map[int64]micros `json:"lanes,omitempty"`
 
 	runs []uuid.UUID // that have changed
 }
 
-// maxHinted is how many lanes are named at most.
-const maxHinted = 100
-
-// anywhere hints at work that is claimable by now, and was not before.
+// anywhere hints at work of which it is not said where it is.
 func (h *Hints) anywhere() { h.Work, h.All, h.Lanes = true, true, nil }
 
 // queued hints at a run that is claimable in a lane from a time on.
 func (h *Hints) queued(lane int64, from micros) {
-	first, known := h.Lanes[lane]
-	switch {
-	case h.All:
-	case known:
-		h.Lanes[lane] = min(first, from)
-	case len(h.Lanes) == maxHinted:
-		h.anywhere()
-	case h.Lanes == nil:
-		h.Lanes = map[int64]micros{lane: from}
-	default:
+	if h.All {
+		return
+	}
+	if h.Lanes == nil {
+		h.Lanes = make(map[int64]micros)
+	}
+	if first, known := h.Lanes[lane]; !known || from < first {
 		h.Lanes[lane] = from
 	}
 }
@@ -60,6 +55,17 @@ func (h *Hints) early(now micros) {
 	maps.DeleteFunc(h.Lanes, func(_ int64, from micros) bool { return from >= now-toSpan(usual) })
 }
 
+// Few names no more than so many lanes.
+func (h Hints) Few(lanes int) Hints {
+	if len(h.Lanes) > lanes {
+		h.anywhere()
+	}
+	return h
+}
+
+// Any reports whether there is something to tell.
+func (h Hints) Any() bool { return h.Work || h.Cancel }
+
 // Teller is a DB that tells other processes. It does not block.
 type Teller interface {
 	Tell(Hints)
@@ -73,7 +79,7 @@ func Hint(l *Ledger, h Hints) {
 	l.send(&h)
 }
 
-// committed does what is left once a transaction is there. Told says that other processes know of the work.
+// committed does what is left once a transaction is there, or may be. Told says that other processes know of the work.
 func (l *Ledger) committed(b *book, told bool) {
 	h := b.hints
 	l.floors.lower(&h)
@@ -83,11 +89,11 @@ func (l *Ledger) committed(b *book, told bool) {
 		l.suspect.Store(int64(*b.suspect))
 	}
 	l.send(&h)
-	h.early(b.now + toSpan(time.Since(b.entered)))
+	h.early(b.now + toSpan(time.Since(b.called)))
 	if told && !h.All && len(h.Lanes) == 0 {
 		h.Work = false
 	}
-	if teller, ok := l.db.(Teller); ok && (h.Work || h.Cancel) {
+	if teller, ok := l.db.(Teller); ok && h.Any() {
 		teller.Tell(h)
 	}
 }

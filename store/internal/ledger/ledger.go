@@ -81,8 +81,8 @@ type Taker interface {
 	Take(columns string, ids []uuid.UUID, token int64) (Rows, error)
 }
 
-// State is what the operations of one transaction share. The driver flushes it before the commit, and tells it of the commit. It does the
-// transaction again, without an operation that failed, if that has spoiled it.
+// State is what the operations of one transaction share. The driver flushes it before the commit, and says when that is there, unless the
+// commit is the caller's. Where an operation has spoiled it, the driver does the transaction again without that one.
 type State struct {
 	Spoiled bool // an operation has failed after it had changed something
 
@@ -108,7 +108,8 @@ func (s *State) Flush() error {
 	return s.book.flush()
 }
 
-// Hints are what others are to be told if the transaction is committed. They are complete after Flush.
+// Hints are what others are to be told if the transaction is committed. They are complete after Flush, and nobody changes them before
+// Committed.
 func (s *State) Hints() Hints {
 	if s.book == nil {
 		return Hints{}
@@ -116,7 +117,7 @@ func (s *State) Hints() Hints {
 	return s.book.hints
 }
 
-// Committed does what is left once the transaction is there.
+// Committed does what is left once the transaction is there, or may be.
 func (s *State) Committed() {
 	if s.book != nil {
 		s.ledger.committed(s.book, s.Told)
@@ -154,8 +155,9 @@ func New(db DB) *Ledger { return &Ledger{db: db, listeners: make(map[provost.Top
 
 // write does an operation that decides on time.
 func (l *Ledger) write(ctx context.Context, work Work, now time.Time, do func(*book) error) error {
+	called := time.Now()
 	return l.db.Write(ctx, work, func(tx Tx) error {
-		b := l.bookOf(tx, toMicros(now))
+		b := l.bookOf(tx, toMicros(now), called)
 		b.lock = deploymentLocks[work]
 		changes := b.changes
 		err := l.noticeTime(b)
@@ -211,14 +213,14 @@ func (l *Ledger) ahead() micros {
 }
 
 // bookOf is the book of a transaction, for its next operation.
-func (l *Ledger) bookOf(tx Tx, now micros) *book {
+func (l *Ledger) bookOf(tx Tx, now micros, called time.Time) *book {
 	shared := tx.State()
 	if shared.book == nil {
 		shared.ledger, shared.book = l, newBook(tx, now)
 		shared.book.memory = &l.memory
 	}
 	b := shared.book
-	b.enter(now)
+	b.enter(now, called)
 	b.ahead = l.ahead()
 	b.hopeful, b.supposes = shared.Hopeful, shared.Supposes
 	return b
