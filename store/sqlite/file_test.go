@@ -31,7 +31,12 @@ func deployed(t *testing.T, store provost.Store) *provost.Client {
 
 func rawOpen(t *testing.T, path string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(0)")
+	return rawOpenWith(t, path, "_pragma=busy_timeout(0)")
+}
+
+func rawOpenWith(t *testing.T, path, settings string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?"+settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +86,41 @@ func TestWithTx(t *testing.T) {
 		if _, err := store.GetRun(t.Context(), run.ID); commits != (err == nil) {
 			t.Errorf("commits: %t, and then the run: %v", commits, err)
 		}
+	}
+}
+
+// TestWithTxIsHeard: a run that is made in the caller's transaction begins once that commits, not at the runner's next poll.
+func TestWithTxIsHeard(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "provost.db")
+	store := open(t, path)
+	began := make(chan struct{})
+	d := &provost.Deployment{Flow: provost.NewJob("f", func(context.Context) error { began <- struct{}{}; return nil }), Name: "d"}
+	ctx, stop := context.WithCancel(t.Context())
+	runner := &provost.Runner{Store: store, PollInterval: time.Hour}
+	served := make(chan error, 1)
+	go func() { served <- runner.Serve(ctx, d) }()
+	<-runner.Ready()
+	db := rawOpenWith(t, path, "_txlock=immediate&_pragma=busy_timeout(30000)") // the runner writes too
+	for range 3 {
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := provost.NewClient(store.WithTx(tx)).RunDeployment(t.Context(), "f/d", nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-began:
+		case <-time.After(5 * time.Second): // it looks now and then, after ten seconds
+			t.Fatal("nobody has heard of the run")
+		}
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -199,18 +199,22 @@ func (d *database) readOnce(ctx context.Context, do func(ledger.Tx) error) error
 
 // WithTx is the store inside a transaction of the caller's: what it creates is there if and only if the caller commits, and what it
 // reads is what the transaction sees. The transaction must be of the store's file. It has the file's only write lock from its first
-// write on, and keeps all others waiting until it ends. Runners hear of the new runs when they look next.
-func (s *Store) WithTx(t *sql.Tx) provost.Store { return ledger.New(callers{t}) }
+// write on, and keeps all others waiting until it ends. Runners of this store hear of new runs at once, and then wait for the file, so
+// for the commit; those of other processes when they look next.
+func (s *Store) WithTx(t *sql.Tx) provost.Store { return ledger.New(callers{s, t}) }
 
 // callers is a transaction of the caller's as a database.
-type callers struct{ tx *sql.Tx }
+type callers struct {
+	store *Store
+	tx    *sql.Tx
+}
 
 // Write implements [ledger.DB]. What fails leaves nothing behind.
 func (c callers) Write(ctx context.Context, _ ledger.Work, do func(ledger.Tx) error) error {
 	if _, err := c.tx.ExecContext(ctx, "SAVEPOINT provost"); err != nil {
 		return fmt.Errorf("sqlite: savepoint: %w", err)
 	}
-	t := &tx{executor: through(c), ctx: ctx}
+	t := &tx{executor: through{c.tx}, ctx: ctx}
 	err := t.do(do)
 	if err != nil {
 		if _, undone := c.tx.ExecContext(ctx, "ROLLBACK TO provost"); undone != nil {
@@ -220,12 +224,15 @@ func (c callers) Write(ctx context.Context, _ ledger.Work, do func(ledger.Tx) er
 	if _, released := c.tx.ExecContext(ctx, "RELEASE provost"); released != nil {
 		return errors.Join(err, fmt.Errorf("sqlite: release savepoint: %w", released))
 	}
+	if hints := t.state.Hints(); err == nil && hints.Any() {
+		ledger.Hint(c.store.Ledger, hints)
+	}
 	return err
 }
 
 // Read implements [ledger.DB].
 func (c callers) Read(ctx context.Context, do func(ledger.Tx) error) error {
-	return do(&tx{executor: through(c), ctx: ctx})
+	return do(&tx{executor: through{c.tx}, ctx: ctx})
 }
 
 // Backup writes a copy of the whole database, as it is at one moment, into a new file.
