@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	notifyEvery  = 10 * time.Millisecond // at most so often is told of work, however much there is
-	notifyAgain  = 100 * time.Millisecond
+	notifyEvery  = 10 * time.Millisecond  // at most so often is told of work, however much there is
+	notifyLate   = 100 * time.Millisecond // by then a transaction of the caller's should be over that did not tell by its commit
 	notifyWithin = 5 * time.Second
 	listenAgain  = 5 * time.Second // after the connection was lost
 )
@@ -91,7 +91,7 @@ func (n *notifier) tellWith(t *tx) error {
 	if n.turn() {
 		return t.later(tell, n.channel, message{Hints: h}.String())
 	}
-	time.AfterFunc(notifyAgain, func() {
+	time.AfterFunc(notifyLate, func() {
 		ledger.Hint(n.store.Ledger, h)
 		n.tell(h)
 	})

@@ -141,14 +141,16 @@ func checkImage(t *testing.T, m moment) {
 	if err := raw.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict); err != nil || verdict != "ok" {
 		t.Fatalf("integrity: %s, %v", verdict, err)
 	}
-	w := newWorld(t, store)
-	found := w.histories()
 	for id, states := range m.known {
-		if found[id] < states {
-			t.Errorf("run %s has %d states, %d were acknowledged", id, found[id], states)
+		run, err := store.GetRun(t.Context(), id)
+		if err != nil {
+			t.Errorf("acknowledged, and gone: %v", err)
+		} else if len(run.History) < states {
+			t.Errorf("run %s has %v; %d states were acknowledged", id, run.History, states)
 		}
 	}
-	w.create() // it works on
+	w := newWorld(t, store) // it works on
+	w.create()
 	w.claimAndSettle(rand.New(rand.NewPCG(3, 4)))
 }
 
@@ -191,6 +193,9 @@ func (w *world) histories() map[uuid.UUID]int {
 	w.must(err)
 	if page.Next != "" {
 		w.Fatal("there are more runs than fit on a page")
+	}
+	if len(page.Items) != len(w.runs) {
+		w.Fatalf("%d runs are listed, %d were made", len(page.Items), len(w.runs))
 	}
 	known := make(map[uuid.UUID]int)
 	for _, run := range page.Items {
