@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/provost-go/provost/internal/instant"
 )
 
 // UpcomingRuns is the next n scheduled runs of a deployment, by the time they are due: those that the store has, then those that
@@ -25,27 +27,27 @@ func (c *Client) UpcomingRuns(ctx context.Context, handle string, n int) ([]*Run
 		return nil, err
 	}
 	runs := page.Items
-	now := instant(c.now())
+	now := instant.Of(c.now())
 	for i := range record.Schedules {
 		s := &record.Schedules[i]
 		if record.Pause.Effective() || s.Pause.Effective() {
 			continue
 		}
-		for _, at := range s.Schedule.Upcoming(latestOf(s.Planned, now), n) {
-			runs = append(runs, record.upcoming(s, at, now))
+		for _, at := range s.Schedule.Upcoming(instant.Latest(s.Planned, now), n) {
+			runs = append(runs, upcomingRun(record, s, at, now))
 		}
 	}
 	slices.SortStableFunc(runs, func(a, b *Run) int { return a.DueTime.Compare(b.DueTime) })
 	runs = runs[:min(n, len(runs))]
 	for _, run := range runs {
-		run.WaitReason = run.waitReason(record, now)
+		run.WaitReason = waitReason(run, record, now)
 	}
 	c.maskKnown(maskFor(record), runs)
 	return runs, nil
 }
 
-// upcoming is a run that is not materialised yet.
-func (r *DeploymentRecord) upcoming(s *ScheduleRecord, at, now time.Time) *Run {
+// upcomingRun is a run that is not materialised yet.
+func upcomingRun(r *DeploymentRecord, s *ScheduleRecord, at, now time.Time) *Run {
 	state := newState(StateScheduled, now, "")
 	return &Run{
 		Flow: r.Flow, Deployment: r.Name, FlowID: r.FlowID, DeploymentID: r.ID, Schedule: s.Key, State: state,
@@ -58,8 +60,8 @@ func (r *DeploymentRecord) upcoming(s *ScheduleRecord, at, now time.Time) *Run {
 // skipped, lies before the deployment's creation, or its run was cancelled as skipped. The time must be past. It makes at most
 // [MaxBackfill] runs and refuses a range with more instants. Instants that no runner has planned yet are left to the runners. The runs are due at once and not AutoScheduled.
 func (c *Client) Backfill(ctx context.Context, handle string, from, to time.Time) ([]*Run, error) {
-	now := instant(c.now())
-	from, to = instant(from), instant(to)
+	now := instant.Of(c.now())
+	from, to = instant.Of(from), instant.Of(to)
 	switch {
 	case !from.Before(to):
 		return nil, fmt.Errorf("provost: backfill %s: from %s is not before to %s; swap them", handle, from, to)
@@ -138,15 +140,15 @@ func (c *Client) splits(ctx context.Context, record *DeploymentRecord, s *Schedu
 		if err != nil {
 			return nil, err
 		}
-		if held := skip.holds(runs); len(held) > 0 {
-			splits = append(splits, SkipSplit{ID: skip.ID, Into: skip.without(held)})
+		if held := heldBy(&skip, runs); len(held) > 0 {
+			splits = append(splits, SkipSplit{ID: skip.ID, Into: splitSkip(&skip, held)})
 		}
 	}
 	return splits, nil
 }
 
-// holds is which of the runs' instants, that ascend, are in the range.
-func (s *Skip) holds(runs []PlannedRun) (held []time.Time) {
+// heldBy is which of the runs' instants, that ascend, are in the range.
+func heldBy(s *Skip, runs []PlannedRun) (held []time.Time) {
 	from, _ := slices.BinarySearchFunc(runs, s.First, func(run PlannedRun, first time.Time) int { return run.ScheduledTime.Compare(first) })
 	for _, run := range runs[from:] {
 		at := run.ScheduledTime
@@ -160,15 +162,15 @@ func (s *Skip) holds(runs []PlannedRun) (held []time.Time) {
 	return held
 }
 
-// without is what is left of the range when some of its instants, that ascend, are taken out: the ranges before, between and after
+// splitSkip is what is left of the range when some of its instants, that ascend, are taken out: the ranges before, between and after
 // them.
-func (s *Skip) without(taken []time.Time) (rest []Skip) {
+func splitSkip(s *Skip, taken []time.Time) (rest []Skip) {
 	from, ok := s.First, true
 	keep := func(until time.Time) {
 		if ok && !from.After(until) {
 			part := *s
 			part.ID, part.First = newID(from), from
-			part.Last, part.Count = countUntil(s.Timing, from, until)
+			part.Last, part.Count = s.Timing.countUntil(from, until)
 			rest = append(rest, part)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/provost-go/provost/internal/wire"
 )
 
@@ -312,7 +314,7 @@ func (x *execution) crash(why string) {
 		update.State = newState(StateCrashed, end, message)
 	} else {
 		update.State = namedState(StateScheduled, NameAwaitingRetry, end, message)
-		update.DueTime = instant(end)
+		update.DueTime = instant.Of(end)
 	}
 	x.server.settle(x, end, update)
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -44,8 +46,7 @@ const (
 
 // NewClient makes a client of a store.
 func NewClient(store Store) *Client {
-	_, direct := store.(*MemoryStore)
-	return &Client{store: store, direct: direct, known: make(map[string]*knownDeployment)}
+	return &Client{store: store, direct: isLocal(store), known: make(map[string]*knownDeployment)}
 }
 
 // call is the context of one store call: it ends with ctx, and has a deadline of its own unless no call can block.
@@ -65,7 +66,7 @@ func (c *Client) Deploy(ctx context.Context, d *Deployment) (*DeploymentRecord, 
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
 	_, err = c.store.RegisterDeployments(callCtx, RegisterDeploymentsParams{
-		Now: instant(c.now()), Deployments: []*DeploymentRecord{record},
+		Now: instant.Of(c.now()), Deployments: []*DeploymentRecord{record},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("provost: deploy %s: %w", record.Handle(), err)
@@ -149,10 +150,10 @@ func (c *Client) tryRun(ctx context.Context, handle string, options *RunOptions)
 			return nil, err
 		}
 	}
-	now := instant(c.now())
+	now := instant.Of(c.now())
 	due := now
 	if !options.ScheduledTime.IsZero() {
-		due = instant(options.ScheduledTime)
+		due = instant.Of(options.ScheduledTime)
 	}
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
@@ -229,7 +230,7 @@ func parseHandle(handle string) (uuid.UUID, error) {
 	if !ok || flow == "" || name == "" {
 		return uuid.Nil, fmt.Errorf("handle %q: write it as flow/deployment", handle)
 	}
-	return deploymentID(flow, name), nil
+	return DeploymentID(flow, name), nil
 }
 
 // Wait waits until a run is over and returns it, with a nil error whatever its state. It ends early with ctx.
@@ -288,7 +289,7 @@ func (c *Client) watch(ctx context.Context, id uuid.UUID) iter.Seq2[struct{}, er
 func (c *Client) CancelRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	run, err := c.store.CancelRun(callCtx, CancelRunParams{Now: instant(c.now()), RunID: id, Message: "cancelled by a client"})
+	run, err := c.store.CancelRun(callCtx, CancelRunParams{Now: instant.Of(c.now()), RunID: id, Message: "cancelled by a client"})
 	return c.shownRun(ctx, run, err)
 }
 
@@ -297,7 +298,7 @@ func (c *Client) CancelRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 func (c *Client) RetryRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	run, err := c.store.RetryRun(callCtx, RetryRunParams{Now: instant(c.now()), RunID: id, Message: "retried by a client"})
+	run, err := c.store.RetryRun(callCtx, RetryRunParams{Now: instant.Of(c.now()), RunID: id, Message: "retried by a client"})
 	return c.shownRun(ctx, run, err)
 }
 
@@ -374,7 +375,7 @@ func (c *Client) DeleteDeployment(ctx context.Context, handle string) error {
 	}
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	if err := c.store.DeleteDeployment(callCtx, DeleteDeploymentParams{Now: instant(c.now()), ID: id}); err != nil {
+	if err := c.store.DeleteDeployment(callCtx, DeleteDeploymentParams{Now: instant.Of(c.now()), ID: id}); err != nil {
 		return fmt.Errorf("provost: delete deployment %q: %w", handle, err)
 	}
 	return nil
@@ -416,7 +417,7 @@ func (c *Client) setPause(ctx context.Context, handle, key string, paused bool) 
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
 	_, err = c.store.SetPause(callCtx, SetPauseParams{
-		Now: instant(c.now()), DeploymentID: id, Schedule: key, Operator: &paused,
+		Now: instant.Of(c.now()), DeploymentID: id, Schedule: key, Operator: &paused,
 	})
 	if err != nil {
 		return fmt.Errorf("provost: pause or resume %s: %w", handle, err)
@@ -464,7 +465,7 @@ func (c *Client) Logs(ctx context.Context, id uuid.UUID, follow bool) iter.Seq2[
 			if over || !follow {
 				if dropped > 0 {
 					yield(LogRecord{
-						RunID: id, Seq: last + 1, Time: instant(c.now()), Level: slog.LevelWarn,
+						RunID: id, Seq: last + 1, Time: instant.Of(c.now()), Level: slog.LevelWarn,
 						Message: fmt.Sprintf("%d lines are not kept: the run logged more than is stored", dropped),
 					}, nil)
 				}

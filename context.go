@@ -23,26 +23,25 @@ type RunInfo struct {
 	ParentID      uuid.UUID
 }
 
-type contextKey int
+// infoKey is the key under which ContextWithRun keeps a RunInfo.
+type infoKey struct{}
 
-const (
-	executionKey contextKey = iota // *execution
-	infoKey                        // RunInfo
-)
+// executionKey is the key under which a run's context keeps its *execution.
+type executionKey struct{}
 
 // RunFromContext is the run that ctx belongs to, false outside of runs.
 func RunFromContext(ctx context.Context) (RunInfo, bool) {
 	if x := executionFromContext(ctx); x != nil {
 		return x.info(), true
 	}
-	info, ok := ctx.Value(infoKey).(RunInfo)
+	info, ok := ctx.Value(infoKey{}).(RunInfo)
 	return info, ok
 }
 
 // ContextWithRun is a context as the flow's function sees it in a run, for a unit test that calls the function itself. Nothing
 // is recorded: Run of another flow is a plain call in it, and Logger is slog.Default.
 func ContextWithRun(ctx context.Context, info RunInfo) context.Context {
-	return context.WithValue(ctx, infoKey, info)
+	return context.WithValue(ctx, infoKey{}, info)
 }
 
 // Logger logs to the runner's logger and to the stored log of the run that ctx belongs to; outside of runs it is slog.Default.
@@ -65,6 +64,6 @@ func ClientFromContext(ctx context.Context) (*Client, bool) {
 }
 
 func executionFromContext(ctx context.Context) *execution {
-	x, _ := ctx.Value(executionKey).(*execution)
+	x, _ := ctx.Value(executionKey{}).(*execution)
 	return x
 }

@@ -23,7 +23,7 @@ func (d *Deployment) record() (*DeploymentRecord, error) {
 	f := d.Flow.erase()
 	f.check(p)
 	r := &DeploymentRecord{
-		Flow: f.name, Name: d.Name, FlowID: flowID(f.name), ID: deploymentID(f.name, d.Name),
+		Flow: f.name, Name: d.Name, FlowID: FlowID(f.name), ID: DeploymentID(f.name, d.Name),
 		Path: d.Path, SkipParameterValidation: d.SkipParameterValidation, Version: firstOf(d.Version, f.version),
 		Tags: slices.Clone(d.Tags), ConcurrencyLimit: d.ConcurrencyLimit, Overlap: d.Overlap, LimitGroup: d.LimitGroup,
 		MaxWaiting: d.MaxWaiting, Priority: d.Priority, RunOnStart: d.RunOnStart, AtMostOnce: f.atMostOnce,
@@ -42,7 +42,7 @@ func (d *Deployment) record() (*DeploymentRecord, error) {
 	d.declareSchedules(p, r)
 	d.declareLimits(p, r)
 	d.declareInfrastructure(p, r)
-	d.Retention.check(p)
+	checkRetention(p, d.Retention)
 	if err := p.join(); err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func (d *Deployment) checkScheduleParameters(p *problems, i int, s Schedule, sch
 	if len(own) == 0 {
 		return
 	}
-	if err := schema.checkSecrets(s.spec.extra.parameters, own); err != nil {
+	if err := schema.checkSecrets(s.givenParameters(), own); err != nil {
 		p.add(indexed("Schedules", i), "parameters: %w", err)
 		return
 	}
@@ -174,7 +174,7 @@ func (d *Deployment) declareSchedules(p *problems, r *DeploymentRecord) {
 			continue
 		}
 		keys[key] = i
-		r.Schedules = append(r.Schedules, ScheduleRecord{Key: key, Schedule: s, Pause: Pause{Declared: s.spec.paused}})
+		r.Schedules = append(r.Schedules, ScheduleRecord{Key: key, Schedule: s, Pause: Pause{Declared: s.isPaused()}})
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/provost-go/provost/internal/instant"
 )
 
 // execution is one attempt of a run in this process, and the context that its flow sees.
@@ -60,7 +62,7 @@ const maxMessage = 16 << 10
 
 // Value finds the execution itself, beside what Serve's context has.
 func (x *execution) Value(key any) any {
-	if key == executionKey {
+	if key == (executionKey{}) {
 		return x
 	}
 	return x.Context.Value(key)
@@ -196,7 +198,7 @@ func abnormalEnd(v any) error {
 
 // progress is the update that says no more than that the attempt has begun.
 func (x *execution) progress() RunUpdate {
-	return RunUpdate{Lease: x.claim.Lease, StartTime: instant(x.begun), Attempt: x.attempt, Version: x.served.version}
+	return RunUpdate{Lease: x.claim.Lease, StartTime: instant.Of(x.begun), Attempt: x.attempt, Version: x.served.version}
 }
 
 // conclude turns what the function did into what becomes of the run.
@@ -210,7 +212,7 @@ func (x *execution) conclude(err error) {
 		update.StartTime, update.Attempt = time.Time{}, x.claim.Attempt
 	case state.Type == StateFailed && err != nil && x.mayRetry() && !isPermanent(err):
 		update.State = namedState(StateScheduled, NameAwaitingRetry, state.Timestamp, state.Message)
-		update.DueTime = instant(end.Add(x.retryDelay(err)))
+		update.DueTime = instant.Of(end.Add(x.retryDelay(err)))
 	}
 	x.server.settle(x, end, update)
 }
@@ -242,7 +244,7 @@ func (x *execution) retryDelay(err error) (delay time.Duration) {
 
 // verdict is the state that a return value means. What returns no error is Completed, even if somebody wanted to stop it.
 func (x *execution) verdict(end time.Time, err error) (State, json.RawMessage) {
-	at := instant(end)
+	at := instant.Of(end)
 	if err == nil {
 		return x.completed(at)
 	}
@@ -298,9 +300,9 @@ func (x *execution) completed(at time.Time) (State, json.RawMessage) {
 // handBack gives a run that has not begun to whoever claims it next.
 func (x *execution) handBack() {
 	now := x.server.now()
-	state := newState(StateScheduled, instant(now), "handed back before it began")
+	state := newState(StateScheduled, instant.Of(now), "handed back before it began")
 	if errors.Is(context.Cause(x), errCancelled) {
-		state = newState(StateCancelled, instant(now), "cancelled before it began")
+		state = newState(StateCancelled, instant.Of(now), "cancelled before it began")
 	}
 	x.server.settle(x, now, RunUpdate{Attempt: x.claim.Attempt, State: state})
 }
@@ -363,14 +365,14 @@ func (x *execution) newChild(ctx context.Context, f *flow, value reflect.Value, 
 	shown, stored := child.shelter(value, params)
 	id := newID(now)
 	child.claim = Claim{
-		Lease: Lease{RunID: id, Token: x.claim.Token}, Name: runName(id), Parameters: shown, Tags: x.claim.Tags,
-		ScheduledTime: instant(now), DueTime: instant(now),
+		Lease: Lease{RunID: id, Token: x.claim.Token}, Name: RunName(id), Parameters: shown, Tags: x.claim.Tags,
+		ScheduledTime: instant.Of(now), DueTime: instant.Of(now),
 	}
 	callCtx, cancel := x.server.storeCall(ctx)
 	defer cancel()
 	_, err := x.server.store.CreateRun(callCtx, CreateRunParams{
-		Now: instant(now), ID: id, Name: child.claim.Name, Parameters: stored, Tags: x.claim.Tags,
-		ScheduledTime: instant(now), DueTime: instant(now),
+		Now: instant.Of(now), ID: id, Name: child.claim.Name, Parameters: stored, Tags: x.claim.Tags,
+		ScheduledTime: instant.Of(now), DueTime: instant.Of(now),
 		Child: &ChildRun{Parent: x.claim.Lease, Flow: f.name, Version: child.served.version},
 	})
 	if err != nil {
@@ -408,7 +410,7 @@ func (x *execution) settleChild(err error) error {
 	end := x.server.now()
 	state, result := x.verdict(end, err)
 	if state.Type == StateScheduled { // a child is not handed back: its parent is, and makes new children
-		state = newState(StateCancelled, instant(end), strings.Replace(state.Message, "handed back", "ended with its parent run", 1))
+		state = newState(StateCancelled, instant.Of(end), strings.Replace(state.Message, "handed back", "ended with its parent run", 1))
 	}
 	x.server.watch.ended(x, end, state, time.Time{}, errors.Is(context.Cause(x), ErrLeaseLost))
 	x.server.flushLogs(x)

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -214,7 +216,7 @@ func (s *server) beat(ctx context.Context, now time.Time) (next time.Time, err e
 // reap deals with the leases of runners that died. A store that others share is asked three times in a lease. While our own
 // leases are in doubt nobody's are judged: what healthy runners hold is renewed first.
 func (s *server) reap(ctx context.Context, now time.Time) (next time.Time, err error) {
-	if wait := time.Until(latestOf(s.reapAt, *s.reapFrom.Load())); wait > 0 {
+	if wait := time.Until(instant.Latest(s.reapAt, *s.reapFrom.Load())); wait > 0 {
 		return now.Add(wait), nil
 	}
 	if held := s.oldestTrust(); !held.IsZero() && time.Since(held) >= s.trustSpan() {
@@ -225,7 +227,7 @@ func (s *server) reap(ctx context.Context, now time.Time) (next time.Time, err e
 	}
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
-	reaped, err := s.store.ReapLeases(callCtx, ReapLeasesParams{Now: instant(now)})
+	reaped, err := s.store.ReapLeases(callCtx, ReapLeasesParams{Now: instant.Of(now)})
 	s.report(ctx, "reap leases", err)
 	if err != nil {
 		s.reapAt = time.Time{}
@@ -258,14 +260,14 @@ func (s *server) plan(ctx context.Context, _ time.Time) (next time.Time, err err
 func (s *server) planOnce(ctx context.Context) (next time.Time, more bool, err error) {
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
-	due, err := s.store.DueSchedules(callCtx, DueSchedulesParams{Now: instant(s.now()), Limit: MaxPage})
+	due, err := s.store.DueSchedules(callCtx, DueSchedulesParams{Now: instant.Of(s.now()), Limit: MaxPage})
 	if err != nil {
 		return time.Time{}, false, fmt.Errorf("find due schedules: %w", err)
 	}
 	if len(due.Items) == 0 {
 		return due.Next, false, nil
 	}
-	now := instant(s.now())
+	now := instant.Of(s.now())
 	plans := make([]SchedulePlan, len(due.Items))
 	for i, item := range due.Items {
 		plans[i] = makePlan(item, now)
@@ -322,7 +324,7 @@ func (s *server) reportSkipped(runs []SkippedRun) {
 		}
 		skip := &skips[at]
 		skip.Count++
-		skip.First, skip.Last = earliestOf(skip.First, run.ScheduledTime), latestOf(skip.Last, run.ScheduledTime)
+		skip.First, skip.Last = instant.Earliest(skip.First, run.ScheduledTime), instant.Latest(skip.Last, run.ScheduledTime)
 	}
 	for _, skip := range skips {
 		s.reportSkip("runs skipped", skip)
@@ -371,13 +373,13 @@ func (s *server) claimOnce(ctx context.Context, limit int) (Claims, error) {
 	callCtx, cancel := s.storeCall(s.claims)
 	defer cancel()
 	claims, err := s.store.ClaimRuns(callCtx, ClaimRunsParams{
-		Now: instant(now), Runner: s.id, ID: s.claimID, Limit: limit, TTL: s.leaseTTL, Except: left,
+		Now: instant.Of(now), Runner: s.id, ID: s.claimID, Limit: limit, TTL: s.leaseTTL, Except: left,
 	})
 	if err != nil {
 		return Claims{}, err
 	}
 	if again > 0 {
-		claims.Next = earlier(claims.Next, now.Add(again))
+		claims.Next = instant.Earlier(claims.Next, now.Add(again))
 	}
 	s.claimID = uuid.Nil
 	s.watchClaim(now, time.Since(began), len(claims.Runs))
@@ -484,7 +486,7 @@ func (s *server) admit(executions []*execution, began time.Time) {
 	s.mu.Lock()
 	ends := began.Add(s.trustSpan())
 	news := s.heldFrom.IsZero() || began.Before(s.heldFrom) || s.trustEnds.IsZero()
-	s.heldFrom, s.trustEnds = earlier(s.heldFrom, began), earlier(s.trustEnds, ends)
+	s.heldFrom, s.trustEnds = instant.Earlier(s.heldFrom, began), instant.Earlier(s.trustEnds, ends)
 	for _, x := range executions {
 		x.index = len(s.inFlight)
 		s.inFlight = append(s.inFlight, x)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/provost-go/provost/internal/instant"
 )
 
 // Health is how a runner is doing at one moment: see [Runner.Health]. It encodes to JSON as it is.
@@ -138,7 +140,7 @@ func (s *server) health(now time.Time) Health {
 	h.InFlight, h.Unsettled = s.load()
 	troubles := s.outages.troubles()
 	planned := s.outages.lastSuccess("plan runs")
-	h.LastFed, h.LastRenewed = latestOf(planned, s.outages.lastSuccess("claim runs")), s.outages.lastSuccess("renew leases")
+	h.LastFed, h.LastRenewed = instant.Latest(planned, s.outages.lastSuccess("claim runs")), s.outages.lastSuccess("renew leases")
 	switch current {
 	case phaseDraining:
 		for _, operation := range []string{"plan runs", "reap leases", "claim runs"} {

@@ -16,11 +16,10 @@ var (
 )
 
 // FlowID is the ID of a flow, from its name. It is for authors of stores, which meet flows of child runs by their names first.
-func FlowID(name string) uuid.UUID { return flowID(name) }
+func FlowID(name string) uuid.UUID { return uuid.NewSHA1(flowNamespace, []byte(name)) }
 
-func flowID(name string) uuid.UUID { return uuid.NewSHA1(flowNamespace, []byte(name)) }
-
-func deploymentID(flow, name string) uuid.UUID {
+// DeploymentID is the ID of a deployment, from the names in its handle.
+func DeploymentID(flow, name string) uuid.UUID {
 	return uuid.NewSHA1(deploymentNamespace, []byte(handle(flow, name)))
 }
 
@@ -37,10 +36,7 @@ func newID(now time.Time) uuid.UUID {
 
 // RunName is what a run is called that got no name: two words, chosen by its ID. It is for authors of stores: a planned run comes
 // without a name.
-func RunName(id uuid.UUID) string { return runName(id) }
-
-// runName gives a run two words to be called by, chosen by its ID: stable, and without a second random draw.
-func runName(id uuid.UUID) string {
+func RunName(id uuid.UUID) string {
 	return runNames()[binary.BigEndian.Uint16(id[14:])%uint16(len(runAdjectives)*len(runAnimals))]
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/google/uuid"
@@ -83,15 +85,15 @@ func (k *keeper) keep(ctx context.Context) (next time.Time) {
 	if k.renewing {
 		return next
 	}
-	due := latestOf(oldest.Add(k.leaseTTL/3), k.retry.at)
+	due := instant.Latest(oldest.Add(k.leaseTTL/3), k.retry.at)
 	if k.hinted {
-		due = latestOf(now, k.retry.at) // a hint does not make a store work
+		due = instant.Latest(now, k.retry.at) // a hint does not make a store work
 	}
 	if now.Before(due) {
-		return earlier(due, next)
+		return instant.Earlier(due, next)
 	}
 	k.hinted, k.renewing = false, true
-	until := latestOf(k.endOfTrust(), k.grace)
+	until := instant.Latest(k.endOfTrust(), k.grace)
 	go func() { k.answers <- k.renew(ctx, until) }() // keepLoop waits for the answer before it returns
 	return next
 }
@@ -147,13 +149,13 @@ func (s *server) distrust(now time.Time) {
 		if x.gone {
 			continue
 		}
-		s.heldFrom = earlier(s.heldFrom, x.trusted)
+		s.heldFrom = instant.Earlier(s.heldFrom, x.trusted)
 		if x.distrusted || x.ended.Load() {
 			continue
 		}
 		ends := x.trusted.Add(s.trustSpan())
 		if now.Before(ends) {
-			s.trustEnds = earlier(s.trustEnds, ends)
+			s.trustEnds = instant.Earlier(s.trustEnds, ends)
 			continue
 		}
 		x.distrusted = true
@@ -209,7 +211,7 @@ func (s *server) renewSome(ctx context.Context, held []*execution, until time.Ti
 	callCtx, cancel := s.storeCallUntil(ctx, until)
 	defer cancel()
 	began := time.Now()
-	renewal, err := s.store.RenewLeases(callCtx, RenewLeasesParams{Now: instant(s.now()), TTL: s.leaseTTL, Leases: leases})
+	renewal, err := s.store.RenewLeases(callCtx, RenewLeasesParams{Now: instant.Of(s.now()), TTL: s.leaseTTL, Leases: leases})
 	if err != nil {
 		return err
 	}
@@ -224,7 +226,7 @@ func (s *server) trust(held []*execution, renewal Renewal, began time.Time) {
 	s.mu.Lock()
 	for _, x := range held {
 		if newest, is := lost[x.claim.RunID]; !is {
-			x.trusted = latestOf(x.trusted, began)
+			x.trusted = instant.Latest(x.trusted, began)
 		} else if !x.gone && (!newest.several || x.claim.Token < newest.token) {
 			if x.gone = true; !x.ended.Load() { // the end of the others may be stored by now
 				gone = append(gone, x)
@@ -327,7 +329,7 @@ func (s *server) heartLoop(ctx context.Context) {
 func (s *server) vouch(ctx context.Context) error {
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
-	now := instant(s.now())
+	now := instant.Of(s.now())
 	err := s.store.HeartbeatRunner(callCtx, HeartbeatParams{Now: now, Runner: s.id, SeenAt: now, Until: now.Add(s.leaseTTL)})
 	if err == nil || !errors.Is(err, ErrNotFound) {
 		return err

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+
+	"github.com/provost-go/provost/internal/instant"
 )
 
 // Bounds on the lines of a run that wait to be written: a flow that logs faster than the store writes loses lines, not memory.
@@ -143,7 +145,7 @@ func (l *runLog) keep(ctx context.Context, text slog.Handler, r, bare slog.Recor
 		l.dropped++
 		return tell
 	}
-	l.lines = append(l.lines, LogRecord{Time: instant(r.Time), Level: r.Level, Message: message})
+	l.lines = append(l.lines, LogRecord{Time: instant.Of(r.Time), Level: r.Level, Message: message})
 	l.size += len(message)
 	return tell
 }

@@ -129,7 +129,7 @@ func (c *Client) showRuns(ctx context.Context, runs []*Run) error {
 	now := c.now()
 	for _, run := range runs {
 		hides := !c.reveal && len(run.Parameters) > 0 && run.ParentID == uuid.Nil // those of a child run are stored without secrets
-		if !hides && !run.overdue(now) {
+		if !hides && !overdue(run, now) {
 			continue
 		}
 		d := deployments[run.DeploymentID]
@@ -141,7 +141,7 @@ func (c *Client) showRuns(ctx context.Context, runs []*Run) error {
 			d = &known{record: record}
 			deployments[run.DeploymentID] = d
 		}
-		run.WaitReason = run.waitReason(d.record, now)
+		run.WaitReason = waitReason(run, d.record, now)
 		if !hides {
 			continue
 		}

@@ -210,14 +210,6 @@ func (m micros) time() time.Time {
 	return time.UnixMicro(int64(m)).UTC()
 }
 
-// earlier is the earlier of two times of which either may be zero, for none.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
-		return b
-	}
-	return a
-}
-
 // compareIDs is bytes.Compare in two steps: it is what indexes do most.
 func compareIDs(a, b uuid.UUID) int {
 	x, y := binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(b[:8])

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -35,7 +37,7 @@ func (m *MemoryStore) ClaimRuns(ctx context.Context, p ClaimRunsParams) (Claims,
 	claims.Skipped = m.skipped
 	for _, l := range runner.lanes {
 		if r := l.first(but); r != nil {
-			claims.Next = earlier(claims.Next, max(r.claimable, now).time())
+			claims.Next = instant.Earlier(claims.Next, max(r.claimable, now).time())
 		}
 	}
 	return claims, nil

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -88,9 +90,9 @@ func (m *MemoryStore) createChild(p CreateRunParams) (*Run, error) {
 	if parent.state().Terminal() {
 		return nil, fmt.Errorf("%w: parent run %s is over", ErrConflict, parent.id)
 	}
-	id := flowID(p.Child.Flow)
+	id := FlowID(p.Child.Flow)
 	if m.flows[id] == nil {
-		m.flows[id] = &FlowRecord{ID: id, Name: p.Child.Flow, Created: instant(p.Now)}
+		m.flows[id] = &FlowRecord{ID: id, Name: p.Child.Flow, Created: instant.Of(p.Now)}
 	}
 	r := &memoryRun{
 		id: p.ID, name: p.Name, flow: m.flows[id], parent: parent, params: p.Parameters.clone(), tags: slices.Clone(p.Tags),

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 
 	"github.com/provost-go/provost/internal/sorted"
@@ -105,7 +107,7 @@ func (m *MemoryStore) register(p RegisterDeploymentsParams, declared *Deployment
 		}
 	case d.record.Version != declared.Version:
 		stamped := *d.record
-		stamped.Version, stamped.Updated = declared.Version, instant(p.Now)
+		stamped.Version, stamped.Updated = declared.Version, instant.Of(p.Now)
 		d.record = &stamped
 	}
 	if d.limit != nil && d.limit.size != d.record.ConcurrencyLimit {
@@ -122,7 +124,7 @@ func (m *MemoryStore) create(p RegisterDeploymentsParams, declared *DeploymentRe
 		lastServed: toMicros(p.Now),
 	}
 	d.record = bare(declared)
-	now := instant(p.Now)
+	now := instant.Of(p.Now)
 	d.record.Generation, d.record.Created, d.record.Updated = 1, now, now
 	d.pause = Pause{Declared: declared.Pause.Declared}
 	for _, s := range declared.Schedules {
@@ -152,7 +154,7 @@ func (m *MemoryStore) replace(p RegisterDeploymentsParams, d *memoryDeployment, 
 	}
 	before := d.effectivePauses()
 	record := bare(declared)
-	record.Generation, record.Created, record.Updated = d.record.Generation+1, d.record.Created, instant(p.Now)
+	record.Generation, record.Created, record.Updated = d.record.Generation+1, d.record.Created, instant.Of(p.Now)
 	d.record = record
 	d.pause = d.pause.redeclare(declared.Pause.Declared)
 	m.replaceSchedules(d, declared.Schedules, now)

@@ -3,6 +3,8 @@ package provost
 import (
 	"context"
 	"slices"
+
+	"github.com/provost-go/provost/internal/instant"
 )
 
 // memoryLog is what a run logged.
@@ -50,7 +52,7 @@ func (m *MemoryStore) appendLog(r *memoryRun, log RunLog) {
 			l.dropped++
 			continue
 		}
-		line.RunID, line.Seq, line.Time = r.id, int64(len(l.lines)+1), instant(line.Time)
+		line.RunID, line.Seq, line.Time = r.id, int64(len(l.lines)+1), instant.Of(line.Time)
 		l.lines = append(l.lines, line)
 		l.size += size
 		m.logSize += size

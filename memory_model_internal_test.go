@@ -170,7 +170,7 @@ func (s *modelTest) register(i int) {
 func (s *modelTest) declare(name, group string, unscheduled bool) *DeploymentRecord {
 	s.declared++
 	r := &DeploymentRecord{
-		ID: deploymentID("etl", name), FlowID: flowID("etl"), Flow: "etl", Name: name, Digest: fmt.Sprint(s.declared),
+		ID: DeploymentID("etl", name), FlowID: FlowID("etl"), Flow: "etl", Name: name, Digest: fmt.Sprint(s.declared),
 		LimitGroup: group, Overlap: overlaps[s.rand.IntN(3)], MaxWaiting: 2, Priority: s.rand.IntN(2), AtMostOnce: s.rand.IntN(2) == 0,
 		Tags:      []string{name},
 		Schedules: []ScheduleRecord{{Key: "tick", Schedule: Every(10 * time.Minute).Named("tick")}},

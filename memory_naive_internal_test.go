@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -130,7 +132,7 @@ func (m *model) changeLimit(d *modelDeployment, after string) {
 }
 
 func (m *model) reset(d *modelDeployment, now time.Time) {
-	from := latestOf(now, d.watermark)
+	from := instant.Latest(now, d.watermark)
 	for _, r := range slices.Clone(m.runs) {
 		if r.d == d && r.tick && r.auto && !r.first() && r.state() == StateScheduled && r.scheduled.After(from) {
 			delete(d.instants, r.scheduled)
@@ -138,9 +140,9 @@ func (m *model) reset(d *modelDeployment, now time.Time) {
 		}
 	}
 	if d.complete {
-		d.planned = latestOf(d.planned, now)
+		d.planned = instant.Latest(d.planned, now)
 	}
-	d.planned = latestOf(d.watermark, earliestOf(d.planned, now))
+	d.planned = instant.Latest(d.watermark, instant.Earliest(d.planned, now))
 	d.watermark = d.planned
 	d.complete = false
 }
@@ -550,15 +552,15 @@ func (m *model) nextClaim(runner RunnerRecord, now time.Time) time.Time {
 	var next time.Time
 	for _, r := range m.runs {
 		if from, ok := m.claimable(runner, r); ok {
-			next = earlier(next, latestOf(from, now))
+			next = instant.Earlier(next, instant.Latest(from, now))
 		}
 	}
 	return next
 }
 
 func (m *model) decide(r *modelRun, at time.Time) {
-	decided := earliestOf(earliestOf(r.scheduled, r.d.planned), at)
-	r.d.watermark = latestOf(r.d.watermark, decided)
+	decided := instant.Earliest(instant.Earliest(r.scheduled, r.d.planned), at)
+	r.d.watermark = instant.Latest(r.d.watermark, decided)
 }
 
 func (m *model) settle(u RunUpdate, now time.Time) error {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 
 	"github.com/provost-go/provost/internal/sorted"
@@ -327,7 +329,7 @@ func (m *MemoryStore) skipRun(s *memorySchedule, at, now micros, reason SkipReas
 type memorySkip struct{ Skip }
 
 func newMemorySkip(skip Skip) *memorySkip {
-	skip.First, skip.Last = instant(skip.First), instant(skip.Last)
+	skip.First, skip.Last = instant.Of(skip.First), instant.Of(skip.Last)
 	return &memorySkip{skip}
 }
 
@@ -336,7 +338,7 @@ func newMemorySkip(skip Skip) *memorySkip {
 func (m *MemoryStore) addSkip(s *memorySchedule, skip Skip, adjoins bool) {
 	if last := s.lastSkip; last != nil && adjoins && last.Reason == skip.Reason && toMicros(last.Last) == s.planned &&
 		last.Timing.Equal(skip.Timing) {
-		last.Last, last.Count = instant(skip.Last), last.Count+skip.Count
+		last.Last, last.Count = instant.Of(skip.Last), last.Count+skip.Count
 	} else {
 		s.lastSkip = newMemorySkip(skip)
 		m.skips.Insert(s.lastSkip)

@@ -126,7 +126,7 @@ func (r *memoryRun) displayName() string {
 	if r.name != "" {
 		return r.name
 	}
-	return runName(r.id)
+	return RunName(r.id)
 }
 
 // add puts a new run into every index but the queues.

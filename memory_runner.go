@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -182,7 +184,7 @@ func (m *MemoryStore) RegisterRunner(ctx context.Context, p RegisterRunnerParams
 	}
 	now := toMicros(p.Now)
 	record := p.Runner
-	record.Started, record.SeenAt, record.Until = instant(record.Started), instant(record.SeenAt), instant(record.Until)
+	record.Started, record.SeenAt, record.Until = instant.Of(record.Started), instant.Of(record.SeenAt), instant.Of(record.Until)
 	record.Deployments = len(served)
 	r := m.runners[p.Runner.ID]
 	if r == nil {
@@ -291,7 +293,7 @@ func (m *MemoryStore) HeartbeatRunner(ctx context.Context, p HeartbeatParams) er
 		}
 		m.hintWork = true
 	}
-	r.record.SeenAt, r.record.Until = instant(p.SeenAt), instant(p.Until)
+	r.record.SeenAt, r.record.Until = instant.Of(p.SeenAt), instant.Of(p.Until)
 	if lapsed {
 		m.handOutAnew()
 	}
@@ -311,7 +313,7 @@ func (m *MemoryStore) RemoveRunner(ctx context.Context, p RemoveRunnerParams) er
 		return nil
 	}
 	now := toMicros(p.Now)
-	if r.record.SeenAt = earlier(r.record.SeenAt, now.time()); r.liveAt(now) {
+	if r.record.SeenAt = instant.Earlier(r.record.SeenAt, now.time()); r.liveAt(now) {
 		r.record.SeenAt = now.time()
 	}
 	left := make([]*memoryDeployment, 0, len(r.deployments))

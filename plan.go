@@ -3,6 +3,8 @@ package provost
 import (
 	"slices"
 	"time"
+
+	"github.com/provost-go/provost/internal/instant"
 )
 
 // Bounds on planning. Three runs per schedule are visible ahead, and whatever is due within planAhead, so that schedules of
@@ -16,7 +18,6 @@ const (
 	catchUpAllWindow = 24 * time.Hour
 	catchUpNoneGrace = time.Minute
 	pausedPlanEvery  = time.Minute // how often the skips of a pause are recorded
-	maxCounted       = 1_000_000   // instants of a skip range that are counted one by one
 )
 
 // makePlan is the next stretch of a schedule: a pure function of what the store knows of it and of now. Instants up to the last
@@ -37,8 +38,8 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 	handled := servedUntil
 	if !item.PausedFrom.IsZero() {
 		// A clock that was set back leaves a pause that lies ahead: what it has not come to is not paused by it.
-		pausedFrom, pausedUntil := earliestOf(item.PausedFrom, now), earliestOf(item.PausedUntil, now)
-		b.run(earliestOf(servedUntil, pausedFrom), false)
+		pausedFrom, pausedUntil := instant.Earliest(item.PausedFrom, now), instant.Earliest(item.PausedUntil, now)
+		b.run(instant.Earliest(servedUntil, pausedFrom), false)
 		b.catchUp(servedUntil, pausedFrom)
 		if item.Paused {
 			if b.full() {
@@ -50,27 +51,13 @@ func makePlan(item PlanItem, now time.Time) SchedulePlan {
 			return b.plan
 		}
 		b.skip(pausedUntil, SkipPaused)
-		handled = latestOf(servedUntil, pausedUntil)
+		handled = instant.Latest(servedUntil, pausedUntil)
 	}
 	b.run(servedUntil, false)
 	b.catchUp(handled, now)
 	b.plan.Partial = b.full() // before the past was dealt with, perhaps
 	b.ahead()
 	return b.plan
-}
-
-func earliestOf(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func latestOf(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 type planBuilder struct {
@@ -178,36 +165,12 @@ func (b *planBuilder) skipRange(until time.Time, reason SkipReason) {
 	if !ok || first.After(until) {
 		return
 	}
-	last, count := countUntil(b.item.Schedule, first, until)
+	last, count := b.item.Schedule.countUntil(first, until)
 	b.plan.Skips = append(b.plan.Skips, Skip{
 		ID: newID(b.now), DeploymentID: b.item.DeploymentID, Schedule: b.item.Key, Timing: b.item.Schedule.bare(),
 		First: first, Last: last, Count: count, Reason: reason,
 	})
 	b.plan.Planned = last
-}
-
-// countUntil counts the instants from a first one up to a time, and finds the last. A plain interval, the only schedule that may
-// have more than maxCounted in years, is counted by division, so that a long downtime costs no more than a short one; of any other,
-// no more than maxCounted are counted, and the range still is decided whole.
-func countUntil(schedule Schedule, first, until time.Time) (last time.Time, count int) {
-	if d, ok := schedule.evenly(); ok {
-		if last, ok = schedule.Prev(until.Add(time.Microsecond)); ok {
-			return last, int(last.Sub(first)/d) + 1
-		}
-	}
-	last, count = first, 1
-	for {
-		next, ok := schedule.Next(last)
-		if !ok || next.After(until) {
-			return last, count
-		}
-		if count == maxCounted {
-			last, _ = schedule.Prev(until.Add(time.Microsecond))
-			return last, count
-		}
-		last = next
-		count++
-	}
 }
 
 // full reports that this plan has made as many runs as a plan may. What is left is dealt with by the next one.
@@ -218,7 +181,7 @@ func (b *planBuilder) full() bool { return len(b.plan.Runs) >= maxPlanned }
 // little more than a second is covered.
 func (b *planBuilder) ahead() {
 	claimable := b.now.Add(ClaimAhead)
-	at := latestOf(b.plan.Planned, b.now)
+	at := instant.Latest(b.plan.Planned, b.now)
 	upcoming := b.newest(claimable, at)
 	for !b.full() {
 		next, ok := b.item.Schedule.Next(at)
@@ -226,7 +189,7 @@ func (b *planBuilder) ahead() {
 			return // the schedule ends
 		}
 		if n := len(upcoming); n >= upcomingRuns && next.Sub(b.now) > planAhead {
-			b.plan.PlanTime = earliestOf(upcoming[n-upcomingRuns].Add(-ClaimAhead), next.Add(-planAhead/2))
+			b.plan.PlanTime = instant.Earliest(upcoming[n-upcomingRuns].Add(-ClaimAhead), next.Add(-planAhead/2))
 			return
 		}
 		if next.After(claimable) {

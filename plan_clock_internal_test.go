@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -27,12 +29,12 @@ type clockWorld struct {
 
 func newClockWorld(t *testing.T, seed uint64, s Schedule) *clockWorld {
 	w := &clockWorld{
-		T: t, rand: rand.New(rand.NewPCG(seed, 7)), store: NewMemoryStore(), schedule: s, id: deploymentID("f", "d"),
+		T: t, rand: rand.New(rand.NewPCG(seed, 7)), store: NewMemoryStore(), schedule: s, id: DeploymentID("f", "d"),
 		birth: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC),
 	}
 	w.store.Keep, w.now, w.watermark = -1, w.birth, w.birth
 	_, err := w.store.RegisterDeployments(t.Context(), RegisterDeploymentsParams{Now: w.now, Deployments: []*DeploymentRecord{{
-		ID: w.id, FlowID: flowID("f"), Flow: "f", Name: "d", Digest: "1", Schedules: []ScheduleRecord{{Key: "k", Schedule: s}},
+		ID: w.id, FlowID: FlowID("f"), Flow: "f", Name: "d", Digest: "1", Schedules: []ScheduleRecord{{Key: "k", Schedule: s}},
 	}}})
 	w.must(err)
 	w.serve()
@@ -142,7 +144,7 @@ func TestClockThatJumps(t *testing.T) {
 			paused := false
 			for step := range 60 {
 				jump := []time.Duration{time.Second, time.Minute, 6 * time.Hour, 400 * 24 * time.Hour}[w.rand.IntN(4)]
-				w.now = instant(w.now.Add(time.Duration(w.rand.Int64N(int64(jump)*2)) - jump/2))
+				w.now = instant.Of(w.now.Add(time.Duration(w.rand.Int64N(int64(jump)*2)) - jump/2))
 				if limit := w.birth.Add(800 * 24 * time.Hour); w.now.After(limit) {
 					w.now = limit.Add(-time.Duration(w.rand.Int64N(int64(800 * 24 * time.Hour)))).Truncate(time.Microsecond)
 				}

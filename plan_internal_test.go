@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -66,7 +68,7 @@ func (w *planWorld) plan(now time.Time) {
 func (w *planWorld) settlePause() {
 	w.item.Gap, w.item.Unclaimed = false, nil
 	if w.item.Paused {
-		w.item.PausedFrom = latestOf(w.item.PausedFrom, w.item.Planned)
+		w.item.PausedFrom = instant.Latest(w.item.PausedFrom, w.item.Planned)
 	} else {
 		w.item.PausedFrom, w.item.PausedUntil = time.Time{}, time.Time{}
 	}
@@ -93,7 +95,7 @@ func (w *planWorld) reset(now time.Time) {
 			delete(w.runs, at)
 		}
 	}
-	w.item.Planned = earliestOf(w.item.Planned, now)
+	w.item.Planned = instant.Earliest(w.item.Planned, now)
 }
 
 // unserved opens a gap: the runs after from are unclaimed.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -19,7 +21,8 @@ type Retention struct {
 	Runs int
 }
 
-func (r Retention) check(p *problems) {
+// checkRetention refuses what means nothing.
+func checkRetention(p *problems, r Retention) {
 	if r.Age < 0 {
 		p.add("Retention.Age", "is %v; give 0 (no bound) or more", r.Age)
 	}
@@ -54,7 +57,7 @@ func (s *server) pruneRuns(ctx context.Context, r Retention, ids []uuid.UUID) {
 	for {
 		p := PruneRunsParams{Deployments: ids, Keep: r.Runs, Limit: maxPruned}
 		if r.Age > 0 {
-			p.Before = instant(s.now().Add(-r.Age))
+			p.Before = instant.Of(s.now().Add(-r.Age))
 		}
 		began := time.Now()
 		callCtx, cancel := s.storeCall(ctx)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -151,12 +153,12 @@ func (s State) String() string {
 
 // newState is a state under its type's own name.
 func newState(t StateType, at time.Time, message string) State {
-	return State{Type: t, Name: t.name(), Message: message, Timestamp: instant(at)}
+	return State{Type: t, Name: t.name(), Message: message, Timestamp: instant.Of(at)}
 }
 
 // namedState is a state under a name of the Name constants.
 func namedState(t StateType, name string, at time.Time, message string) State {
-	return State{Type: t, Name: name, Message: message, Timestamp: instant(at)}
+	return State{Type: t, Name: name, Message: message, Timestamp: instant.Of(at)}
 }
 
 // maxHistory bounds a run's history. Past it the oldest states but the first make way.
@@ -176,7 +178,7 @@ func AppendState(history []State, next State) ([]State, error) {
 	if next.Name == "" {
 		next.Name = next.Type.name()
 	}
-	if next.Timestamp = instant(next.Timestamp); !next.Timestamp.After(last.Timestamp) {
+	if next.Timestamp = instant.Of(next.Timestamp); !next.Timestamp.After(last.Timestamp) {
 		next.Timestamp = last.Timestamp.Add(time.Microsecond)
 	}
 	if len(history) >= maxHistory {
@@ -206,11 +208,3 @@ func (e *RunError) Error() string {
 
 // handle is the name people use for a deployment: "flow/deployment".
 func handle(flow, deployment string) string { return flow + "/" + deployment }
-
-// instant is how every time enters a store: UTC, whole microseconds, no monotonic reading.
-func instant(t time.Time) time.Time {
-	if t.IsZero() {
-		return time.Time{}
-	}
-	return t.UTC().Truncate(time.Microsecond)
-}

@@ -224,7 +224,7 @@ func (r *Runner) settings() (settings, error) {
 	default:
 		p.add("Isolation", "is %q; use InProcess or Subprocess", r.Isolation)
 	}
-	r.Retention.check(p)
+	checkRetention(p, r.Retention)
 	r.checkChildren(p)
 	return c, p.join()
 }

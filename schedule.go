@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 
 	"github.com/provost-go/provost/internal/recur"
@@ -103,7 +105,7 @@ func Every(d time.Duration) Schedule {
 func RRule(rule string) Schedule { return newSchedule(scheduleSpec{kind: rruleSchedule, expr: rule}) }
 
 // At is a schedule that fires once.
-func At(t time.Time) Schedule { return newSchedule(scheduleSpec{kind: atSchedule, at: instant(t)}) }
+func At(t time.Time) Schedule { return newSchedule(scheduleSpec{kind: atSchedule, at: instant.Of(t)}) }
 
 // In sets the time zone, an IANA name such as "Europe/Berlin". The default is UTC; "Local" is refused, because a schedule must
 // mean the same on every machine.
@@ -113,17 +115,17 @@ func (s Schedule) In(zone string) Schedule {
 
 // Anchor sets the phase of Every: t is one of its ticks. Ticks extend before it too; see From for a beginning.
 func (s Schedule) Anchor(t time.Time) Schedule {
-	return s.with(func(c *scheduleSpec) { c.anchor = instant(t) })
+	return s.with(func(c *scheduleSpec) { c.anchor = instant.Of(t) })
 }
 
 // From drops every instant before t.
 func (s Schedule) From(t time.Time) Schedule {
-	return s.withExtra(func(e *scheduleExtra) { e.from = instant(t) })
+	return s.withExtra(func(e *scheduleExtra) { e.from = instant.Of(t) })
 }
 
 // Until drops every instant after t.
 func (s Schedule) Until(t time.Time) Schedule {
-	return s.withExtra(func(e *scheduleExtra) { e.until = instant(t) })
+	return s.withExtra(func(e *scheduleExtra) { e.until = instant.Of(t) })
 }
 
 // Except drops every instant whose local date, in the schedule's zone, is one of the dates, each written 2026-12-25.
@@ -667,10 +669,48 @@ func (s Schedule) evenly() (time.Duration, bool) {
 	return c.interval, even
 }
 
+// maxCounted bounds the instants of a range that are counted one by one.
+const maxCounted = 1_000_000
+
+// countUntil counts the instants from a first one up to a time, and finds the last. A plain interval, the only schedule that may
+// have more than maxCounted in years, is counted by division, so that a long downtime costs no more than a short one; of any other,
+// no more than maxCounted are counted, and the range still is decided whole.
+func (s Schedule) countUntil(first, until time.Time) (last time.Time, count int) {
+	if d, ok := s.evenly(); ok {
+		if last, ok = s.Prev(until.Add(time.Microsecond)); ok {
+			return last, int(last.Sub(first)/d) + 1
+		}
+	}
+	last, count = first, 1
+	for {
+		next, ok := s.Next(last)
+		if !ok || next.After(until) {
+			return last, count
+		}
+		if count == maxCounted {
+			last, _ = s.Prev(until.Add(time.Microsecond))
+			return last, count
+		}
+		last = next
+		count++
+	}
+}
+
 // catchUpPolicy is what CatchUp and CatchUpWindow set.
 func (s Schedule) catchUpPolicy() (policy CatchUpPolicy, window time.Duration) {
 	if s.spec == nil {
 		return CatchUpLatest, 0
 	}
 	return s.spec.catchUp, s.spec.window
+}
+
+// isPaused reports whether the schedule was declared with Paused.
+func (s Schedule) isPaused() bool { return s.spec != nil && s.spec.paused }
+
+// givenParameters returns the parameters as WithParameters took them, secrets and Go values included.
+func (s Schedule) givenParameters() Params {
+	if s.spec == nil || s.spec.extra == nil {
+		return nil
+	}
+	return s.spec.extra.parameters
 }

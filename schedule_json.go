@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/provost-go/provost/internal/instant"
 )
 
 // scheduleJSON is a schedule as one flat object: Prefect's timing keys, then provost's. Exactly one of cron, interval, rrule and
@@ -293,7 +295,7 @@ func readInstant(key string, text *string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%s %q is not an instant: write it as 2026-01-05T14:00:00Z", key, *text)
 	}
-	t = instant(t)
+	t = instant.Of(t)
 	return t, checkInstant(key, t)
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -178,7 +180,7 @@ func (s *server) register(ctx context.Context) (unserved []uuid.UUID, err error)
 	for i, sd := range s.starting {
 		records[i], ids[i] = sd.record, sd.id
 	}
-	now := instant(s.now())
+	now := instant.Of(s.now())
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
 	registrations, err := s.store.RegisterDeployments(callCtx, RegisterDeploymentsParams{Now: now, Runner: s.id, Deployments: records})
@@ -243,7 +245,7 @@ func servingAttrs(record *DeploymentRecord, now time.Time) []any {
 	for _, schedule := range record.Schedules {
 		words = append(words, schedule.Schedule.String())
 		if at, ok := schedule.Schedule.Next(now); ok {
-			next = earlier(next, at)
+			next = instant.Earlier(next, at)
 		}
 	}
 	switch {
@@ -278,7 +280,7 @@ func (s *server) pruneDeployments(ctx context.Context) error {
 				continue
 			}
 			callCtx, cancel := s.storeCall(ctx)
-			err := s.store.DeleteDeployment(callCtx, DeleteDeploymentParams{Now: instant(s.now()), ID: record.ID})
+			err := s.store.DeleteDeployment(callCtx, DeleteDeploymentParams{Now: instant.Of(s.now()), ID: record.ID})
 			cancel()
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				return err
@@ -346,7 +348,7 @@ func (s *server) listen() (stop func()) {
 func (s *server) leave(pause bool) {
 	ctx, cancel := s.storeCallUntil(s.flowContext, time.Now().Add(lastCall))
 	defer cancel()
-	err := s.store.RemoveRunner(ctx, RemoveRunnerParams{Now: instant(s.now()), Runner: s.id, Pause: pause})
+	err := s.store.RemoveRunner(ctx, RemoveRunnerParams{Now: instant.Of(s.now()), Runner: s.id, Pause: pause})
 	if err != nil {
 		s.log.Error("remove runner", "runner", s.name, "error", err)
 	}
@@ -362,7 +364,7 @@ func (s *server) storeCallUntil(ctx context.Context, until time.Time) (context.C
 	if s.client.direct || until.IsZero() {
 		return s.storeCall(ctx)
 	}
-	return context.WithDeadline(ctx, earlier(until, time.Now().Add(storeTimeout)))
+	return context.WithDeadline(ctx, instant.Earlier(until, time.Now().Add(storeTimeout)))
 }
 
 // drain waits for what runs, first without and then with the end of its context. What waits for its instant is handed back.

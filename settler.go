@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/provost-go/provost/internal/instant"
 )
 
 // settler collects what became of runs and writes it in batches: while one write is under way the next batch grows.
@@ -106,7 +108,7 @@ func (s *server) lose(x *execution) {
 func (s *server) settleNow(ctx context.Context, now time.Time, update RunUpdate) error {
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
-	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant(now), Updates: []RunUpdate{update}})
+	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant.Of(now), Updates: []RunUpdate{update}})
 	s.report(ctx, "settle runs", err)
 	if err == nil && len(errs) > 0 {
 		err = errs[0]
@@ -322,7 +324,7 @@ func (s *server) write(ctx context.Context, b *flushBuffer, n int) error {
 	}
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
-	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant(s.now()), Updates: updates})
+	errs, err := s.store.SettleRuns(callCtx, SettleRunsParams{Now: instant.Of(s.now()), Updates: updates})
 	s.report(ctx, "settle runs", err)
 	if err != nil {
 		return err

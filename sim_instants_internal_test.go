@@ -6,6 +6,8 @@ import (
 	"sort"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -81,11 +83,11 @@ func (t *simTimeline) declare(s Schedule, now time.Time) {
 		}
 		current.until = t.low
 	case len(t.versions) > 0:
-		t.high = latestOf(t.high, now)
+		t.high = instant.Latest(t.high, now)
 	default:
 		t.high = now
 	}
-	t.decided = latestOf(t.decided, t.high)
+	t.decided = instant.Latest(t.decided, t.high)
 	t.versions = append(t.versions, simVersion{schedule: s, from: t.high})
 	t.open, t.low = true, t.high
 }
@@ -93,7 +95,7 @@ func (t *simTimeline) declare(s Schedule, now time.Time) {
 // claimed is what a claim decides: its instant, with all that were planned before it, be the clock set back and the schedule changed
 // after it.
 func (t *simTimeline) claimed(claim Claim) {
-	t.decided = latestOf(t.decided, earliestOf(t.high, earliestOf(claim.ScheduledTime, claim.DueTime)))
+	t.decided = instant.Latest(t.decided, instant.Earliest(t.high, instant.Earliest(claim.ScheduledTime, claim.DueTime)))
 }
 
 // takeOver is the first plan of a version: what lies before it is the version's before, as where the call that declared it was long
@@ -119,9 +121,9 @@ func (t *simTimeline) retire(now time.Time) {
 
 // reset is what a change of the declaration or of a pause does: what lies ahead is planned anew, what is decided stays.
 func (t *simTimeline) reset(now time.Time) {
-	t.low = latestOf(t.decided, earliestOf(t.low, now))
-	t.high = latestOf(t.decided, earliestOf(t.high, now))
-	t.decided = latestOf(t.decided, t.low)
+	t.low = instant.Latest(t.decided, instant.Earliest(t.low, now))
+	t.high = instant.Latest(t.decided, instant.Earliest(t.high, now))
+	t.decided = instant.Latest(t.decided, t.low)
 }
 
 func (c *simCheck) timelinesReset(deployment uuid.UUID, now time.Time) {
@@ -131,7 +133,7 @@ func (c *simCheck) timelinesReset(deployment uuid.UUID, now time.Time) {
 func (c *simCheck) timelinesMayReset(deployment uuid.UUID, now time.Time) {
 	if d := c.deployments[deployment]; d != nil {
 		for _, t := range d.versions {
-			t.low = latestOf(t.decided, earliestOf(t.low, now))
+			t.low = instant.Latest(t.decided, instant.Earliest(t.low, now))
 		}
 	}
 }
@@ -144,16 +146,16 @@ func (c *simCheck) planned(r *simRecord, p PlanRunsParams, errs []error) {
 		}
 		t := c.timeline(plan.DeploymentID, plan.Key)
 		if !plan.From.Equal(t.planned) { // a change came between, and what was planned then is decided
-			t.decided = latestOf(t.decided, plan.From)
+			t.decided = instant.Latest(t.decided, plan.From)
 		}
 		t.takeOver(plan.From)
-		t.low = latestOf(plan.From, plan.Planned)
+		t.low = instant.Latest(plan.From, plan.Planned)
 		t.planned = t.low
 		if t.high = t.low; plan.PlanTime.IsZero() { // it has ended: what is declared next begins when it is declared
-			t.high = latestOf(t.high, simFarAhead)
+			t.high = instant.Latest(t.high, simFarAhead)
 		}
 		for _, skip := range plan.Skips {
-			t.decided = latestOf(t.decided, skip.Last)
+			t.decided = instant.Latest(t.decided, skip.Last)
 			if skip.Last.After(p.Now) {
 				c.bad(r.at, "schedule %s skips %s, which has not come yet", plan.Key, wallText(skip.Last))
 			}

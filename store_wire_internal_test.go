@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 
 	"github.com/provost-go/provost/internal/wire"
@@ -247,7 +249,7 @@ func (*script) Close() error                { return nil }
 func BenchmarkWire(b *testing.B) {
 	claims := Claims{Runs: make([]Claim, 1000)}
 	updates := SettleRunsParams{Updates: make([]RunUpdate, 1000)}
-	now := instant(time.Now())
+	now := instant.Of(time.Now())
 	for i := range claims.Runs {
 		claims.Runs[i] = Claim{
 			Lease: Lease{uuid.New(), 1}, DeploymentID: uuid.New(), Name: "quick-otter", Schedule: "hourly", Tags: []string{"a", "b"},

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/provost-go/provost/internal/instant"
+
 	"github.com/google/uuid"
 )
 
@@ -16,13 +18,13 @@ func (x *execution) refuse() {
 	now := s.now()
 	message := x.redactor().text("parameters do not fit: " + x.refused.Error())
 	if !s.servedByOthers(x) {
-		s.settle(x, now, RunUpdate{State: newState(StateFailed, instant(now), bounded(message))})
+		s.settle(x, now, RunUpdate{State: newState(StateFailed, instant.Of(now), bounded(message))})
 		return
 	}
 	s.log.Warn("run left to runners of another version", "run", x.claim.Name, "id", x.claim.RunID,
 		"deployment", handle(x.served.flow.name, x.served.name), "reason", bounded(message))
 	s.left.add(x.claim.RunID)
-	s.settle(x, now, RunUpdate{Attempt: x.claim.Attempt, State: namedState(StateScheduled, NameUnfit, instant(now), bounded(message))})
+	s.settle(x, now, RunUpdate{Attempt: x.claim.Attempt, State: namedState(StateScheduled, NameUnfit, instant.Of(now), bounded(message))})
 }
 
 // servedByOthers reports whether a live runner of another version serves the run's deployment. If the store can't tell, one may: that

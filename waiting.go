@@ -26,14 +26,14 @@ const (
 const lateAfter = 5 * time.Second
 
 // overdue reports whether a run is due and not claimed.
-func (r *Run) overdue(now time.Time) bool {
+func overdue(r *Run, now time.Time) bool {
 	return r.State.Type == StateScheduled && !r.DueTime.After(now)
 }
 
 // waitReason is what a run of a deployment, nil if it is deleted, waits for. What the store says of limits comes in WaitReason.
-func (r *Run) waitReason(record *DeploymentRecord, now time.Time) string {
+func waitReason(r *Run, record *DeploymentRecord, now time.Time) string {
 	switch {
-	case record == nil || !r.overdue(now):
+	case record == nil || !overdue(r, now):
 		return r.WaitReason
 	case !record.ServedAt(now):
 		return WaitUnserved
