@@ -41,14 +41,14 @@ func TestLastWordsOfChild(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(said.send(t.Context(), frameEnd, None{}), said.flush(t.Context()), child.Close()); err != nil {
+	if err := errors.Join(said.send(t.Context(), frameEnd, struct{}{}), said.flush(t.Context()), child.Close()); err != nil {
 		t.Fatal(err)
 	}
 	heard, ended := 0, false
 	l := newLink(runner)
 	err := l.run(t.Context(), func(kind frameKind, _ []byte) error {
 		if heard++; heard == 1 {
-			_ = l.send(t.Context(), frameStop, None{})
+			_ = l.send(t.Context(), frameStop, struct{}{})
 			<-l.closed // the child is found to be dead
 		}
 		ended = kind == frameEnd
@@ -66,7 +66,7 @@ func TestDeafChildIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newLink(runner)
-	if err := l.send(t.Context(), frameStop, None{}); err != nil {
+	if err := l.send(t.Context(), frameStop, struct{}{}); err != nil {
 		t.Fatal(err)
 	}
 	err := l.run(t.Context(), func(frameKind, []byte) error { return nil })

@@ -344,7 +344,7 @@ func (c *childProcess) terminate() {
 func (c *childProcess) dismiss() {
 	ctx, cancel := context.WithTimeout(context.Background(), exitTimeout)
 	defer cancel()
-	if err := c.link.send(ctx, frameBye, None{}); err != nil || !waitFor(c.done, exitTimeout) {
+	if err := c.link.send(ctx, frameBye, struct{}{}); err != nil || !waitFor(c.done, exitTimeout) {
 		c.kill()
 	}
 }

@@ -175,7 +175,7 @@ func (r *isolatedRun) begin(m childBegin) (settled bool) {
 		r.overtime = timer.C
 	}
 	if x.served.once {
-		r.child.tell(frameGo, None{})
+		r.child.tell(frameGo, struct{}{})
 	}
 	return false
 }

@@ -21,7 +21,7 @@ func (d *Deployment) record() (*DeploymentRecord, error) {
 		return nil, p.join()
 	}
 	f := d.Flow.erase()
-	f.check(p)
+	checkFlow(p, f)
 	r := &DeploymentRecord{
 		Flow: f.name, Name: d.Name, FlowID: FlowID(f.name), ID: DeploymentID(f.name, d.Name),
 		Path: d.Path, SkipParameterValidation: d.SkipParameterValidation, Version: firstOf(d.Version, f.version),
@@ -59,7 +59,7 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-func (f *flow) check(p *problems) {
+func checkFlow(p *problems, f *flow) {
 	if err := checkName(f.name); err != nil {
 		p.add("Flow.Name", "%w", err)
 	}

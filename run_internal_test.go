@@ -1,6 +1,7 @@
 package provost
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -130,7 +131,7 @@ func TestNewID(t *testing.T) {
 		if id.Version() != 7 || id.Variant() != uuid.RFC4122 {
 			t.Fatalf("%s: got version %d, variant %s", id, id.Version(), id.Variant())
 		}
-		if compareIDs(last, id) >= 0 {
+		if bytes.Compare(last[:], id[:]) >= 0 {
 			t.Fatalf("%s: got %s, not after %s", at, id, last)
 		}
 		if seen[id] {

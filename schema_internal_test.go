@@ -2,7 +2,6 @@ package provost
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -325,8 +324,11 @@ func TestParametersThatDescribeThemselves(t *testing.T) {
 }
 
 func TestDecodeJSON(t *testing.T) {
-	flow := NewFlow("report", func(context.Context, reportParams) (int, error) { return 0, nil })
-	p, err := flow.DecodeJSON([]byte(`{"region":"us","limit":1e1}`)) // spelled in an unusual way
+	decode := func(text string) (p reportParams, err error) {
+		err = readJSON([]byte(text), &p)
+		return p, err
+	}
+	p, err := decode(`{"region":"us","limit":1e1}`) // spelled in an unusual way
 	if want := (reportParams{Region: "us", Limit: 10}); err != nil || p != want {
 		t.Errorf("got %+v, %v, want %+v", p, err, want)
 	}
@@ -334,12 +336,12 @@ func TestDecodeJSON(t *testing.T) {
 		`{"region":"us"`: "not one JSON text", `[]`: "expected an object", `{"region":"us","region":"us"}`: "comes twice",
 		`{"region":"us","limit":1.5}`: "limit: expected a whole number", `{}`: "region: is required", `{"region":"us","x":1}`: "x: is not a parameter",
 	} {
-		if p, err := flow.DecodeJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || p != (reportParams{}) {
+		if p, err := decode(text); err == nil || !strings.Contains(err.Error(), want) || p != (reportParams{}) {
 			t.Errorf("%s: got %+v, %v, want %q", text, p, err, want)
 		}
 	}
-	broken := NewFlow("broken", func(context.Context, struct{ C chan int }) (int, error) { return 0, nil })
-	_, err = broken.DecodeJSON([]byte(`{"C":1}`))
+	var broken struct{ C chan int }
+	err = readJSON([]byte(`{"C":1}`), &broken)
 	refused(t, err, "C", "no form in JSON")
 }
 

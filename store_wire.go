@@ -349,8 +349,8 @@ func operation[P, R any](method func(Store, context.Context, P) (R, error)) wire
 }
 
 func resultless[P any](method func(Store, context.Context, P) error) wireOperation {
-	return operation(func(store Store, ctx context.Context, p P) (None, error) {
-		return None{}, method(store, ctx, p)
+	return operation(func(store Store, ctx context.Context, p P) (struct{}, error) {
+		return struct{}{}, method(store, ctx, p)
 	})
 }
 
@@ -362,7 +362,7 @@ func judging[P any](method func(Store, context.Context, P) ([]error, error)) wir
 	})
 }
 
-func listRunners(store Store, ctx context.Context, _ None) ([]RunnerRecord, error) {
+func listRunners(store Store, ctx context.Context, _ struct{}) ([]RunnerRecord, error) {
 	return store.ListRunners(ctx)
 }
 

@@ -24,7 +24,7 @@ func ask[R any](ctx context.Context, w *wireStore, method string, params any) (r
 
 // tell calls an operation that has none.
 func (w *wireStore) tell(ctx context.Context, method string, params any) error {
-	_, err := ask[None](ctx, w, method, params)
+	_, err := ask[struct{}](ctx, w, method, params)
 	return err
 }
 
@@ -81,7 +81,7 @@ func (w *wireStore) RemoveRunner(ctx context.Context, p RemoveRunnerParams) erro
 
 // ListRunners implements [RunnerStore].
 func (w *wireStore) ListRunners(ctx context.Context) ([]RunnerRecord, error) {
-	return ask[[]RunnerRecord](ctx, w, "ListRunners", None{})
+	return ask[[]RunnerRecord](ctx, w, "ListRunners", struct{}{})
 }
 
 // DueSchedules implements [PlanStore].
