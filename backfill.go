@@ -7,7 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/provost-go/provost/internal/clock"
 	"github.com/provost-go/provost/internal/instant"
+	"github.com/provost-go/provost/store"
 )
 
 // UpcomingRuns is the next n scheduled runs of a deployment, by the time they are due: those that the store has, then those that
@@ -17,7 +19,7 @@ func (c *Client) UpcomingRuns(ctx context.Context, handle string, n int) ([]*Run
 	if err != nil {
 		return nil, err
 	}
-	n = min(max(0, n), MaxPage)
+	n = min(max(0, n), store.MaxPage)
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
 	page, err := c.store.ListRuns(callCtx, RunFilter{
@@ -27,7 +29,7 @@ func (c *Client) UpcomingRuns(ctx context.Context, handle string, n int) ([]*Run
 		return nil, err
 	}
 	runs := page.Items
-	now := instant.Of(c.now())
+	now := instant.Of(clock.From(ctx).Now())
 	for i := range record.Schedules {
 		s := &record.Schedules[i]
 		if record.Pause.Effective() || s.Pause.Effective() {
@@ -47,12 +49,12 @@ func (c *Client) UpcomingRuns(ctx context.Context, handle string, n int) ([]*Run
 }
 
 // upcomingRun is a run that is not materialised yet.
-func upcomingRun(r *DeploymentRecord, s *ScheduleRecord, at, now time.Time) *Run {
-	state := newState(StateScheduled, now, "")
+func upcomingRun(r *DeploymentRecord, s *store.ScheduleRecord, at, now time.Time) *Run {
+	state := store.NewState(StateScheduled, now, "")
 	return &Run{
 		Flow: r.Flow, Deployment: r.Name, FlowID: r.FlowID, DeploymentID: r.ID, Schedule: s.Key, State: state,
 		History: []State{state}, Parameters: r.ScheduledParameters(s.Key), Tags: r.Tags, AutoScheduled: true,
-		ScheduledTime: at, DueTime: s.Schedule.due(r.ID, s.Key, at),
+		ScheduledTime: at, DueTime: s.Schedule.DueTime(r.ID, s.Key, at),
 	}
 }
 
@@ -60,7 +62,7 @@ func upcomingRun(r *DeploymentRecord, s *ScheduleRecord, at, now time.Time) *Run
 // skipped, lies before the deployment's creation, or its run was cancelled as skipped. The time must be past. It makes at most
 // [MaxBackfill] runs and refuses a range with more instants. Instants that no runner has planned yet are left to the runners. The runs are due at once and not AutoScheduled.
 func (c *Client) Backfill(ctx context.Context, handle string, from, to time.Time) ([]*Run, error) {
-	now := instant.Of(c.now())
+	now := instant.Of(clock.From(ctx).Now())
 	from, to = instant.Of(from), instant.Of(to)
 	switch {
 	case !from.Before(to):
@@ -85,8 +87,8 @@ func (c *Client) tryBackfill(ctx context.Context, handle string, from, to, now t
 	switch {
 	case err != nil:
 		return nil, err
-	case total > MaxBackfill:
-		return nil, fmt.Errorf("provost: backfill %s: more than %d instants; ask for a shorter time", handle, MaxBackfill)
+	case total > store.MaxBackfill:
+		return nil, fmt.Errorf("provost: backfill %s: more than %d instants; ask for a shorter time", handle, store.MaxBackfill)
 	}
 	var runs []*Run
 	for _, p := range params {
@@ -104,18 +106,18 @@ func (c *Client) tryBackfill(ctx context.Context, handle string, from, to, now t
 }
 
 // backfillParams is what to ask of the store, one schedule each.
-func (c *Client) backfillParams(ctx context.Context, record *DeploymentRecord, from, to, now time.Time) (params []BackfillRunsParams, total int, err error) {
+func (c *Client) backfillParams(ctx context.Context, record *DeploymentRecord, from, to, now time.Time) (params []store.BackfillRunsParams, total int, err error) {
 	for i := range record.Schedules {
 		s := &record.Schedules[i]
-		p := BackfillRunsParams{Now: now, DeploymentID: record.ID, Generation: record.Generation, Schedule: s.Key}
+		p := store.BackfillRunsParams{Now: now, DeploymentID: record.ID, Generation: record.Generation, Schedule: s.Key}
 		for at := range s.Schedule.All(from) {
 			if at.After(to) || at.After(s.Planned) { // what is not planned yet is not decided yet
 				break
 			}
-			if total++; total > MaxBackfill {
+			if total++; total > store.MaxBackfill {
 				return nil, total, nil
 			}
-			p.Runs = append(p.Runs, PlannedRun{ID: newID(now), ScheduledTime: at, DueTime: now})
+			p.Runs = append(p.Runs, store.PlannedRun{ID: store.NewID(now), ScheduledTime: at, DueTime: now})
 		}
 		if len(p.Runs) == 0 {
 			continue
@@ -130,9 +132,9 @@ func (c *Client) backfillParams(ctx context.Context, record *DeploymentRecord, f
 
 // splits takes the instants of the runs out of the skip ranges that hold them. A range of an earlier declaration of the schedule
 // holds those that were its instants too.
-func (c *Client) splits(ctx context.Context, record *DeploymentRecord, s *ScheduleRecord, runs []PlannedRun) ([]SkipSplit, error) {
-	var splits []SkipSplit
-	for skip, err := range pages(ctx, func(ctx context.Context, cursor string) (Page[Skip], error) {
+func (c *Client) splits(ctx context.Context, record *DeploymentRecord, s *store.ScheduleRecord, runs []store.PlannedRun) ([]store.SkipSplit, error) {
+	var splits []store.SkipSplit
+	for skip, err := range store.Pages(ctx, func(ctx context.Context, cursor string) (Page[Skip], error) {
 		callCtx, cancel := c.call(ctx)
 		defer cancel()
 		return c.store.ListSkips(callCtx, SkipFilter{DeploymentID: record.ID, Schedule: s.Key, Cursor: cursor})
@@ -141,21 +143,21 @@ func (c *Client) splits(ctx context.Context, record *DeploymentRecord, s *Schedu
 			return nil, err
 		}
 		if held := heldBy(&skip, runs); len(held) > 0 {
-			splits = append(splits, SkipSplit{ID: skip.ID, Into: splitSkip(&skip, held)})
+			splits = append(splits, store.SkipSplit{ID: skip.ID, Into: splitSkip(&skip, held)})
 		}
 	}
 	return splits, nil
 }
 
 // heldBy is which of the runs' instants, that ascend, are in the range.
-func heldBy(s *Skip, runs []PlannedRun) (held []time.Time) {
-	from, _ := slices.BinarySearchFunc(runs, s.First, func(run PlannedRun, first time.Time) int { return run.ScheduledTime.Compare(first) })
+func heldBy(s *Skip, runs []store.PlannedRun) (held []time.Time) {
+	from, _ := slices.BinarySearchFunc(runs, s.First, func(run store.PlannedRun, first time.Time) int { return run.ScheduledTime.Compare(first) })
 	for _, run := range runs[from:] {
 		at := run.ScheduledTime
 		if at.After(s.Last) {
 			break
 		}
-		if s.Timing.has(at) {
+		if s.Timing.Has(at) {
 			held = append(held, at)
 		}
 	}
@@ -169,8 +171,8 @@ func splitSkip(s *Skip, taken []time.Time) (rest []Skip) {
 	keep := func(until time.Time) {
 		if ok && !from.After(until) {
 			part := *s
-			part.ID, part.First = newID(from), from
-			part.Last, part.Count = s.Timing.countUntil(from, until)
+			part.ID, part.First = store.NewID(from), from
+			part.Last, part.Count = s.Timing.CountUntil(from, until)
 			rest = append(rest, part)
 		}
 	}

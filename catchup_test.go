@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 func TestCatchUpBetweenTwoServes(t *testing.T) {
@@ -30,9 +31,9 @@ func TestCatchUpBetweenTwoServes(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				store := provost.NewMemoryStore()
-				store.Keep = -1
-				client := provost.NewClient(store)
+				st := provost.NewMemoryStore()
+				st.Keep = -1
+				client := provost.NewClient(st)
 				var late counter
 				var up time.Time
 				d := job("f", func(ctx context.Context) error {
@@ -42,12 +43,12 @@ func TestCatchUpBetweenTwoServes(t *testing.T) {
 					}
 					return nil
 				}, c.schedule)
-				stop := start(t, &provost.Runner{Store: store}, d)
+				stop := start(t, &provost.Runner{Store: st}, d)
 				clean(t, stop)
 				down := time.Now()
 				time.Sleep(c.down)
 				up = time.Now()
-				stop = start(t, &provost.Runner{Store: store, Limit: -1}, d)
+				stop = start(t, &provost.Runner{Store: st, Limit: -1}, d)
 				time.Sleep(300 * time.Microsecond)
 				clean(t, stop)
 				if total, twice := late.total(); total != c.runs || twice > 0 {
@@ -60,7 +61,7 @@ func TestCatchUpBetweenTwoServes(t *testing.T) {
 					}
 				}
 				for _, run := range list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateCancelled}}) {
-					if run.State.Name == provost.NameSkipped {
+					if run.State.Name == store.NameSkipped {
 						decided++
 					}
 				}

@@ -19,8 +19,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/internal/rpc"
+	"github.com/provost-go/provost/store"
 )
 
 // chaosHost has the store that runners in processes of their own share, over a socket, and starts these.
@@ -56,7 +57,7 @@ func newChaosHost(t *testing.T, config chaosConfig) *chaosHost {
 			if err != nil {
 				return
 			}
-			serving.Go(func() { _ = provost.ServeStore(ctx, conn, h.ledger) }) // ends in an error where its runner is killed
+			serving.Go(func() { _ = rpc.Serve(ctx, conn, h.ledger) }) // ends in an error where its runner is killed
 		}
 	})
 	t.Cleanup(func() {
@@ -224,7 +225,7 @@ func (h *chaosHost) await(what string, done func() bool) {
 // runs are all that the store has.
 func (h *chaosHost) runs(f provost.RunFilter) []*provost.Run {
 	h.t.Helper()
-	f.Limit = provost.MaxPage
+	f.Limit = store.MaxPage
 	var runs []*provost.Run
 	for {
 		page, err := h.client.ListRuns(context.Background(), f)
@@ -302,7 +303,7 @@ type ledger struct {
 	faults   []string // what a store or a runner did that they must not do
 	refused  int      // writes under a token that is not the newest
 	over     map[uuid.UUID]provost.StateType
-	announce map[provost.Change]int
+	announce map[store.Change]int
 }
 
 // hold is a claim: the newest of its run.
@@ -319,14 +320,14 @@ type reaping struct {
 	at     time.Time
 }
 
-func newLedger(store provost.Store) *ledger {
+func newLedger(st provost.Store) *ledger {
 	return &ledger{
-		Store: store, names: make(map[uuid.UUID]string), held: make(map[uuid.UUID]hold), over: make(map[uuid.UUID]provost.StateType),
-		announce: make(map[provost.Change]int),
+		Store: st, names: make(map[uuid.UUID]string), held: make(map[uuid.UUID]hold), over: make(map[uuid.UUID]provost.StateType),
+		announce: make(map[store.Change]int),
 	}
 }
 
-func (l *ledger) RegisterDeployments(ctx context.Context, p provost.RegisterDeploymentsParams) ([]provost.Registration, error) {
+func (l *ledger) RegisterDeployments(ctx context.Context, p store.RegisterDeploymentsParams) ([]store.Registration, error) {
 	done, err := l.Store.RegisterDeployments(ctx, p)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -336,14 +337,14 @@ func (l *ledger) RegisterDeployments(ctx context.Context, p provost.RegisterDepl
 	return done, err
 }
 
-func (l *ledger) RegisterRunner(ctx context.Context, p provost.RegisterRunnerParams) ([]uuid.UUID, error) {
+func (l *ledger) RegisterRunner(ctx context.Context, p store.RegisterRunnerParams) ([]uuid.UUID, error) {
 	l.mu.Lock()
 	l.names[p.Runner.ID] = p.Runner.Name
 	l.mu.Unlock()
 	return l.Store.RegisterRunner(ctx, p)
 }
 
-func (l *ledger) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (provost.Claims, error) {
+func (l *ledger) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	claims, err := l.Store.ClaimRuns(ctx, p)
@@ -362,7 +363,7 @@ func (l *ledger) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (prov
 	return claims, err
 }
 
-func (l *ledger) SettleRuns(ctx context.Context, p provost.SettleRunsParams) ([]error, error) {
+func (l *ledger) SettleRuns(ctx context.Context, p store.SettleRunsParams) ([]error, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	errs, err := l.Store.SettleRuns(ctx, p)
@@ -388,7 +389,7 @@ func (l *ledger) SettleRuns(ctx context.Context, p provost.SettleRunsParams) ([]
 	return errs, err
 }
 
-func (l *ledger) AppendLogs(ctx context.Context, p provost.AppendLogsParams) ([]error, error) {
+func (l *ledger) AppendLogs(ctx context.Context, p store.AppendLogsParams) ([]error, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	errs, err := l.Store.AppendLogs(ctx, p)
@@ -401,7 +402,7 @@ func (l *ledger) AppendLogs(ctx context.Context, p provost.AppendLogsParams) ([]
 }
 
 // check holds an accepted write to the newest token. The caller holds mu.
-func (l *ledger) check(lease provost.Lease, refused bool) {
+func (l *ledger) check(lease store.Lease, refused bool) {
 	newest := l.held[lease.RunID].token
 	switch {
 	case refused && lease.Token != newest:
@@ -411,7 +412,7 @@ func (l *ledger) check(lease provost.Lease, refused bool) {
 	}
 }
 
-func (l *ledger) ReapLeases(ctx context.Context, p provost.ReapLeasesParams) (provost.Reaped, error) {
+func (l *ledger) ReapLeases(ctx context.Context, p store.ReapLeasesParams) (store.ReapLeasesResult, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	reaped, err := l.Store.ReapLeases(ctx, p)

@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/internal/rpc"
 )
 
 // chaosConfig is what a runner in a process of its own is told, as JSON in chaosVariable.
@@ -73,7 +73,7 @@ func (c chaosConfig) serve(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	store, run := provost.ConnectStore(conn)
+	store, run := rpc.Connect(conn)
 	linked, unlink := context.WithCancel(context.Background())
 	unlinked := make(chan error, 1)
 	go func() { unlinked <- run(linked) }()

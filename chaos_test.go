@@ -16,9 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/provost-go/provost/internal/race"
 
+	"github.com/google/uuid"
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // The tests of this file do to runners in real processes what production does: kill, stop and restart them. They are small unless
@@ -32,7 +34,7 @@ func scaled(small, full int) int {
 	switch {
 	case fullChaos:
 		return full
-	case raceEnabled:
+	case race.Enabled:
 		return (small + 1) / 2
 	}
 	return small
@@ -241,7 +243,7 @@ func (h *chaosHost) check(cutoff time.Time) (done tally) {
 			done.manual++
 		}
 		switch {
-		case run.State.Type == provost.StateCrashed && run.Crashes == provost.MaxCrashes:
+		case run.State.Type == provost.StateCrashed && run.Crashes == store.MaxCrashes:
 			done.crashed++ // as it should be: it was killed three times
 		case run.State.Type != provost.StateCompleted:
 			t.Errorf("run %s is %s: %v", run.ID, run.State, run.History)
@@ -357,7 +359,7 @@ func (h *chaosHost) stopped() (n int) {
 func TestChaosEqualRestart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		restarts := scaled(50, 500)
-		store := newLedger(provost.NewMemoryStore())
+		st := newLedger(provost.NewMemoryStore())
 		var deployments []*provost.Deployment
 		for i := range 20 {
 			d := job(string(rune('a'+i)), nothing, provost.Every(time.Hour), provost.Cron("0 0 1 1 *").In("Europe/Berlin").Paused())
@@ -365,41 +367,41 @@ func TestChaosEqualRestart(t *testing.T) {
 			deployments = append(deployments, d)
 		}
 		serve := func() {
-			clean(t, start(t, &provost.Runner{Store: store}, deployments...))
+			clean(t, start(t, &provost.Runner{Store: st}, deployments...))
 		}
 		serve()
 		serve()
-		before := everything(t, store)
-		store.announce = make(map[provost.Change]int)
+		before := everything(t, st)
+		st.announce = make(map[store.Change]int)
 		for range restarts {
 			<-time.After(time.Second)
 			serve()
 		}
-		if after := everything(t, store); after != before {
+		if after := everything(t, st); after != before {
 			t.Errorf("the store had\n%s\nand has\n%s", before, after)
 		}
-		if store.announce[provost.Unchanged] != restarts*len(deployments) || len(store.announce) != 1 {
-			t.Errorf("registrations did %v, want %d times unchanged", store.announce, restarts*len(deployments))
+		if st.announce[store.ChangeNone] != restarts*len(deployments) || len(st.announce) != 1 {
+			t.Errorf("registrations did %v, want %d times unchanged", st.announce, restarts*len(deployments))
 		}
 	})
 }
 
 // everything is what a store tells of all that it has, but who serves it.
-func everything(t *testing.T, store provost.Store) string {
+func everything(t *testing.T, st provost.Store) string {
 	t.Helper()
-	deployments, err := store.ListDeployments(t.Context(), provost.DeploymentFilter{Limit: provost.MaxPage})
+	deployments, err := st.ListDeployments(t.Context(), provost.DeploymentFilter{Limit: store.MaxPage})
 	for _, d := range deployments.Items {
 		d.ServedBy = nil
 	}
-	flows, err2 := store.ListFlows(t.Context(), provost.FlowFilter{Limit: provost.MaxPage})
-	runs, err3 := store.ListRuns(t.Context(), provost.RunFilter{Limit: provost.MaxPage})
+	flows, err2 := st.ListFlows(t.Context(), provost.FlowFilter{Limit: store.MaxPage})
+	runs, err3 := st.ListRuns(t.Context(), provost.RunFilter{Limit: store.MaxPage})
 	for _, r := range runs.Items {
 		r.WaitReason = ""
 	}
 	var skipped []provost.Skip
 	var err4 error
 	for _, d := range deployments.Items {
-		page, err := store.ListSkips(t.Context(), provost.SkipFilter{DeploymentID: d.ID, Limit: provost.MaxPage})
+		page, err := st.ListSkips(t.Context(), provost.SkipFilter{DeploymentID: d.ID, Limit: store.MaxPage})
 		skipped, err4 = append(skipped, page.Items...), errors.Join(err4, err)
 	}
 	text, err5 := json.MarshalIndent([]any{deployments, flows, runs, skipped}, "", " ")

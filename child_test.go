@@ -14,9 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/provost-go/provost/internal/race"
 
+	"github.com/google/uuid"
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // serveIsolated serves what runs in processes of its own, for as long as the test.
@@ -115,14 +117,14 @@ func TestChildVerdicts(t *testing.T) {
 		wantState(t, run, k.state, k.message...)
 		switch k.flow {
 		case "exit":
-			if run.Crashes != provost.MaxCrashes || run.Attempt != provost.MaxCrashes {
+			if run.Crashes != store.MaxCrashes || run.Attempt != store.MaxCrashes {
 				t.Errorf("exit: %d crashes, %d attempts", run.Crashes, run.Attempt)
 			}
-			if lines := logOf(t, c, run.ID); len(lines) != 2*provost.MaxCrashes || !slices.Contains(lines, "leaving") || !slices.Contains(lines, "good bye") {
+			if lines := logOf(t, c, run.ID); len(lines) != 2*store.MaxCrashes || !slices.Contains(lines, "leaving") || !slices.Contains(lines, "good bye") {
 				t.Errorf("exit: log is %q", lines)
 			}
 		case "timeout":
-			if run.State.Name != provost.NameTimedOut {
+			if run.State.Name != store.NameTimedOut {
 				t.Errorf("timeout: state is %s", run.State.Name)
 			}
 		case "overflow":
@@ -188,8 +190,8 @@ func TestChildLogsValuesOfEveryKind(t *testing.T) {
 
 // TestChildFlood: a flow that prints without end costs lines of its log, not memory of the runner.
 func TestChildFlood(t *testing.T) {
-	store := provost.NewMemoryStore()
-	c, _ := serveIsolated(t, &provost.Runner{Store: store})
+	st := provost.NewMemoryStore()
+	c, _ := serveIsolated(t, &provost.Runner{Store: st})
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -206,7 +208,7 @@ func TestChildFlood(t *testing.T) {
 	}
 	lines, dropped := 0, 0
 	for after, more := int64(0), true; more; {
-		page, err := store.ListLogs(t.Context(), provost.LogFilter{RunID: run.ID, After: after, Limit: provost.MaxPage})
+		page, err := st.ListLogs(t.Context(), store.LogFilter{RunID: run.ID, After: after, Limit: store.MaxPage})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -338,7 +340,7 @@ func TestChildKilled(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{})
 	run := request(t, c, "wait/d", nil)
 	var pids []int
-	for range provost.MaxCrashes {
+	for range store.MaxCrashes {
 		eventually(t, "another attempt", func() bool {
 			for _, line := range logOf(t, c, run.ID) {
 				pid, _ := strconv.Atoi(strings.TrimPrefix(line, "waiting pid="))
@@ -354,7 +356,7 @@ func TestChildKilled(t *testing.T) {
 	run = wait(t, c, run.ID)
 	wantState(t, run, provost.StateCrashed, "crash 3: the child process was killed by a signal: killed")
 	for i, n := 0, 0; i < len(run.History); i++ {
-		if s := run.History[i]; s.Name == provost.NameAwaitingRetry {
+		if s := run.History[i]; s.Name == store.NameAwaitingRetry {
 			if n++; !strings.HasPrefix(s.Message, fmt.Sprintf("crash %d: ", n)) {
 				t.Errorf("history says %s", s)
 			}
@@ -557,7 +559,7 @@ func TestChildWarm(t *testing.T) {
 // TestChildLeak holds the runner to what it had before: no process, goroutine or open file is left after 50 runs.
 func TestChildLeak(t *testing.T) {
 	runs := 50
-	if raceEnabled {
+	if race.Enabled {
 		runs = 15
 	}
 	serve := func(n int) {

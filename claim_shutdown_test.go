@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // cutOff is a store at the end of a connection: a call whose context ends gets no answer, but is carried out.
@@ -14,13 +15,13 @@ type cutOff struct {
 	stop context.CancelFunc // ends Serve's context while the first claim is under way
 }
 
-func (c *cutOff) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (provost.Claims, error) {
+func (c *cutOff) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
 	claims, err := c.remote.ClaimRuns(ctx, p)
 	if len(claims.Runs) > 0 {
 		c.stop()
 	}
 	if ctx.Err() != nil {
-		return provost.Claims{}, ctx.Err()
+		return store.ClaimRunsResult{}, ctx.Err()
 	}
 	return claims, err
 }

@@ -10,17 +10,21 @@ import (
 	"sync"
 	"time"
 
-	"github.com/provost-go/provost/internal/instant"
-
 	"github.com/google/uuid"
+
+	"github.com/provost-go/provost/internal/clock"
+	"github.com/provost-go/provost/internal/engine"
+	"github.com/provost-go/provost/internal/instant"
+	"github.com/provost-go/provost/internal/param"
+	"github.com/provost-go/provost/params"
+	"github.com/provost-go/provost/store"
 )
 
 // Client is what an operator or another service does with a store: declare deployments, start and stop runs, look. It needs
 // neither the flows nor a runner. What it reads shows *** in place of secret parameters: see [Client.RevealSecrets]. It is safe for concurrent use and holds nothing that must be closed.
 type Client struct {
 	store  Store
-	clock  wallClock
-	direct bool
+	direct bool // no call of the store blocks
 	reveal bool // secrets
 
 	// mu guards known: deployments as last read, by handle. A write that rests on a stale one is refused by the store and made
@@ -32,8 +36,8 @@ type Client struct {
 // knownDeployment is what RunDeployment needs of a deployment.
 type knownDeployment struct {
 	record *DeploymentRecord
-	schema *validator // nil: parameters are not validated
-	mask   paramMask
+	schema *param.Schema // nil: parameters are not validated
+	mask   param.Mask
 }
 
 const (
@@ -45,8 +49,8 @@ const (
 )
 
 // NewClient makes a client of a store.
-func NewClient(store Store) *Client {
-	return &Client{store: store, direct: isLocal(store), known: make(map[string]*knownDeployment)}
+func NewClient(st Store) *Client {
+	return &Client{store: st, direct: store.NeverBlocks(st), known: make(map[string]*knownDeployment)}
 }
 
 // call is the context of one store call: it ends with ctx, and has a deadline of its own unless no call can block.
@@ -54,7 +58,7 @@ func (c *Client) call(ctx context.Context) (context.Context, context.CancelFunc)
 	if c.direct {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, storeTimeout)
+	return context.WithTimeout(ctx, engine.StoreTimeout)
 }
 
 // Deploy declares a deployment without serving it, and gives what the store has then. Its runs wait until a runner serves it.
@@ -65,8 +69,8 @@ func (c *Client) Deploy(ctx context.Context, d *Deployment) (*DeploymentRecord, 
 	}
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	_, err = c.store.RegisterDeployments(callCtx, RegisterDeploymentsParams{
-		Now: instant.Of(c.now()), Deployments: []*DeploymentRecord{record},
+	_, err = c.store.RegisterDeployments(callCtx, store.RegisterDeploymentsParams{
+		Now: instant.Of(clock.From(ctx).Now()), Deployments: []*DeploymentRecord{record},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("provost: deploy %s: %w", record.Handle(), err)
@@ -135,30 +139,30 @@ func (c *Client) tryRun(ctx context.Context, handle string, options *RunOptions)
 	if err != nil {
 		return nil, err
 	}
-	own, err := normalizeParams(options.Parameters)
+	own, err := param.Normalize(options.Parameters)
 	if err != nil {
-		return nil, d.mask.schema.unshown(options.Parameters, err, true)
+		return nil, d.mask.Schema.RedactedError(options.Parameters, err, true)
 	}
-	if d.mask.schema != nil {
-		if err := d.mask.schema.checkSecrets(options.Parameters, own); err != nil {
+	if d.mask.Schema != nil {
+		if err := d.mask.Schema.CheckSecrets(options.Parameters, own); err != nil {
 			return nil, err
 		}
 	}
-	parameters := mergeParams(d.record.Parameters, own)
+	parameters := params.Merge(d.record.Parameters, own)
 	if d.schema != nil {
-		if err := d.schema.validate(parameters); err != nil {
+		if err := d.schema.Validate(parameters); err != nil {
 			return nil, err
 		}
 	}
-	now := instant.Of(c.now())
+	now := instant.Of(clock.From(ctx).Now())
 	due := now
 	if !options.ScheduledTime.IsZero() {
 		due = instant.Of(options.ScheduledTime)
 	}
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	run, err := c.store.CreateRun(callCtx, CreateRunParams{
-		Now: now, ID: newID(now), Name: options.Name, DeploymentID: d.record.ID, Generation: d.record.Generation,
+	run, err := c.store.CreateRun(callCtx, store.CreateRunParams{
+		Now: now, ID: store.NewID(now), Name: options.Name, DeploymentID: d.record.ID, Generation: d.record.Generation,
 		Parameters: parameters, Tags: options.Tags, ScheduledTime: due, DueTime: due, IdempotencyKey: options.IdempotencyKey,
 	})
 	if err != nil {
@@ -182,7 +186,7 @@ func (c *Client) deployment(ctx context.Context, handle string) (*knownDeploymen
 	}
 	d = &knownDeployment{record: record, mask: maskFor(record)}
 	if !record.SkipParameterValidation && record.ParameterSchema != nil {
-		if d.schema, err = compileSchema(record.ParameterSchema); err != nil {
+		if d.schema, err = param.Compile(record.ParameterSchema); err != nil {
 			return nil, err
 		}
 	}
@@ -230,7 +234,7 @@ func parseHandle(handle string) (uuid.UUID, error) {
 	if !ok || flow == "" || name == "" {
 		return uuid.Nil, fmt.Errorf("handle %q: write it as flow/deployment", handle)
 	}
-	return DeploymentID(flow, name), nil
+	return store.DeploymentID(flow, name), nil
 }
 
 // Wait waits until a run is over and returns it, with a nil error whatever its state. It ends early with ctx.
@@ -255,10 +259,10 @@ func (c *Client) Wait(ctx context.Context, id uuid.UUID) (*Run, error) {
 func (c *Client) watch(ctx context.Context, id uuid.UUID) iter.Seq2[struct{}, error] {
 	return func(yield func(struct{}, error) bool) {
 		hint := make(chan struct{}, 1)
-		if notifier, ok := storeAs[Notifier](c.store); ok {
-			defer notifier.Notify(Topic{Run: id}, hint)()
+		if notifier, ok := store.As[store.Notifier](c.store); ok {
+			defer notifier.Notify(store.Topic{Run: id}, hint)()
 		}
-		polls := !isLocal(c.store)
+		polls := !store.IsLocal(c.store)
 		poll := minPoll
 		timer := time.NewTimer(poll)
 		defer timer.Stop()
@@ -289,7 +293,7 @@ func (c *Client) watch(ctx context.Context, id uuid.UUID) iter.Seq2[struct{}, er
 func (c *Client) CancelRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	run, err := c.store.CancelRun(callCtx, CancelRunParams{Now: instant.Of(c.now()), RunID: id, Message: "cancelled by a client"})
+	run, err := c.store.CancelRun(callCtx, store.CancelRunParams{Now: instant.Of(clock.From(ctx).Now()), RunID: id, Message: "cancelled by a client"})
 	return c.shownRun(ctx, run, err)
 }
 
@@ -298,7 +302,7 @@ func (c *Client) CancelRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 func (c *Client) RetryRun(ctx context.Context, id uuid.UUID) (*Run, error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	run, err := c.store.RetryRun(callCtx, RetryRunParams{Now: instant.Of(c.now()), RunID: id, Message: "retried by a client"})
+	run, err := c.store.RetryRun(callCtx, store.RetryRunParams{Now: instant.Of(clock.From(ctx).Now()), RunID: id, Message: "retried by a client"})
 	return c.shownRun(ctx, run, err)
 }
 
@@ -375,7 +379,7 @@ func (c *Client) DeleteDeployment(ctx context.Context, handle string) error {
 	}
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	if err := c.store.DeleteDeployment(callCtx, DeleteDeploymentParams{Now: instant.Of(c.now()), ID: id}); err != nil {
+	if err := c.store.DeleteDeployment(callCtx, store.DeleteDeploymentParams{Now: instant.Of(clock.From(ctx).Now()), ID: id}); err != nil {
 		return fmt.Errorf("provost: delete deployment %q: %w", handle, err)
 	}
 	return nil
@@ -391,33 +395,33 @@ func (c *Client) ListFlows(ctx context.Context, filter FlowFilter) (Page[*FlowRe
 // PauseDeployment stops every schedule of a deployment, whatever it declares. Its future scheduled runs are removed; what is due
 // already, and runs made by hand, still run. The instants of the pause are skipped, not caught up.
 func (c *Client) PauseDeployment(ctx context.Context, handle string) error {
-	return c.setPause(ctx, handle, "", true)
+	return c.SetPause(ctx, handle, "", true)
 }
 
 // ResumeDeployment ends a pause, be it an operator's, declared or from a shutdown.
 func (c *Client) ResumeDeployment(ctx context.Context, handle string) error {
-	return c.setPause(ctx, handle, "", false)
+	return c.SetPause(ctx, handle, "", false)
 }
 
 // PauseSchedule stops one schedule, named by its key.
 func (c *Client) PauseSchedule(ctx context.Context, handle, key string) error {
-	return c.setPause(ctx, handle, key, true)
+	return c.SetPause(ctx, handle, key, true)
 }
 
 // ResumeSchedule ends the pause of one schedule.
 func (c *Client) ResumeSchedule(ctx context.Context, handle, key string) error {
-	return c.setPause(ctx, handle, key, false)
+	return c.SetPause(ctx, handle, key, false)
 }
 
-func (c *Client) setPause(ctx context.Context, handle, key string, paused bool) error {
+func (c *Client) SetPause(ctx context.Context, handle, key string, paused bool) error {
 	id, err := parseHandle(handle)
 	if err != nil {
 		return err
 	}
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
-	_, err = c.store.SetPause(callCtx, SetPauseParams{
-		Now: instant.Of(c.now()), DeploymentID: id, Schedule: key, Operator: &paused,
+	_, err = c.store.SetPause(callCtx, store.SetPauseParams{
+		Now: instant.Of(clock.From(ctx).Now()), DeploymentID: id, Schedule: key, Operator: &paused,
 	})
 	if err != nil {
 		return fmt.Errorf("provost: pause or resume %s: %w", handle, err)
@@ -465,7 +469,7 @@ func (c *Client) Logs(ctx context.Context, id uuid.UUID, follow bool) iter.Seq2[
 			if over || !follow {
 				if dropped > 0 {
 					yield(LogRecord{
-						RunID: id, Seq: last + 1, Time: instant.Of(c.now()), Level: slog.LevelWarn,
+						RunID: id, Seq: last + 1, Time: instant.Of(clock.From(ctx).Now()), Level: slog.LevelWarn,
 						Message: fmt.Sprintf("%d lines are not kept: the run logged more than is stored", dropped),
 					}, nil)
 				}
@@ -480,7 +484,7 @@ func (c *Client) logsAfter(ctx context.Context, id uuid.UUID, last int64, droppe
 	return func(yield func(LogRecord, error) bool) {
 		for {
 			callCtx, cancel := c.call(ctx)
-			page, err := c.store.ListLogs(callCtx, LogFilter{RunID: id, After: last, Limit: MaxPage})
+			page, err := c.store.ListLogs(callCtx, store.LogFilter{RunID: id, After: last, Limit: store.MaxPage})
 			cancel()
 			if err != nil {
 				yield(LogRecord{}, err)

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 func TestClientErrorsSayWhatIsWrong(t *testing.T) {
@@ -88,22 +88,22 @@ func TestClientErrorsSayWhatIsWrong(t *testing.T) {
 
 func TestDeployWithoutServing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := provost.NewMemoryStore()
-		c := provost.NewClient(store)
+		st := provost.NewMemoryStore()
+		c := provost.NewClient(st)
 		d, err := c.Deploy(t.Context(), &provost.Deployment{Flow: order, Name: "d", Schedules: []provost.Schedule{provost.Every(time.Hour)}})
 		if err != nil || d.Generation != 1 || len(d.ServedBy) != 0 {
 			t.Fatal(d, err)
 		}
 		run := request(t, c, "order/d", nil)
 		time.Sleep(time.Hour)
-		if got := get(t, c, run.ID); got.WaitReason != provost.WaitUnserved {
+		if got := get(t, c, run.ID); got.WaitReason != store.WaitUnserved {
 			t.Errorf("WaitReason = %q", got.WaitReason)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		_, err = c.Wait(ctx, run.ID)
 		wantIs(t, err, context.DeadlineExceeded)
-		stop := start(t, &provost.Runner{Store: store}, &provost.Deployment{Flow: order, Name: "d", Schedules: []provost.Schedule{provost.Every(time.Hour)}})
+		stop := start(t, &provost.Runner{Store: st}, &provost.Deployment{Flow: order, Name: "d", Schedules: []provost.Schedule{provost.Every(time.Hour)}})
 		wantState(t, wait(t, c, run.ID), provost.StateCompleted)
 		clean(t, stop)
 	})

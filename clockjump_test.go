@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/internal/clock"
 )
 
 // jumpyClock is a wall clock that jumps while timers run on.
@@ -52,7 +53,6 @@ func everyJump(t *testing.T, test func(t *testing.T, j *jumpTest, jump time.Dura
 						j.store, j.poll = j.faulty, 1200*time.Millisecond
 					}
 					j.client = provost.NewClient(j.faulty.Store)
-					j.client.SetClock(j.clock.now)
 					test(t, j, jump)
 				})
 			})
@@ -63,8 +63,17 @@ func everyJump(t *testing.T, test func(t *testing.T, j *jumpTest, jump time.Dura
 func (j *jumpTest) start(t *testing.T, d ...*provost.Deployment) (stop func() error) {
 	t.Helper()
 	r := &provost.Runner{Store: j.store, Logger: j.book.logger()}
-	r.SetClock(j.clock.now)
-	return start(t, r, d...)
+	return startIn(clock.With(t.Context(), j.clock.now), t, r, d...)
+}
+
+// request makes a run by hand at the time that the clock shows.
+func (j *jumpTest) request(t *testing.T, handle string, o *provost.RunOptions) *provost.Run {
+	t.Helper()
+	run, err := j.client.RunDeployment(clock.With(t.Context(), j.clock.now), handle, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
 }
 
 // wantNoticed holds the log to one line for the jump.
@@ -132,7 +141,7 @@ func TestClockJumpsWhileARunIsInFlight(t *testing.T) {
 		})
 		stop := j.start(t, long)
 		other := j.start(t, job("other", nothing, provost.Every(time.Minute))) // it would reap them
-		run := request(t, j.client, "f/d", nil)
+		run := j.request(t, "f/d", nil)
 		time.Sleep(95 * time.Second)
 		j.clock.jump(jump)
 		run = wait(t, j.client, run.ID)
@@ -158,7 +167,7 @@ func TestClockJumpsWhileARunWaitsForItsInstant(t *testing.T) {
 			return nil
 		}))
 		due := time.Now().Add(2 * time.Second)
-		run := request(t, j.client, "f/d", &provost.RunOptions{ScheduledTime: due})
+		run := j.request(t, "f/d", &provost.RunOptions{ScheduledTime: due})
 		for range 100 { // until it is claimed
 			if time.Sleep(20 * time.Millisecond); get(t, j.client, run.ID).State.Type != provost.StateScheduled {
 				break
@@ -193,7 +202,7 @@ func TestClockJumpsWhileRunsQueueForALimit(t *testing.T) {
 		stop := j.start(t, d)
 		var runs []*provost.Run
 		for range 5 {
-			runs = append(runs, request(t, j.client, "f/d", nil))
+			runs = append(runs, j.request(t, "f/d", nil))
 		}
 		time.Sleep(15 * time.Second)
 		j.clock.jump(jump)

@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/provost-go/provost/internal/engine"
 )
 
-// RunInfo is what a flow can know of the run it is in.
+// RunInfo is what a flow can know about the run that it is in.
 type RunInfo struct {
 	ID            uuid.UUID
 	Name          string
@@ -17,22 +18,19 @@ type RunInfo struct {
 	Schedule      string // key; "" for a run made by hand
 	Version       string
 	Tags          []string
-	Parameters    Params // layered and normalised; a copy, in which each secret is a Secret[any]: printed as ***, to be revealed
+	Parameters    Params // layered and normalized; a copy, in which each secret is a Secret[any]
 	ScheduledTime time.Time
-	Attempt       int // 1 for the first
-	ParentID      uuid.UUID
+	Attempt       int       // 1 for the first
+	ParentID      uuid.UUID // of a child run
 }
 
 // infoKey is the key under which ContextWithRun keeps a RunInfo.
 type infoKey struct{}
 
-// executionKey is the key under which a run's context keeps its *execution.
-type executionKey struct{}
-
 // RunFromContext is the run that ctx belongs to, false outside of runs.
 func RunFromContext(ctx context.Context) (RunInfo, bool) {
-	if x := executionFromContext(ctx); x != nil {
-		return x.info(), true
+	if x := engine.FromContext(ctx); x != nil {
+		return RunInfo(x.Info()), true
 	}
 	info, ok := ctx.Value(infoKey{}).(RunInfo)
 	return info, ok
@@ -48,8 +46,8 @@ func ContextWithRun(ctx context.Context, info RunInfo) context.Context {
 // The stored log is bounded (see [MaxRunLog]); what does not fit is counted in its last line. Secrets of the run's parameters
 // are *** in both, wherever in a line they turn up.
 func Logger(ctx context.Context) *slog.Logger {
-	if x := executionFromContext(ctx); x != nil {
-		return x.logger()
+	if x := engine.FromContext(ctx); x != nil {
+		return x.Logger()
 	}
 	return slog.Default()
 }
@@ -57,13 +55,16 @@ func Logger(ctx context.Context) *slog.Logger {
 // ClientFromContext is a client for the store that keeps the run that ctx belongs to, false outside of runs. It shows no secrets
 // either, see [Client.RevealSecrets].
 func ClientFromContext(ctx context.Context) (*Client, bool) {
-	if x := executionFromContext(ctx); x != nil {
-		return x.server.client, true
+	if engine.FromContext(ctx) == nil {
+		return nil, false
 	}
-	return nil, false
+	c, ok := ctx.Value(clientKey{}).(*Client)
+	return c, ok
 }
 
-func executionFromContext(ctx context.Context) *execution {
-	x, _ := ctx.Value(executionKey{}).(*execution)
-	return x
+// clientKey is the key under which the context of every run keeps a *Client of its store.
+type clientKey struct{}
+
+func contextWithClient(ctx context.Context, c *Client) context.Context {
+	return context.WithValue(ctx, clientKey{}, c)
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 func TestRunFromContext(t *testing.T) {
@@ -101,9 +101,9 @@ func TestLoggerReachesBothLogs(t *testing.T) {
 func TestLogOfARunIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const lines = 100_000
-		store := provost.NewMemoryStore()
-		c := provost.NewClient(store)
-		stop := start(t, &provost.Runner{Store: store}, job("f", func(ctx context.Context) error {
+		st := provost.NewMemoryStore()
+		c := provost.NewClient(st)
+		stop := start(t, &provost.Runner{Store: st}, job("f", func(ctx context.Context) error {
 			log := provost.Logger(ctx)
 			for i := range lines {
 				log.Info("a line of the flow that is rather long and says very little", "i", i)
@@ -122,8 +122,8 @@ func TestLogOfARunIsBounded(t *testing.T) {
 			size += len(line.Message)
 			last = line.Message
 		}
-		page, err := store.ListLogs(t.Context(), provost.LogFilter{RunID: run.ID})
-		if err != nil || size > provost.MaxRunLog+100 || kept-1+page.Dropped != lines {
+		page, err := st.ListLogs(t.Context(), store.LogFilter{RunID: run.ID})
+		if err != nil || size > store.MaxRunLog+100 || kept-1+page.Dropped != lines {
 			t.Errorf("%d lines of %d bytes kept, %d dropped, %v; want %d in all", kept, size, page.Dropped, err, lines)
 		}
 		if !strings.HasPrefix(last, fmt.Sprint(page.Dropped)) {

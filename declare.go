@@ -5,6 +5,11 @@ import (
 	"errors"
 	"maps"
 	"slices"
+
+	"github.com/provost-go/provost/internal/engine"
+	"github.com/provost-go/provost/internal/param"
+	"github.com/provost-go/provost/params"
+	"github.com/provost-go/provost/store"
 )
 
 // record turns the declaration into what stores see, and finds everything that is wrong with it.
@@ -23,15 +28,15 @@ func (d *Deployment) record() (*DeploymentRecord, error) {
 	f := d.Flow.erase()
 	checkFlow(p, f)
 	r := &DeploymentRecord{
-		Flow: f.name, Name: d.Name, FlowID: FlowID(f.name), ID: DeploymentID(f.name, d.Name),
-		Path: d.Path, SkipParameterValidation: d.SkipParameterValidation, Version: firstOf(d.Version, f.version),
+		Flow: f.Name, Name: d.Name, FlowID: store.FlowID(f.Name), ID: store.DeploymentID(f.Name, d.Name),
+		Path: d.Path, SkipParameterValidation: d.SkipParameterValidation, Version: engine.FirstNonEmpty(d.Version, f.Version),
 		Tags: slices.Clone(d.Tags), ConcurrencyLimit: d.ConcurrencyLimit, Overlap: d.Overlap, LimitGroup: d.LimitGroup,
-		MaxWaiting: d.MaxWaiting, Priority: d.Priority, RunOnStart: d.RunOnStart, AtMostOnce: f.atMostOnce,
+		MaxWaiting: d.MaxWaiting, Priority: d.Priority, RunOnStart: d.RunOnStart, AtMostOnce: f.AtMostOnce,
 		Isolation: d.Isolation, Env: maps.Clone(d.Env), WorkPool: d.WorkPool, WorkQueue: d.WorkQueue,
-		Triggers: cloneRaw(d.Triggers), PullSteps: cloneRaw(d.PullSteps), Pause: Pause{Declared: d.Paused},
+		Triggers: param.CloneRaw(d.Triggers), PullSteps: param.CloneRaw(d.PullSteps), Pause: store.Pause{Declared: d.Paused},
 	}
 	if r.Version == "" {
-		r.Version = buildVersion()
+		r.Version = param.BuildVersion()
 	}
 	if err := checkName(d.Name); err != nil {
 		p.add("Name", "%w", err)
@@ -46,117 +51,108 @@ func (d *Deployment) record() (*DeploymentRecord, error) {
 	if err := p.join(); err != nil {
 		return nil, err
 	}
-	r.Digest = r.digest()
+	r.Digest = r.ComputeDigest()
 	return r, nil
 }
 
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
-}
-
-func checkFlow(p *problems, f *flow) {
-	if err := checkName(f.name); err != nil {
+func checkFlow(p *problems, f *engine.Flow) {
+	if err := checkName(f.Name); err != nil {
 		p.add("Flow.Name", "%w", err)
 	}
-	if f.function == nil {
+	if f.Function == nil {
 		p.add("Flow", "has no function; make the flow with NewFlow, NewAction or NewJob")
 	}
-	if err := checkResultType(f.result); err != nil {
-		p.add("Flow", "result type %s: %w", f.result, err)
+	if err := param.CheckResult(f.Result); err != nil {
+		p.add("Flow", "result type %s: %w", f.Result, err)
 	}
 	switch {
-	case f.retries < 0:
-		p.add("Flow.Retries", "is %d; give 0 or more", f.retries)
-	case f.retries > 0 && f.atMostOnce:
-		p.add("Flow.Retries", "is %d with AtMostOnce, which never enters the function twice; remove one of them", f.retries)
+	case f.Retries < 0:
+		p.add("Flow.Retries", "is %d; give 0 or more", f.Retries)
+	case f.Retries > 0 && f.AtMostOnce:
+		p.add("Flow.Retries", "is %d with AtMostOnce, which never enters the function twice; remove one of them", f.Retries)
 	}
-	if f.retryDelay < 0 {
-		p.add("Flow.RetryDelay", "is %v; give 0 or more", f.retryDelay)
+	if f.RetryDelay < 0 {
+		p.add("Flow.RetryDelay", "is %v; give 0 or more", f.RetryDelay)
 	}
-	if f.timeout < 0 {
-		p.add("Flow.Timeout", "is %v; give 0 (none) or more", f.timeout)
+	if f.Timeout < 0 {
+		p.add("Flow.Timeout", "is %v; give 0 (none) or more", f.Timeout)
 	}
 }
 
-func (d *Deployment) declareEntrypoint(p *problems, f *flow, r *DeploymentRecord) {
+func (d *Deployment) declareEntrypoint(p *problems, f *engine.Flow, r *DeploymentRecord) {
 	r.Entrypoint = d.Entrypoint
-	if f.function == nil {
+	if f.Function == nil {
 		return
 	}
-	derived, closure := entrypoint(f.function)
+	derived, closure := param.Entrypoint(f.Function)
 	switch {
 	case d.Entrypoint == "":
 		r.Entrypoint = derived
 	case !closure && d.Entrypoint != derived:
-		p.add("Entrypoint", "%q is not the function of flow %q, which is %q; remove it", d.Entrypoint, f.name, derived)
+		p.add("Entrypoint", "%q is not the function of flow %q, which is %q; remove it", d.Entrypoint, f.Name, derived)
 	}
-	r.Description = firstOf(d.Description, f.description)
-	if r.Description == "" && f.source != nil && !closure {
-		r.Description = docComment(f.source, derived)
+	r.Description = engine.FirstNonEmpty(d.Description, f.Description)
+	if r.Description == "" && f.Source != nil && !closure {
+		r.Description = param.DocComment(f.Source, derived)
 	}
 }
 
-func (d *Deployment) declareParameters(p *problems, f *flow, r *DeploymentRecord) {
-	derived, err := schemaWithDocs(f.params, f.source)
+func (d *Deployment) declareParameters(p *problems, f *engine.Flow, r *DeploymentRecord) {
+	derived, err := param.SchemaWithDocs(f.Params, f.Source)
 	if err != nil {
-		p.add("Flow", "parameter type %s: %w", f.params, err)
+		p.add("Flow", "parameter type %s: %w", f.Params, err)
 	}
 	r.ParameterSchema = derived
 	if d.ParameterSchema != nil {
 		r.ParameterSchema = slices.Clone(d.ParameterSchema)
 	}
-	parameters, err := normalizeParams(d.Parameters)
+	parameters, err := param.Normalize(d.Parameters)
 	if err != nil {
-		p.add("Parameters", "%w", maskFor(r).schema.unshown(d.Parameters, err, true))
+		p.add("Parameters", "%w", maskFor(r).Schema.RedactedError(d.Parameters, err, true))
 		return
 	}
 	r.Parameters = parameters
 	if r.ParameterSchema == nil {
 		return
 	}
-	schema, err := compileSchema(r.ParameterSchema)
+	schema, err := param.Compile(r.ParameterSchema)
 	if err != nil {
 		p.add("ParameterSchema", "%w", err)
 		return
 	}
 	if d.ParameterSchema != nil && derived != nil {
-		if err := schema.covers(derived); err != nil {
+		if err := schema.HidesAllOf(derived); err != nil {
 			p.add("ParameterSchema", "%w", err)
 		}
 	}
-	if err := schema.checkSecrets(d.Parameters, parameters); err != nil {
+	if err := schema.CheckSecrets(d.Parameters, parameters); err != nil {
 		p.add("Parameters", "%w", err)
 		return
 	}
 	if !d.SkipParameterValidation {
-		if err := schema.validatePartial(parameters); err != nil {
+		if err := schema.ValidatePartial(parameters); err != nil {
 			p.add("Parameters", "%w", err)
 		}
 	}
-	r.Parameters = mergeParams(schema.defaults(), parameters)
+	r.Parameters = params.Merge(schema.Defaults(), parameters)
 	for i, s := range d.Schedules {
 		d.checkScheduleParameters(p, i, s, schema, r.Parameters)
 	}
 }
 
-func (d *Deployment) checkScheduleParameters(p *problems, i int, s Schedule, schema *validator, base Params) {
-	own := s.parameters()
+func (d *Deployment) checkScheduleParameters(p *problems, i int, s Schedule, schema *param.Schema, base Params) {
+	own := s.Parameters()
 	if len(own) == 0 {
 		return
 	}
-	if err := schema.checkSecrets(s.givenParameters(), own); err != nil {
+	if err := schema.CheckSecrets(s.GivenParameters(), own); err != nil {
 		p.add(indexed("Schedules", i), "parameters: %w", err)
 		return
 	}
 	if d.SkipParameterValidation {
 		return
 	}
-	if err := schema.validatePartial(mergeParams(base, own)); err != nil {
+	if err := schema.ValidatePartial(params.Merge(base, own)); err != nil {
 		p.add(indexed("Schedules", i), "parameters: %w", err)
 	}
 }
@@ -174,7 +170,7 @@ func (d *Deployment) declareSchedules(p *problems, r *DeploymentRecord) {
 			continue
 		}
 		keys[key] = i
-		r.Schedules = append(r.Schedules, ScheduleRecord{Key: key, Schedule: s, Pause: Pause{Declared: s.isPaused()}})
+		r.Schedules = append(r.Schedules, store.ScheduleRecord{Key: key, Schedule: s, Pause: store.Pause{Declared: s.IsPaused()}})
 	}
 }
 
@@ -229,7 +225,7 @@ func (d *Deployment) declareInfrastructure(p *problems, r *DeploymentRecord) {
 	if d.Path != "" && d.WorkPool == "" && d.Isolation == InProcess {
 		p.add("Path", "is %q, but a goroutine has no working directory of its own; use Subprocess or a work pool, or remove it", d.Path)
 	}
-	variables, err := normalizeParams(d.JobVariables)
+	variables, err := param.Normalize(d.JobVariables)
 	if err != nil {
 		p.add("JobVariables", "%w", err)
 	}

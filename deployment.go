@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/provost-go/provost/store"
 )
 
 // Deployment is a flow plus when, with what parameters, where and how it runs. It is declared in Go and never is JSON itself;
@@ -94,26 +96,6 @@ type Deployment struct {
 	PullSteps    []json.RawMessage
 }
 
-// Overlap is what happens to a run that finds its deployment's concurrency limit full.
-type Overlap string
-
-// The overlap policies.
-const (
-	OverlapEnqueue       Overlap = ""               // it waits its turn, first come, first served
-	OverlapCancelNew     Overlap = "cancel_new"     // it is Cancelled, as Skipped with the message "overlap"
-	OverlapCancelRunning Overlap = "cancel_running" // older runs of the deployment that wait are cancelled, and the oldest that runs
-)
-
-// Isolation is where a run executes.
-type Isolation string
-
-// The kinds of isolation.
-const (
-	IsolationDefault Isolation = ""           // a deployment's: as the runner says; a runner's: InProcess
-	InProcess        Isolation = "in_process" // a goroutine
-	Subprocess       Isolation = "subprocess" // a process of its own
-)
-
 const (
 	maxNameLength     = 200
 	defaultMaxWaiting = 1000
@@ -122,9 +104,9 @@ const (
 // Handle is "flow/deployment", as far as both are known.
 func (d *Deployment) Handle() string {
 	if nilFlow(d.Flow) {
-		return handle("", d.Name)
+		return store.Handle("", d.Name)
 	}
-	return handle(d.Flow.flowName(), d.Name)
+	return store.Handle(d.Flow.flowName(), d.Name)
 }
 
 // Validate reports everything that is wrong with the deployment, joined: each problem with its field, its value and what to
@@ -189,10 +171,35 @@ func (p *problems) checkTags(tags []string) {
 	}
 }
 
-// storable is a text as every store can keep it: valid UTF-8, without the character that PostgreSQL refuses.
-func storable(text string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
-}
-
 // indexed names an element of a field.
 func indexed(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }
+
+// checkRetention refuses what means nothing.
+func checkRetention(p *problems, r Retention) {
+	if r.Age < 0 {
+		p.add("Retention.Age", "is %v; give 0 (no bound) or more", r.Age)
+	}
+	if r.Runs < 0 {
+		p.add("Retention.Runs", "is %d; give 0 (no bound) or more", r.Runs)
+	}
+}
+
+// Overlap decides what happens to a run that finds its deployment's concurrency limit full; see [store.Overlap].
+type Overlap = store.Overlap
+
+// The overlap policies.
+const (
+	OverlapEnqueue       = store.OverlapEnqueue       // the run waits; waiting runs are served first come, first served
+	OverlapCancelNew     = store.OverlapCancelNew     // the run becomes Cancelled, as Skipped with the message "overlap"
+	OverlapCancelRunning = store.OverlapCancelRunning // waiting runs of the deployment and its oldest running one are cancelled
+)
+
+// Isolation is where a run executes; see [store.Isolation].
+type Isolation = store.Isolation
+
+// The kinds of isolation.
+const (
+	IsolationDefault = store.IsolationDefault // of a deployment: the runner's isolation; of a runner: InProcess
+	InProcess        = store.InProcess        // in a goroutine
+	Subprocess       = store.Subprocess       // in a process of its own
+)

@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 func TestDrainLetsFlowsFinish(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := provost.NewMemoryStore()
-		client := provost.NewClient(store)
-		stop := start(t, &provost.Runner{Store: store}, job("f", func(ctx context.Context) error {
+		st := provost.NewMemoryStore()
+		client := provost.NewClient(st)
+		stop := start(t, &provost.Runner{Store: st}, job("f", func(ctx context.Context) error {
 			time.Sleep(20 * time.Second)
 			return ctx.Err()
 		}))
@@ -29,7 +30,7 @@ func TestDrainLetsFlowsFinish(t *testing.T) {
 		}
 		wantState(t, get(t, client, run.ID), provost.StateCompleted)
 		wantState(t, get(t, client, soon.ID), provost.StateScheduled)
-		if got := get(t, client, soon.ID); got.Attempt != 0 || got.WaitReason != provost.WaitUnserved {
+		if got := get(t, client, soon.ID); got.Attempt != 0 || got.WaitReason != store.WaitUnserved {
 			t.Errorf("handed back as %+v", got)
 		}
 	})

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/internal/engine"
+	"github.com/provost-go/provost/observe"
+	"github.com/provost-go/provost/store"
 )
 
 // metrics counts what a monitoring system wants to know. An exporter for Prometheus has counters and a histogram in the place of
@@ -24,22 +27,22 @@ type metrics struct {
 
 var buckets = []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, time.Second, time.Minute}
 
-func (m *metrics) Observe(e provost.Event) {
+func (m *metrics) Observe(e observe.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	label := e.Flow + "/" + e.Deployment
 	switch e.Kind {
-	case provost.EventRunStarted:
+	case engine.RunStarted:
 		i := 0
 		for i < len(buckets) && e.Lateness > buckets[i] {
 			i++
 		}
 		m.lateness[i]++
-	case provost.EventRunEnded:
-		if e.State.Terminal() || e.State.Name == provost.NameAwaitingRetry {
+	case engine.RunEnded:
+		if e.State.Terminal() || e.State.Name == store.NameAwaitingRetry {
 			m.runs[label+" "+e.State.Name]++
 		}
-	case provost.EventSkipped:
+	case engine.InstantsSkipped:
 		m.skips[label+" "+string(e.Reason)] += e.Count
 	}
 }
@@ -96,7 +99,7 @@ func ExampleRunner_Health() {
 		if !h.Healthy() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		fmt.Fprintln(w, h.Status, h.Trouble) // or all of h in JSON
+		fmt.Fprintln(w, h.Status, h.Problems) // or all of h in JSON
 	}
 	check := func() {
 		answer := httptest.NewRecorder()

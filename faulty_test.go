@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // fault is what happens to a store call.
@@ -41,7 +41,7 @@ type faulty struct {
 	}
 	lost map[uuid.UUID]bool // said to be lost by RenewLeases
 
-	poison func(provost.RunUpdate) bool // SettleRuns refuses calls with one of these
+	poison func(store.RunUpdate) bool // SettleRuns refuses calls with one of these
 }
 
 func newFaulty() *faulty {
@@ -109,39 +109,39 @@ func call[T any](f *faulty, ctx context.Context, operation string, do func() (T,
 	return do()
 }
 
-func (f *faulty) RegisterDeployments(ctx context.Context, p provost.RegisterDeploymentsParams) ([]provost.Registration, error) {
-	return call(f, ctx, "RegisterDeployments", func() ([]provost.Registration, error) { return f.Store.RegisterDeployments(ctx, p) })
+func (f *faulty) RegisterDeployments(ctx context.Context, p store.RegisterDeploymentsParams) ([]store.Registration, error) {
+	return call(f, ctx, "RegisterDeployments", func() ([]store.Registration, error) { return f.Store.RegisterDeployments(ctx, p) })
 }
 
-func (f *faulty) RegisterRunner(ctx context.Context, p provost.RegisterRunnerParams) ([]uuid.UUID, error) {
+func (f *faulty) RegisterRunner(ctx context.Context, p store.RegisterRunnerParams) ([]uuid.UUID, error) {
 	return call(f, ctx, "RegisterRunner", func() ([]uuid.UUID, error) { return f.Store.RegisterRunner(ctx, p) })
 }
 
-func (f *faulty) HeartbeatRunner(ctx context.Context, p provost.HeartbeatParams) error {
+func (f *faulty) HeartbeatRunner(ctx context.Context, p store.HeartbeatRunnerParams) error {
 	_, err := call(f, ctx, "HeartbeatRunner", func() (any, error) { return nil, f.Store.HeartbeatRunner(ctx, p) })
 	return err
 }
 
-func (f *faulty) RemoveRunner(ctx context.Context, p provost.RemoveRunnerParams) error {
+func (f *faulty) RemoveRunner(ctx context.Context, p store.RemoveRunnerParams) error {
 	_, err := call(f, ctx, "RemoveRunner", func() (any, error) { return nil, f.Store.RemoveRunner(ctx, p) })
 	return err
 }
 
-func (f *faulty) DueSchedules(ctx context.Context, p provost.DueSchedulesParams) (provost.DueSchedules, error) {
-	return call(f, ctx, "DueSchedules", func() (provost.DueSchedules, error) { return f.Store.DueSchedules(ctx, p) })
+func (f *faulty) DueSchedules(ctx context.Context, p store.DueSchedulesParams) (store.DueSchedulesResult, error) {
+	return call(f, ctx, "DueSchedules", func() (store.DueSchedulesResult, error) { return f.Store.DueSchedules(ctx, p) })
 }
 
-func (f *faulty) PlanRuns(ctx context.Context, p provost.PlanRunsParams) ([]error, error) {
+func (f *faulty) PlanRuns(ctx context.Context, p store.PlanRunsParams) ([]error, error) {
 	return call(f, ctx, "PlanRuns", func() ([]error, error) { return f.Store.PlanRuns(ctx, p) })
 }
 
-func (f *faulty) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (provost.Claims, error) {
-	return call(f, ctx, "ClaimRuns", func() (provost.Claims, error) { return f.Store.ClaimRuns(ctx, p) })
+func (f *faulty) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
+	return call(f, ctx, "ClaimRuns", func() (store.ClaimRunsResult, error) { return f.Store.ClaimRuns(ctx, p) })
 }
 
-func (f *faulty) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (provost.Renewal, error) {
+func (f *faulty) RenewLeases(ctx context.Context, p store.RenewLeasesParams) (store.RenewLeasesResult, error) {
 	began := time.Now()
-	return call(f, ctx, "RenewLeases", func() (provost.Renewal, error) {
+	return call(f, ctx, "RenewLeases", func() (store.RenewLeasesResult, error) {
 		renewal, err := f.Store.RenewLeases(ctx, p)
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -159,7 +159,7 @@ func (f *faulty) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (
 	})
 }
 
-func (f *faulty) SettleRuns(ctx context.Context, p provost.SettleRunsParams) ([]error, error) {
+func (f *faulty) SettleRuns(ctx context.Context, p store.SettleRunsParams) ([]error, error) {
 	return call(f, ctx, "SettleRuns", func() ([]error, error) {
 		for _, u := range p.Updates {
 			if f.poison != nil && f.poison(u) {
@@ -170,11 +170,11 @@ func (f *faulty) SettleRuns(ctx context.Context, p provost.SettleRunsParams) ([]
 	})
 }
 
-func (f *faulty) ReapLeases(ctx context.Context, p provost.ReapLeasesParams) (provost.Reaped, error) {
-	return call(f, ctx, "ReapLeases", func() (provost.Reaped, error) { return f.Store.ReapLeases(ctx, p) })
+func (f *faulty) ReapLeases(ctx context.Context, p store.ReapLeasesParams) (store.ReapLeasesResult, error) {
+	return call(f, ctx, "ReapLeases", func() (store.ReapLeasesResult, error) { return f.Store.ReapLeases(ctx, p) })
 }
 
-func (f *faulty) AppendLogs(ctx context.Context, p provost.AppendLogsParams) ([]error, error) {
+func (f *faulty) AppendLogs(ctx context.Context, p store.AppendLogsParams) ([]error, error) {
 	return call(f, ctx, "AppendLogs", func() ([]error, error) { return f.Store.AppendLogs(ctx, p) })
 }
 
@@ -182,6 +182,6 @@ func (f *faulty) GetRun(ctx context.Context, id uuid.UUID) (*provost.Run, error)
 	return call(f, ctx, "GetRun", func() (*provost.Run, error) { return f.Store.GetRun(ctx, id) })
 }
 
-func (f *faulty) CreateRun(ctx context.Context, p provost.CreateRunParams) (*provost.Run, error) {
+func (f *faulty) CreateRun(ctx context.Context, p store.CreateRunParams) (*provost.Run, error) {
 	return call(f, ctx, "CreateRun", func() (*provost.Run, error) { return f.Store.CreateRun(ctx, p) })
 }

@@ -7,9 +7,23 @@ import (
 	"fmt"
 	"io/fs"
 	"reflect"
-	"runtime/debug"
 	"time"
+
+	"github.com/provost-go/provost/internal/engine"
+	"github.com/provost-go/provost/internal/param"
 )
+
+// runChild runs the flow inside another run: recorded, with the flow's Timeout and Retries, in the caller's goroutine. If
+// the store refuses the child run, the function is not called.
+func runChild[P, R any](ctx context.Context, parent *engine.Execution, f *Flow[P, R], params P) (R, error) {
+	i := &typedInvocation[P, R]{function: f.call, params: params}
+	encoded, err := param.Encode(params)
+	if err != nil {
+		return i.returned, fmt.Errorf("child run of flow %q: %w", f.Name, err)
+	}
+	err = parent.RunChild(ctx, f.erase(), reflect.ValueOf(params), encoded, i)
+	return i.returned, err
+}
 
 // Flow is a typed Go function under a name, with what is said of all its runs. P is its parameter type, a struct; R its result
 // type, anything that encodes to JSON. Make one with [NewFlow], [NewAction] or [NewJob], then set its fields. Serve copies it:
@@ -91,7 +105,7 @@ func (f *Flow[P, R]) Run(ctx context.Context, params P) (R, error) {
 		var none R
 		return none, errors.New("provost: Flow.Run: the flow has no function; make it with NewFlow, NewAction or NewJob")
 	}
-	if parent := executionFromContext(ctx); parent != nil {
+	if parent := engine.FromContext(ctx); parent != nil {
 		return runChild(ctx, parent, f, params)
 	}
 	return f.call(ctx, params)
@@ -101,7 +115,7 @@ func (f *Flow[P, R]) Run(ctx context.Context, params P) (R, error) {
 // pointer field sends an explicit zero. A value that does not encode gives nil parameters and shows when it is used: see
 // Validate of the deployment. Secrets are in them in clear.
 func (f *Flow[P, R]) Params(params P) Params {
-	encoded, err := encodeParams(params)
+	encoded, err := param.Encode(params)
 	if err != nil {
 		return Params{"": err} // refused by name wherever parameters are taken
 	}
@@ -111,7 +125,7 @@ func (f *Flow[P, R]) Params(params P) Params {
 // Decode turns parameters into the flow's type, with the defaults of its fields. The error is a *[ParamError].
 func (f *Flow[P, R]) Decode(params Params) (P, error) {
 	var p P
-	err := decodeParams(params, &p)
+	err := param.Decode(params, &p)
 	return p, err
 }
 
@@ -119,7 +133,7 @@ func (f *Flow[P, R]) Decode(params Params) (P, error) {
 // key that comes twice and all that the tags of P rule out are refused. The error is a *[ParamError], or several joined.
 func (f *Flow[P, R]) DecodeJSON(text []byte) (P, error) {
 	var p P
-	err := readJSON(text, &p)
+	err := param.DecodeJSON(text, &p)
 	return p, err
 }
 
@@ -137,39 +151,14 @@ func (f *Flow[P, R]) Result(run *Run) (R, error) {
 		}
 		return r, fmt.Errorf("provost: run %s has no stored result: %s", run.ID, run.State)
 	}
-	err := decodeResult(run.Result, &r)
+	err := param.DecodeResult(run.Result, &r)
 	return r, err
 }
 
 // AnyFlow is a *Flow of any types. Nothing else implements it.
 type AnyFlow interface {
 	flowName() string
-	erase() *flow
-}
-
-// flow is a Flow without its types: what the runner executes.
-type flow struct {
-	name, version, description string
-
-	source         fs.FS
-	retries        int
-	retryDelay     time.Duration
-	backoff        func(int, error) time.Duration
-	timeout        time.Duration
-	atMostOnce     bool
-	onCompletion   func(context.Context, *Run) error
-	onFailure      func(context.Context, *Run) error
-	onCancellation func(context.Context, *Run) error
-
-	function       any // nil if the flow has none
-	params, result reflect.Type
-	prepare        func(p Params, schema *validator, derived bool) (invocation, error) // see readParams
-}
-
-// invocation is one call of a flow's function, its parameters decoded.
-type invocation interface {
-	call(ctx context.Context) error
-	result() (json.RawMessage, error)
+	erase() *engine.Flow
 }
 
 func (f *Flow[P, R]) flowName() string {
@@ -179,20 +168,20 @@ func (f *Flow[P, R]) flowName() string {
 	return f.Name
 }
 
-func (f *Flow[P, R]) erase() *flow {
+func (f *Flow[P, R]) erase() *engine.Flow {
 	c := *f
-	erased := &flow{
-		name: c.Name, version: c.Version, description: c.Description, source: c.Source,
-		retries: c.Retries, retryDelay: c.RetryDelay, backoff: c.Backoff, timeout: c.Timeout, atMostOnce: c.AtMostOnce,
-		onCompletion: c.OnCompletion, onFailure: c.OnFailure, onCancellation: c.OnCancellation,
-		params: reflect.TypeFor[P](), result: reflect.TypeFor[R](),
+	erased := &engine.Flow{
+		Name: c.Name, Version: c.Version, Description: c.Description, Source: c.Source,
+		Retries: c.Retries, RetryDelay: c.RetryDelay, Backoff: c.Backoff, Timeout: c.Timeout, AtMostOnce: c.AtMostOnce,
+		OnCompletion: c.OnCompletion, OnFailure: c.OnFailure, OnCancellation: c.OnCancellation,
+		Params: reflect.TypeFor[P](), Result: reflect.TypeFor[R](),
 	}
 	if c.call != nil {
-		erased.function = c.function
-		erased.prepare = func(params Params, schema *validator, derived bool) (_ invocation, err error) {
-			defer recovered(&err)
+		erased.Function = c.function
+		erased.Prepare = func(params Params, schema *param.Schema, derived bool) (_ engine.Invocation, err error) {
+			defer param.Recover(&err)
 			i := &typedInvocation[P, R]{function: c.call}
-			if err := readParams(params, schema, derived, &i.params); err != nil {
+			if err := param.DecodeChecked(params, schema, derived, &i.params); err != nil {
 				return nil, err
 			}
 			return i, nil
@@ -207,36 +196,20 @@ type typedInvocation[P, R any] struct {
 	returned R
 }
 
-func (i *typedInvocation[P, R]) call(ctx context.Context) (err error) {
+func (i *typedInvocation[P, R]) Call(ctx context.Context) (err error) {
 	i.returned, err = i.function(ctx, i.params)
 	return err
 }
 
-func (i *typedInvocation[P, R]) result() (_ json.RawMessage, err error) {
-	defer recovered(&err)
+func (i *typedInvocation[P, R]) Result() (_ json.RawMessage, err error) {
+	defer param.Recover(&err)
 	if _, none := any(i.returned).(None); none {
 		return nil, nil
 	}
-	return encodeResult(i.returned)
-}
-
-// recovered turns a panic of a user's own MarshalJSON or UnmarshalText into an error: they are called outside of the flow's
-// function, where a panic would end the process.
-func recovered(err *error) {
-	if v := recover(); v != nil {
-		*err = fmt.Errorf("panic: %v\n\n%s", v, debug.Stack())
-	}
+	return param.EncodeResult(i.returned)
 }
 
 // nilFlow reports whether there is no flow, be it behind a typed nil pointer.
 func nilFlow(f AnyFlow) bool {
 	return f == nil || reflect.ValueOf(f).IsNil()
-}
-
-// delay is the time between the failure of attempt and the next one.
-func (f *flow) delay(attempt int, err error) time.Duration {
-	if f.backoff != nil {
-		return max(0, f.backoff(attempt, err))
-	}
-	return max(0, f.retryDelay)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // childOf is the only child run of a run.
@@ -107,7 +108,7 @@ func TestChildRunTimesOutAlone(t *testing.T) {
 		defer stop()
 		run := runNow(t, c, "parent/d", nil)
 		wantState(t, run, provost.StateFailed)
-		if recorded := childOf(t, c, run); recorded.State.Name != provost.NameTimedOut || run.State.Name == provost.NameTimedOut {
+		if recorded := childOf(t, c, run); recorded.State.Name != store.NameTimedOut || run.State.Name == store.NameTimedOut {
 			t.Errorf("child is %s, parent is %s", recorded.State, run.State)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 type orderParams struct {
@@ -148,7 +149,7 @@ func TestFlowTimeout(t *testing.T) {
 		before := time.Now()
 		run := runNow(t, client, "f/d", nil)
 		wantState(t, run, provost.StateFailed, "1m0s")
-		if run.State.Name != provost.NameTimedOut || time.Since(before) != time.Minute {
+		if run.State.Name != store.NameTimedOut || time.Since(before) != time.Minute {
 			t.Errorf("%s after %v", run.State.Name, time.Since(before))
 		}
 		run = runNow(t, client, "f/d", provost.Params{"Nil": true})
@@ -201,7 +202,7 @@ func TestFlowRetries(t *testing.T) {
 				}
 				waited := 0
 				for _, s := range run.History {
-					if s.Name == provost.NameAwaitingRetry && s.Message == "not yet" {
+					if s.Name == store.NameAwaitingRetry && s.Message == "not yet" {
 						waited++
 					}
 				}

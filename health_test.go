@@ -11,13 +11,16 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/internal/engine"
+	"github.com/provost-go/provost/observe"
+	"github.com/provost-go/provost/store"
 )
 
 func TestHealthFollowsServe(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()
 		runner := &provost.Runner{Store: store, Name: "r", Limit: 7}
-		if h := runner.Health(); h.Status != provost.HealthStarting || h.Healthy() {
+		if h := runner.Health(); h.Status != observe.HealthStarting || h.Healthy() {
 			t.Errorf("before Serve: %+v", h)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -30,19 +33,19 @@ func TestHealthFollowsServe(t *testing.T) {
 		run := request(t, provost.NewClient(store), "f/d", nil)
 		time.Sleep(15 * time.Second)
 		h := runner.Health()
-		if h.Status != provost.HealthServing || !h.Healthy() || h.InFlight != 1 || h.Limit != 7 || h.Deployments != 1 || h.Runner != "r" ||
-			time.Since(h.LastRenewed) > 10*time.Second || h.LastFed.IsZero() {
+		if h.Status != observe.HealthServing || !h.Healthy() || h.InFlight != 1 || h.Limit != 7 || h.Deployments != 1 || h.Runner != "r" ||
+			time.Since(h.LastRenewed) > 10*time.Second || h.LastPolled.IsZero() {
 			t.Errorf("while it serves: %+v", h)
 		}
 		cancel()
 		time.Sleep(time.Second)
-		if h := runner.Health(); h.Status != provost.HealthDraining || !h.Healthy() || h.InFlight != 1 {
+		if h := runner.Health(); h.Status != observe.HealthDraining || !h.Healthy() || h.InFlight != 1 {
 			t.Errorf("while it drains: %+v", h)
 		}
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		if h := runner.Health(); h.Status != provost.HealthStopped || h.Healthy() || h.InFlight != 0 || h.Unsettled != 0 {
+		if h := runner.Health(); h.Status != observe.HealthStopped || h.Healthy() || h.InFlight != 0 || h.UnwrittenResults != 0 {
 			t.Errorf("after Serve: %+v", h)
 		}
 		wantState(t, get(t, provost.NewClient(store), run.ID), provost.StateCompleted)
@@ -54,7 +57,7 @@ func TestHealthOfARunnerThatCannotServe(t *testing.T) {
 	if err := runner.Serve(t.Context(), job("f", nothing)); err == nil {
 		t.Fatal("Serve took a negative limit")
 	}
-	if h := runner.Health(); h.Status != provost.HealthStopped || h.Healthy() {
+	if h := runner.Health(); h.Status != observe.HealthStopped || h.Healthy() {
 		t.Errorf("%+v", h)
 	}
 }
@@ -73,21 +76,21 @@ func hang(ctx context.Context, stalled *atomic.Bool) error {
 	return ctx.Err()
 }
 
-func (s *stalling) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (provost.Claims, error) {
+func (s *stalling) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
 	if err := hang(ctx, &s.claim); err != nil {
-		return provost.Claims{}, err
+		return store.ClaimRunsResult{}, err
 	}
 	return s.remote.ClaimRuns(ctx, p)
 }
 
-func (s *stalling) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (provost.Renewal, error) {
+func (s *stalling) RenewLeases(ctx context.Context, p store.RenewLeasesParams) (store.RenewLeasesResult, error) {
 	if err := hang(ctx, &s.renew); err != nil {
-		return provost.Renewal{}, err
+		return store.RenewLeasesResult{}, err
 	}
 	return s.remote.RenewLeases(ctx, p)
 }
 
-func (s *stalling) SettleRuns(ctx context.Context, p provost.SettleRunsParams) ([]error, error) {
+func (s *stalling) SettleRuns(ctx context.Context, p store.SettleRunsParams) ([]error, error) {
 	if err := hang(ctx, &s.settle); err != nil {
 		return nil, err
 	}
@@ -123,8 +126,8 @@ func TestHealthShowsAStoreThatHangsBeforeItsCallsAreGivenUp(t *testing.T) {
 					time.Sleep(100 * time.Millisecond)
 				}
 				h := runner.Health()
-				if len(h.Trouble) != 1 || h.Trouble[0].Operation != c.operation || !strings.Contains(h.Trouble[0].Error, "not answered") ||
-					time.Since(h.Trouble[0].Since) < 3*time.Second || h.Healthy() {
+				if len(h.Problems) != 1 || h.Problems[0].Operation != c.operation || !strings.Contains(h.Problems[0].Error, "not answered") ||
+					time.Since(h.Problems[0].Since) < 3*time.Second || h.Healthy() {
 					t.Errorf("after %v: %+v", time.Since(began), h)
 				}
 				stalled.Store(false)
@@ -147,11 +150,11 @@ func TestHealthNamesWhatFails(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		h := runner.Health()
 		var operations []string
-		for _, trouble := range h.Trouble {
+		for _, trouble := range h.Problems {
 			operations = append(operations, trouble.Operation)
 		}
 		if h.Healthy() || strings.Join(operations, ", ") != "claim runs, heartbeat, plan runs, reap leases" ||
-			!strings.Contains(h.Trouble[0].Error, "disk on fire") || time.Since(h.Trouble[0].Since) < 28*time.Second {
+			!strings.Contains(h.Problems[0].Error, "disk on fire") || time.Since(h.Problems[0].Since) < 28*time.Second {
 			t.Errorf("%+v", h)
 		}
 		if text, err := json.Marshal(h); err != nil || !strings.Contains(string(text), `"operation":"claim runs","since":"2`) {
@@ -159,7 +162,7 @@ func TestHealthNamesWhatFails(t *testing.T) {
 		}
 		store.fail(nil)
 		time.Sleep(20 * time.Second)
-		if h := runner.Health(); !h.Healthy() || time.Since(h.LastFed) > 2*time.Second {
+		if h := runner.Health(); !h.Healthy() || time.Since(h.LastPolled) > 2*time.Second {
 			t.Errorf("afterwards: %+v", h)
 		}
 		clean(t, stop)
@@ -172,15 +175,15 @@ func TestHealthShowsALoopThatHasStopped(t *testing.T) {
 		var block atomic.Bool
 		release := make(chan struct{})
 		store := &remote{Store: provost.NewMemoryStore()}
-		runner := &provost.Runner{Store: store, Observer: provost.ObserverFunc(func(e provost.Event) {
-			if e.Kind == provost.EventClaimed && block.Load() {
+		runner := &provost.Runner{Store: store, Observer: observe.ObserverFunc(func(e observe.Event) {
+			if e.Kind == engine.RunsClaimed && block.Load() {
 				<-release
 			}
 		})}
 		stop := start(t, runner, job("f", nothing))
 		block.Store(true)
 		time.Sleep(15 * time.Second)
-		if h := runner.Health(); h.Healthy() || h.Trouble[0].Operation != "plan runs" {
+		if h := runner.Health(); h.Healthy() || h.Problems[0].Operation != "plan runs" {
 			t.Errorf("%+v", h)
 		}
 		block.Store(false)

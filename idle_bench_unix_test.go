@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // BenchmarkIdle registers 100,000 nightly deployments and then leaves them alone: time until they are registered and until Ready,
@@ -62,7 +62,7 @@ type registrationTimer struct {
 
 func (r *registrationTimer) Unwrap() provost.Store { return r.Store }
 
-func (r *registrationTimer) RegisterRunner(ctx context.Context, p provost.RegisterRunnerParams) ([]uuid.UUID, error) {
+func (r *registrationTimer) RegisterRunner(ctx context.Context, p store.RegisterRunnerParams) ([]uuid.UUID, error) {
 	defer func() { r.registered = time.Now() }()
 	return r.Store.RegisterRunner(ctx, p)
 }

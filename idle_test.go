@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provost-go/provost/internal/race"
+
 	"github.com/provost-go/provost"
 )
 
@@ -11,7 +13,7 @@ import (
 // 130,000 heartbeats.
 func TestIdleMonth(t *testing.T) {
 	days := 30
-	if raceEnabled {
+	if race.Enabled {
 		days = 3
 	}
 	bubble(t, func(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/provost-go/provost/internal/race"
+
 	"github.com/google/uuid"
 
 	"github.com/provost-go/provost"
@@ -138,7 +140,7 @@ func TestLostLeaseStopsTheRunAndWritesNothing(t *testing.T) {
 
 func TestManyLeasesAreRenewedInParts(t *testing.T) {
 	runs := 25_000
-	if raceEnabled {
+	if race.Enabled {
 		runs = 12_000
 	}
 	bubble(t, func(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // BenchmarkLimit is one run that comes, and one that is claimed and ends, while some wait for a limit of 10: alone, and in a group
@@ -23,7 +23,7 @@ func BenchmarkLimit(b *testing.B) {
 
 func benchmarkLimit(b *testing.B, waiting int, group string) {
 	ctx, now := context.Background(), time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	store := provost.NewMemoryStore()
+	st := provost.NewMemoryStore()
 	must := func(err error) {
 		if err != nil {
 			b.Helper()
@@ -37,17 +37,17 @@ func benchmarkLimit(b *testing.B, waiting int, group string) {
 		}
 	}
 	served, idle := declare("served"), declare("idle")
-	_, err := store.RegisterDeployments(ctx, provost.RegisterDeploymentsParams{Now: now, Deployments: []*provost.DeploymentRecord{served, idle}})
+	_, err := st.RegisterDeployments(ctx, store.RegisterDeploymentsParams{Now: now, Deployments: []*provost.DeploymentRecord{served, idle}})
 	must(err)
 	runner := uuid.New()
-	_, err = store.RegisterRunner(ctx, provost.RegisterRunnerParams{
+	_, err = st.RegisterRunner(ctx, store.RegisterRunnerParams{
 		Now: now, Runner: provost.RunnerRecord{ID: runner, SeenAt: now, Until: now.Add(time.Hour)}, Deployments: []uuid.UUID{served.ID},
 	})
 	must(err)
 	create := func(d *provost.DeploymentRecord) {
 		id, err := uuid.NewV7()
 		must(err)
-		_, err = store.CreateRun(ctx, provost.CreateRunParams{Now: now, ID: id, DeploymentID: d.ID, ScheduledTime: now, DueTime: now})
+		_, err = st.CreateRun(ctx, store.CreateRunParams{Now: now, ID: id, DeploymentID: d.ID, ScheduledTime: now, DueTime: now})
 		must(err)
 	}
 	for range waiting {
@@ -61,9 +61,9 @@ func benchmarkLimit(b *testing.B, waiting int, group string) {
 	b.ResetTimer()
 	for range b.N {
 		create(served)
-		claims, err := store.ClaimRuns(ctx, provost.ClaimRunsParams{Now: now, Runner: runner, Limit: 1, TTL: time.Hour})
+		claims, err := st.ClaimRuns(ctx, store.ClaimRunsParams{Now: now, Runner: runner, Limit: 1, TTL: time.Hour})
 		must(err)
-		errs, err := store.SettleRuns(ctx, provost.SettleRunsParams{Now: now, Updates: []provost.RunUpdate{{
+		errs, err := st.SettleRuns(ctx, store.SettleRunsParams{Now: now, Updates: []store.RunUpdate{{
 			Lease: claims.Runs[0].Lease, StartTime: now, Attempt: 1, State: provost.State{Type: provost.StateCompleted, Timestamp: now},
 		}}})
 		must(err)

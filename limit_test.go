@@ -10,15 +10,15 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 func TestConcurrencyLimitSerialises(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var c crowd
-		store := provost.NewMemoryStore()
-		client := provost.NewClient(store)
+		st := provost.NewMemoryStore()
+		client := provost.NewClient(st)
 		var order []string
 		d := func() *provost.Deployment {
 			d := job("f", func(ctx context.Context) error {
@@ -32,7 +32,7 @@ func TestConcurrencyLimitSerialises(t *testing.T) {
 			d.ConcurrencyLimit, d.MaxWaiting = 1, 5
 			return d
 		}
-		first, second := start(t, &provost.Runner{Store: store}, d()), start(t, &provost.Runner{Store: store}, d())
+		first, second := start(t, &provost.Runner{Store: st}, d()), start(t, &provost.Runner{Store: st}, d())
 		var ids []uuid.UUID
 		for i := range 6 {
 			ids = append(ids, request(t, client, "f/d", &provost.RunOptions{Name: fmt.Sprint(i)}).ID)
@@ -40,7 +40,7 @@ func TestConcurrencyLimitSerialises(t *testing.T) {
 		_, err := client.RunDeployment(t.Context(), "f/d", nil)
 		wantIs(t, err, provost.ErrQueueFull)
 		time.Sleep(time.Second)
-		if got := get(t, client, ids[3]); got.WaitReason != provost.WaitLimit || got.State.Name != provost.NameAwaitingConcurrencySlot {
+		if got := get(t, client, ids[3]); got.WaitReason != store.WaitLimit || got.State.Name != store.NameAwaitingConcurrencySlot {
 			t.Errorf("waits in %s because %q", got.State, got.WaitReason)
 		}
 		began := time.Now()
@@ -107,14 +107,14 @@ func TestLimitGroupIsShared(t *testing.T) {
 
 func TestQueueOfALimitIsBoundedForSchedulesToo(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := provost.NewMemoryStore()
-		client := provost.NewClient(store)
+		st := provost.NewMemoryStore()
+		client := provost.NewClient(st)
 		d := job("f", func(context.Context) error { time.Sleep(time.Hour); return nil }, provost.Every(time.Minute))
 		d.ConcurrencyLimit, d.MaxWaiting = 1, 3
-		stop := start(t, &provost.Runner{Store: store, ShutdownTimeout: -1}, d)
+		stop := start(t, &provost.Runner{Store: st, ShutdownTimeout: -1}, d)
 		time.Sleep(30*time.Minute + time.Second)
 		cancelled := list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateCancelled}})
-		if len(cancelled) != 26 || cancelled[0].State.Name != provost.NameSkipped {
+		if len(cancelled) != 26 || cancelled[0].State.Name != store.NameSkipped {
 			t.Errorf("%d of 30 runs skipped, want 26", len(cancelled))
 		}
 		clean(t, stop)

@@ -2,10 +2,12 @@ package provost
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/google/uuid"
+
+	"github.com/provost-go/provost/internal/clock"
+	"github.com/provost-go/provost/internal/param"
 )
 
 // RevealSecrets is a client of the same store whose reads show the secrets in parameters. Any other client shows *** in their
@@ -16,61 +18,18 @@ import (
 //
 // The parameters of a child run show *** to every client: they are not kept for another attempt, so its secrets are not stored.
 func (c *Client) RevealSecrets() *Client {
-	return &Client{store: c.store, clock: c.clock, direct: c.direct, reveal: true, known: make(map[string]*knownDeployment)}
+	return &Client{store: c.store, direct: c.direct, reveal: true, known: make(map[string]*knownDeployment)}
 }
 
-// paramMask hides what is secret in the parameters of one deployment's runs.
-type paramMask struct {
-	schema *validator // nil: nothing is known, and everything is hidden
-}
-
-func maskFor(record *DeploymentRecord) paramMask {
+func maskFor(record *DeploymentRecord) param.Mask {
 	if record == nil || record.ParameterSchema == nil {
-		return paramMask{}
+		return param.Mask{}
 	}
-	schema, err := compileSchema(record.ParameterSchema)
+	schema, err := param.Compile(record.ParameterSchema)
 	if err != nil {
-		return paramMask{}
+		return param.Mask{}
 	}
-	return paramMask{schema}
-}
-
-// hide is p with the mask where it must not be read; p itself stays as it is.
-func (m paramMask) hide(p Params) Params {
-	if len(p) == 0 {
-		return p
-	}
-	if plain, err := normalizeParams(p); err == nil && m.schema != nil {
-		shown, _ := m.schema.schema.Conceal(map[string]any(plain), func(string, any) any { return mask }).(map[string]any)
-		return shown
-	}
-	hidden := make(Params, len(p))
-	for key := range p {
-		hidden[key] = mask
-	}
-	return hidden
-}
-
-// secretValues are the secrets in parameters.
-func (v *validator) secretValues(p Params) []any {
-	if v == nil {
-		return nil
-	}
-	var values []any
-	v.schema.Secrets(map[string]any(p), func(_ string, item any) any {
-		values = append(values, item)
-		return nil
-	})
-	return values
-}
-
-// wrapSecrets is p with each secret in a Secret[any]: code can reveal it, and whatever prints it cannot.
-func (v *validator) wrapSecrets(p Params) Params {
-	if v == nil || len(p) == 0 {
-		return p
-	}
-	wrapped, _ := v.schema.Secrets(map[string]any(p), func(_ string, item any) any { return NewSecret(item) }).(map[string]any)
-	return wrapped
+	return param.Mask{Schema: schema}
 }
 
 // maskRecord hides the secrets of a deployment that a store returned, in place.
@@ -79,11 +38,11 @@ func (c *Client) maskRecord(record *DeploymentRecord) {
 		return
 	}
 	m := maskFor(record)
-	record.Parameters = m.hide(record.Parameters)
+	record.Parameters = m.Hide(record.Parameters)
 	for i := range record.Schedules {
 		s := &record.Schedules[i]
-		if own := s.Schedule.parameters(); len(own) > 0 {
-			s.Schedule = s.Schedule.WithParameters(m.hide(own))
+		if own := s.Schedule.Parameters(); len(own) > 0 {
+			s.Schedule = s.Schedule.WithParameters(m.Hide(own))
 		}
 	}
 }
@@ -109,12 +68,12 @@ func (c *Client) shownRun(ctx context.Context, run *Run, err error) (*Run, error
 }
 
 // maskKnown hides the secrets of runs of one deployment that was just read.
-func (c *Client) maskKnown(m paramMask, runs []*Run) {
+func (c *Client) maskKnown(m param.Mask, runs []*Run) {
 	if c.reveal {
 		return
 	}
 	for _, run := range runs {
-		run.Parameters = m.hide(run.Parameters)
+		run.Parameters = m.Hide(run.Parameters)
 	}
 }
 
@@ -123,10 +82,10 @@ func (c *Client) maskKnown(m paramMask, runs []*Run) {
 func (c *Client) showRuns(ctx context.Context, runs []*Run) error {
 	type known struct {
 		record *DeploymentRecord // nil if it is deleted
-		mask   *paramMask        // made by the first run that needs it
+		mask   *param.Mask       // made by the first run that needs it
 	}
 	deployments := map[uuid.UUID]*known{}
-	now := c.now()
+	now := clock.From(ctx).Now()
 	for _, run := range runs {
 		hides := !c.reveal && len(run.Parameters) > 0 && run.ParentID == uuid.Nil // those of a child run are stored without secrets
 		if !hides && !overdue(run, now) {
@@ -148,7 +107,7 @@ func (c *Client) showRuns(ctx context.Context, runs []*Run) error {
 		if d.mask == nil {
 			d.mask = new(maskFor(d.record))
 		}
-		run.Parameters = d.mask.hide(run.Parameters)
+		run.Parameters = d.mask.Hide(run.Parameters)
 	}
 	return nil
 }
@@ -161,25 +120,4 @@ func (c *Client) record(ctx context.Context, id uuid.UUID) (*DeploymentRecord, e
 		return nil, err
 	}
 	return record, nil
-}
-
-// checkSecrets refuses parameters that would lay a secret open or put the mask in its place. given is what the user wrote, plain
-// the same normalised.
-func (v *validator) checkSecrets(given, plain Params) error {
-	if err := v.refuseBare(given, plain); err != nil {
-		return err
-	}
-	return v.refuseMask(plain)
-}
-
-// covers refuses a schema given by the user that shows what is secret in the flow's own type.
-func (v *validator) covers(derived json.RawMessage) error {
-	own, err := compileSchema(derived)
-	if err != nil {
-		return err
-	}
-	if path := v.schema.Uncovered(own.schema); path != "" {
-		return &ParamError{Path: path, Reason: `is secret in the flow's type and not in this schema, so it would be shown; add "writeOnly": true`}
-	}
-	return nil
 }

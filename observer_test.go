@@ -11,27 +11,29 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/internal/engine"
+	"github.com/provost-go/provost/observe"
+	"github.com/provost-go/provost/store"
 )
 
 // diary keeps events in the order in which they came.
 type diary struct {
 	mu     sync.Mutex
-	events []provost.Event
+	events []observe.Event
 }
 
-func (d *diary) Observe(e provost.Event) {
+func (d *diary) Observe(e observe.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.events = append(d.events, e)
 }
 
 // of gives the events of some kinds.
-func (d *diary) of(kinds ...provost.EventKind) []provost.Event {
+func (d *diary) of(kinds ...observe.EventKind) []observe.Event {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var found []provost.Event
+	var found []observe.Event
 	for _, e := range d.events {
 		if slices.Contains(kinds, e.Kind) {
 			found = append(found, e)
@@ -46,7 +48,7 @@ func (d *diary) lines(began time.Time) []string {
 	defer d.mu.Unlock()
 	var lines []string
 	for _, e := range d.events {
-		if e.Kind == provost.EventClaimed && e.Count == 0 {
+		if e.Kind == engine.RunsClaimed && e.Count == 0 {
 			continue
 		}
 		parts := []string{fmt.Sprint(e.Time.Sub(began).Round(time.Millisecond)), string(e.Kind)}
@@ -54,18 +56,18 @@ func (d *diary) lines(began time.Time) []string {
 			parts = append(parts, e.Flow+"/"+e.Deployment, fmt.Sprint("attempt ", e.Attempt))
 		}
 		switch e.Kind {
-		case provost.EventRunStarted:
+		case engine.RunStarted:
 			parts = append(parts, fmt.Sprint("late ", e.Lateness))
-		case provost.EventRunEnded, provost.EventRunReaped:
+		case engine.RunEnded, engine.RunReaped:
 			parts = append(parts, e.State.Name, fmt.Sprint(e.Duration))
 			if !e.DueTime.IsZero() {
 				parts = append(parts, fmt.Sprint("due ", e.DueTime.Sub(began)))
 			}
-		case provost.EventClaimed:
+		case engine.RunsClaimed:
 			parts = append(parts, fmt.Sprintf("%d, %d in flight, %d free", e.Count, e.InFlight, e.Free))
-		case provost.EventSkipped:
+		case engine.InstantsSkipped:
 			parts = append(parts, string(e.Reason), fmt.Sprint(e.Count), fmt.Sprint(e.First.Sub(began)), fmt.Sprint(e.Last.Sub(began)))
-		case provost.EventRunnerDraining:
+		case engine.RunnerDraining:
 			parts = append(parts, fmt.Sprintf("%d in flight", e.InFlight))
 		}
 		if e.Err != nil {
@@ -93,7 +95,7 @@ func TestObserverIsToldWhatTheLimitSkips(t *testing.T) {
 		time.Sleep(4*time.Minute + 30*time.Second)
 		var skipped []string
 		for _, line := range seen.lines(began) {
-			if strings.Contains(line, string(provost.EventSkipped)) {
+			if strings.Contains(line, string(engine.InstantsSkipped)) {
 				skipped = append(skipped, line)
 			}
 		}
@@ -165,7 +167,7 @@ func TestObserverIsToldWhatHappens(t *testing.T) {
 		if got := seen.lines(began); !slices.Equal(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		for _, e := range seen.of(provost.EventRunStarted, provost.EventRunEnded) {
+		for _, e := range seen.of(engine.RunStarted, engine.RunEnded) {
 			if e.Runner != "r" || e.RunID == uuid.Nil || e.ScheduledTime.IsZero() || (e.Flow == "part") != (e.ParentID == run.ID) {
 				t.Errorf("event %+v", e)
 			}
@@ -201,32 +203,32 @@ func TestObserverIsToldOfLossesAndTrouble(t *testing.T) {
 		}
 		clean(t, stopA)
 		clean(t, stopB)
-		lost, ended := seenByA.of(provost.EventLeaseLost), seenByA.of(provost.EventRunEnded)
+		lost, ended := seenByA.of(engine.LeaseLost), seenByA.of(engine.RunEnded)
 		if len(lost) != 1 || lost[0].Attempt != 1 || lost[0].Deployment != "d" {
 			t.Errorf("lost %+v", lost)
 		}
 		if len(ended) != 1 || ended[0].State.Type != "" || ended[0].Attempt != 1 {
 			t.Errorf("ended at a: %+v", ended)
 		}
-		reaped, ended := seenByB.of(provost.EventRunReaped), seenByB.of(provost.EventRunEnded)
-		if len(reaped) != 1 || reaped[0].RunID != lost[0].RunID || reaped[0].State.Name != provost.NameAwaitingRetry || reaped[0].Lost != "a" {
+		reaped, ended := seenByB.of(engine.RunReaped), seenByB.of(engine.RunEnded)
+		if len(reaped) != 1 || reaped[0].RunID != lost[0].RunID || reaped[0].State.Name != store.NameAwaitingRetry || reaped[0].Lost != "a" {
 			t.Errorf("reaped %+v", reaped)
 		}
 		if len(ended) != 1 || ended[0].State.Type != provost.StateCompleted || ended[0].Attempt != 2 {
 			t.Errorf("ended at b: %+v", ended)
 		}
 		for _, operation := range []string{"plan runs", "claim runs", "heartbeat", "renew leases"} {
-			var changes []provost.EventKind
-			for _, e := range seenByA.of(provost.EventStoreFailing, provost.EventStoreWorking) {
+			var changes []observe.EventKind
+			for _, e := range seenByA.of(engine.StoreFailing, engine.StoreWorking) {
 				if e.Operation != operation {
 					continue
 				}
 				changes = append(changes, e.Kind)
-				if (e.Kind == provost.EventStoreFailing) != (e.Err != nil) || e.Kind == provost.EventStoreWorking && e.Duration < 20*time.Second {
+				if (e.Kind == engine.StoreFailing) != (e.Err != nil) || e.Kind == engine.StoreWorking && e.Duration < 20*time.Second {
 					t.Errorf("%+v", e)
 				}
 			}
-			if !slices.Equal(changes, []provost.EventKind{provost.EventStoreFailing, provost.EventStoreWorking}) {
+			if !slices.Equal(changes, []observe.EventKind{engine.StoreFailing, engine.StoreWorking}) {
 				t.Errorf("%s: %v", operation, changes)
 			}
 		}
@@ -238,7 +240,7 @@ func TestObserverThatPanicsIsLoggedOnce(t *testing.T) {
 		var book logBook
 		var events counter
 		store := provost.NewMemoryStore()
-		observer := provost.ObserverFunc(func(e provost.Event) {
+		observer := observe.ObserverFunc(func(e observe.Event) {
 			events.add(string(e.Kind))
 			panic("no metrics today")
 		})

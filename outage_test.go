@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // An outage of any length and kind, with 100 runs in flight and a schedule: nothing is lost, nothing spins, little is logged, and
@@ -31,9 +31,9 @@ func TestOutages(t *testing.T) {
 func outage(t *testing.T, how fault, length time.Duration, local bool) {
 	f := newFaulty()
 	f.Store.(*provost.MemoryStore).Keep = -1
-	var store provost.Store = f
+	var st provost.Store = f
 	if local {
-		store = localFaulty{f}
+		st = localFaulty{f}
 	}
 	var book logBook
 	var ticks counter
@@ -52,7 +52,7 @@ func outage(t *testing.T, how fault, length time.Duration, local bool) {
 		ticks.add(info.ScheduledTime.String())
 		return nil
 	}, provost.Every(10*time.Second))
-	stop := start(t, &provost.Runner{Store: store, Limit: 200, Logger: book.logger()}, long, tick)
+	stop := start(t, &provost.Runner{Store: st, Limit: 200, Logger: book.logger()}, long, tick)
 	client := provost.NewClient(f.Store)
 	began := time.Now()
 	var runs []uuid.UUID
@@ -90,7 +90,7 @@ func outage(t *testing.T, how fault, length time.Duration, local bool) {
 		decided += s.Count
 	}
 	for _, run := range list(t, client, provost.RunFilter{Flow: "tick", States: []provost.StateType{provost.StateCancelled}}) {
-		if run.State.Name == provost.NameSkipped {
+		if run.State.Name == store.NameSkipped {
 			decided++
 		}
 	}
@@ -198,11 +198,11 @@ func TestRegistrationDuringAnOutage(t *testing.T) {
 // One end that the store refuses keeps nobody else's.
 func TestPoisonedEndFailsAlone(t *testing.T) {
 	for name, c := range map[string]struct {
-		poison func(provost.RunUpdate) bool
+		poison func(store.RunUpdate) bool
 		want   provost.StateType
 	}{
-		"its result": {func(u provost.RunUpdate) bool { return string(u.Result) == `"bad"` }, provost.StateCompleted},
-		"all of it":  {func(u provost.RunUpdate) bool { return u.State.Type == provost.StateFailed }, provost.StateCrashed},
+		"its result": {func(u store.RunUpdate) bool { return string(u.Result) == `"bad"` }, provost.StateCompleted},
+		"all of it":  {func(u store.RunUpdate) bool { return u.State.Type == provost.StateFailed }, provost.StateCrashed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

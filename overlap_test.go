@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // overlapping is a deployment whose runs last an hour, if they are let.
@@ -24,15 +25,15 @@ func overlapping(overlap provost.Overlap, schedules ...provost.Schedule) *provos
 
 func TestOverlapCancelNew(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := provost.NewMemoryStore()
-		client := provost.NewClient(store)
-		stop := start(t, &provost.Runner{Store: store}, overlapping(provost.OverlapCancelNew, provost.Every(25*time.Minute)))
+		st := provost.NewMemoryStore()
+		client := provost.NewClient(st)
+		stop := start(t, &provost.Runner{Store: st}, overlapping(provost.OverlapCancelNew, provost.Every(25*time.Minute)))
 		time.Sleep(30 * time.Minute)
 		run := request(t, client, "f/d", nil)
 		wantState(t, run, provost.StateCancelled, string(provost.SkipOverlap))
 		time.Sleep(25*time.Minute + time.Second)
 		for _, r := range list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateCancelled}}) {
-			if r.State.Name != provost.NameSkipped || r.State.Message != string(provost.SkipOverlap) {
+			if r.State.Name != store.NameSkipped || r.State.Message != string(provost.SkipOverlap) {
 				t.Errorf("run of %s is %s", r.ScheduledTime, r.State)
 			}
 		}
@@ -97,11 +98,11 @@ type slowAnswer struct{ provost.Store }
 
 func (s slowAnswer) Unwrap() provost.Store { return s.Store }
 
-func (s slowAnswer) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (provost.Claims, error) {
+func (s slowAnswer) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
 	claims, err := s.Store.ClaimRuns(ctx, p)
 	for _, c := range claims.Runs {
-		if _, err := s.CancelRun(ctx, provost.CancelRunParams{Now: time.Now(), RunID: c.RunID}); err != nil {
-			return provost.Claims{}, err
+		if _, err := s.CancelRun(ctx, store.CancelRunParams{Now: time.Now(), RunID: c.RunID}); err != nil {
+			return store.ClaimRunsResult{}, err
 		}
 		time.Sleep(time.Second)
 	}

@@ -12,9 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/provost-go/provost/internal/race"
 
+	"github.com/google/uuid"
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // Runs that harm themselves and must not harm others. What a function returns and how it ends is in
@@ -104,7 +106,7 @@ func TestParametersThatNoLongerDecodeFailTheirRunAlone(t *testing.T) {
 
 func TestHugeResultIsLeftOutWhileOthersGoOn(t *testing.T) {
 	size := 10 << 20
-	if raceEnabled {
+	if race.Enabled {
 		size = 2 << 20
 	}
 	bubble(t, func(t *testing.T) {
@@ -282,11 +284,11 @@ func TestContextAndLoggerAfterTheEnd(t *testing.T) {
 // A flow that logs as fast as it can loses lines, costs bounded memory and makes others a little late, no more. In real time.
 func TestLogStorm(t *testing.T) {
 	lines := 1_000_000
-	if raceEnabled {
+	if race.Enabled {
 		lines = 50_000
 	}
-	store := provost.NewMemoryStore()
-	client := provost.NewClient(store)
+	st := provost.NewMemoryStore()
+	client := provost.NewClient(st)
 	var mu sync.Mutex
 	var late []time.Duration
 	storm := job("storm", func(ctx context.Context) error {
@@ -303,7 +305,7 @@ func TestLogStorm(t *testing.T) {
 		late = append(late, time.Since(info.ScheduledTime))
 		return nil
 	}, provost.Every(20*time.Millisecond))
-	stop := start(t, &provost.Runner{Store: store}, storm, calm)
+	stop := start(t, &provost.Runner{Store: st}, storm, calm)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	run := runNow(t, client, "storm/d", nil)
@@ -313,7 +315,7 @@ func TestLogStorm(t *testing.T) {
 	if grown := int64(after.Sys) - int64(before.Sys); grown > 64<<20 { // Sys never shrinks: it is the peak
 		t.Errorf("memory grew by %d MiB", grown>>20)
 	}
-	page, err := store.ListLogs(t.Context(), provost.LogFilter{RunID: run.ID})
+	page, err := st.ListLogs(t.Context(), store.LogFilter{RunID: run.ID})
 	if err != nil || page.Dropped == 0 {
 		t.Errorf("%d lines are not kept, %v", page.Dropped, err)
 	}

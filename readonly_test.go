@@ -78,7 +78,7 @@ func TestHealthForgetsTroubleWithWhatIsNotDoneAnyMore(t *testing.T) {
 		}
 		run := request(t, client, "long/d", nil)
 		time.Sleep(14 * time.Second)
-		if h := runner.Health(); len(h.Trouble) != 1 || h.Trouble[0].Operation != "renew leases" {
+		if h := runner.Health(); len(h.Problems) != 1 || h.Problems[0].Operation != "renew leases" {
 			t.Errorf("meanwhile: %+v", h)
 		}
 		wait(t, client, run.ID)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 func TestPermanentKeepsTheErrorAsItIs(t *testing.T) {
@@ -71,7 +72,7 @@ func TestPermanentAfterATimeoutEndsRetries(t *testing.T) {
 		f.Retries, f.Timeout = 2, time.Minute
 		client, stop := serveFlow(t, f)
 		defer stop()
-		if run := runNow(t, client, "f/d", nil); run.State.Name != provost.NameTimedOut || run.Attempt != 1 {
+		if run := runNow(t, client, "f/d", nil); run.State.Name != store.NameTimedOut || run.Attempt != 1 {
 			t.Errorf("%s in attempt %d", run.State, run.Attempt)
 		}
 	})
@@ -180,7 +181,7 @@ func TestBackoffOfCenturiesIsStored(t *testing.T) {
 		defer stop()
 		run := request(t, client, "f/d", nil)
 		time.Sleep(time.Second)
-		if run = get(t, client, run.ID); run.State.Name != provost.NameAwaitingRetry || run.DueTime.Before(time.Now().AddDate(292, 0, 0)) {
+		if run = get(t, client, run.ID); run.State.Name != store.NameAwaitingRetry || run.DueTime.Before(time.Now().AddDate(292, 0, 0)) {
 			t.Errorf("%s, due %s", run.State, run.DueTime)
 		}
 	})
@@ -189,8 +190,8 @@ func TestBackoffOfCenturiesIsStored(t *testing.T) {
 // A run that waits for its next attempt waits in the store: whoever serves its deployment then, or afterwards, runs it.
 func TestAwaitingRetryMovesToAnotherRunner(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := provost.NewMemoryStore()
-		client := provost.NewClient(store)
+		st := provost.NewMemoryStore()
+		client := provost.NewClient(st)
 		var by []string
 		serve := func(name string) func() error {
 			f := provost.NewJob("f", func(ctx context.Context) error {
@@ -202,7 +203,7 @@ func TestAwaitingRetryMovesToAnotherRunner(t *testing.T) {
 				return nil
 			})
 			f.Retries, f.RetryDelay = 2, time.Hour
-			return start(t, &provost.Runner{Store: store, Name: name}, &provost.Deployment{Flow: f, Name: "d"})
+			return start(t, &provost.Runner{Store: st, Name: name}, &provost.Deployment{Flow: f, Name: "d"})
 		}
 		a := serve("a")
 		began := time.Now()
@@ -211,13 +212,13 @@ func TestAwaitingRetryMovesToAnotherRunner(t *testing.T) {
 		b := serve("b")
 		clean(t, a)
 		waits := get(t, client, run.ID)
-		if waits.State.Name != provost.NameAwaitingRetry || !waits.DueTime.Equal(began.Add(time.Hour)) || waits.Attempt != 1 || waits.WaitReason != "" {
+		if waits.State.Name != store.NameAwaitingRetry || !waits.DueTime.Equal(began.Add(time.Hour)) || waits.Attempt != 1 || waits.WaitReason != "" {
 			t.Errorf("%s, due %s, attempt %d, waits because %q", waits.State, waits.DueTime, waits.Attempt, waits.WaitReason)
 		}
 		time.Sleep(90 * time.Minute)
 		clean(t, b)
 		time.Sleep(2 * time.Hour) // nobody serves it, and its next attempt falls due
-		if waits = get(t, client, run.ID); waits.Attempt != 2 || !waits.DueTime.Equal(began.Add(2*time.Hour)) || waits.WaitReason != provost.WaitUnserved {
+		if waits = get(t, client, run.ID); waits.Attempt != 2 || !waits.DueTime.Equal(began.Add(2*time.Hour)) || waits.WaitReason != store.WaitUnserved {
 			t.Errorf("%s, due %s, attempt %d, waits because %q", waits.State, waits.DueTime, waits.Attempt, waits.WaitReason)
 		}
 		c := serve("c")

@@ -1,6 +1,7 @@
 package provost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -8,12 +9,32 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/provost-go/provost/internal/clock"
+	"github.com/provost-go/provost/internal/engine"
+	"github.com/provost-go/provost/internal/param"
+	"github.com/provost-go/provost/observe"
 )
+
+// Health says how the runner is doing. It may be called at any time, before Serve and after it too, from anywhere, and calls no
+// store. A store that hangs shows within seconds, not when its call is given up.
+func (r *Runner) Health() observe.Health {
+	r.mu.Lock()
+	e, done := r.engine, r.done
+	r.mu.Unlock()
+	switch {
+	case e != nil:
+		return e.Health(time.Now())
+	case done: // Serve refused what it was given
+		return observe.Health{Status: observe.HealthStopped}
+	default:
+		return observe.Health{Status: observe.HealthStarting}
+	}
+}
 
 // Runner serves deployments: it plans their schedules, claims their runs and executes them. The zero value is ready to use. Fields
 // are read when Serve begins; later changes have no effect.
@@ -67,30 +88,16 @@ type Runner struct {
 	Logger *slog.Logger
 
 	// Observer is told what happens, for metrics and traces. Nil costs nothing.
-	Observer Observer
+	Observer observe.Observer
 
-	clock wallClock
-	once  sync.Once
+	once sync.Once
 
 	// mu guards what follows.
 	mu     sync.Mutex
-	ready  chan struct{} // made by whoever needs it first
-	server *server       // for Health; nil before Serve
-	over   bool          // Serve has returned
+	ready  chan struct{}  // made by whoever needs it first
+	engine *engine.Engine // nil before Serve
+	done   bool           // Serve has returned
 }
-
-const (
-	defaultLimit           = 100
-	defaultPollInterval    = time.Second
-	defaultLeaseTTL        = 30 * time.Second
-	leaseMargin            = 5 * time.Second // a lease is distrusted this long before its end, at most a quarter of it
-	defaultShutdownTimeout = 25 * time.Second
-	deafTimeout            = 5 * time.Second // what a flow gets to return once its context has ended
-	storeTimeout           = 10 * time.Second
-	lastFlush              = 5 * time.Second // how long Serve goes on writing ends of runs once the last has ended
-	lastCall               = 2 * time.Second // for the runner to leave the store
-	minLeaseTTL            = time.Second
-)
 
 // Serve is (&Runner{}).Serve: it runs the deployments from a new memory store.
 func Serve(ctx context.Context, deployments ...*Deployment) error {
@@ -112,7 +119,7 @@ func Serve(ctx context.Context, deployments ...*Deployment) error {
 // Runner, deployments and flows are copied on entry.
 func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
 	if thisChild != nil {
-		thisChild.serve(ctx, deployments)
+		serveInChild(ctx, deployments)
 	}
 	first := false
 	r.once.Do(func() { first = true })
@@ -121,36 +128,37 @@ func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
 	}
 	ready := sync.OnceFunc(func() { close(r.readyChannel()) })
 	defer ready()
-	defer r.noteOver()
+	defer r.setDone()
 	if errStray != nil {
 		return fmt.Errorf("provost: Serve: %w", errStray)
 	}
-	s, err := newServer(r, deployments)
+	c, err := r.config(ctx, deployments)
 	if err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("provost: Serve: the context has ended before anything was served: %w", context.Cause(ctx))
 	}
-	r.noteServer(s)
-	err = s.serve(ctx, func() {
-		s.become(phaseServing, nil)
-		ready()
-	})
-	s.become(phaseStopped, err)
-	return err
+	client := NewClient(c.Store)
+	c.StartRun = func(ctx context.Context, handle, key string) error {
+		_, err := client.RunDeployment(ctx, handle, &RunOptions{IdempotencyKey: key})
+		return err
+	}
+	e := engine.New(c)
+	r.setEngine(e)
+	return e.Serve(contextWithClient(ctx, client), ready)
 }
 
-func (r *Runner) noteServer(s *server) {
+func (r *Runner) setEngine(e *engine.Engine) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.server = s
+	r.engine = e
 }
 
-func (r *Runner) noteOver() {
+func (r *Runner) setDone() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.over = true
+	r.done = true
 }
 
 // Ready is closed once the deployments are registered and their first runs are planned, or when Serve returns without having
@@ -166,58 +174,62 @@ func (r *Runner) readyChannel() chan struct{} {
 	return r.ready
 }
 
-// settings is a runner's configuration with its defaults filled in.
-type settings struct {
-	name            string
-	limit           int
-	pollInterval    time.Duration
-	leaseTTL        time.Duration
-	shutdownTimeout time.Duration
-	pauseOnShutdown bool
-	prune           bool
-	isolation       Isolation
-	warmChildren    int
-	runsPerChild    int
-	childMemory     int64
+// config copies the runner's fields and the deployments, fills in the defaults and reports everything that is wrong.
+func (r *Runner) config(ctx context.Context, deployments []*Deployment) (engine.Config, error) {
+	c, err := r.settings()
+	list, err2 := bind(deployments, r)
+	if err := errors.Join(err, err2); err != nil {
+		return engine.Config{}, err
+	}
+	c.Deployments, c.Clock = list, clock.From(ctx)
+	c.Store, c.Logger, c.Observer = r.Store, r.Logger, r.Observer
+	if c.Store == nil {
+		c.Store = NewMemoryStore()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, nil
 }
 
-func (r *Runner) settings() (settings, error) {
+// settings fills in the defaults of the fields that are numbers or names.
+func (r *Runner) settings() (engine.Config, error) {
 	p := &problems{subject: "runner"}
-	c := settings{
-		name: r.Name, limit: r.Limit, pollInterval: r.PollInterval, leaseTTL: r.LeaseTTL,
-		shutdownTimeout: r.ShutdownTimeout, pauseOnShutdown: r.PauseOnShutdown, prune: r.Prune,
-		isolation: r.Isolation, warmChildren: r.WarmChildren, runsPerChild: max(1, r.RunsPerChild), childMemory: r.ChildMemory,
+	c := engine.Config{
+		Name: r.Name, Limit: r.Limit, PollInterval: r.PollInterval, LeaseTTL: r.LeaseTTL,
+		ShutdownTimeout: r.ShutdownTimeout, PauseOnShutdown: r.PauseOnShutdown, Prune: r.Prune,
+		WarmChildren: r.WarmChildren, RunsPerChild: max(1, r.RunsPerChild), ChildMemory: r.ChildMemory,
 	}
-	if c.name == "" {
-		c.name = defaultRunnerName()
-	}
-	switch {
-	case c.limit == 0 && c.isolation == Subprocess:
-		c.limit = 2 * runtime.GOMAXPROCS(0)
-	case c.limit == 0:
-		c.limit = defaultLimit
-	case c.limit == -1:
-		c.limit = unlimited
-	case c.limit < 0:
-		p.add("Limit", "is %d; give 0 (100), -1 (no limit) or more", c.limit)
-	}
-	if c.pollInterval == 0 {
-		c.pollInterval = defaultPollInterval
-	}
-	if c.pollInterval < time.Millisecond {
-		p.add("PollInterval", "is %v; give 0 (1s) or at least 1ms", c.pollInterval)
-	}
-	if c.leaseTTL == 0 {
-		c.leaseTTL = defaultLeaseTTL
-	}
-	if c.leaseTTL < minLeaseTTL {
-		p.add("LeaseTTL", "is %v; give 0 (30s) or at least 1s", c.leaseTTL)
+	if c.Name == "" {
+		c.Name = defaultRunnerName()
 	}
 	switch {
-	case c.shutdownTimeout == 0:
-		c.shutdownTimeout = defaultShutdownTimeout
-	case c.shutdownTimeout < -1:
-		p.add("ShutdownTimeout", "is %v; give 0 (25s), -1 (no bound) or more", c.shutdownTimeout)
+	case c.Limit == 0 && r.Isolation == Subprocess:
+		c.Limit = 2 * runtime.GOMAXPROCS(0)
+	case c.Limit == 0:
+		c.Limit = engine.DefaultLimit
+	case c.Limit == -1:
+		c.Limit = engine.Unlimited
+	case c.Limit < 0:
+		p.add("Limit", "is %d; give 0 (100), -1 (no limit) or more", c.Limit)
+	}
+	if c.PollInterval == 0 {
+		c.PollInterval = engine.DefaultPollInterval
+	}
+	if c.PollInterval < time.Millisecond {
+		p.add("PollInterval", "is %v; give 0 (1s) or at least 1ms", c.PollInterval)
+	}
+	if c.LeaseTTL == 0 {
+		c.LeaseTTL = engine.DefaultLeaseTTL
+	}
+	if c.LeaseTTL < engine.MinLeaseTTL {
+		p.add("LeaseTTL", "is %v; give 0 (30s) or at least 1s", c.LeaseTTL)
+	}
+	switch {
+	case c.ShutdownTimeout == 0:
+		c.ShutdownTimeout = engine.DefaultShutdownTimeout
+	case c.ShutdownTimeout < -1:
+		p.add("ShutdownTimeout", "is %v; give 0 (25s), -1 (no bound) or more", c.ShutdownTimeout)
 	}
 	switch r.Isolation {
 	case IsolationDefault, InProcess, Subprocess:
@@ -244,8 +256,6 @@ func (r *Runner) checkChildren(p *problems) {
 	}
 }
 
-const unlimited = int(^uint(0) >> 1)
-
 func defaultRunnerName() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -254,31 +264,12 @@ func defaultRunnerName() string {
 	return fmt.Sprintf("%s-%d", host, os.Getpid())
 }
 
-// served is a deployment as a runner executes it.
-type served struct {
-	record  *DeploymentRecord // dropped after registration
-	id      [16]byte
-	name    string
-	version string
-	flow    *flow
-	schema  *validator // nil: parameters are not validated
-	derived bool       // the schema is that of the flow's parameter type
-	secrets *validator // nil: there are none
-	onStart bool
-	once    bool // AtMostOnce
-	limited bool // its runs need a slot of a limit
-
-	isolated bool // its runs have processes of their own
-	path     string
-	env      map[string]string
-}
-
 // prepare copies what is to be served, and refuses what can't be. Deployments are looked at side by side: there may be 100,000.
-func prepare(deployments []*Deployment, runners Isolation) ([]*served, error) {
+func bind(deployments []*Deployment, r *Runner) ([]*engine.Deployment, error) {
 	if len(deployments) == 0 {
 		return nil, errors.New("provost: Serve: no deployments; give at least one")
 	}
-	list := make([]*served, len(deployments))
+	list := make([]*engine.Deployment, len(deployments))
 	errs := make([]error, len(deployments))
 	var flows sync.Map // AnyFlow to the *flow that its deployments share
 	var group errgroup.Group
@@ -286,7 +277,7 @@ func prepare(deployments []*Deployment, runners Isolation) ([]*served, error) {
 	for first := 0; first < len(deployments); first += share {
 		group.Go(func() error {
 			for i := first; i < min(first+share, len(deployments)); i++ {
-				if list[i], errs[i] = prepareOne(deployments[i], runners, &flows); errs[i] != nil {
+				if list[i], errs[i] = bindOne(deployments[i], r, &flows); errs[i] != nil {
 					errs[i] = fmt.Errorf("deployments[%d]: %w", i, errs[i])
 				}
 			}
@@ -301,21 +292,21 @@ func prepare(deployments []*Deployment, runners Isolation) ([]*served, error) {
 		if sd == nil {
 			continue
 		}
-		h := sd.record.Handle()
+		h := sd.Record.Handle()
 		if handles[h] {
-			errs = append(errs, fmt.Errorf("deployments[%d]: deployment %s: Name: is given twice; give each deployment of flow %q a name of its own", i, h, sd.flow.name))
+			errs = append(errs, fmt.Errorf("deployments[%d]: deployment %s: Name: is given twice; give each deployment of flow %q a name of its own", i, h, sd.Flow.Name))
 		}
 		handles[h] = true
 	}
 	return list, errors.Join(errs...)
 }
 
-func prepareOne(d *Deployment, runners Isolation, flows *sync.Map) (*served, error) {
+func bindOne(d *Deployment, r *Runner, flows *sync.Map) (*engine.Deployment, error) {
 	record, err := d.record()
 	if err != nil {
 		return nil, err
 	}
-	isolated := record.Isolation == Subprocess || record.Isolation == IsolationDefault && runners == Subprocess
+	isolated := record.Isolation == Subprocess || record.Isolation == IsolationDefault && r.Isolation == Subprocess
 	if err := refusal(record, isolated); err != nil {
 		return nil, err
 	}
@@ -323,21 +314,21 @@ func prepareOne(d *Deployment, runners Isolation, flows *sync.Map) (*served, err
 	if !ok {
 		erased, _ = flows.LoadOrStore(d.Flow, d.Flow.erase())
 	}
-	sd := &served{
-		record: record, id: record.ID, name: record.Name, version: record.Version, flow: erased.(*flow),
-		onStart: record.RunOnStart, once: record.AtMostOnce, limited: record.LimitKey() != "",
-		isolated: isolated, path: record.Path, env: record.Env,
+	sd := &engine.Deployment{
+		Record: record, ID: record.ID, Name: record.Name, Version: record.Version, Flow: erased.(*engine.Flow),
+		OnStart: record.RunOnStart, Once: record.AtMostOnce, Limited: record.LimitKey() != "",
+		Isolated: isolated, Path: record.Path, Env: record.Env, Retention: cmp.Or(d.Retention, r.Retention),
 	}
-	sd.derived = d.ParameterSchema == nil
-	schema, err := compileSchema(record.ParameterSchema)
+	sd.Derived = d.ParameterSchema == nil
+	schema, err := param.Compile(record.ParameterSchema)
 	if err != nil {
 		return nil, err
 	}
 	if !record.SkipParameterValidation {
-		sd.schema = schema
+		sd.Schema = schema
 	}
-	if schema.schema.Secret() {
-		sd.secrets = schema
+	if schema.Schema.Secret() {
+		sd.Secrets = schema
 	}
 	return sd, nil
 }
@@ -366,13 +357,3 @@ func refusal(r *DeploymentRecord, isolated bool) error {
 
 // inTest says that this is a test binary, without importing testing.
 func inTest() bool { return flag.Lookup("test.v") != nil }
-
-// flowNames are the names of the flows that are served, each once.
-func flowNames(list []*served) []string {
-	var all []string
-	for _, sd := range list {
-		all = append(all, sd.flow.name)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}

@@ -10,14 +10,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/provost-go/provost/internal/race"
 
+	"github.com/google/uuid"
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 func TestServeFiresEachInstantOnceAndNeverEarly(t *testing.T) {
 	deployments, seconds := 10_000, 20
-	if raceEnabled {
+	if race.Enabled {
 		deployments = 1000
 	}
 	bubble(t, func(t *testing.T) {
@@ -61,18 +63,18 @@ func TestServeFiresEachInstantOnceAndNeverEarly(t *testing.T) {
 
 func TestServeRestartsWithoutWriting(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := &remote{Store: provost.NewMemoryStore()}
+		st := &remote{Store: provost.NewMemoryStore()}
 		for range 500 {
 			d := &provost.Deployment{
 				Flow: order, Name: "d", Parameters: provost.Params{"region": "us", "every": time.Hour}, Tags: []string{"a", "b"},
 				Schedules: []provost.Schedule{provost.Cron("0 2 * * *").In("Europe/Berlin"), provost.Every(time.Hour).Jitter(time.Minute)},
 			}
-			clean(t, start(t, &provost.Runner{Store: store}, d))
+			clean(t, start(t, &provost.Runner{Store: st}, d))
 		}
-		if store.registered[provost.Created] != 1 || store.registered[provost.Updated] != 0 || store.registered[provost.Unchanged] != 499 || store.generation != 1 {
-			t.Errorf("registrations %v, generation %d", store.registered, store.generation)
+		if st.registered[store.ChangeCreated] != 1 || st.registered[store.ChangeUpdated] != 0 || st.registered[store.ChangeNone] != 499 || st.generation != 1 {
+			t.Errorf("registrations %v, generation %d", st.registered, st.generation)
 		}
-		if n, _ := provost.NewClient(store).CountRuns(t.Context(), provost.RunFilter{}); n != 6 {
+		if n, _ := provost.NewClient(st).CountRuns(t.Context(), provost.RunFilter{}); n != 6 {
 			t.Errorf("%d runs materialised, want 3 for each schedule", n)
 		}
 	})
@@ -443,8 +445,8 @@ func TestTwoRunnersShareTheRuns(t *testing.T) {
 
 func TestRunnerTakesOverFromADeadOne(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := provost.NewMemoryStore()
-		client := provost.NewClient(store)
+		st := provost.NewMemoryStore()
+		client := provost.NewClient(st)
 		var attempts []int
 		var mu sync.Mutex
 		d := job("f", func(ctx context.Context) error {
@@ -454,10 +456,10 @@ func TestRunnerTakesOverFromADeadOne(t *testing.T) {
 			attempts = append(attempts, info.Attempt)
 			return nil
 		})
-		stop := start(t, &provost.Runner{Store: store}, d)
+		stop := start(t, &provost.Runner{Store: st}, d)
 		clean(t, stop)
-		dead, lease := deadRunner(t, store, client, "f/d")
-		stop = start(t, &provost.Runner{Store: store}, d)
+		dead, lease := deadRunner(t, st, client, "f/d")
+		stop = start(t, &provost.Runner{Store: st}, d)
 		began := time.Now()
 		run := wait(t, client, lease.RunID)
 		wantState(t, run, provost.StateCompleted)
@@ -467,7 +469,7 @@ func TestRunnerTakesOverFromADeadOne(t *testing.T) {
 		if run.Crashes != 1 || run.Attempt != 2 || len(attempts) != 1 || attempts[0] != 2 {
 			t.Errorf("crashes %d, attempt %d, told %v", run.Crashes, run.Attempt, attempts)
 		}
-		errs, err := store.SettleRuns(t.Context(), provost.SettleRunsParams{Now: time.Now(), Updates: []provost.RunUpdate{{
+		errs, err := st.SettleRuns(t.Context(), store.SettleRunsParams{Now: time.Now(), Updates: []store.RunUpdate{{
 			Lease: lease, State: provost.State{Type: provost.StateFailed},
 		}}})
 		if err != nil || len(errs) != 1 || !errors.Is(errs[0], provost.ErrLeaseLost) {
@@ -478,7 +480,7 @@ func TestRunnerTakesOverFromADeadOne(t *testing.T) {
 }
 
 // deadRunner claims a new run, begins it, and is heard of no more.
-func deadRunner(t *testing.T, store provost.Store, c *provost.Client, handle string) (uuid.UUID, provost.Lease) {
+func deadRunner(t *testing.T, st provost.Store, c *provost.Client, handle string) (uuid.UUID, store.Lease) {
 	t.Helper()
 	now, id := time.Now(), uuid.New()
 	d, err := c.GetDeployment(t.Context(), handle)
@@ -486,18 +488,18 @@ func deadRunner(t *testing.T, store provost.Store, c *provost.Client, handle str
 		t.Fatal(err)
 	}
 	until := now.Add(30 * time.Second)
-	if _, err := store.RegisterRunner(t.Context(), provost.RegisterRunnerParams{
+	if _, err := st.RegisterRunner(t.Context(), store.RegisterRunnerParams{
 		Now: now, Runner: provost.RunnerRecord{ID: id, Name: "dead", Started: now, SeenAt: now, Until: until}, Deployments: []uuid.UUID{d.ID},
 	}); err != nil {
 		t.Fatal(err)
 	}
 	run := request(t, c, handle, nil)
-	claims, err := store.ClaimRuns(t.Context(), provost.ClaimRunsParams{Now: now, Runner: id, Limit: 1, TTL: 30 * time.Second})
+	claims, err := st.ClaimRuns(t.Context(), store.ClaimRunsParams{Now: now, Runner: id, Limit: 1, TTL: 30 * time.Second})
 	if err != nil || len(claims.Runs) != 1 || claims.Runs[0].RunID != run.ID {
 		t.Fatal(claims, err)
 	}
 	lease := claims.Runs[0].Lease
-	if errs, err := store.SettleRuns(t.Context(), provost.SettleRunsParams{Now: now, Updates: []provost.RunUpdate{{
+	if errs, err := st.SettleRuns(t.Context(), store.SettleRunsParams{Now: now, Updates: []store.RunUpdate{{
 		Lease: lease, StartTime: now, Attempt: claims.Runs[0].Attempt + 1,
 	}}}); err != nil || errs != nil {
 		t.Fatal(errs, err)

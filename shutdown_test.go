@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // A claim that is under way when Serve's context ends is answered, or asked for again, and what it took is handed back at once.
@@ -71,12 +71,12 @@ type lateClaims struct {
 	answer   chan struct{}
 }
 
-func (l *lateClaims) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (provost.Claims, error) {
+func (l *lateClaims) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
 	claims, err := l.Store.ClaimRuns(ctx, p)
 	if l.late.Load() && len(claims.Runs) > 0 && !l.claiming.Swap(true) {
 		<-l.answer
 		if l.begin("ClaimRuns") == loses {
-			return provost.Claims{}, errFaulty
+			return store.ClaimRunsResult{}, errFaulty
 		}
 	}
 	return claims, err

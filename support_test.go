@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // bubble runs a test in virtual time. It fails if a goroutine is left when the test returns.
@@ -27,10 +27,16 @@ var quiet = slog.New(slog.DiscardHandler)
 // start serves until stop is called, which gives what Serve returned. It returns once the runner is ready.
 func start(t *testing.T, r *provost.Runner, deployments ...*provost.Deployment) (stop func() error) {
 	t.Helper()
+	return startIn(t.Context(), t, r, deployments...)
+}
+
+// startIn is start in a context of the caller's.
+func startIn(ctx context.Context, t *testing.T, r *provost.Runner, deployments ...*provost.Deployment) (stop func() error) {
+	t.Helper()
 	if r.Logger == nil {
 		r.Logger = quiet
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- r.Serve(ctx, deployments...) }()
 	select {
@@ -91,7 +97,7 @@ func get(t *testing.T, c *provost.Client, id uuid.UUID) *provost.Run {
 func list(t *testing.T, c *provost.Client, f provost.RunFilter) []*provost.Run {
 	t.Helper()
 	if f.Limit == 0 {
-		f.Limit = provost.MaxPage
+		f.Limit = store.MaxPage
 	}
 	page, err := c.ListRuns(t.Context(), f)
 	if err != nil {
@@ -102,7 +108,7 @@ func list(t *testing.T, c *provost.Client, f provost.RunFilter) []*provost.Run {
 
 func skips(t *testing.T, c *provost.Client, handle string) []provost.Skip {
 	t.Helper()
-	page, err := c.ListSkips(t.Context(), handle, provost.SkipFilter{Limit: provost.MaxPage})
+	page, err := c.ListSkips(t.Context(), handle, provost.SkipFilter{Limit: store.MaxPage})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,9 +221,9 @@ type remote struct {
 	provost.Store
 
 	mu         sync.Mutex
-	err        error                  // what every call fails with
-	registered map[provost.Change]int // what registrations did
-	generation int64                  // highest that one gave
+	err        error                // what every call fails with
+	registered map[store.Change]int // what registrations did
+	generation int64                // highest that one gave
 }
 
 func (r *remote) fail(err error) {
@@ -232,7 +238,7 @@ func (r *remote) failure() error {
 	return r.err
 }
 
-func (r *remote) RegisterDeployments(ctx context.Context, p provost.RegisterDeploymentsParams) ([]provost.Registration, error) {
+func (r *remote) RegisterDeployments(ctx context.Context, p store.RegisterDeploymentsParams) ([]store.Registration, error) {
 	if err := r.failure(); err != nil {
 		return nil, err
 	}
@@ -240,7 +246,7 @@ func (r *remote) RegisterDeployments(ctx context.Context, p provost.RegisterDepl
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.registered == nil {
-		r.registered = make(map[provost.Change]int)
+		r.registered = make(map[store.Change]int)
 	}
 	for _, registration := range done {
 		r.registered[registration.Change]++
@@ -249,51 +255,51 @@ func (r *remote) RegisterDeployments(ctx context.Context, p provost.RegisterDepl
 	return done, err
 }
 
-func (r *remote) HeartbeatRunner(ctx context.Context, p provost.HeartbeatParams) error {
+func (r *remote) HeartbeatRunner(ctx context.Context, p store.HeartbeatRunnerParams) error {
 	if err := r.failure(); err != nil {
 		return err
 	}
 	return r.Store.HeartbeatRunner(ctx, p)
 }
 
-func (r *remote) DueSchedules(ctx context.Context, p provost.DueSchedulesParams) (provost.DueSchedules, error) {
+func (r *remote) DueSchedules(ctx context.Context, p store.DueSchedulesParams) (store.DueSchedulesResult, error) {
 	if err := r.failure(); err != nil {
-		return provost.DueSchedules{}, err
+		return store.DueSchedulesResult{}, err
 	}
 	return r.Store.DueSchedules(ctx, p)
 }
 
-func (r *remote) PlanRuns(ctx context.Context, p provost.PlanRunsParams) ([]error, error) {
+func (r *remote) PlanRuns(ctx context.Context, p store.PlanRunsParams) ([]error, error) {
 	if err := r.failure(); err != nil {
 		return nil, err
 	}
 	return r.Store.PlanRuns(ctx, p)
 }
 
-func (r *remote) ClaimRuns(ctx context.Context, p provost.ClaimRunsParams) (provost.Claims, error) {
+func (r *remote) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
 	if err := r.failure(); err != nil {
-		return provost.Claims{}, err
+		return store.ClaimRunsResult{}, err
 	}
 	return r.Store.ClaimRuns(ctx, p)
 }
 
-func (r *remote) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (provost.Renewal, error) {
+func (r *remote) RenewLeases(ctx context.Context, p store.RenewLeasesParams) (store.RenewLeasesResult, error) {
 	if err := r.failure(); err != nil {
-		return provost.Renewal{}, err
+		return store.RenewLeasesResult{}, err
 	}
 	return r.Store.RenewLeases(ctx, p)
 }
 
-func (r *remote) SettleRuns(ctx context.Context, p provost.SettleRunsParams) ([]error, error) {
+func (r *remote) SettleRuns(ctx context.Context, p store.SettleRunsParams) ([]error, error) {
 	if err := r.failure(); err != nil {
 		return nil, err
 	}
 	return r.Store.SettleRuns(ctx, p)
 }
 
-func (r *remote) ReapLeases(ctx context.Context, p provost.ReapLeasesParams) (provost.Reaped, error) {
+func (r *remote) ReapLeases(ctx context.Context, p store.ReapLeasesParams) (store.ReapLeasesResult, error) {
 	if err := r.failure(); err != nil {
-		return provost.Reaped{}, err
+		return store.ReapLeasesResult{}, err
 	}
 	return r.Store.ReapLeases(ctx, p)
 }

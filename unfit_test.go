@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // versioned makes a runner of this program look like one of another version.
@@ -17,7 +17,7 @@ type versioned struct {
 	version string
 }
 
-func (v versioned) RegisterRunner(ctx context.Context, p provost.RegisterRunnerParams) ([]uuid.UUID, error) {
+func (v versioned) RegisterRunner(ctx context.Context, p store.RegisterRunnerParams) ([]uuid.UUID, error) {
 	p.Runner.Version = v.version
 	return v.Store.RegisterRunner(ctx, p)
 }
@@ -63,22 +63,22 @@ func TestUnfitRunsAreLeft(t *testing.T) {
 // fails when there is one version left.
 func TestUnfitRunWaits(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := provost.NewMemoryStore()
-		client := provost.NewClient(store)
+		st := provost.NewMemoryStore()
+		client := provost.NewClient(st)
 		var by counter
 		book := &logBook{}
 		run := func() *provost.Run { // made by a version that nobody serves any more
-			stop := start(t, &provost.Runner{Store: store}, &provost.Deployment{
+			stop := start(t, &provost.Runner{Store: st}, &provost.Deployment{
 				Name: "d", Flow: provost.NewAction("order", func(context.Context, struct{ Age int }) error { return nil }),
 			})
 			defer clean(t, stop)
 			return request(t, client, "order/d", &provost.RunOptions{Parameters: provost.Params{"Age": 7}, ScheduledTime: time.Now().Add(time.Minute)})
 		}()
-		stopOld := start(t, &provost.Runner{Store: versioned{store, "1"}, Name: "old", Logger: book.logger()}, orders[oldOrder](&by, "old"))
-		stopNew := start(t, &provost.Runner{Store: versioned{store, "2"}, Name: "new", Logger: book.logger()}, orders[newOrder](&by, "new"))
+		stopOld := start(t, &provost.Runner{Store: versioned{st, "1"}, Name: "old", Logger: book.logger()}, orders[oldOrder](&by, "old"))
+		stopNew := start(t, &provost.Runner{Store: versioned{st, "2"}, Name: "new", Logger: book.logger()}, orders[newOrder](&by, "new"))
 		time.Sleep(5*time.Minute + 30*time.Second) // in between two looks
 		waits := get(t, client, run.ID)
-		if waits.State.Name != provost.NameUnfit || !strings.Contains(waits.State.Message, "parameters do not fit") || waits.WaitReason != provost.WaitUnfit {
+		if waits.State.Name != store.NameVersionMismatch || !strings.Contains(waits.State.Message, "parameters do not fit") || waits.WaitReason != store.WaitVersionMismatch {
 			t.Errorf("the run is %v and waits because %q", waits.State, waits.WaitReason)
 		}
 		if waits.Attempt != 0 || waits.Crashes != 0 {

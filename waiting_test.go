@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // counting counts how often deployments are read.
@@ -25,27 +25,27 @@ func (c *counting) GetDeployment(ctx context.Context, id uuid.UUID) (*provost.De
 
 func TestWaitingRunsSayWhy(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := &counting{Store: provost.NewMemoryStore()}
-		client := provost.NewClient(store)
+		st := &counting{Store: provost.NewMemoryStore()}
+		client := provost.NewClient(st)
 		hour := func(context.Context) error { time.Sleep(time.Hour); return nil }
 		full, limited, unserved := job("full", hour), job("limited", hour), job("unserved", hour)
 		limited.ConcurrencyLimit = 1
-		clean(t, start(t, &provost.Runner{Store: store.Store}, unserved))
+		clean(t, start(t, &provost.Runner{Store: st.Store}, unserved))
 		// The one slot of its runner is taken by the first run of full; that of limited by a run of its own.
-		first := start(t, &provost.Runner{Store: store.Store, Limit: 1, ShutdownTimeout: -1}, full)
-		second := start(t, &provost.Runner{Store: store.Store, ShutdownTimeout: -1}, limited)
+		first := start(t, &provost.Runner{Store: st.Store, Limit: 1, ShutdownTimeout: -1}, full)
+		second := start(t, &provost.Runner{Store: st.Store, ShutdownTimeout: -1}, limited)
 		want := map[uuid.UUID]string{}
 		for range 10 {
 			for _, name := range []string{"full", "limited", "unserved"} {
 				run := request(t, client, name+"/d", &provost.RunOptions{Parameters: nil})
-				want[run.ID] = map[string]string{"full": provost.WaitLate, "limited": provost.WaitLimit, "unserved": provost.WaitUnserved}[name]
+				want[run.ID] = map[string]string{"full": store.WaitLate, "limited": store.WaitLimit, "unserved": store.WaitUnserved}[name]
 			}
 			time.Sleep(time.Second)
 		}
 		later := request(t, client, "full/d", &provost.RunOptions{ScheduledTime: time.Now().Add(time.Hour)})
 		want[later.ID] = ""
 		time.Sleep(10 * time.Second)
-		reads := store.reads.Load()
+		reads := st.reads.Load()
 		running, reasons := 0, map[string]int{}
 		for _, run := range list(t, client, provost.RunFilter{}) {
 			if run.State.Type == provost.StateRunning {
@@ -57,21 +57,21 @@ func TestWaitingRunsSayWhy(t *testing.T) {
 				t.Errorf("%s run of %s waits because %q, alone because %q, want %q", run.State, run.Flow, run.WaitReason, alone.WaitReason, want[run.ID])
 			}
 		}
-		if running != 2 || fmt.Sprint(reasons) != fmt.Sprint(map[string]int{"": 3, provost.WaitLate: 9, provost.WaitLimit: 9, provost.WaitUnserved: 10}) {
+		if running != 2 || fmt.Sprint(reasons) != fmt.Sprint(map[string]int{"": 3, store.WaitLate: 9, store.WaitLimit: 9, store.WaitUnserved: 10}) {
 			t.Errorf("%d running, reasons %v", running, reasons)
 		}
-		reads = store.reads.Load() - reads
+		reads = st.reads.Load() - reads
 		if reads > 3+31 { // three for the list, and one for each run that is read alone
 			t.Errorf("deployments were read %d times", reads)
 		}
 		upcoming, err := client.UpcomingRuns(t.Context(), "full/d", 20)
-		if err != nil || len(upcoming) != 10 || upcoming[0].WaitReason != provost.WaitLate || upcoming[9].WaitReason != "" {
+		if err != nil || len(upcoming) != 10 || upcoming[0].WaitReason != store.WaitLate || upcoming[9].WaitReason != "" {
 			t.Errorf("upcoming %v, %v", upcoming, err)
 		}
 		clean(t, first)
 		clean(t, second)
 		for _, run := range list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateScheduled}}) {
-			if reason := provost.WaitUnserved; run.ID != later.ID && run.WaitReason != reason {
+			if reason := store.WaitUnserved; run.ID != later.ID && run.WaitReason != reason {
 				t.Errorf("run of %s waits because %q after its runner has left", run.Flow, run.WaitReason)
 			}
 		}
@@ -82,11 +82,11 @@ func TestWaitingRunsSayWhy(t *testing.T) {
 // hand, and neither a runner's own shutdown mark.
 func TestPauseHoldsUpNothingThatIsDue(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := provost.NewMemoryStore()
-		client := provost.NewClient(store)
+		st := provost.NewMemoryStore()
+		client := provost.NewClient(st)
 		var ran counter
 		serve := func() func() error {
-			return start(t, &provost.Runner{Store: store, Limit: 1, PauseOnShutdown: true}, job("f", func(ctx context.Context) error {
+			return start(t, &provost.Runner{Store: st, Limit: 1, PauseOnShutdown: true}, job("f", func(ctx context.Context) error {
 				info, _ := provost.RunFromContext(ctx)
 				ran.add(info.ScheduledTime.Format(time.TimeOnly))
 				time.Sleep(9 * time.Second)
@@ -115,7 +115,7 @@ func TestPauseHoldsUpNothingThatIsDue(t *testing.T) {
 			t.Errorf("no shutdown mark: %+v, %v", d, err)
 		}
 		time.Sleep(time.Minute)
-		if got := get(t, client, manual.ID); got.WaitReason != provost.WaitUnserved {
+		if got := get(t, client, manual.ID); got.WaitReason != store.WaitUnserved {
 			t.Errorf("waits because %q", got.WaitReason)
 		}
 		stop = serve()

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/observe"
 )
 
 // Serve serves deployments until the test ends, and gives a client of their store once they are registered and their first runs
@@ -33,7 +34,7 @@ func Serve(t testing.TB, runner *provost.Runner, deployments ...*provost.Deploym
 	served := make(chan error, 1)
 	go func() { served <- runner.Serve(ctx, deployments...) }()
 	<-runner.Ready()
-	if runner.Health().Status != provost.HealthServing {
+	if runner.Health().Status != observe.HealthServing {
 		cancel()
 		t.Fatalf("provosttest: %v", <-served)
 	}

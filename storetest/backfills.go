@@ -4,27 +4,26 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // backfill asks for runs of instants.
-func backfill(now time.Time, d *provost.DeploymentRecord, instants ...time.Time) provost.BackfillRunsParams {
-	p := provost.BackfillRunsParams{Now: now, DeploymentID: d.ID, Generation: 1, Schedule: "hourly"}
+func backfill(now time.Time, d *store.DeploymentRecord, instants ...time.Time) store.BackfillRunsParams {
+	p := store.BackfillRunsParams{Now: now, DeploymentID: d.ID, Generation: 1, Schedule: "hourly"}
 	for _, at := range instants {
-		p.Runs = append(p.Runs, provost.PlannedRun{ID: newID(now), ScheduledTime: at, DueTime: now})
+		p.Runs = append(p.Runs, store.PlannedRun{ID: newID(now), ScheduledTime: at, DueTime: now})
 	}
 	return p
 }
 
-func (f *fixture) backfill(p provost.BackfillRunsParams) []*provost.Run {
+func (f *fixture) backfill(p store.BackfillRunsParams) []*store.Run {
 	f.Helper()
 	runs, err := f.store.BackfillRuns(f.ctx, p)
 	f.must(err)
 	return runs
 }
 
-func scheduledTimes(runs []*provost.Run) []time.Time {
+func scheduledTimes(runs []*store.Run) []time.Time {
 	var list []time.Time
 	for _, r := range runs {
 		list = append(list, r.ScheduledTime)
@@ -44,7 +43,7 @@ var backfillCases = []testCase{
 			for _, run := range got {
 				expect(f, "auto-scheduled", run.AutoScheduled, false)
 				expect(f, "schedule", run.Schedule, "hourly")
-				f.expectState(run.ID, provost.StateScheduled, "Scheduled")
+				f.expectState(run.ID, store.StateScheduled, "Scheduled")
 			}
 			expect(f, "claims", len(f.claim(f.base, r, 10)), 2)
 		},
@@ -54,9 +53,9 @@ var backfillCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
-			s := f.skip(f.at(3*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
+			s := f.skip(f.at(3*time.Hour), d, store.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
 			p := backfill(f.at(3*time.Hour), d, f.at(time.Hour), f.at(2*time.Hour))
-			p.Splits = []provost.SkipSplit{{ID: s.ID}}
+			p.Splits = []store.SkipSplit{{ID: s.ID}}
 			expect(f, "made", len(f.backfill(p)), 2)
 			f.expectUnchanged("a repeated backfill", func() { f.backfill(p) })
 		},
@@ -67,7 +66,7 @@ var backfillCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
-			first, second := f.runs(provost.RunFilter{Sort: provost.SoonestDue})[0], f.runs(provost.RunFilter{Sort: provost.SoonestDue})[1]
+			first, second := f.runs(store.RunFilter{Sort: store.SoonestDue})[0], f.runs(store.RunFilter{Sort: store.SoonestDue})[1]
 			p := f.nextPlan(d)
 			p.Cancel = []time.Time{f.at(time.Hour)}
 			f.write(f.at(time.Hour), p)
@@ -87,11 +86,11 @@ var backfillCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
-			s := f.skip(f.at(5*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(5*time.Hour))
-			left := f.skipRange(d, provost.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
-			right := f.skipRange(d, provost.SkipMissed, f.at(4*time.Hour), f.at(5*time.Hour))
+			s := f.skip(f.at(5*time.Hour), d, store.SkipMissed, f.at(time.Hour), f.at(5*time.Hour))
+			left := f.skipRange(d, store.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
+			right := f.skipRange(d, store.SkipMissed, f.at(4*time.Hour), f.at(5*time.Hour))
 			p := backfill(f.at(5*time.Hour), d, f.at(3*time.Hour))
-			p.Splits = []provost.SkipSplit{{ID: s.ID, Into: []provost.Skip{left, right}}}
+			p.Splits = []store.SkipSplit{{ID: s.ID, Into: []store.Skip{left, right}}}
 			expect(f, "made", len(f.backfill(p)), 1)
 			expectSkips(f, "skips", f.skips(d), right, left)
 			expectTime(f, "watermark", f.schedule(d).Watermark, f.at(5*time.Hour))
@@ -102,12 +101,12 @@ var backfillCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
-			s := f.skip(f.at(5*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(5*time.Hour))
+			s := f.skip(f.at(5*time.Hour), d, store.SkipMissed, f.at(time.Hour), f.at(5*time.Hour))
 			p := backfill(f.at(5*time.Hour), d, f.at(time.Hour))
-			p.Splits = []provost.SkipSplit{{ID: s.ID}, {ID: uuid.New()}}
+			p.Splits = []store.SkipSplit{{ID: s.ID}, {ID: uuid.New()}}
 			f.expectUnchanged("a refused backfill", func() {
 				_, err := f.store.BackfillRuns(f.ctx, p)
-				f.wantErr("BackfillRuns", err, provost.ErrConflict)
+				f.wantErr("BackfillRuns", err, store.ErrConflict)
 			})
 		},
 	},
@@ -119,17 +118,17 @@ var backfillCases = []testCase{
 				p := backfill(f.base, d, f.at(-time.Hour))
 				p.DeploymentID = uuid.New()
 				_, err := f.store.BackfillRuns(f.ctx, p)
-				f.wantErr("unknown deployment", err, provost.ErrNotFound)
+				f.wantErr("unknown deployment", err, store.ErrNotFound)
 				p.DeploymentID, p.Schedule = d.ID, "other"
 				_, err = f.store.BackfillRuns(f.ctx, p)
-				f.wantErr("unknown schedule", err, provost.ErrNotFound)
+				f.wantErr("unknown schedule", err, store.ErrNotFound)
 				p.Schedule, p.Generation = "hourly", 2
 				_, err = f.store.BackfillRuns(f.ctx, p)
-				f.wantErr("another generation", err, provost.ErrConflict)
+				f.wantErr("another generation", err, store.ErrConflict)
 				p = backfill(f.base, d)
-				for i := range provost.MaxBackfill + 1 {
+				for i := range store.MaxBackfill + 1 {
 					at := f.at(-time.Duration(i+1) * time.Hour)
-					p.Runs = append(p.Runs, provost.PlannedRun{ID: newID(at), ScheduledTime: at, DueTime: f.base})
+					p.Runs = append(p.Runs, store.PlannedRun{ID: newID(at), ScheduledTime: at, DueTime: f.base})
 				}
 				if _, err = f.store.BackfillRuns(f.ctx, p); err == nil {
 					f.Error("more than MaxBackfill: got no error")
@@ -140,13 +139,13 @@ var backfillCases = []testCase{
 	{
 		"KeptByCatchUp", "no plan cancels a run of a backfill, though its instant lies in a gap",
 		func(f *fixture) {
-			d := f.deploy("a", withSchedule, withOverlap(provost.OverlapCancelNew, 1))
+			d := f.deploy("a", withSchedule, withOverlap(store.OverlapCancelNew, 1))
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
 			c := f.claimOne(f.at(time.Hour), r, longTTL)
 			expect(f, "claims while it is full", len(f.claim(f.at(2*time.Hour), r, 10)), 0) // the second is skipped
-			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.at(90 * time.Minute), Runner: r.ID}))
-			f.settle(f.at(2*time.Hour), ended(c.Lease, f.at(2*time.Hour), provost.StateCompleted))
+			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.at(90 * time.Minute), Runner: r.ID}))
+			f.settle(f.at(2*time.Hour), ended(c.Lease, f.at(2*time.Hour), store.StateCompleted))
 			reopened := f.backfill(backfill(f.at(3*time.Hour), d, f.at(2*time.Hour), f.at(-time.Hour)))
 			expect(f, "reopened and made", len(reopened), 2)
 			r = f.serve(f.at(4*time.Hour), d)
@@ -157,7 +156,7 @@ var backfillCases = []testCase{
 			f.write(f.at(4*time.Hour), p)
 			for range 2 {
 				held := f.claimOne(f.at(4*time.Hour), r, longTTL)
-				f.settle(f.at(4*time.Hour), ended(held.Lease, f.at(4*time.Hour), provost.StateCompleted))
+				f.settle(f.at(4*time.Hour), ended(held.Lease, f.at(4*time.Hour), store.StateCompleted))
 			}
 		},
 	},

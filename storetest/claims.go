@@ -5,15 +5,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 var claimCases = []testCase{
 	{
 		"Claim", "a claim makes a run PENDING under a lease, and carries all that is needed to execute it",
 		func(f *fixture) {
-			d := f.deploy("a", withSchedule, func(r *provost.DeploymentRecord) { r.Tags = []string{"red"} })
+			d := f.deploy("a", withSchedule, func(r *store.DeploymentRecord) { r.Tags = []string{"red"} })
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
 			c := f.claimOne(f.at(time.Hour), r, longTTL)
@@ -28,19 +27,19 @@ var claimCases = []testCase{
 			expectTime(f, "due", c.DueTime, f.at(time.Hour))
 			expect(f, "attempts before", c.Attempt, 0)
 			expect(f, "runner", run.Runner, "runner")
-			f.expectState(c.RunID, provost.StatePending, "Pending")
+			f.expectState(c.RunID, store.StatePending, "Pending")
 			expectTime(f, "state's timestamp", run.State.Timestamp, f.at(time.Hour))
 		},
 	},
 	{
 		"Order", "higher priority is claimed first, then what is due earlier",
 		func(f *fixture) {
-			low := f.deploy("low", func(r *provost.DeploymentRecord) { r.Priority = -1 })
+			low := f.deploy("low", func(r *store.DeploymentRecord) { r.Priority = -1 })
 			middle := f.deploy("middle")
-			high := f.deploy("high", func(r *provost.DeploymentRecord) { r.Priority = 1 })
+			high := f.deploy("high", func(r *store.DeploymentRecord) { r.Priority = 1 })
 			r := f.serve(f.base, low, middle, high)
 			var want []uuid.UUID
-			for _, d := range []*provost.DeploymentRecord{low, high, middle} {
+			for _, d := range []*store.DeploymentRecord{low, high, middle} {
 				for i := range 2 {
 					p := byHand(f.base, d)
 					p.DueTime = f.at(-time.Duration(i) * time.Minute)
@@ -59,8 +58,8 @@ var claimCases = []testCase{
 			r, other := f.serve(f.base, d), f.runner("other", f.base, f.at(longTTL))
 			f.registerRunner(f.base, other, d)
 			first, second := f.createNow(f.base, d), f.createNow(f.base, d)
-			but := func(r provost.RunnerRecord, ids ...uuid.UUID) provost.Claims {
-				claims, err := f.store.ClaimRuns(f.ctx, provost.ClaimRunsParams{
+			but := func(r store.RunnerRecord, ids ...uuid.UUID) store.ClaimRunsResult {
+				claims, err := f.store.ClaimRuns(f.ctx, store.ClaimRunsParams{
 					Now: f.base, Runner: r.ID, ID: newID(f.base), Limit: 10, TTL: longTTL, Except: ids,
 				})
 				f.must(err)
@@ -81,7 +80,7 @@ var claimCases = []testCase{
 			a, b, c := f.deploy("a"), f.deploy("b"), f.deploy("c", withLimit(10))
 			r := f.serve(f.base, a, b, c)
 			want := make([]uuid.UUID, 9)
-			for i, d := range []*provost.DeploymentRecord{c, a, b, a, c, b, b, c, a} {
+			for i, d := range []*store.DeploymentRecord{c, a, b, a, c, b, b, c, a} {
 				place := (i * 5) % 9
 				p := byHand(f.base, d)
 				p.ScheduledTime = f.at(time.Duration(place-10) * time.Minute)
@@ -99,7 +98,7 @@ var claimCases = []testCase{
 			f.serve(f.base, b)
 			f.serve(f.base, c)
 			var want []uuid.UUID
-			for i, d := range []*provost.DeploymentRecord{c, a, b, a, c, b} {
+			for i, d := range []*store.DeploymentRecord{c, a, b, a, c, b} {
 				p := byHand(f.base, d)
 				p.DueTime = f.at(time.Duration(i-10) * time.Minute)
 				want = append(want, f.create(p).ID)
@@ -127,12 +126,12 @@ var claimCases = []testCase{
 			free, limited := f.deploy("free"), f.deploy("limited", withLimit(1))
 			r := f.serve(f.base, free, limited)
 			due := f.at(time.Hour)
-			for _, d := range []*provost.DeploymentRecord{free, limited} {
+			for _, d := range []*store.DeploymentRecord{free, limited} {
 				p := byHand(f.base, d)
 				p.DueTime = due
 				f.create(p)
 			}
-			early := due.Add(-provost.ClaimAhead)
+			early := due.Add(-store.ClaimAhead)
 			claims := f.claimFor(early.Add(-time.Microsecond), r, 10, longTTL)
 			expect(f, "claims too early", len(claims.Runs), 0)
 			expectTime(f, "next", claims.Next, early)
@@ -164,7 +163,7 @@ var claimCases = []testCase{
 	{
 		"OnlyServed", "a runner claims only runs of deployments that it serves",
 		func(f *fixture) {
-			mine, theirs := f.deploy("mine"), f.deploy("theirs", func(r *provost.DeploymentRecord) { r.Priority = 9 })
+			mine, theirs := f.deploy("mine"), f.deploy("theirs", func(r *store.DeploymentRecord) { r.Priority = 9 })
 			r := f.serve(f.base, mine)
 			f.serve(f.base, theirs)
 			want := f.createNow(f.base, mine).ID
@@ -179,7 +178,7 @@ var claimCases = []testCase{
 			r := f.serve(f.base, a, b)
 			f.createNow(f.base, a)
 			want := f.createNow(f.base, b).ID
-			f.register(f.base, declare("b", func(r *provost.DeploymentRecord) { r.Priority = 1 }))
+			f.register(f.base, declare("b", func(r *store.DeploymentRecord) { r.Priority = 1 }))
 			expectSame(f, "first claim", claimed(f.claim(f.base, r, 1)), want)
 		},
 	},
@@ -189,13 +188,13 @@ var claimCases = []testCase{
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
-			p := provost.ClaimRunsParams{Now: f.base, Runner: r.ID, ID: uuid.New(), Limit: 1, TTL: leaseTTL}
+			p := store.ClaimRunsParams{Now: f.base, Runner: r.ID, ID: uuid.New(), Limit: 1, TTL: leaseTTL}
 			first, err := f.store.ClaimRuns(f.ctx, p)
 			f.must(err)
 			if len(first.Runs) != 1 {
 				f.Fatalf("got %d claims, want 1", len(first.Runs))
 			}
-			_, err = f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []provost.Lease{first.Runs[0].Lease}})
+			_, err = f.store.RenewLeases(f.ctx, store.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []store.Lease{first.Runs[0].Lease}})
 			f.must(err)
 			again, err := f.store.ClaimRuns(f.ctx, p)
 			f.must(err)
@@ -211,7 +210,7 @@ var claimCases = []testCase{
 			for range 3 {
 				f.createNow(f.base, d)
 			}
-			p := provost.ClaimRunsParams{Now: f.base, Runner: r.ID, ID: uuid.New(), Limit: 2, TTL: leaseTTL}
+			p := store.ClaimRunsParams{Now: f.base, Runner: r.ID, ID: uuid.New(), Limit: 2, TTL: leaseTTL}
 			first, err := f.store.ClaimRuns(f.ctx, p)
 			f.must(err)
 			p.Now, p.TTL = f.afterLease(f.base), longTTL
@@ -226,11 +225,11 @@ var claimCases = []testCase{
 			}
 			expect(f, "next is none", again.Next.IsZero(), false)
 			expect(f, "reaped", len(f.reap(p.Now).Runs), 0)
-			f.settle(p.Now, ended(first.Runs[0].Lease, p.Now, provost.StateCompleted))
+			f.settle(p.Now, ended(first.Runs[0].Lease, p.Now, store.StateCompleted))
 			again, err = f.store.ClaimRuns(f.ctx, p)
 			f.must(err)
 			expectSame(f, "claims once one is settled", claimed(again.Runs), first.Runs[1].RunID)
-			f.settle(p.Now, ended(first.Runs[1].Lease, p.Now, provost.StateCompleted))
+			f.settle(p.Now, ended(first.Runs[1].Lease, p.Now, store.StateCompleted))
 			f.expectUnchanged("a repetition of what is settled", func() {
 				again, err = f.store.ClaimRuns(f.ctx, p)
 				f.must(err)
@@ -273,7 +272,7 @@ var claimCases = []testCase{
 			for range claimers {
 				group.Go(func() {
 					for {
-						claims, err := f.store.ClaimRuns(f.ctx, provost.ClaimRunsParams{Now: f.base, Runner: r.ID, Limit: 7, TTL: longTTL})
+						claims, err := f.store.ClaimRuns(f.ctx, store.ClaimRunsParams{Now: f.base, Runner: r.ID, Limit: 7, TTL: longTTL})
 						if err != nil {
 							f.Errorf("ClaimRuns: %v", err)
 							return
@@ -314,15 +313,15 @@ var leaseCases = []testCase{
 			f.settle(f.base, givenBack(stale, f.base))
 			fresh := f.claimOne(f.base, r, longTTL).Lease
 			f.expectUnchanged("writes under a stale token", func() {
-				errs, err := f.trySettle(f.base, ended(stale, f.base, provost.StateCompleted), began(stale, f.base, 1))
-				f.wantErrs("SettleRuns", errs, err, provost.ErrLeaseLost, provost.ErrLeaseLost)
-				errs, err = f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: stale, Lines: []provost.LogRecord{{Message: "late"}}}}})
-				f.wantErrs("AppendLogs", errs, err, provost.ErrLeaseLost)
-				renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []provost.Lease{stale, fresh}})
+				errs, err := f.trySettle(f.base, ended(stale, f.base, store.StateCompleted), began(stale, f.base, 1))
+				f.wantErrs("SettleRuns", errs, err, store.ErrLeaseLost, store.ErrLeaseLost)
+				errs, err = f.store.AppendLogs(f.ctx, store.AppendLogsParams{Runs: []store.RunLog{{Lease: stale, Lines: []store.LogRecord{{Message: "late"}}}}})
+				f.wantErrs("AppendLogs", errs, err, store.ErrLeaseLost)
+				renewal, err := f.store.RenewLeases(f.ctx, store.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []store.Lease{stale, fresh}})
 				f.must(err)
 				expectSame(f, "lost", renewal.Lost, stale.RunID)
 			})
-			f.settle(f.base, ended(fresh, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(fresh, f.base, store.StateCompleted))
 		},
 	},
 	{
@@ -335,10 +334,10 @@ var leaseCases = []testCase{
 			now := f.afterLease(f.base)
 			f.reap(now)
 			f.expectUnchanged("writes under a lease that has ended", func() {
-				errs, err := f.trySettle(now, ended(c.Lease, now, provost.StateCompleted))
-				f.wantErrs("SettleRuns", errs, err, provost.ErrLeaseLost)
-				errs, err = f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: c.Lease}}})
-				f.wantErrs("AppendLogs", errs, err, provost.ErrLeaseLost)
+				errs, err := f.trySettle(now, ended(c.Lease, now, store.StateCompleted))
+				f.wantErrs("SettleRuns", errs, err, store.ErrLeaseLost)
+				errs, err = f.store.AppendLogs(f.ctx, store.AppendLogsParams{Runs: []store.RunLog{{Lease: c.Lease}}})
+				f.wantErrs("AppendLogs", errs, err, store.ErrLeaseLost)
 			})
 		},
 	},
@@ -350,8 +349,8 @@ var leaseCases = []testCase{
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, leaseTTL)
 			now := f.afterLease(f.base)
-			f.settle(now, ended(c.Lease, now, provost.StateCompleted))
-			f.expectState(c.RunID, provost.StateCompleted, "Completed")
+			f.settle(now, ended(c.Lease, now, store.StateCompleted))
+			f.expectState(c.RunID, store.StateCompleted, "Completed")
 			expect(f, "reaped", len(f.reap(now).Runs), 0)
 		},
 	},
@@ -363,7 +362,7 @@ var leaseCases = []testCase{
 			f.createNow(f.base, d)
 			f.createNow(f.base, d)
 			claims := f.claimFor(f.base, r, 2, leaseTTL).Runs
-			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []provost.Lease{claims[0].Lease}})
+			renewal, err := f.store.RenewLeases(f.ctx, store.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []store.Lease{claims[0].Lease}})
 			f.must(err)
 			expect(f, "lost", len(renewal.Lost), 0)
 			reaped := f.reap(f.afterLease(f.base))
@@ -378,20 +377,20 @@ var leaseCases = []testCase{
 	{
 		"CrashIsAnAttempt", "a lease that ends before an attempt is known to have begun costs one attempt and is one crash, also under AtMostOnce",
 		func(f *fixture) {
-			d := f.deploy("a", func(r *provost.DeploymentRecord) { r.AtMostOnce = true })
+			d := f.deploy("a", func(r *store.DeploymentRecord) { r.AtMostOnce = true })
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, leaseTTL)
 			now := f.afterLease(f.base)
 			f.reap(now)
-			f.expectState(c.RunID, provost.StateScheduled, provost.NameAwaitingRetry)
+			f.expectState(c.RunID, store.StateScheduled, store.NameAwaitingRetry)
 			expect(f, "attempt", f.run(c.RunID).Attempt, 1)
 			expect(f, "crashes", f.run(c.RunID).Crashes, 1)
 			again := f.claimOne(now, r, leaseTTL)
 			expect(f, "attempt of the next claim", again.Attempt, 1)
 			f.begin(now, again.Lease, 2)
 			f.reap(f.afterLease(now))
-			f.expectState(c.RunID, provost.StateCrashed, "Crashed")
+			f.expectState(c.RunID, store.StateCrashed, "Crashed")
 			expect(f, "attempt", f.run(c.RunID).Attempt, 2)
 		},
 	},
@@ -405,7 +404,7 @@ var leaseCases = []testCase{
 			f.cancel(f.base, c.RunID)
 			f.begin(f.base, c.Lease, 1)
 			f.reap(f.afterLease(f.base))
-			f.expectState(c.RunID, provost.StateCancelled, "Cancelled")
+			f.expectState(c.RunID, store.StateCancelled, "Cancelled")
 			expect(f, "attempt", f.run(c.RunID).Attempt, 1)
 			expect(f, "crashes", f.run(c.RunID).Crashes, 1)
 		},
@@ -419,7 +418,7 @@ var leaseCases = []testCase{
 			for attempt := 1; attempt <= 2; attempt++ {
 				u := awaitingRetry(f.claimOne(f.base, r, leaseTTL).Lease, f.base)
 				if u.Attempt, u.Crashed = attempt, true; attempt == 2 {
-					u.State = provost.State{Type: provost.StateCrashed, Timestamp: f.base}
+					u.State = store.State{Type: store.StateCrashed, Timestamp: f.base}
 				}
 				f.settle(f.base, u)
 				f.settle(f.base, u)
@@ -441,7 +440,7 @@ var leaseCases = []testCase{
 			expect(f, "reaped at once", len(f.reap(now).Runs), 0)
 			now = now.Add(leaseTTL / 3)
 			expect(f, "reaped then", len(f.reap(now).Runs), 0)
-			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: now, TTL: longTTL, Leases: []provost.Lease{claims[0].Lease}})
+			renewal, err := f.store.RenewLeases(f.ctx, store.RenewLeasesParams{Now: now, TTL: longTTL, Leases: []store.Lease{claims[0].Lease}})
 			f.must(err)
 			expect(f, "lost", len(renewal.Lost), 0)
 			reaped := f.reap(f.afterLease(now)).Runs
@@ -474,11 +473,11 @@ var leaseCases = []testCase{
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, leaseTTL)
 			now := f.afterLease(f.base)
-			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: now, TTL: longTTL, Leases: []provost.Lease{c.Lease}})
+			renewal, err := f.store.RenewLeases(f.ctx, store.RenewLeasesParams{Now: now, TTL: longTTL, Leases: []store.Lease{c.Lease}})
 			f.must(err)
 			expect(f, "lost", len(renewal.Lost), 0)
 			expect(f, "reaped", len(f.reap(now).Runs), 0)
-			f.settle(now, ended(c.Lease, now, provost.StateCompleted))
+			f.settle(now, ended(c.Lease, now, store.StateCompleted))
 			expect(f, "crashes", f.run(c.RunID).Crashes, 0)
 		},
 	},
@@ -489,17 +488,17 @@ var leaseCases = []testCase{
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			settled := f.claimOne(f.base, r, longTTL)
-			f.settle(f.base, ended(settled.Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(settled.Lease, f.base, store.StateCompleted))
 			f.createNow(f.base, d)
 			f.createNow(f.base, d)
 			late := f.claimFor(f.base, r, 2, leaseTTL).Runs
 			now := f.afterLease(f.base)
 			f.reap(now)
 			f.claimFor(now, r, 1, longTTL)
-			unknown := provost.Lease{RunID: uuid.New(), Token: 1}
+			unknown := store.Lease{RunID: uuid.New(), Token: 1}
 			f.expectUnchanged("a renewal of what is lost", func() {
-				renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{
-					Now: now, TTL: longTTL, Leases: []provost.Lease{settled.Lease, late[0].Lease, late[1].Lease, unknown},
+				renewal, err := f.store.RenewLeases(f.ctx, store.RenewLeasesParams{
+					Now: now, TTL: longTTL, Leases: []store.Lease{settled.Lease, late[0].Lease, late[1].Lease, unknown},
 				})
 				f.must(err)
 				expectSame(f, "lost", renewal.Lost, settled.RunID, late[0].RunID, late[1].RunID, unknown.RunID)
@@ -515,7 +514,7 @@ var leaseCases = []testCase{
 			f.createNow(f.base, d)
 			claims := f.claim(f.base, r, 2)
 			f.cancel(f.base, claims[1].RunID)
-			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []provost.Lease{claims[0].Lease, claims[1].Lease}})
+			renewal, err := f.store.RenewLeases(f.ctx, store.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []store.Lease{claims[0].Lease, claims[1].Lease}})
 			f.must(err)
 			expect(f, "lost", len(renewal.Lost), 0)
 			expectSame(f, "to cancel", renewal.Cancel, claims[1].RunID)
@@ -536,8 +535,8 @@ var leaseCases = []testCase{
 				f.Fatalf("reaped %d runs, want 1", len(reaped.Runs))
 			}
 			run := reaped.Runs[0]
-			expect(f, "state", run.State.Type, provost.StateScheduled)
-			expect(f, "name", run.State.Name, provost.NameAwaitingRetry)
+			expect(f, "state", run.State.Type, store.StateScheduled)
+			expect(f, "name", run.State.Name, store.NameAwaitingRetry)
 			expect(f, "message is set", run.State.Message != "", true)
 			expect(f, "crashes", run.Crashes, 1)
 			expect(f, "attempt", run.Attempt, 1)
@@ -554,14 +553,14 @@ var leaseCases = []testCase{
 			r := f.serve(f.base, d)
 			run := f.createNow(f.base, d)
 			now := f.base
-			for i := range provost.MaxCrashes {
+			for i := range store.MaxCrashes {
 				c := f.claimOne(now, r, leaseTTL)
 				f.begin(now, c.Lease, i+1)
 				now = f.afterLease(now)
 				f.reap(now)
 			}
-			f.expectState(run.ID, provost.StateCrashed, "Crashed")
-			expect(f, "crashes", f.run(run.ID).Crashes, provost.MaxCrashes)
+			f.expectState(run.ID, store.StateCrashed, "Crashed")
+			expect(f, "crashes", f.run(run.ID).Crashes, store.MaxCrashes)
 			expect(f, "is over", !f.run(run.ID).EndTime.IsZero(), true)
 			expect(f, "claims", len(f.claim(now, r, 10)), 0)
 		},
@@ -569,15 +568,15 @@ var leaseCases = []testCase{
 	{
 		"ReapAtMostOnce", "under AtMostOnce a run that had begun becomes CRASHED, one that had not runs again",
 		func(f *fixture) {
-			d := f.deploy("a", func(r *provost.DeploymentRecord) { r.AtMostOnce = true })
+			d := f.deploy("a", func(r *store.DeploymentRecord) { r.AtMostOnce = true })
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			f.createNow(f.base, d)
 			claims := f.claimFor(f.base, r, 2, leaseTTL).Runs
 			f.begin(f.base, claims[0].Lease, 1)
 			f.reap(f.afterLease(f.base))
-			f.expectState(claims[0].RunID, provost.StateCrashed, "Crashed")
-			f.expectState(claims[1].RunID, provost.StateScheduled, provost.NameAwaitingRetry)
+			f.expectState(claims[0].RunID, store.StateCrashed, "Crashed")
+			f.expectState(claims[1].RunID, store.StateScheduled, store.NameAwaitingRetry)
 		},
 	},
 	{
@@ -590,7 +589,7 @@ var leaseCases = []testCase{
 			f.begin(f.base, c.Lease, 1)
 			f.cancel(f.base, c.RunID)
 			f.reap(f.afterLease(f.base))
-			f.expectState(c.RunID, provost.StateCancelled, "Cancelled")
+			f.expectState(c.RunID, store.StateCancelled, "Cancelled")
 		},
 	},
 	{
@@ -603,7 +602,7 @@ var leaseCases = []testCase{
 			}
 			f.claimFor(f.base, r, 3, leaseTTL)
 			now := f.afterLease(f.base)
-			reaped, err := f.store.ReapLeases(f.ctx, provost.ReapLeasesParams{Now: now, Limit: 2})
+			reaped, err := f.store.ReapLeases(f.ctx, store.ReapLeasesParams{Now: now, Limit: 2})
 			f.must(err)
 			expect(f, "reaped", len(reaped.Runs), 2)
 			expect(f, "next is none", reaped.Next.IsZero(), false)

@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/schedule"
+	"github.com/provost-go/provost/store"
 )
 
 var deploymentCases = []testCase{
@@ -17,7 +17,7 @@ var deploymentCases = []testCase{
 				p := f.nextPlan(d)
 				p.Planned, p.PlanTime = f.at(time.Hour), planTime
 				f.write(f.base, p)
-				d = declare(name, withSchedule, func(r *provost.DeploymentRecord) { r.Tags = []string{"new"} })
+				d = declare(name, withSchedule, func(r *store.DeploymentRecord) { r.Tags = []string{"new"} })
 				f.register(f.at(10*time.Hour), d)
 				want := f.at(10 * time.Hour)
 				if name == "open" {
@@ -32,7 +32,7 @@ var deploymentCases = []testCase{
 		func(f *fixture) {
 			d := declare("a", withSchedule)
 			got := f.register(f.base, d)[0]
-			expect(f, "change", got.Change, provost.Created)
+			expect(f, "change", got.Change, store.ChangeCreated)
 			expect(f, "ID", got.ID, d.ID)
 			expect(f, "generation", got.Generation, 1)
 			stored := f.deployment(d.ID)
@@ -43,7 +43,7 @@ var deploymentCases = []testCase{
 			expectTime(f, "updated", stored.Updated, f.base)
 			expectTime(f, "watermark", stored.Schedules[0].Watermark, f.base)
 			expectTime(f, "planned", stored.Schedules[0].Planned, f.base)
-			flows, err := f.store.ListFlows(f.ctx, provost.FlowFilter{})
+			flows, err := f.store.ListFlows(f.ctx, store.FlowFilter{})
 			f.must(err)
 			if len(flows.Items) != 1 || flows.Items[0].Name != "etl" || flows.Items[0].ID != d.FlowID {
 				f.Errorf("flows: got %v, want etl alone", flows.Items)
@@ -56,7 +56,7 @@ var deploymentCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			f.expectUnchanged("an equal declaration", func() {
 				got := f.register(f.at(time.Hour), declare("a", withSchedule))[0]
-				expect(f, "change", got.Change, provost.Unchanged)
+				expect(f, "change", got.Change, store.ChangeNone)
 				expect(f, "generation", got.Generation, 1)
 			})
 			expectTime(f, "updated", f.deployment(d.ID).Updated, f.base)
@@ -68,8 +68,8 @@ var deploymentCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
-			got := f.register(f.at(time.Minute), declare("a", withSchedule, func(r *provost.DeploymentRecord) { r.Version = "2" }))[0]
-			expect(f, "change", got.Change, provost.Unchanged)
+			got := f.register(f.at(time.Minute), declare("a", withSchedule, func(r *store.DeploymentRecord) { r.Version = "2" }))[0]
+			expect(f, "change", got.Change, store.ChangeNone)
 			stored := f.deployment(d.ID)
 			expect(f, "version", stored.Version, "2")
 			expect(f, "generation", stored.Generation, 1)
@@ -81,9 +81,9 @@ var deploymentCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a")
 			f.registerRunner(f.base, f.runner("other", f.base, f.at(forever)), d)
-			changed := declare("a", func(r *provost.DeploymentRecord) { r.Description = "new" })
+			changed := declare("a", func(r *store.DeploymentRecord) { r.Description = "new" })
 			got := f.register(f.at(time.Minute), changed)[0]
-			expect(f, "change", got.Change, provost.Updated)
+			expect(f, "change", got.Change, store.ChangeUpdated)
 			expect(f, "generation", got.Generation, 2)
 			expectSame(f, "served by", got.ServedBy, "other")
 			if got.Previous == nil {
@@ -101,7 +101,7 @@ var deploymentCases = []testCase{
 		"ReplaceRepeated", "a registration that is repeated is a success that changes nothing",
 		func(f *fixture) {
 			f.deploy("a")
-			changed := declare("a", func(r *provost.DeploymentRecord) { r.Description = "new" })
+			changed := declare("a", func(r *store.DeploymentRecord) { r.Description = "new" })
 			f.register(f.at(time.Minute), changed)
 			f.expectUnchanged("a repeated registration", func() {
 				expect(f, "generation", f.register(f.at(time.Minute), changed)[0].Generation, 2)
@@ -118,9 +118,9 @@ var deploymentCases = []testCase{
 			manual := byHand(f.at(time.Hour), d)
 			manual.ScheduledTime, manual.DueTime = f.at(5*time.Hour), f.at(5*time.Hour)
 			f.create(manual)
-			f.register(f.at(2*time.Hour), declare("a", withSchedule, func(r *provost.DeploymentRecord) { r.Description = "new" }))
+			f.register(f.at(2*time.Hour), declare("a", withSchedule, func(r *store.DeploymentRecord) { r.Description = "new" }))
 			expectTimes(f, "runs", f.instants(d), f.at(time.Hour), f.at(2*time.Hour), f.at(5*time.Hour))
-			f.expectState(started.RunID, provost.StatePending, "Pending")
+			f.expectState(started.RunID, store.StatePending, "Pending")
 			expectTime(f, "planned", f.schedule(d).Planned, f.at(2*time.Hour))
 		},
 	},
@@ -130,12 +130,12 @@ var deploymentCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
-			f.cancel(f.base, f.runs(provost.RunFilter{})[0].ID)
-			left := f.runs(provost.RunFilter{States: []provost.StateType{provost.StateCancelled}})[0]
-			f.register(f.at(time.Minute), declare("a", withSchedule, func(r *provost.DeploymentRecord) { r.Description = "new" }))
+			f.cancel(f.base, f.runs(store.RunFilter{})[0].ID)
+			left := f.runs(store.RunFilter{States: []store.StateType{store.StateCancelled}})[0]
+			f.register(f.at(time.Minute), declare("a", withSchedule, func(r *store.DeploymentRecord) { r.Description = "new" }))
 			f.plan(f.at(time.Minute), d, f.at(time.Hour), f.at(2*time.Hour))
-			expect(f, "runs", len(f.runs(provost.RunFilter{})), 2)
-			f.expectState(left.ID, provost.StateCancelled, "Cancelled")
+			expect(f, "runs", len(f.runs(store.RunFilter{})), 2)
+			f.expectState(left.ID, store.StateCancelled, "Cancelled")
 		},
 	},
 	{
@@ -143,10 +143,10 @@ var deploymentCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
-			f.skip(f.at(3*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(3*time.Hour))
+			f.skip(f.at(3*time.Hour), d, store.SkipMissed, f.at(time.Hour), f.at(3*time.Hour))
 			f.pause(f.at(3*time.Hour), d, "hourly", yes())
-			f.register(f.at(time.Hour), declare("a", func(r *provost.DeploymentRecord) {
-				r.Schedules = []provost.ScheduleRecord{{Key: "hourly", Schedule: provost.Every(30 * time.Minute).Named("hourly")}}
+			f.register(f.at(time.Hour), declare("a", func(r *store.DeploymentRecord) {
+				r.Schedules = []store.ScheduleRecord{{Key: "hourly", Schedule: schedule.Every(30 * time.Minute).Named("hourly")}}
 			}))
 			s := f.schedule(d)
 			expectTime(f, "watermark", s.Watermark, f.at(3*time.Hour))
@@ -160,7 +160,7 @@ var deploymentCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
-			f.skip(f.at(3*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(3*time.Hour))
+			f.skip(f.at(3*time.Hour), d, store.SkipMissed, f.at(time.Hour), f.at(3*time.Hour))
 			f.register(f.at(3*time.Hour), declare("a"))
 			f.register(f.at(time.Hour), declare("a", withSchedule)) // a clock that is behind
 			if s := f.schedule(d); s.Watermark.Before(f.at(3 * time.Hour)) {
@@ -173,12 +173,12 @@ var deploymentCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.pause(f.base, d, "", yes())
-			f.register(f.base, declare("a", withSchedule, func(r *provost.DeploymentRecord) { r.Description = "new" }))
+			f.register(f.base, declare("a", withSchedule, func(r *store.DeploymentRecord) { r.Description = "new" }))
 			if !f.deployment(d.ID).Pause.Effective() {
 				f.Error("the operator's pause lapsed though the declared value is the same")
 			}
 			f.pause(f.base, d, "", no())
-			f.register(f.base, declare("a", withSchedule, func(r *provost.DeploymentRecord) { r.Pause.Declared = true }))
+			f.register(f.base, declare("a", withSchedule, func(r *store.DeploymentRecord) { r.Pause.Declared = true }))
 			p := f.deployment(d.ID).Pause
 			if p.Operator != nil || !p.Declared {
 				f.Errorf("pause: got %+v, want the declared one alone", p)
@@ -191,10 +191,10 @@ var deploymentCases = []testCase{
 			a := f.deploy("a", withGroup("g", 1))
 			f.serve(f.base, a)
 			f.expectUnchanged("a refused registration", func() {
-				_, err := f.store.RegisterDeployments(f.ctx, provost.RegisterDeploymentsParams{
-					Now: f.base, Deployments: []*provost.DeploymentRecord{declare("b"), declare("c", withGroup("g", 2))},
+				_, err := f.store.RegisterDeployments(f.ctx, store.RegisterDeploymentsParams{
+					Now: f.base, Deployments: []*store.DeploymentRecord{declare("b"), declare("c", withGroup("g", 2))},
 				})
-				f.wantErr("another size", err, provost.ErrConflict)
+				f.wantErr("another size", err, store.ErrConflict)
 			})
 		},
 	},
@@ -203,10 +203,10 @@ var deploymentCases = []testCase{
 		func(f *fixture) {
 			a := f.deploy("a", withGroup("g", 1))
 			r := f.serve(f.base, a)
-			resize := provost.RegisterDeploymentsParams{Now: f.at(time.Minute), Deployments: []*provost.DeploymentRecord{declare("b", withGroup("g", 2))}}
+			resize := store.RegisterDeploymentsParams{Now: f.at(time.Minute), Deployments: []*store.DeploymentRecord{declare("b", withGroup("g", 2))}}
 			f.expectUnchanged("a refused registration", func() {
 				_, err := f.store.RegisterDeployments(f.ctx, resize)
-				f.wantErr("another size", err, provost.ErrConflict)
+				f.wantErr("another size", err, store.ErrConflict)
 			})
 			resize.Runner = r.ID
 			_, err := f.store.RegisterDeployments(f.ctx, resize)
@@ -217,10 +217,10 @@ var deploymentCases = []testCase{
 		"GroupSizeInOneCall", "deployments of one call that give a LimitGroup different sizes are ErrConflict",
 		func(f *fixture) {
 			f.expectUnchanged("a refused registration", func() {
-				_, err := f.store.RegisterDeployments(f.ctx, provost.RegisterDeploymentsParams{
-					Now: f.base, Deployments: []*provost.DeploymentRecord{declare("a", withGroup("g", 1)), declare("b", withGroup("g", 2))},
+				_, err := f.store.RegisterDeployments(f.ctx, store.RegisterDeploymentsParams{
+					Now: f.base, Deployments: []*store.DeploymentRecord{declare("a", withGroup("g", 1)), declare("b", withGroup("g", 2))},
 				})
-				f.wantErr("different sizes", err, provost.ErrConflict)
+				f.wantErr("different sizes", err, store.ErrConflict)
 			})
 		},
 	},
@@ -237,17 +237,17 @@ var deploymentCases = []testCase{
 			a := f.deploy("a", withGroup("g", 3))
 			f.deploy("b", withGroup("g", 1))
 			got := f.register(f.base, declare("a", withGroup("g", 3)))
-			expect(f, "change", got[0].Change, provost.Unchanged)
+			expect(f, "change", got[0].Change, store.ChangeNone)
 			r := f.serve(f.base, a)
 			for range 4 {
 				f.createNow(f.base, a)
 			}
 			expect(f, "claims", len(f.claim(f.base, r, 10)), 3)
 			f.expectUnchanged("a refused registration", func() {
-				_, err := f.store.RegisterDeployments(f.ctx, provost.RegisterDeploymentsParams{
-					Now: f.base, Deployments: []*provost.DeploymentRecord{declare("b", withGroup("g", 1))},
+				_, err := f.store.RegisterDeployments(f.ctx, store.RegisterDeploymentsParams{
+					Now: f.base, Deployments: []*store.DeploymentRecord{declare("b", withGroup("g", 1))},
 				})
-				f.wantErr("another size than what is served", err, provost.ErrConflict)
+				f.wantErr("another size than what is served", err, store.ErrConflict)
 			})
 		},
 	},
@@ -257,18 +257,18 @@ var deploymentCases = []testCase{
 			a := f.deploy("a", withGroup("g", 3))
 			b := f.deploy("b", withGroup("g", 1))
 			f.serve(f.base, a)
-			_, err := f.store.RegisterDeployments(f.ctx, provost.RegisterDeploymentsParams{
-				Now: f.base, Deployments: []*provost.DeploymentRecord{b},
+			_, err := f.store.RegisterDeployments(f.ctx, store.RegisterDeploymentsParams{
+				Now: f.base, Deployments: []*store.DeploymentRecord{b},
 			})
-			f.wantErr("another size than what is served", err, provost.ErrConflict)
+			f.wantErr("another size than what is served", err, store.ErrConflict)
 		},
 	},
 	{
 		"GetUnknown", "a deployment that the store does not have is ErrNotFound",
 		func(f *fixture) {
 			_, err := f.store.GetDeployment(f.ctx, uuid.New())
-			f.wantErr("GetDeployment", err, provost.ErrNotFound)
-			f.wantErr("DeleteDeployment", f.store.DeleteDeployment(f.ctx, provost.DeleteDeploymentParams{Now: f.base, ID: uuid.New()}), provost.ErrNotFound)
+			f.wantErr("GetDeployment", err, store.ErrNotFound)
+			f.wantErr("DeleteDeployment", f.store.DeleteDeployment(f.ctx, store.DeleteDeploymentParams{Now: f.base, ID: uuid.New()}), store.ErrNotFound)
 		},
 	},
 	{
@@ -276,21 +276,21 @@ var deploymentCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
-			done := f.finished(f.base, d, r, provost.StateCompleted)
-			f.skip(f.at(time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(time.Hour))
+			done := f.finished(f.base, d, r, store.StateCompleted)
+			f.skip(f.at(time.Hour), d, store.SkipMissed, f.at(time.Hour), f.at(time.Hour))
 			f.createNow(f.at(time.Hour), d)
 			running := f.claimOne(f.at(time.Hour), r, longTTL)
 			manual := f.createNow(f.at(time.Hour), d)
 			f.plan(f.at(time.Hour), d, f.at(2*time.Hour))
 			f.deleteDeployment(f.base, d)
 			_, err := f.store.GetDeployment(f.ctx, d.ID)
-			f.wantErr("GetDeployment", err, provost.ErrNotFound)
+			f.wantErr("GetDeployment", err, store.ErrNotFound)
 			f.expectNoRun(manual.ID)
 			expect(f, "skips", len(f.skips(d)), 0)
-			expect(f, "runs", len(f.runs(provost.RunFilter{DeploymentID: d.ID})), 2)
-			f.expectState(done.ID, provost.StateCompleted, "Completed")
-			f.settle(f.at(time.Hour), ended(running.Lease, f.at(time.Hour), provost.StateCompleted))
-			f.expectState(running.RunID, provost.StateCompleted, "Completed")
+			expect(f, "runs", len(f.runs(store.RunFilter{DeploymentID: d.ID})), 2)
+			f.expectState(done.ID, store.StateCompleted, "Completed")
+			f.settle(f.at(time.Hour), ended(running.Lease, f.at(time.Hour), store.StateCompleted))
+			f.expectState(running.RunID, store.StateCompleted, "Completed")
 		},
 	},
 	{
@@ -310,13 +310,13 @@ var deploymentCases = []testCase{
 				}
 			}
 			f.deleteDeployment(f.base, d)
-			f.expectState(waiting.ID, provost.StateCancelled, "Cancelled")
+			f.expectState(waiting.ID, store.StateCancelled, "Cancelled")
 			for _, c := range second {
 				if c.RunID == running.ID {
 					f.settle(f.base, givenBack(c.Lease, f.base))
 				}
 			}
-			f.expectState(running.ID, provost.StateCancelled, "Cancelled")
+			f.expectState(running.ID, store.StateCancelled, "Cancelled")
 		},
 	},
 	{
@@ -327,10 +327,10 @@ var deploymentCases = []testCase{
 			done := byHand(f.base, d)
 			done.IdempotencyKey = "key"
 			f.create(done)
-			f.settle(f.base, ended(f.claimOne(f.base, r, longTTL).Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(f.claimOne(f.base, r, longTTL).Lease, f.base, store.StateCompleted))
 			f.deleteDeployment(f.base, d)
 			f.deploy("a")
-			runs := f.runs(provost.RunFilter{DeploymentID: d.ID})
+			runs := f.runs(store.RunFilter{DeploymentID: d.ID})
 			if len(runs) != 1 || runs[0].ID != done.ID {
 				f.Errorf("runs: got %d, want the finished one", len(runs))
 			}
@@ -345,13 +345,13 @@ var deploymentCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
-			f.settle(f.at(time.Hour), ended(f.claimOne(f.at(time.Hour), r, longTTL).Lease, f.at(time.Hour), provost.StateCompleted))
+			f.settle(f.at(time.Hour), ended(f.claimOne(f.at(time.Hour), r, longTTL).Lease, f.at(time.Hour), store.StateCompleted))
 			f.deleteDeployment(f.at(time.Hour), d)
 			d = f.deploy("a", withSchedule)
 			r = f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
 			expect(f, "claims", len(f.claim(f.at(time.Hour), r, 10)), 1)
-			expect(f, "runs of the instant", len(f.runs(provost.RunFilter{DeploymentID: d.ID})), 2)
+			expect(f, "runs of the instant", len(f.runs(store.RunFilter{DeploymentID: d.ID})), 2)
 		},
 	},
 }
@@ -373,14 +373,14 @@ var pauseCases = []testCase{
 	{
 		"Schedule", "pausing one schedule leaves the runs of the others",
 		func(f *fixture) {
-			d := f.deploy("a", withSchedule, func(r *provost.DeploymentRecord) {
-				r.Schedules = append(r.Schedules, provost.ScheduleRecord{Key: "daily", Schedule: provost.Cron("@daily").Named("daily")})
+			d := f.deploy("a", withSchedule, func(r *store.DeploymentRecord) {
+				r.Schedules = append(r.Schedules, store.ScheduleRecord{Key: "daily", Schedule: schedule.Cron("@daily").Named("daily")})
 			})
 			f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
 			daily := f.nextPlan(d)
 			daily.Key, daily.From, daily.Planned = "daily", f.base, f.at(24*time.Hour)
-			daily.Runs = []provost.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(24 * time.Hour), DueTime: f.at(24 * time.Hour)}}
+			daily.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(24 * time.Hour), DueTime: f.at(24 * time.Hour)}}
 			f.write(f.base, daily)
 			got := f.pause(f.base, d, "hourly", yes())
 			expect(f, "generation", got.Generation, 2)
@@ -407,7 +407,7 @@ var pauseCases = []testCase{
 	{
 		"Clear", "clearing the operator's mark lets the declared value count",
 		func(f *fixture) {
-			d := f.deploy("a", withSchedule, func(r *provost.DeploymentRecord) { r.Pause.Declared = true })
+			d := f.deploy("a", withSchedule, func(r *store.DeploymentRecord) { r.Pause.Declared = true })
 			expect(f, "paused as declared", f.deployment(d.ID).Pause.Effective(), true)
 			expect(f, "paused by the operator", f.pause(f.base, d, "", no()).Pause.Effective(), false)
 			got := f.pause(f.base, d, "", nil)
@@ -432,7 +432,7 @@ var pauseCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
-			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.base, Runner: r.ID, Pause: true}))
+			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.base, Runner: r.ID, Pause: true}))
 			expect(f, "paused by shutdown", f.deployment(d.ID).Pause.Shutdown, true)
 			got := f.pause(f.base, d, "", nil)
 			expect(f, "paused by shutdown", got.Pause.Shutdown, false)
@@ -443,10 +443,10 @@ var pauseCases = []testCase{
 		"Unknown", "SetPause of what the store does not have is ErrNotFound",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
-			_, err := f.store.SetPause(f.ctx, provost.SetPauseParams{Now: f.base, DeploymentID: uuid.New(), Operator: yes()})
-			f.wantErr("deployment", err, provost.ErrNotFound)
-			_, err = f.store.SetPause(f.ctx, provost.SetPauseParams{Now: f.base, DeploymentID: d.ID, Schedule: "other", Operator: yes()})
-			f.wantErr("schedule", err, provost.ErrNotFound)
+			_, err := f.store.SetPause(f.ctx, store.SetPauseParams{Now: f.base, DeploymentID: uuid.New(), Operator: yes()})
+			f.wantErr("deployment", err, store.ErrNotFound)
+			_, err = f.store.SetPause(f.ctx, store.SetPauseParams{Now: f.base, DeploymentID: d.ID, Schedule: "other", Operator: yes()})
+			f.wantErr("schedule", err, store.ErrNotFound)
 		},
 	},
 }

@@ -6,8 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 var limitCases = []testCase{
@@ -22,7 +21,7 @@ var limitCases = []testCase{
 			first := f.claim(f.base, r, 10)
 			expect(f, "claims", len(first), 2)
 			expect(f, "claims while it is full", len(f.claim(f.base, r, 10)), 0)
-			f.settle(f.base, ended(first[0].Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(first[0].Lease, f.base, store.StateCompleted))
 			expect(f, "claims once a slot is free", len(f.claim(f.base, r, 10)), 1)
 		},
 	},
@@ -43,7 +42,7 @@ var limitCases = []testCase{
 			for range claimers {
 				group.Go(func() {
 					for {
-						claims, err := f.store.ClaimRuns(f.ctx, provost.ClaimRunsParams{Now: f.base, Runner: r.ID, Limit: 2, TTL: longTTL})
+						claims, err := f.store.ClaimRuns(f.ctx, store.ClaimRunsParams{Now: f.base, Runner: r.ID, Limit: 2, TTL: longTTL})
 						mu.Lock()
 						held += len(claims.Runs)
 						if err != nil || held > size {
@@ -60,7 +59,7 @@ var limitCases = []testCase{
 							ended++
 							mu.Unlock()
 							u := began(c.Lease, f.base, 1)
-							u.State = provost.State{Type: provost.StateCompleted, Timestamp: f.base}
+							u.State = store.State{Type: store.StateCompleted, Timestamp: f.base}
 							if errs, err := f.trySettle(f.base, u); err != nil || (len(errs) > 0 && errs[0] != nil) {
 								f.Errorf("SettleRuns: %v %v", errs, err)
 							}
@@ -69,7 +68,7 @@ var limitCases = []testCase{
 				})
 			}
 			group.Wait()
-			n, err := f.store.CountRuns(f.ctx, provost.RunFilter{States: []provost.StateType{provost.StateCompleted}})
+			n, err := f.store.CountRuns(f.ctx, store.RunFilter{States: []store.StateType{store.StateCompleted}})
 			f.must(err)
 			expect(f, "completed runs", n, runs)
 		},
@@ -80,9 +79,9 @@ var limitCases = []testCase{
 			d := f.deploy("a", withLimit(1))
 			f.serve(f.base, d)
 			first, second := f.createNow(f.base, d), f.createNow(f.base, d)
-			f.expectState(first.ID, provost.StateScheduled, "Scheduled")
-			f.expectState(second.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
-			expect(f, "wait reason", f.run(second.ID).WaitReason, provost.WaitLimit)
+			f.expectState(first.ID, store.StateScheduled, "Scheduled")
+			f.expectState(second.ID, store.StateScheduled, store.NameAwaitingConcurrencySlot)
+			expect(f, "wait reason", f.run(second.ID).WaitReason, store.WaitLimit)
 			expect(f, "wait reason of the first", f.run(first.ID).WaitReason, "")
 		},
 	},
@@ -98,7 +97,7 @@ var limitCases = []testCase{
 			for _, id := range want {
 				c := f.claimOne(f.base, r, longTTL)
 				expect(f, "claim", c.RunID, id)
-				f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+				f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			}
 		},
 	},
@@ -107,13 +106,13 @@ var limitCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1))
 			r := f.serve(f.base, d)
-			over := f.finished(f.base, d, r, provost.StateFailed)
+			over := f.finished(f.base, d, r, store.StateFailed)
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
 			f.createNow(f.base, d)
 			_, err := f.retry(f.base, over.ID)
 			f.must(err)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			expectSame(f, "next claim", claimed(f.claim(f.base, r, 10)), over.ID)
 		},
 	},
@@ -125,14 +124,14 @@ var limitCases = []testCase{
 			first, second := f.createNow(f.base, a), f.createNow(f.base, b)
 			c := f.claimOne(f.base, r, longTTL)
 			expect(f, "first", c.RunID, first.ID)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			expect(f, "second", f.claimOne(f.base, r, longTTL).RunID, second.ID)
 		},
 	},
 	{
 		"QueueFull", "where MaxWaiting runs wait, a run made by hand is ErrQueueFull and is not made",
 		func(f *fixture) {
-			d := f.deploy("a", withLimit(1), func(r *provost.DeploymentRecord) { r.MaxWaiting = 2 })
+			d := f.deploy("a", withLimit(1), func(r *store.DeploymentRecord) { r.MaxWaiting = 2 })
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			f.createNow(f.base, d)
@@ -140,34 +139,34 @@ var limitCases = []testCase{
 			f.create(last)
 			f.expectUnchanged("a refused run", func() {
 				_, err := f.store.CreateRun(f.ctx, byHand(f.base, d))
-				f.wantErr("CreateRun", err, provost.ErrQueueFull)
+				f.wantErr("CreateRun", err, store.ErrQueueFull)
 			})
 			f.expectUnchanged("a repeated run", func() { f.create(last) })
-			f.settle(f.base, ended(f.claimOne(f.base, r, longTTL).Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(f.claimOne(f.base, r, longTTL).Lease, f.base, store.StateCompleted))
 			f.createNow(f.base, d)
 		},
 	},
 	{
 		"ScheduledQueueFull", "where MaxWaiting runs wait, a scheduled run becomes CANCELLED/Skipped for the reason limit",
 		func(f *fixture) {
-			d := f.deploy("a", withSchedule, withLimit(1), func(r *provost.DeploymentRecord) { r.MaxWaiting = 1 })
+			d := f.deploy("a", withSchedule, withLimit(1), func(r *store.DeploymentRecord) { r.MaxWaiting = 1 })
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour), f.at(3*time.Hour))
 			expect(f, "claims", len(f.claim(f.at(3*time.Hour), r, 10)), 1)
-			expectTimes(f, "waiting", f.instants(d, provost.StateScheduled), f.at(2*time.Hour))
-			skipped := f.runs(provost.RunFilter{StateName: provost.NameSkipped})
+			expectTimes(f, "waiting", f.instants(d, store.StateScheduled), f.at(2*time.Hour))
+			skipped := f.runs(store.RunFilter{StateName: store.NameSkipped})
 			if len(skipped) != 1 {
 				f.Fatalf("got %d skipped runs, want 1", len(skipped))
 			}
 			expectTime(f, "skipped", skipped[0].ScheduledTime, f.at(3*time.Hour))
-			expect(f, "state", skipped[0].State.Type, provost.StateCancelled)
-			expect(f, "reason", skipped[0].State.Message, string(provost.SkipLimit))
+			expect(f, "state", skipped[0].State.Type, store.StateCancelled)
+			expect(f, "reason", skipped[0].State.Message, string(store.SkipLimit))
 		},
 	},
 	{
 		"ForLater", "a run that is made for later asks for its slot when it is due, and is CANCELLED/Skipped if too many wait by then",
 		func(f *fixture) {
-			d := f.deploy("a", withLimit(1), func(r *provost.DeploymentRecord) { r.MaxWaiting = 1 })
+			d := f.deploy("a", withLimit(1), func(r *store.DeploymentRecord) { r.MaxWaiting = 1 })
 			r := f.serve(f.base, d)
 			for range 3 {
 				p := byHand(f.base, d)
@@ -177,12 +176,12 @@ var limitCases = []testCase{
 			f.createNow(f.base, d)
 			held := f.claimOne(f.base, r, forever)
 			expect(f, "claims while it is full", len(f.claim(f.at(time.Hour), r, 10)), 0)
-			expect(f, "waiting", len(f.runs(provost.RunFilter{StateName: provost.NameAwaitingConcurrencySlot})), 1)
-			for _, skipped := range f.runs(provost.RunFilter{StateName: provost.NameSkipped}) {
-				expect(f, "reason", skipped.State.Message, string(provost.SkipLimit))
+			expect(f, "waiting", len(f.runs(store.RunFilter{StateName: store.NameAwaitingConcurrencySlot})), 1)
+			for _, skipped := range f.runs(store.RunFilter{StateName: store.NameSkipped}) {
+				expect(f, "reason", skipped.State.Message, string(store.SkipLimit))
 			}
-			expect(f, "skipped", len(f.runs(provost.RunFilter{StateName: provost.NameSkipped})), 2)
-			f.settle(f.at(time.Hour), ended(held.Lease, f.at(time.Hour), provost.StateCompleted))
+			expect(f, "skipped", len(f.runs(store.RunFilter{StateName: store.NameSkipped})), 2)
+			f.settle(f.at(time.Hour), ended(held.Lease, f.at(time.Hour), store.StateCompleted))
 			expect(f, "claims once it is free", len(f.claim(f.at(time.Hour), r, 10)), 1)
 		},
 	},
@@ -208,15 +207,15 @@ var limitCases = []testCase{
 	{
 		"KeyRefused", "a run that is refused for its queue does not take its idempotency key",
 		func(f *fixture) {
-			d := f.deploy("a", withLimit(1), func(r *provost.DeploymentRecord) { r.MaxWaiting = 1 })
+			d := f.deploy("a", withLimit(1), func(r *store.DeploymentRecord) { r.MaxWaiting = 1 })
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			f.createNow(f.base, d)
 			p := byHand(f.base, d)
 			p.IdempotencyKey = "key"
 			_, err := f.store.CreateRun(f.ctx, p)
-			f.wantErr("CreateRun", err, provost.ErrQueueFull)
-			f.settle(f.base, ended(f.claimOne(f.base, r, longTTL).Lease, f.base, provost.StateCompleted))
+			f.wantErr("CreateRun", err, store.ErrQueueFull)
+			f.settle(f.base, ended(f.claimOne(f.base, r, longTTL).Lease, f.base, store.StateCompleted))
 			again := byHand(f.base, d)
 			again.IdempotencyKey = "key"
 			expect(f, "ID", f.create(again).ID, again.ID)
@@ -227,12 +226,12 @@ var limitCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1))
 			r := f.serve(f.base, d)
-			failed := f.finished(f.base, d, r, provost.StateFailed)
+			failed := f.finished(f.base, d, r, store.StateFailed)
 			got, err := f.retry(f.base, failed.ID)
 			f.must(err)
 			expect(f, "wait reason", got.WaitReason, "")
 			next := f.createNow(f.base, d)
-			f.expectState(next.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
+			f.expectState(next.ID, store.StateScheduled, store.NameAwaitingConcurrencySlot)
 			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), failed.ID)
 		},
 	},
@@ -243,14 +242,14 @@ var limitCases = []testCase{
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour), f.at(3*time.Hour))
 			held := f.claim(f.at(2*time.Hour), r, 10)[0]
-			f.settle(f.at(2*time.Hour), ended(held.Lease, f.at(2*time.Hour), provost.StateCompleted))
+			f.settle(f.at(2*time.Hour), ended(held.Lease, f.at(2*time.Hour), store.StateCompleted))
 			f.pause(f.at(2*time.Hour), d, "", yes())
-			f.register(f.at(2*time.Hour), declare("a", withSchedule, withLimit(1), func(r *provost.DeploymentRecord) { r.Tags = []string{"new"} }))
+			f.register(f.at(2*time.Hour), declare("a", withSchedule, withLimit(1), func(r *store.DeploymentRecord) { r.Tags = []string{"new"} }))
 			manual := f.createNow(f.at(2*time.Hour), d)
-			f.expectState(manual.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
+			f.expectState(manual.ID, store.StateScheduled, store.NameAwaitingConcurrencySlot)
 			c := f.claimOne(f.at(2*time.Hour), r, longTTL)
 			expectTime(f, "claim", c.ScheduledTime, f.at(2*time.Hour))
-			f.settle(f.at(2*time.Hour), ended(c.Lease, f.at(2*time.Hour), provost.StateCompleted))
+			f.settle(f.at(2*time.Hour), ended(c.Lease, f.at(2*time.Hour), store.StateCompleted))
 			expectSame(f, "next claim", claimed(f.claim(f.at(2*time.Hour), r, 10)), manual.ID)
 		},
 	},
@@ -266,7 +265,7 @@ var limitCases = []testCase{
 			waits := f.createNow(f.base, d)
 			expect(f, "claims while it runs", len(f.claim(f.base, r, 10)), 0)
 			f.settle(f.base, givenBack(c.Lease, f.base))
-			f.expectState(c.RunID, provost.StateCancelled, "Cancelled")
+			f.expectState(c.RunID, store.StateCancelled, "Cancelled")
 			expectSame(f, "claims once it is over", claimed(f.claim(f.base, r, 10)), waits.ID)
 		},
 	},
@@ -274,16 +273,16 @@ var limitCases = []testCase{
 		"GroupFIFO", "a group has one queue: slots go to its deployments in the order in which their runs came, whatever their priority",
 		func(f *fixture) {
 			a := f.deploy("a", withGroup("g", 1))
-			b := f.deploy("b", withGroup("g", 1), func(r *provost.DeploymentRecord) { r.Priority = 9 })
+			b := f.deploy("b", withGroup("g", 1), func(r *store.DeploymentRecord) { r.Priority = 9 })
 			r := f.serve(f.base, a, b)
 			var want []uuid.UUID
-			for _, d := range []*provost.DeploymentRecord{a, a, b, a, b, b} {
+			for _, d := range []*store.DeploymentRecord{a, a, b, a, b, b} {
 				want = append(want, f.createNow(f.base, d).ID)
 			}
 			for _, id := range want {
 				c := f.claimOne(f.base, r, longTTL)
 				expect(f, "claim", c.RunID, id)
-				f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+				f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			}
 		},
 	},
@@ -297,8 +296,8 @@ var limitCases = []testCase{
 			behind, waits := f.createNow(f.base, a), f.createNow(f.base, b)
 			f.register(f.base, declare("a", withLimit(1)))
 			expectSame(f, "claims of the group", claimed(f.claim(f.base, r, 10)), waits.ID)
-			f.expectState(behind.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.expectState(behind.ID, store.StateScheduled, store.NameAwaitingConcurrencySlot)
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			expectSame(f, "claims of its own limit", claimed(f.claim(f.base, r, 10)), behind.ID)
 		},
 	},
@@ -307,7 +306,7 @@ var limitCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1))
 			r := f.serve(f.base, d)
-			for _, state := range []provost.StateType{provost.StateCompleted, provost.StateFailed, provost.StateCrashed, provost.StateCancelled} {
+			for _, state := range []store.StateType{store.StateCompleted, store.StateFailed, store.StateCrashed, store.StateCancelled} {
 				f.finished(f.base, d, r, state)
 			}
 			f.createNow(f.base, d)
@@ -317,14 +316,14 @@ var limitCases = []testCase{
 			f.cancel(f.base, c.RunID)
 			waits := f.createNow(f.base, d)
 			expect(f, "claims while it is CANCELLING", len(f.claim(f.base, r, 10)), 0)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCancelled))
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCancelled))
 			expectSame(f, "claims once it is over", claimed(f.claim(f.base, r, 10)), waits.ID)
 		},
 	},
 	{
 		"CancelPromotedFrees", "a run that is cancelled between promotion and claim frees its slot; so does one that waits, its place",
 		func(f *fixture) {
-			d := f.deploy("a", withLimit(1), func(r *provost.DeploymentRecord) { r.MaxWaiting = 1 })
+			d := f.deploy("a", withLimit(1), func(r *store.DeploymentRecord) { r.MaxWaiting = 1 })
 			r := f.serve(f.base, d)
 			promoted, waits := f.createNow(f.base, d), f.createNow(f.base, d)
 			f.cancel(f.base, waits.ID)
@@ -383,7 +382,7 @@ var limitCases = []testCase{
 			f.createNow(f.base, d)
 			f.register(f.base, declare("a", withLimit(1)))
 			expect(f, "claims while it is full", len(f.claim(f.base, r, 10)), 0)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			expect(f, "claims once it is free", len(f.claim(f.base, r, 10)), 1)
 		},
 	},
@@ -398,10 +397,10 @@ var limitCases = []testCase{
 			f.createNow(f.base, d)
 			f.createNow(f.base, d)
 			states := []string{}
-			for _, run := range f.runs(provost.RunFilter{DeploymentID: d.ID}) {
+			for _, run := range f.runs(store.RunFilter{DeploymentID: d.ID}) {
 				states = append(states, run.State.Name)
 			}
-			expect(f, "runs that wait", len(slices.DeleteFunc(states, func(s string) bool { return s != provost.NameAwaitingConcurrencySlot })), 1)
+			expect(f, "runs that wait", len(slices.DeleteFunc(states, func(s string) bool { return s != store.NameAwaitingConcurrencySlot })), 1)
 		},
 	},
 	{
@@ -416,8 +415,8 @@ var limitCases = []testCase{
 			f.register(f.base, declare("a", withLimit(1)))
 			for i, c := range claims {
 				expect(f, "claims", len(f.claim(f.base, r, 10)), 0)
-				f.expectState(c.RunID, provost.StatePending, "Pending")
-				f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+				f.expectState(c.RunID, store.StatePending, "Pending")
+				f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 				expect(f, "number", i < 3, true)
 			}
 			expect(f, "claims once it is free", len(f.claim(f.base, r, 10)), 1)
@@ -433,7 +432,7 @@ var limitCases = []testCase{
 			waits := f.createNow(f.base, b)
 			f.deleteDeployment(f.base, a)
 			expect(f, "claims while it runs", len(f.claim(f.base, r, 10)), 0)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			expectSame(f, "claims once it is over", claimed(f.claim(f.base, r, 10)), waits.ID)
 		},
 	},
@@ -445,12 +444,12 @@ var limitCases = []testCase{
 			idle := f.createNow(f.base, a)
 			f.createNow(f.base, b)
 			c := f.claimOne(f.base, r, longTTL)
-			f.expectState(idle.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
+			f.expectState(idle.ID, store.StateScheduled, store.NameAwaitingConcurrencySlot)
 			next := f.createNow(f.base, b)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			c = f.claimOne(f.base, r, longTTL)
 			expect(f, "claim", c.RunID, next.ID)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			r = f.serve(f.base, a)
 			expectSame(f, "claims once it is served", claimed(f.claim(f.base, r, 10)), idle.ID)
 		},

@@ -6,12 +6,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // listed are the IDs of the runs that a filter lets through, in order.
-func (f *fixture) listed(filter provost.RunFilter) []uuid.UUID {
+func (f *fixture) listed(filter store.RunFilter) []uuid.UUID {
 	f.Helper()
 	var list []uuid.UUID
 	for _, r := range f.runs(filter) {
@@ -21,7 +20,7 @@ func (f *fixture) listed(filter provost.RunFilter) []uuid.UUID {
 }
 
 // walk reads a list page by page, and calls between after each page.
-func (f *fixture) walk(filter provost.RunFilter, between func()) []uuid.UUID {
+func (f *fixture) walk(filter store.RunFilter, between func()) []uuid.UUID {
 	f.Helper()
 	var list []uuid.UUID
 	for range 100 {
@@ -44,7 +43,7 @@ func (f *fixture) walk(filter provost.RunFilter, between func()) []uuid.UUID {
 }
 
 // inOrder makes runs whose IDs ascend, due so many seconds after the base time.
-func (f *fixture) inOrder(d *provost.DeploymentRecord, due ...int) []uuid.UUID {
+func (f *fixture) inOrder(d *store.DeploymentRecord, due ...int) []uuid.UUID {
 	f.Helper()
 	var list []uuid.UUID
 	for i, seconds := range due {
@@ -65,14 +64,14 @@ var listCases = []testCase{
 	{
 		"Filters", "ListRuns lists the runs that satisfy every field of the filter, and CountRuns counts them",
 		func(f *fixture) {
-			a := f.deploy("a", withSchedule, func(r *provost.DeploymentRecord) { r.Tags = []string{"red"} })
-			b := f.deploy("b", func(r *provost.DeploymentRecord) {
+			a := f.deploy("a", withSchedule, func(r *store.DeploymentRecord) { r.Tags = []string{"red"} })
+			b := f.deploy("b", func(r *store.DeploymentRecord) {
 				r.Flow, r.FlowID = "other", uuid.NewSHA1(uuid.NameSpaceOID, []byte("other"))
 			})
 			r := f.serve(f.base, b)
 			f.serve(f.base, a)
 			f.plan(f.base, a, f.at(2*time.Hour))
-			scheduled := f.listed(provost.RunFilter{})[0]
+			scheduled := f.listed(store.RunFilter{})[0]
 			p := byHand(f.at(time.Second), a)
 			p.Tags = []string{"blue"}
 			tagged := f.create(p).ID
@@ -81,26 +80,26 @@ var listCases = []testCase{
 			child := f.createChild(f.at(3*time.Second), c.Lease).ID
 			for _, check := range []struct {
 				what   string
-				filter provost.RunFilter
+				filter store.RunFilter
 				want   []uuid.UUID
 			}{
-				{"everything", provost.RunFilter{}, []uuid.UUID{scheduled, tagged, claimedRun, child}},
-				{"DeploymentID", provost.RunFilter{DeploymentID: a.ID}, []uuid.UUID{scheduled, tagged}},
-				{"unknown DeploymentID", provost.RunFilter{DeploymentID: uuid.New()}, nil},
-				{"Flow", provost.RunFilter{Flow: "other"}, []uuid.UUID{claimedRun}},
-				{"Flow of a child run", provost.RunFilter{Flow: "inner"}, []uuid.UUID{child}},
-				{"Schedule", provost.RunFilter{Schedule: "hourly"}, []uuid.UUID{scheduled}},
-				{"ParentID", provost.RunFilter{ParentID: claimedRun}, []uuid.UUID{child}},
-				{"one state", provost.RunFilter{States: []provost.StateType{provost.StateScheduled}}, []uuid.UUID{scheduled, tagged}},
-				{"two states", provost.RunFilter{States: []provost.StateType{provost.StatePending, provost.StateRunning}}, []uuid.UUID{claimedRun, child}},
-				{"StateName", provost.RunFilter{StateName: "Pending"}, []uuid.UUID{claimedRun}},
-				{"a tag", provost.RunFilter{Tags: []string{"red"}}, []uuid.UUID{scheduled, tagged}},
-				{"all tags", provost.RunFilter{Tags: []string{"blue", "red"}}, []uuid.UUID{tagged}},
-				{"After", provost.RunFilter{After: f.at(2 * time.Hour)}, []uuid.UUID{scheduled}},
-				{"Before", provost.RunFilter{Before: f.at(2 * time.Second)}, []uuid.UUID{tagged}},
-				{"two fields", provost.RunFilter{Tags: []string{"red"}, Before: f.at(time.Hour)}, []uuid.UUID{tagged}},
+				{"everything", store.RunFilter{}, []uuid.UUID{scheduled, tagged, claimedRun, child}},
+				{"DeploymentID", store.RunFilter{DeploymentID: a.ID}, []uuid.UUID{scheduled, tagged}},
+				{"unknown DeploymentID", store.RunFilter{DeploymentID: uuid.New()}, nil},
+				{"Flow", store.RunFilter{Flow: "other"}, []uuid.UUID{claimedRun}},
+				{"Flow of a child run", store.RunFilter{Flow: "inner"}, []uuid.UUID{child}},
+				{"Schedule", store.RunFilter{Schedule: "hourly"}, []uuid.UUID{scheduled}},
+				{"ParentID", store.RunFilter{ParentID: claimedRun}, []uuid.UUID{child}},
+				{"one state", store.RunFilter{States: []store.StateType{store.StateScheduled}}, []uuid.UUID{scheduled, tagged}},
+				{"two states", store.RunFilter{States: []store.StateType{store.StatePending, store.StateRunning}}, []uuid.UUID{claimedRun, child}},
+				{"StateName", store.RunFilter{StateName: "Pending"}, []uuid.UUID{claimedRun}},
+				{"a tag", store.RunFilter{Tags: []string{"red"}}, []uuid.UUID{scheduled, tagged}},
+				{"all tags", store.RunFilter{Tags: []string{"blue", "red"}}, []uuid.UUID{tagged}},
+				{"After", store.RunFilter{After: f.at(2 * time.Hour)}, []uuid.UUID{scheduled}},
+				{"Before", store.RunFilter{Before: f.at(2 * time.Second)}, []uuid.UUID{tagged}},
+				{"two fields", store.RunFilter{Tags: []string{"red"}, Before: f.at(time.Hour)}, []uuid.UUID{tagged}},
 			} {
-				for _, sort := range []provost.RunSort{provost.NewestFirst, provost.OldestFirst, provost.SoonestDue, provost.LatestEnded} {
+				for _, sort := range []store.RunSort{store.NewestFirst, store.OldestFirst, store.SoonestDue, store.LatestEnded} {
 					check.filter.Sort = sort
 					got := f.listed(check.filter)
 					if !sameSet(got, check.want) {
@@ -118,10 +117,10 @@ var listCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a")
 			f.inOrder(d, 1, 2, 3)
-			n, err := f.store.CountRuns(f.ctx, provost.RunFilter{DeploymentID: d.ID, Limit: 1})
+			n, err := f.store.CountRuns(f.ctx, store.RunFilter{DeploymentID: d.ID, Limit: 1})
 			f.must(err)
 			expect(f, "count", n, 3)
-			n, err = f.store.CountRuns(f.ctx, provost.RunFilter{Limit: 1})
+			n, err = f.store.CountRuns(f.ctx, store.RunFilter{Limit: 1})
 			f.must(err)
 			expect(f, "count of all", n, 3)
 		},
@@ -130,15 +129,15 @@ var listCases = []testCase{
 		"SortByID", "NewestFirst and OldestFirst order by ID, that is by creation",
 		func(f *fixture) {
 			made := f.inOrder(f.deploy("a"), 3, 1, 2)
-			expectSame(f, "oldest first", f.listed(provost.RunFilter{Sort: provost.OldestFirst}), made...)
-			expectSame(f, "newest first", f.listed(provost.RunFilter{}), reversed(made)...)
+			expectSame(f, "oldest first", f.listed(store.RunFilter{Sort: store.OldestFirst}), made...)
+			expectSame(f, "newest first", f.listed(store.RunFilter{}), reversed(made)...)
 		},
 	},
 	{
 		"SoonestDue", "SoonestDue orders by DueTime, equal ones by ID",
 		func(f *fixture) {
 			made := f.inOrder(f.deploy("a"), 9, 5, 9, 1)
-			expectSame(f, "soonest due", f.listed(provost.RunFilter{Sort: provost.SoonestDue}), made[3], made[1], made[0], made[2])
+			expectSame(f, "soonest due", f.listed(store.RunFilter{Sort: store.SoonestDue}), made[3], made[1], made[0], made[2])
 		},
 	},
 	{
@@ -149,8 +148,8 @@ var listCases = []testCase{
 			f.cancel(f.at(2*time.Hour), made[0])
 			f.cancel(f.at(time.Hour), made[2])
 			want := []uuid.UUID{made[3], made[1], made[0], made[2]}
-			expectSame(f, "latest ended", f.listed(provost.RunFilter{Sort: provost.LatestEnded}), want...)
-			expectSame(f, "in pages", f.walk(provost.RunFilter{Sort: provost.LatestEnded, Limit: 1}, func() {}), want...)
+			expectSame(f, "latest ended", f.listed(store.RunFilter{Sort: store.LatestEnded}), want...)
+			expectSame(f, "in pages", f.walk(store.RunFilter{Sort: store.LatestEnded, Limit: 1}, func() {}), want...)
 		},
 	},
 	{
@@ -158,11 +157,11 @@ var listCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a")
 			f.inOrder(d, 5, 3, 3, 4, 1, 3, 2)
-			for _, sort := range []provost.RunSort{provost.NewestFirst, provost.OldestFirst, provost.SoonestDue, provost.LatestEnded} {
+			for _, sort := range []store.RunSort{store.NewestFirst, store.OldestFirst, store.SoonestDue, store.LatestEnded} {
 				for limit := 1; limit <= 4; limit++ {
-					want := f.listed(provost.RunFilter{Sort: sort})
+					want := f.listed(store.RunFilter{Sort: sort})
 					n := 0
-					got := f.walk(provost.RunFilter{Sort: sort, Limit: limit}, func() {
+					got := f.walk(store.RunFilter{Sort: sort, Limit: limit}, func() {
 						if n++; n > 2 {
 							return
 						}
@@ -184,9 +183,9 @@ var listCases = []testCase{
 			a, b := f.deploy("a"), f.deploy("b")
 			want := f.inOrder(a, 1, 2, 3, 4)
 			f.inOrder(b, 1, 2, 3)
-			got := f.walk(provost.RunFilter{DeploymentID: a.ID, Sort: provost.OldestFirst, Limit: 2}, func() {})
+			got := f.walk(store.RunFilter{DeploymentID: a.ID, Sort: store.OldestFirst, Limit: 2}, func() {})
 			expectSame(f, "runs", got, want...)
-			page, err := f.store.ListRuns(f.ctx, provost.RunFilter{DeploymentID: a.ID, Limit: 4})
+			page, err := f.store.ListRuns(f.ctx, store.RunFilter{DeploymentID: a.ID, Limit: 4})
 			f.must(err)
 			expect(f, "cursor of the only page", page.Next, "")
 		},
@@ -195,26 +194,26 @@ var listCases = []testCase{
 		"PageSize", "a page has 200 items unless the filter says otherwise, and never more than MaxPage",
 		func(f *fixture) {
 			d := f.deploy("a")
-			for range provost.MaxPage + 1 {
+			for range store.MaxPage + 1 {
 				f.createNow(f.base, d)
 			}
-			expect(f, "default page", len(f.runs(provost.RunFilter{})), 200)
-			expect(f, "largest page", len(f.runs(provost.RunFilter{Limit: 5 * provost.MaxPage})), provost.MaxPage)
+			expect(f, "default page", len(f.runs(store.RunFilter{})), 200)
+			expect(f, "largest page", len(f.runs(store.RunFilter{Limit: 5 * store.MaxPage})), store.MaxPage)
 		},
 	},
 	{
 		"BadCursor", "a cursor that no page gave, and a sort that does not exist, are errors",
 		func(f *fixture) {
-			if _, err := f.store.ListRuns(f.ctx, provost.RunFilter{Cursor: "no such cursor"}); err == nil {
+			if _, err := f.store.ListRuns(f.ctx, store.RunFilter{Cursor: "no such cursor"}); err == nil {
 				f.Error("ListRuns: got no error for a bad cursor")
 			}
-			if _, err := f.store.ListSkips(f.ctx, provost.SkipFilter{Cursor: "no such cursor"}); err == nil {
+			if _, err := f.store.ListSkips(f.ctx, store.SkipFilter{Cursor: "no such cursor"}); err == nil {
 				f.Error("ListSkips: got no error for a bad cursor")
 			}
-			if _, err := f.store.ListDeployments(f.ctx, provost.DeploymentFilter{Cursor: "no such cursor"}); err == nil {
+			if _, err := f.store.ListDeployments(f.ctx, store.DeploymentFilter{Cursor: "no such cursor"}); err == nil {
 				f.Error("ListDeployments: got no error for a bad cursor")
 			}
-			if _, err := f.store.ListRuns(f.ctx, provost.RunFilter{Sort: "sideways"}); err == nil {
+			if _, err := f.store.ListRuns(f.ctx, store.RunFilter{Sort: "sideways"}); err == nil {
 				f.Error("ListRuns: got no error for a bad sort")
 			}
 		},
@@ -222,25 +221,25 @@ var listCases = []testCase{
 	{
 		"Deployments", "deployments are listed by flow and name, by filter and in pages",
 		func(f *fixture) {
-			otherFlow := func(r *provost.DeploymentRecord) {
+			otherFlow := func(r *store.DeploymentRecord) {
 				r.Flow, r.FlowID = "etl-b", uuid.NewSHA1(uuid.NameSpaceOID, []byte("etl-b"))
 				r.ID = uuid.New()
 			}
-			f.deploy("c", func(r *provost.DeploymentRecord) { r.Tags = []string{"red", "blue"} })
-			f.deploy("a", func(r *provost.DeploymentRecord) { r.Tags = []string{"red"} })
+			f.deploy("c", func(r *store.DeploymentRecord) { r.Tags = []string{"red", "blue"} })
+			f.deploy("a", func(r *store.DeploymentRecord) { r.Tags = []string{"red"} })
 			f.deploy("0", otherFlow)
 			paused := f.deploy("b")
 			f.pause(f.base, paused, "", yes())
 			for _, check := range []struct {
-				filter provost.DeploymentFilter
+				filter store.DeploymentFilter
 				want   []string
 			}{
-				{provost.DeploymentFilter{}, []string{"etl/a", "etl/b", "etl/c", "etl-b/0"}},
-				{provost.DeploymentFilter{Flow: "etl-b"}, []string{"etl-b/0"}},
-				{provost.DeploymentFilter{Tags: []string{"red"}}, []string{"etl/a", "etl/c"}},
-				{provost.DeploymentFilter{Tags: []string{"red", "blue"}}, []string{"etl/c"}},
-				{provost.DeploymentFilter{Paused: yes()}, []string{"etl/b"}},
-				{provost.DeploymentFilter{Paused: no(), Flow: "etl"}, []string{"etl/a", "etl/c"}},
+				{store.DeploymentFilter{}, []string{"etl/a", "etl/b", "etl/c", "etl-b/0"}},
+				{store.DeploymentFilter{Flow: "etl-b"}, []string{"etl-b/0"}},
+				{store.DeploymentFilter{Tags: []string{"red"}}, []string{"etl/a", "etl/c"}},
+				{store.DeploymentFilter{Tags: []string{"red", "blue"}}, []string{"etl/c"}},
+				{store.DeploymentFilter{Paused: yes()}, []string{"etl/b"}},
+				{store.DeploymentFilter{Paused: no(), Flow: "etl"}, []string{"etl/a", "etl/c"}},
 			} {
 				for _, limit := range []int{0, 1, 2} {
 					check.filter.Limit, check.filter.Cursor = limit, ""
@@ -265,11 +264,11 @@ var listCases = []testCase{
 		func(f *fixture) {
 			c := f.logging()
 			f.createChild(f.base, c.Lease)
-			page, err := f.store.ListFlows(f.ctx, provost.FlowFilter{Limit: 1})
+			page, err := f.store.ListFlows(f.ctx, store.FlowFilter{Limit: 1})
 			f.must(err)
 			expect(f, "first", page.Items[0].Name, "etl")
 			expectTime(f, "created", page.Items[0].Created, f.base)
-			page, err = f.store.ListFlows(f.ctx, provost.FlowFilter{Limit: 1, Cursor: page.Next})
+			page, err = f.store.ListFlows(f.ctx, store.FlowFilter{Limit: 1, Cursor: page.Next})
 			f.must(err)
 			expect(f, "second", page.Items[0].Name, "inner")
 			expect(f, "cursor of the last page", page.Next, "")

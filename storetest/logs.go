@@ -7,12 +7,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // logging is a deployment with a claimed run.
-func (f *fixture) logging() provost.Claim {
+func (f *fixture) logging() store.Claim {
 	f.Helper()
 	d := f.deploy("a")
 	r := f.serve(f.base, d)
@@ -20,14 +19,14 @@ func (f *fixture) logging() provost.Claim {
 	return f.claimOne(f.base, r, longTTL)
 }
 
-func (f *fixture) logs(filter provost.LogFilter) provost.LogPage {
+func (f *fixture) logs(filter store.LogFilter) store.LogPage {
 	f.Helper()
 	page, err := f.store.ListLogs(f.ctx, filter)
 	f.must(err)
 	return page
 }
 
-func messages(page provost.LogPage) []string {
+func messages(page store.LogPage) []string {
 	var list []string
 	for _, line := range page.Lines {
 		list = append(list, line.Message)
@@ -40,10 +39,10 @@ var logCases = []testCase{
 		"Append", "a run's log is read in the order in which it was written, numbered from 1",
 		func(f *fixture) {
 			c := f.logging()
-			expect(f, "lines of a run that logged nothing", len(f.logs(provost.LogFilter{RunID: c.RunID}).Lines), 0)
-			f.log(c.Lease, provost.LogRecord{Time: f.at(time.Second), Level: slog.LevelWarn, Message: "one"}, provost.LogRecord{Time: f.base, Message: "two"})
-			f.logAfter(2, c.Lease, provost.LogRecord{Time: f.base, Message: "three"})
-			page := f.logs(provost.LogFilter{RunID: c.RunID})
+			expect(f, "lines of a run that logged nothing", len(f.logs(store.LogFilter{RunID: c.RunID}).Lines), 0)
+			f.log(c.Lease, store.LogRecord{Time: f.at(time.Second), Level: slog.LevelWarn, Message: "one"}, store.LogRecord{Time: f.base, Message: "two"})
+			f.logAfter(2, c.Lease, store.LogRecord{Time: f.base, Message: "three"})
+			page := f.logs(store.LogFilter{RunID: c.RunID})
 			expectSame(f, "lines", messages(page), "one", "two", "three")
 			for i, line := range page.Lines {
 				expect(f, "seq", line.Seq, int64(i+1))
@@ -60,10 +59,10 @@ var logCases = []testCase{
 		func(f *fixture) {
 			c := f.logging()
 			for i, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-				f.logAfter(int64(i), c.Lease, provost.LogRecord{Time: f.base, Level: level, Message: level.String()})
+				f.logAfter(int64(i), c.Lease, store.LogRecord{Time: f.base, Level: level, Message: level.String()})
 			}
-			expectSame(f, "lines", messages(f.logs(provost.LogFilter{RunID: c.RunID, MinLevel: slog.LevelWarn})), "WARN", "ERROR")
-			expect(f, "all lines", len(f.logs(provost.LogFilter{RunID: c.RunID}).Lines), 4)
+			expectSame(f, "lines", messages(f.logs(store.LogFilter{RunID: c.RunID, MinLevel: slog.LevelWarn})), "WARN", "ERROR")
+			expect(f, "all lines", len(f.logs(store.LogFilter{RunID: c.RunID}).Lines), 4)
 		},
 	},
 	{
@@ -71,10 +70,10 @@ var logCases = []testCase{
 		func(f *fixture) {
 			c := f.logging()
 			for i := range 5 {
-				f.logAfter(int64(i), c.Lease, provost.LogRecord{Time: f.base, Message: strconv.Itoa(i)})
+				f.logAfter(int64(i), c.Lease, store.LogRecord{Time: f.base, Message: strconv.Itoa(i)})
 			}
 			var read []string
-			filter := provost.LogFilter{RunID: c.RunID, Limit: 2}
+			filter := store.LogFilter{RunID: c.RunID, Limit: 2}
 			for range 3 {
 				page := f.logs(filter)
 				read = append(read, messages(page)...)
@@ -89,11 +88,11 @@ var logCases = []testCase{
 		"Bound", "a run keeps MaxRunLog bytes, LogLineCost of them for each line; lines that do not fit are counted, empty ones too",
 		func(f *fixture) {
 			c := f.logging()
-			half := strings.Repeat("x", provost.MaxRunLog/2-provost.LogLineCost)
-			f.log(c.Lease, provost.LogRecord{Time: f.base, Message: half}, provost.LogRecord{Time: f.base, Message: half})
-			expect(f, "dropped when it is just full", f.logs(provost.LogFilter{RunID: c.RunID}).Dropped, 0)
-			f.logAfter(2, c.Lease, provost.LogRecord{Time: f.base, Message: "x"}, provost.LogRecord{Time: f.base})
-			page := f.logs(provost.LogFilter{RunID: c.RunID})
+			half := strings.Repeat("x", store.MaxRunLog/2-store.LogLineCost)
+			f.log(c.Lease, store.LogRecord{Time: f.base, Message: half}, store.LogRecord{Time: f.base, Message: half})
+			expect(f, "dropped when it is just full", f.logs(store.LogFilter{RunID: c.RunID}).Dropped, 0)
+			f.logAfter(2, c.Lease, store.LogRecord{Time: f.base, Message: "x"}, store.LogRecord{Time: f.base})
+			page := f.logs(store.LogFilter{RunID: c.RunID})
 			expect(f, "lines", len(page.Lines), 2)
 			expect(f, "dropped", page.Dropped, 2)
 		},
@@ -102,12 +101,12 @@ var logCases = []testCase{
 		"Repeated", "a stretch that is repeated changes nothing, and what it has beyond the first is taken",
 		func(f *fixture) {
 			c := f.logging()
-			one, two := provost.LogRecord{Time: f.base, Message: "one"}, provost.LogRecord{Time: f.base, Message: "two"}
+			one, two := store.LogRecord{Time: f.base, Message: "one"}, store.LogRecord{Time: f.base, Message: "two"}
 			f.log(c.Lease, one, two)
 			f.expectUnchanged("a repeated stretch", func() { f.log(c.Lease, one, two) })
 			f.expectUnchanged("a part of it", func() { f.logAfter(1, c.Lease, two) })
-			f.log(c.Lease, one, two, provost.LogRecord{Time: f.base, Message: "three"})
-			page := f.logs(provost.LogFilter{RunID: c.RunID})
+			f.log(c.Lease, one, two, store.LogRecord{Time: f.base, Message: "three"})
+			page := f.logs(store.LogFilter{RunID: c.RunID})
 			expectSame(f, "lines", messages(page), "one", "two", "three")
 			expect(f, "dropped", page.Dropped, 0)
 		},
@@ -116,20 +115,20 @@ var logCases = []testCase{
 		"Dropped", "lines that were lost on the way are counted once: those the writer says, and those the store never got",
 		func(f *fixture) {
 			c := f.logging()
-			dropped := func(log provost.RunLog, want int) {
+			dropped := func(log store.RunLog, want int) {
 				f.Helper()
 				log.Lease = c.Lease
-				f.mustAll(f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{log}}))
-				expect(f, "dropped", f.logs(provost.LogFilter{RunID: c.RunID}).Dropped, want)
+				f.mustAll(f.store.AppendLogs(f.ctx, store.AppendLogsParams{Runs: []store.RunLog{log}}))
+				expect(f, "dropped", f.logs(store.LogFilter{RunID: c.RunID}).Dropped, want)
 			}
-			line := []provost.LogRecord{{Time: f.base, Message: "line"}}
-			dropped(provost.RunLog{Dropped: 3}, 3)
-			dropped(provost.RunLog{Dropped: 3}, 3)
-			dropped(provost.RunLog{Dropped: 4}, 4)
-			dropped(provost.RunLog{After: 2, Lines: line, Dropped: 4}, 6)
-			dropped(provost.RunLog{After: 2, Lines: line, Dropped: 4}, 6)
-			dropped(provost.RunLog{After: 3, Lines: line, Dropped: 5}, 7)
-			expect(f, "lines", len(f.logs(provost.LogFilter{RunID: c.RunID}).Lines), 2)
+			line := []store.LogRecord{{Time: f.base, Message: "line"}}
+			dropped(store.RunLog{Dropped: 3}, 3)
+			dropped(store.RunLog{Dropped: 3}, 3)
+			dropped(store.RunLog{Dropped: 4}, 4)
+			dropped(store.RunLog{After: 2, Lines: line, Dropped: 4}, 6)
+			dropped(store.RunLog{After: 2, Lines: line, Dropped: 4}, 6)
+			dropped(store.RunLog{After: 3, Lines: line, Dropped: 5}, 7)
+			expect(f, "lines", len(f.logs(store.LogFilter{RunID: c.RunID}).Lines), 2)
 		},
 	},
 	{
@@ -140,12 +139,12 @@ var logCases = []testCase{
 			f.createNow(f.base, d)
 			for range 2 {
 				c := f.claimOne(f.base, r, longTTL)
-				f.mustAll(f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{
-					{Lease: c.Lease, Lines: []provost.LogRecord{{Time: f.base, Message: "line"}}, Dropped: 2},
+				f.mustAll(f.store.AppendLogs(f.ctx, store.AppendLogsParams{Runs: []store.RunLog{
+					{Lease: c.Lease, Lines: []store.LogRecord{{Time: f.base, Message: "line"}}, Dropped: 2},
 				}}))
 				f.settle(f.base, givenBack(c.Lease, f.base))
 			}
-			page := f.logs(provost.LogFilter{RunID: f.runs(provost.RunFilter{})[0].ID})
+			page := f.logs(store.LogFilter{RunID: f.runs(store.RunFilter{})[0].ID})
 			expect(f, "lines", len(page.Lines), 2)
 			expect(f, "dropped", page.Dropped, 4)
 		},
@@ -155,15 +154,15 @@ var logCases = []testCase{
 		func(f *fixture) {
 			c := f.logging()
 			child := f.createChild(f.base, c.Lease)
-			lines := []provost.LogRecord{{Time: f.base, Message: "line"}}
-			errs, err := f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{
-				{Lease: provost.Lease{RunID: c.RunID, Token: c.Token - 1}, Lines: lines},
-				{Lease: provost.Lease{RunID: uuid.New(), Token: c.Token}, Lines: lines},
-				{Lease: provost.Lease{RunID: child.ID, Token: c.Token}, Lines: lines},
+			lines := []store.LogRecord{{Time: f.base, Message: "line"}}
+			errs, err := f.store.AppendLogs(f.ctx, store.AppendLogsParams{Runs: []store.RunLog{
+				{Lease: store.Lease{RunID: c.RunID, Token: c.Token - 1}, Lines: lines},
+				{Lease: store.Lease{RunID: uuid.New(), Token: c.Token}, Lines: lines},
+				{Lease: store.Lease{RunID: child.ID, Token: c.Token}, Lines: lines},
 			}})
-			f.wantErrs("AppendLogs", errs, err, provost.ErrLeaseLost, provost.ErrNotFound, nil)
-			expect(f, "lines of the run", len(f.logs(provost.LogFilter{RunID: c.RunID}).Lines), 0)
-			expect(f, "lines of the child run", len(f.logs(provost.LogFilter{RunID: child.ID}).Lines), 1)
+			f.wantErrs("AppendLogs", errs, err, store.ErrLeaseLost, store.ErrNotFound, nil)
+			expect(f, "lines of the run", len(f.logs(store.LogFilter{RunID: c.RunID}).Lines), 0)
+			expect(f, "lines of the child run", len(f.logs(store.LogFilter{RunID: child.ID}).Lines), 1)
 		},
 	},
 	{
@@ -174,11 +173,11 @@ var logCases = []testCase{
 			f.createNow(f.base, d)
 			for _, text := range []string{"one", "two"} {
 				c := f.claimOne(f.base, r, longTTL)
-				f.log(c.Lease, provost.LogRecord{Time: f.base, Message: text})
+				f.log(c.Lease, store.LogRecord{Time: f.base, Message: text})
 				f.settle(f.base, givenBack(c.Lease, f.base))
 			}
-			id := f.runs(provost.RunFilter{})[0].ID
-			page := f.logs(provost.LogFilter{RunID: id})
+			id := f.runs(store.RunFilter{})[0].ID
+			page := f.logs(store.LogFilter{RunID: id})
 			expectSame(f, "lines", messages(page), "one", "two")
 			expect(f, "seq", page.Lines[1].Seq, 2)
 		},

@@ -4,23 +4,22 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
-func withOverlap(overlap provost.Overlap, size int) func(*provost.DeploymentRecord) {
-	return func(r *provost.DeploymentRecord) { r.Overlap, r.ConcurrencyLimit, r.MaxWaiting = overlap, size, 2 }
+func withOverlap(overlap store.Overlap, size int) func(*store.DeploymentRecord) {
+	return func(r *store.DeploymentRecord) { r.Overlap, r.ConcurrencyLimit, r.MaxWaiting = overlap, size, 2 }
 }
 
 // expectOverlap holds a run to a state that its deployment's overlap policy gave it.
-func (f *fixture) expectOverlap(id uuid.UUID, want provost.StateType, name string) {
+func (f *fixture) expectOverlap(id uuid.UUID, want store.StateType, name string) {
 	f.Helper()
 	f.expectState(id, want, name)
-	expect(f, "message", f.run(id).State.Message, string(provost.SkipOverlap))
+	expect(f, "message", f.run(id).State.Message, string(store.SkipOverlap))
 }
 
 // claimOneOf takes the one run that can be taken, which has to be the given one.
-func (f *fixture) claimOneOf(run *provost.Run, r provost.RunnerRecord) provost.Claim {
+func (f *fixture) claimOneOf(run *store.Run, r store.RunnerRecord) store.Claim {
 	f.Helper()
 	c := f.claimOne(f.base, r, longTTL)
 	expect(f, "claim", c.RunID, run.ID)
@@ -31,23 +30,23 @@ var overlapCases = []testCase{
 	{
 		"CancelNew", "under OverlapCancelNew a run that finds the limit full is CANCELLED/Skipped for the reason overlap, which is no error",
 		func(f *fixture) {
-			d := f.deploy("a", withSchedule, withOverlap(provost.OverlapCancelNew, 1))
+			d := f.deploy("a", withSchedule, withOverlap(store.OverlapCancelNew, 1))
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
 			held := f.claimOne(f.at(time.Hour), r, longTTL)
 			full := f.claimFor(f.at(2*time.Hour), r, 10, longTTL)
 			expect(f, "claims while it is full", len(full.Runs), 0)
-			expectSame(f, "skipped", full.Skipped, provost.SkippedRun{
-				DeploymentID: d.ID, Schedule: "hourly", ScheduledTime: f.at(2 * time.Hour), Reason: provost.SkipOverlap,
+			expectSame(f, "skipped", full.Skipped, store.SkippedRun{
+				DeploymentID: d.ID, Schedule: "hourly", ScheduledTime: f.at(2 * time.Hour), Reason: store.SkipOverlap,
 			})
-			scheduled := f.runs(provost.RunFilter{After: f.at(2 * time.Hour)})[0]
-			f.expectOverlap(scheduled.ID, provost.StateCancelled, provost.NameSkipped)
+			scheduled := f.runs(store.RunFilter{After: f.at(2 * time.Hour)})[0]
+			f.expectOverlap(scheduled.ID, store.StateCancelled, store.NameSkipped)
 			manual := byHand(f.at(2*time.Hour), d)
 			got := f.create(manual)
-			expect(f, "state as it is returned", got.State.Type, provost.StateCancelled)
-			f.expectOverlap(got.ID, provost.StateCancelled, provost.NameSkipped)
+			expect(f, "state as it is returned", got.State.Type, store.StateCancelled)
+			f.expectOverlap(got.ID, store.StateCancelled, store.NameSkipped)
 			f.expectUnchanged("a repeated CreateRun", func() { f.create(manual) })
-			f.settle(f.at(2*time.Hour), ended(held.Lease, f.at(2*time.Hour), provost.StateCompleted))
+			f.settle(f.at(2*time.Hour), ended(held.Lease, f.at(2*time.Hour), store.StateCompleted))
 			f.createNow(f.at(2*time.Hour), d)
 			expect(f, "claims once it is free", len(f.claim(f.at(2*time.Hour), r, 10)), 1)
 		},
@@ -55,54 +54,54 @@ var overlapCases = []testCase{
 	{
 		"CancelRunning", "under OverlapCancelRunning a new run makes the oldest running one CANCELLING and has its slot once that is over",
 		func(f *fixture) {
-			d := f.deploy("a", withOverlap(provost.OverlapCancelRunning, 2))
+			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 2))
 			r := f.serve(f.base, d)
 			older := byHand(f.base, d)
 			older.ScheduledTime = f.at(-time.Minute)
 			newer := f.createNow(f.base, d)
 			f.create(older)
-			leases := make(map[uuid.UUID]provost.Lease)
+			leases := make(map[uuid.UUID]store.Lease)
 			for _, c := range f.claim(f.base, r, 10) {
 				leases[c.RunID] = c.Lease
 			}
 			next := f.createNow(f.at(time.Minute), d)
-			f.expectState(next.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
-			f.expectOverlap(older.ID, provost.StateCancelling, "Cancelling")
-			f.expectState(newer.ID, provost.StatePending, "Pending")
+			f.expectState(next.ID, store.StateScheduled, store.NameAwaitingConcurrencySlot)
+			f.expectOverlap(older.ID, store.StateCancelling, "Cancelling")
+			f.expectState(newer.ID, store.StatePending, "Pending")
 			expect(f, "claims before it is over", len(f.claim(f.at(time.Minute), r, 10)), 0)
-			f.settle(f.at(2*time.Minute), ended(leases[older.ID], f.at(2*time.Minute), provost.StateCancelled))
+			f.settle(f.at(2*time.Minute), ended(leases[older.ID], f.at(2*time.Minute), store.StateCancelled))
 			expectSame(f, "claims", claimed(f.claim(f.at(2*time.Minute), r, 10)), next.ID)
 		},
 	},
 	{
 		"KeySkipped", "the idempotency key of a run that OverlapCancelNew skipped goes on giving that run, which can be retried",
 		func(f *fixture) {
-			d := f.deploy("a", withOverlap(provost.OverlapCancelNew, 1))
+			d := f.deploy("a", withOverlap(store.OverlapCancelNew, 1))
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			held := f.claimOne(f.base, r, longTTL)
-			keyed := func() provost.CreateRunParams {
+			keyed := func() store.CreateRunParams {
 				p := byHand(f.base, d)
 				p.IdempotencyKey = "key"
 				return p
 			}
 			first := f.create(keyed())
-			f.expectOverlap(first.ID, provost.StateCancelled, provost.NameSkipped)
-			f.settle(f.base, ended(held.Lease, f.base, provost.StateCompleted))
+			f.expectOverlap(first.ID, store.StateCancelled, store.NameSkipped)
+			f.settle(f.base, ended(held.Lease, f.base, store.StateCompleted))
 			f.expectUnchanged("a second run of the key", func() { expect(f, "ID", f.create(keyed()).ID, first.ID) })
 			held = f.claimOneOf(f.createNow(f.base, d), r)
 			_, err := f.retry(f.base, first.ID)
 			f.must(err)
-			f.expectState(first.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
+			f.expectState(first.ID, store.StateScheduled, store.NameAwaitingConcurrencySlot)
 			f.expectUnchanged("a third run of the key", func() { expect(f, "ID", f.create(keyed()).ID, first.ID) })
-			f.settle(f.base, ended(held.Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(held.Lease, f.base, store.StateCompleted))
 			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), first.ID)
 		},
 	},
 	{
 		"CancelRunningOnce", "under OverlapCancelRunning a repeated CreateRun cancels nothing more",
 		func(f *fixture) {
-			d := f.deploy("a", withOverlap(provost.OverlapCancelRunning, 2))
+			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 2))
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			f.createNow(f.base, d)
@@ -115,23 +114,23 @@ var overlapCases = []testCase{
 	{
 		"CancelParent", "under OverlapCancelRunning the runs inside a running one go on until it ends, and end with it",
 		func(f *fixture) {
-			d := f.deploy("a", withOverlap(provost.OverlapCancelRunning, 1))
+			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 1))
 			r := f.serve(f.base, d)
 			held := f.claimOneOf(f.createNow(f.base, d), r)
 			f.begin(f.base, held.Lease, 1)
 			child := f.createChild(f.base, held.Lease)
 			next := f.createNow(f.base, d)
-			f.expectOverlap(held.RunID, provost.StateCancelling, "Cancelling")
-			f.expectState(child.ID, provost.StateRunning, "Running")
-			f.settle(f.base, ended(held.Lease, f.base, provost.StateCancelled))
-			f.expectState(child.ID, provost.StateCrashed, "Crashed")
+			f.expectOverlap(held.RunID, store.StateCancelling, "Cancelling")
+			f.expectState(child.ID, store.StateRunning, "Running")
+			f.settle(f.base, ended(held.Lease, f.base, store.StateCancelled))
+			f.expectState(child.ID, store.StateCrashed, "Crashed")
 			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), next.ID)
 		},
 	},
 	{
 		"CancelWaiting", "under OverlapCancelRunning what waits goes, and one CANCELLING run is enough; MaxWaiting never overflows",
 		func(f *fixture) {
-			d := f.deploy("a", withOverlap(provost.OverlapCancelRunning, 2))
+			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 2))
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			f.createNow(f.base, d)
@@ -139,28 +138,28 @@ var overlapCases = []testCase{
 			last := f.createNow(f.at(time.Minute), d)
 			for i := range 5 {
 				next := f.createNow(f.at(time.Duration(i+2)*time.Minute), d)
-				f.expectOverlap(last.ID, provost.StateCancelled, provost.NameSkipped)
+				f.expectOverlap(last.ID, store.StateCancelled, store.NameSkipped)
 				last = next
 			}
-			f.expectState(last.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
-			expect(f, "CANCELLING runs", len(f.runs(provost.RunFilter{States: []provost.StateType{provost.StateCancelling}})), 1)
+			f.expectState(last.ID, store.StateScheduled, store.NameAwaitingConcurrencySlot)
+			expect(f, "CANCELLING runs", len(f.runs(store.RunFilter{States: []store.StateType{store.StateCancelling}})), 1)
 		},
 	},
 	{
 		"CancelPromoted", "under OverlapCancelRunning a run that has a slot and is not claimed waits: it gives its slot to the new one",
 		func(f *fixture) {
-			d := f.deploy("a", withOverlap(provost.OverlapCancelRunning, 1))
+			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 1))
 			r := f.serve(f.base, d)
 			first := f.createNow(f.base, d)
 			second := f.createNow(f.base, d)
-			f.expectOverlap(first.ID, provost.StateCancelled, provost.NameSkipped)
+			f.expectOverlap(first.ID, store.StateCancelled, store.NameSkipped)
 			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), second.ID)
 		},
 	},
 	{
 		"CancelRetrying", "under OverlapCancelRunning a run that waits for another attempt goes too",
 		func(f *fixture) {
-			d := f.deploy("a", withOverlap(provost.OverlapCancelRunning, 1))
+			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 1))
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
@@ -170,44 +169,44 @@ var overlapCases = []testCase{
 			f.settle(f.base, u)
 			f.createNow(f.base, d)
 			f.createNow(f.base, d)
-			f.expectOverlap(c.RunID, provost.StateCancelled, "Cancelled")
+			f.expectOverlap(c.RunID, store.StateCancelled, "Cancelled")
 		},
 	},
 	{
 		"Group", "in a LimitGroup only runs of the same deployment are cancelled; if none has a slot the new one waits",
 		func(f *fixture) {
-			latest := func(r *provost.DeploymentRecord) { r.Overlap = provost.OverlapCancelRunning }
+			latest := func(r *store.DeploymentRecord) { r.Overlap = store.OverlapCancelRunning }
 			a, b := f.deploy("a", withGroup("g", 1), latest), f.deploy("b", withGroup("g", 1), latest)
 			r := f.serve(f.base, a, b)
 			f.createNow(f.base, a)
 			held := f.claimOne(f.base, r, longTTL)
 			waits := f.createNow(f.base, b)
-			f.expectState(held.RunID, provost.StatePending, "Pending")
-			f.expectState(waits.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
-			f.settle(f.base, ended(held.Lease, f.base, provost.StateCompleted))
+			f.expectState(held.RunID, store.StatePending, "Pending")
+			f.expectState(waits.ID, store.StateScheduled, store.NameAwaitingConcurrencySlot)
+			f.settle(f.base, ended(held.Lease, f.base, store.StateCompleted))
 			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), waits.ID)
 		},
 	},
 	{
 		"SizeLowered", "as many running ones are cancelled as have to go until a slot is free",
 		func(f *fixture) {
-			d := f.deploy("a", withOverlap(provost.OverlapCancelRunning, 3))
+			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 3))
 			r := f.serve(f.base, d)
 			for range 3 {
 				f.createNow(f.base, d)
 			}
 			f.claim(f.base, r, 10)
-			f.register(f.base, declare("a", withOverlap(provost.OverlapCancelRunning, 2)))
+			f.register(f.base, declare("a", withOverlap(store.OverlapCancelRunning, 2)))
 			f.createNow(f.base, d)
-			expect(f, "CANCELLING runs", len(f.runs(provost.RunFilter{States: []provost.StateType{provost.StateCancelling}})), 2)
+			expect(f, "CANCELLING runs", len(f.runs(store.RunFilter{States: []store.StateType{store.StateCancelling}})), 2)
 		},
 	},
 	{
 		"Exempt", "retries, backfills, catch-up and what was claimed before wait, whatever the policy, and beyond MaxWaiting",
 		func(f *fixture) {
-			d := f.deploy("a", withSchedule, withOverlap(provost.OverlapCancelNew, 1))
+			d := f.deploy("a", withSchedule, withOverlap(store.OverlapCancelNew, 1))
 			r := f.serve(f.base, d)
-			failed := f.finished(f.base, d, r, provost.StateFailed)
+			failed := f.finished(f.base, d, r, store.StateFailed)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
 			f.createNow(f.base, d)
 			back := f.claimOne(f.base, r, longTTL)
@@ -215,18 +214,18 @@ var overlapCases = []testCase{
 			f.createNow(f.base, d)
 			p := f.nextPlan(d)
 			p.Late = []time.Time{f.at(time.Hour)}
-			p.Runs = []provost.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(3 * time.Hour), DueTime: f.at(3 * time.Hour), CatchUp: true}}
+			p.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(3 * time.Hour), DueTime: f.at(3 * time.Hour), CatchUp: true}}
 			p.Planned = f.at(3 * time.Hour)
 			f.write(f.base, p)
 			f.backfill(backfill(f.base, d, f.at(-time.Hour)))
 			_, err := f.retry(f.base, failed.ID)
 			f.must(err)
 			expect(f, "claims", len(f.claim(f.at(3*time.Hour), r, 10)), 1)
-			skipped := f.runs(provost.RunFilter{StateName: provost.NameSkipped})
+			skipped := f.runs(store.RunFilter{StateName: store.NameSkipped})
 			if len(skipped) != 1 || !skipped[0].ScheduledTime.Equal(f.at(2*time.Hour)) {
 				f.Errorf("got %d skipped runs, want the one that is on time alone", len(skipped))
 			}
-			expect(f, "waiting", len(f.runs(provost.RunFilter{StateName: provost.NameAwaitingConcurrencySlot})), 5)
+			expect(f, "waiting", len(f.runs(store.RunFilter{StateName: store.NameAwaitingConcurrencySlot})), 5)
 		},
 	},
 	{
@@ -237,9 +236,9 @@ var overlapCases = []testCase{
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
 			waits := f.createNow(f.base, d)
-			f.register(f.base, declare("a", withOverlap(provost.OverlapCancelNew, 1)))
-			f.expectState(waits.ID, provost.StateScheduled, provost.NameAwaitingConcurrencySlot)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.register(f.base, declare("a", withOverlap(store.OverlapCancelNew, 1)))
+			f.expectState(waits.ID, store.StateScheduled, store.NameAwaitingConcurrencySlot)
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			expectSame(f, "claims", claimed(f.claim(f.base, r, 10)), waits.ID)
 		},
 	},

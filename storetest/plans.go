@@ -4,8 +4,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/params"
+	"github.com/provost-go/provost/schedule"
+	"github.com/provost-go/provost/store"
 )
 
 var planCases = []testCase{
@@ -15,7 +16,7 @@ var planCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			first := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
-			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.at(time.Minute), Runner: first.ID}))
+			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.at(time.Minute), Runner: first.ID}))
 			f.serve(f.at(10*time.Hour), d)
 			if item, due := f.due(f.at(5*time.Hour), d); !due || !item.Gap {
 				f.Errorf("the schedule wants planning: %t, with a gap: %t; want both", due, item.Gap)
@@ -25,15 +26,15 @@ var planCases = []testCase{
 	{
 		"Plan", "a plan materialises runs with what the deployment and the schedule declare",
 		func(f *fixture) {
-			d := f.deploy("a", func(r *provost.DeploymentRecord) {
+			d := f.deploy("a", func(r *store.DeploymentRecord) {
 				r.Tags = []string{"red"}
-				r.Parameters = provost.Params{"a": "deployment", "b": "deployment"}
-				r.Schedules = []provost.ScheduleRecord{{Key: "hourly", Schedule: everyHour.WithParameters(provost.Params{"b": "schedule"})}}
+				r.Parameters = params.Params{"a": "deployment", "b": "deployment"}
+				r.Schedules = []store.ScheduleRecord{{Key: "hourly", Schedule: everyHour.WithParameters(params.Params{"b": "schedule"})}}
 			})
 			f.serve(f.base, d)
 			p := f.nextPlan(d)
-			planned := provost.PlannedRun{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour + time.Minute)}
-			p.Runs, p.Planned = []provost.PlannedRun{planned}, f.at(time.Hour)
+			planned := store.PlannedRun{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour + time.Minute)}
+			p.Runs, p.Planned = []store.PlannedRun{planned}, f.at(time.Hour)
 			f.write(f.at(time.Second), p)
 			r := f.run(planned.ID)
 			expect(f, "flow", r.Flow, "etl")
@@ -48,7 +49,7 @@ var planCases = []testCase{
 			expectTime(f, "scheduled", r.ScheduledTime, f.at(time.Hour))
 			expectTime(f, "due", r.DueTime, f.at(time.Hour+time.Minute))
 			expectTime(f, "state's timestamp", r.State.Timestamp, f.at(time.Second))
-			f.expectState(r.ID, provost.StateScheduled, "Scheduled")
+			f.expectState(r.ID, store.StateScheduled, "Scheduled")
 			expect(f, "named", r.Name != "", true)
 			expectTime(f, "planned", f.schedule(d).Planned, f.at(time.Hour))
 		},
@@ -59,11 +60,11 @@ var planCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
 			p := f.nextPlan(d)
-			p.Runs = []provost.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
+			p.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
 			f.pause(f.base, d, "", yes())
 			f.expectUnchanged("a stale plan", func() {
-				errs, err := f.store.PlanRuns(f.ctx, provost.PlanRunsParams{Now: f.base, Plans: []provost.SchedulePlan{p}})
-				f.wantErrs("PlanRuns", errs, err, provost.ErrConflict)
+				errs, err := f.store.PlanRuns(f.ctx, store.PlanRunsParams{Now: f.base, Plans: []store.SchedulePlan{p}})
+				f.wantErrs("PlanRuns", errs, err, store.ErrConflict)
 			})
 		},
 	},
@@ -73,15 +74,15 @@ var planCases = []testCase{
 			a, b := f.deploy("a", withSchedule), f.deploy("b", withSchedule)
 			f.serve(f.base, a, b)
 			stale, fresh := f.nextPlan(a), f.nextPlan(b)
-			stale.Runs = []provost.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
+			stale.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
 			stale.Planned = f.at(time.Hour)
-			fresh.Runs = []provost.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
+			fresh.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
 			fresh.Planned = f.at(time.Hour)
 			f.plan(f.base, a, f.at(2*time.Hour))
 			gone, noKey := fresh, fresh
 			gone.DeploymentID, noKey.Key = uuid.New(), "other"
-			errs, err := f.store.PlanRuns(f.ctx, provost.PlanRunsParams{Now: f.base, Plans: []provost.SchedulePlan{stale, gone, noKey, fresh}})
-			f.wantErrs("PlanRuns", errs, err, provost.ErrConflict, provost.ErrNotFound, provost.ErrNotFound, nil)
+			errs, err := f.store.PlanRuns(f.ctx, store.PlanRunsParams{Now: f.base, Plans: []store.SchedulePlan{stale, gone, noKey, fresh}})
+			f.wantErrs("PlanRuns", errs, err, store.ErrConflict, store.ErrNotFound, store.ErrNotFound, nil)
 			expectTimes(f, "runs of a", f.instants(a), f.at(2*time.Hour))
 			expectTimes(f, "runs of b", f.instants(b), f.at(time.Hour))
 		},
@@ -92,11 +93,11 @@ var planCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
 			p := f.nextPlan(d)
-			p.Runs = []provost.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
+			p.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
 			p.Planned, p.PlanTime = f.at(time.Hour), f.at(time.Hour)
 			f.write(f.base, p)
 			f.expectUnchanged("a repeated plan", func() {
-				_, err := f.store.PlanRuns(f.ctx, provost.PlanRunsParams{Now: f.base, Plans: []provost.SchedulePlan{p}})
+				_, err := f.store.PlanRuns(f.ctx, store.PlanRunsParams{Now: f.base, Plans: []store.SchedulePlan{p}})
 				f.must(err)
 			})
 		},
@@ -108,7 +109,7 @@ var planCases = []testCase{
 			f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
 			p := f.nextPlan(d)
-			p.Runs = []provost.PlannedRun{
+			p.Runs = []store.PlannedRun{
 				{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)},
 				{ID: newID(f.base), ScheduledTime: f.at(2 * time.Hour), DueTime: f.at(2 * time.Hour)},
 			}
@@ -127,16 +128,16 @@ var planCases = []testCase{
 			p := f.nextPlan(d)
 			p.Cancel = []time.Time{f.at(time.Hour), f.at(2 * time.Hour)}
 			f.write(f.at(2*time.Hour), p)
-			f.expectState(held.RunID, provost.StatePending, "Pending")
-			skipped := f.runs(provost.RunFilter{StateName: provost.NameSkipped})
+			f.expectState(held.RunID, store.StatePending, "Pending")
+			skipped := f.runs(store.RunFilter{StateName: store.NameSkipped})
 			if len(skipped) != 1 {
 				f.Fatalf("got %d skipped runs, want 1", len(skipped))
 			}
 			expectTime(f, "skipped", skipped[0].ScheduledTime, f.at(2*time.Hour))
-			expect(f, "state", skipped[0].State.Type, provost.StateCancelled)
-			expect(f, "reason", skipped[0].State.Message, string(provost.SkipMissed))
+			expect(f, "state", skipped[0].State.Type, store.StateCancelled)
+			expect(f, "reason", skipped[0].State.Message, string(store.SkipMissed))
 			expectTime(f, "ended", skipped[0].EndTime, f.at(2*time.Hour))
-			expectTimes(f, "scheduled", f.instants(d, provost.StateScheduled), f.at(3*time.Hour))
+			expectTimes(f, "scheduled", f.instants(d, store.StateScheduled), f.at(3*time.Hour))
 		},
 	},
 	{
@@ -146,7 +147,7 @@ var planCases = []testCase{
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
 			c := f.claimOne(f.at(time.Hour), r, longTTL)
-			f.settle(f.at(time.Hour), ended(c.Lease, f.at(time.Hour), provost.StateCompleted))
+			f.settle(f.at(time.Hour), ended(c.Lease, f.at(time.Hour), store.StateCompleted))
 			f.must(f.store.DeleteRun(f.ctx, c.RunID))
 			f.pause(f.base, d, "", yes()) // a clock that is behind
 			s := f.schedule(d)
@@ -175,7 +176,7 @@ var planCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour), f.at(3*time.Hour))
-			for _, r := range f.runs(provost.RunFilter{After: f.at(3 * time.Hour)}) {
+			for _, r := range f.runs(store.RunFilter{After: f.at(3 * time.Hour)}) {
 				f.cancel(f.base, r.ID)
 				f.must(f.store.DeleteRun(f.ctx, r.ID))
 			}
@@ -194,7 +195,7 @@ var planCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
-			ahead := f.runs(provost.RunFilter{After: f.at(2 * time.Hour)})[0]
+			ahead := f.runs(store.RunFilter{After: f.at(2 * time.Hour)})[0]
 			f.cancel(f.base, ahead.ID)
 			_, err := f.retry(f.base, ahead.ID)
 			f.must(err)
@@ -205,8 +206,8 @@ var planCases = []testCase{
 				f.Fatalf("planned: got %s: the instant %s is lost", planned, f.at(time.Hour))
 			}
 			f.plan(f.at(3*time.Minute), d, f.at(time.Hour), f.at(2*time.Hour))
-			expectTimes(f, "runs", f.instants(d, provost.StateScheduled), f.at(time.Hour))
-			expect(f, "all runs", len(f.runs(provost.RunFilter{})), 2)
+			expectTimes(f, "runs", f.instants(d, store.StateScheduled), f.at(time.Hour))
+			expect(f, "all runs", len(f.runs(store.RunFilter{})), 2)
 		},
 	},
 	{
@@ -215,7 +216,7 @@ var planCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour))
-			f.skip(f.at(3*time.Hour), d, provost.SkipMissed, f.at(3*time.Hour), f.at(3*time.Hour))
+			f.skip(f.at(3*time.Hour), d, store.SkipMissed, f.at(3*time.Hour), f.at(3*time.Hour))
 			f.pause(f.at(time.Minute), d, "", yes())
 			expectTimes(f, "runs", f.instants(d), f.at(time.Hour), f.at(2*time.Hour))
 		},
@@ -225,16 +226,16 @@ var planCases = []testCase{
 		func(f *fixture) {
 			a, b, unserved := f.deploy("a", withSchedule), f.deploy("b", withSchedule), f.deploy("c", withSchedule)
 			f.serve(f.base, a, b)
-			for i, d := range []*provost.DeploymentRecord{a, b, unserved} {
+			for i, d := range []*store.DeploymentRecord{a, b, unserved} {
 				p := f.nextPlan(d)
 				p.PlanTime = f.at(time.Duration(3-i) * time.Hour)
 				f.write(f.base, p)
 			}
-			due, err := f.store.DueSchedules(f.ctx, provost.DueSchedulesParams{Now: f.base})
+			due, err := f.store.DueSchedules(f.ctx, store.DueSchedulesParams{Now: f.base})
 			f.must(err)
 			expect(f, "items before any is due", len(due.Items), 0)
 			expectTime(f, "next", due.Next, f.at(2*time.Hour))
-			due, err = f.store.DueSchedules(f.ctx, provost.DueSchedulesParams{Now: f.at(2 * time.Hour)})
+			due, err = f.store.DueSchedules(f.ctx, store.DueSchedulesParams{Now: f.at(2 * time.Hour)})
 			f.must(err)
 			if len(due.Items) != 1 || due.Items[0].DeploymentID != b.ID {
 				f.Errorf("items: got %d, want the schedule of b alone", len(due.Items))
@@ -263,7 +264,7 @@ var planCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
 			f.write(f.base, f.nextPlan(d))
-			due, err := f.store.DueSchedules(f.ctx, provost.DueSchedulesParams{Now: f.at(1000 * time.Hour)})
+			due, err := f.store.DueSchedules(f.ctx, store.DueSchedulesParams{Now: f.at(1000 * time.Hour)})
 			f.must(err)
 			expect(f, "items", len(due.Items), 0)
 			expect(f, "next is none", due.Next.IsZero(), true)
@@ -279,7 +280,7 @@ var planCases = []testCase{
 			p.PlanTime = f.at(time.Hour)
 			f.write(f.base, p)
 			now := f.afterLease(f.base)
-			due, err := f.store.DueSchedules(f.ctx, provost.DueSchedulesParams{Now: now})
+			due, err := f.store.DueSchedules(f.ctx, store.DueSchedulesParams{Now: now})
 			f.must(err)
 			expect(f, "items", len(due.Items), 0)
 			expect(f, "next is none", due.Next.IsZero(), true)
@@ -290,7 +291,7 @@ var planCases = []testCase{
 		func(f *fixture) {
 			a, b := f.deploy("a", withSchedule), f.deploy("b", withSchedule)
 			f.serve(f.base, a, b)
-			due, err := f.store.DueSchedules(f.ctx, provost.DueSchedulesParams{Now: f.base, Limit: 1})
+			due, err := f.store.DueSchedules(f.ctx, store.DueSchedulesParams{Now: f.base, Limit: 1})
 			f.must(err)
 			expect(f, "items", len(due.Items), 1)
 			if due.Next.IsZero() || due.Next.After(f.base) {
@@ -308,7 +309,7 @@ var planCases = []testCase{
 				func(now time.Time) { f.pause(now, d, "", no()) },
 				func(now time.Time) { f.pause(now, d, "hourly", yes()) },
 				func(now time.Time) {
-					f.register(now, declare("a", withSchedule, func(r *provost.DeploymentRecord) { r.Description = "new" }))
+					f.register(now, declare("a", withSchedule, func(r *store.DeploymentRecord) { r.Description = "new" }))
 				},
 			}
 			for i, change := range changes {
@@ -350,7 +351,7 @@ var planCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
-			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.at(time.Minute), Runner: r.ID}))
+			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.at(time.Minute), Runner: r.ID}))
 			now := f.at(3 * time.Hour)
 			r = f.serve(now, d)
 			f.pause(now, d, "", yes())
@@ -379,16 +380,16 @@ var planCases = []testCase{
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
 			stale := f.nextPlan(d) // made before the gap, and told of after it
-			refused := func(what string, p provost.SchedulePlan, now time.Time) {
+			refused := func(what string, p store.SchedulePlan, now time.Time) {
 				f.Helper()
-				errs, err := f.store.PlanRuns(f.ctx, provost.PlanRunsParams{Now: now, Plans: []provost.SchedulePlan{p}})
-				f.wantErrs(what, errs, err, provost.ErrConflict)
+				errs, err := f.store.PlanRuns(f.ctx, store.PlanRunsParams{Now: now, Plans: []store.SchedulePlan{p}})
+				f.wantErrs(what, errs, err, store.ErrConflict)
 				item, _ := f.due(now, d)
 				expect(f, "gap after "+what, item.Gap, true)
 			}
 			beat := func(now time.Time) {
 				f.Helper()
-				f.must(f.store.HeartbeatRunner(f.ctx, provost.HeartbeatParams{Now: now, Runner: r.ID, SeenAt: now, Until: now.Add(time.Minute)}))
+				f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: now, Runner: r.ID, SeenAt: now, Until: now.Add(time.Minute)}))
 			}
 			beat(f.base)
 			beat(f.at(2 * time.Hour))
@@ -409,12 +410,12 @@ var planCases = []testCase{
 	{
 		"PauseGoesOn", "a plan within a pause records it up to Planned, and the pause goes on from there",
 		func(f *fixture) {
-			d := f.deploy("a", withSchedule, func(r *provost.DeploymentRecord) { r.Pause.Declared = true })
+			d := f.deploy("a", withSchedule, func(r *store.DeploymentRecord) { r.Pause.Declared = true })
 			f.serve(f.base, d)
 			item, _ := f.due(f.base, d)
 			expect(f, "paused as declared", item.Paused, true)
 			expectTime(f, "paused from", item.PausedFrom, f.base)
-			f.skip(f.at(2*time.Hour), d, provost.SkipPaused, f.at(time.Hour), f.at(2*time.Hour))
+			f.skip(f.at(2*time.Hour), d, store.SkipPaused, f.at(time.Hour), f.at(2*time.Hour))
 			f.pause(f.at(3*time.Hour), d, "", no())
 			item, _ = f.due(f.at(3*time.Hour), d)
 			expectTime(f, "paused from", item.PausedFrom, f.at(2*time.Hour))
@@ -429,8 +430,8 @@ var skipCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
-			first := f.skip(f.at(2*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
-			second := f.skip(f.at(3*time.Hour), d, provost.SkipPaused, f.at(3*time.Hour), f.at(3*time.Hour))
+			first := f.skip(f.at(2*time.Hour), d, store.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
+			second := f.skip(f.at(3*time.Hour), d, store.SkipPaused, f.at(3*time.Hour), f.at(3*time.Hour))
 			expectSkips(f, "skips", f.skips(d), second, first)
 			expectTime(f, "watermark", f.schedule(d).Watermark, f.at(3*time.Hour))
 		},
@@ -440,8 +441,8 @@ var skipCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
-			first := f.skip(f.at(2*time.Hour), d, provost.SkipPaused, f.at(time.Hour), f.at(2*time.Hour))
-			f.skip(f.at(5*time.Hour), d, provost.SkipPaused, f.at(3*time.Hour), f.at(5*time.Hour))
+			first := f.skip(f.at(2*time.Hour), d, store.SkipPaused, f.at(time.Hour), f.at(2*time.Hour))
+			f.skip(f.at(5*time.Hour), d, store.SkipPaused, f.at(3*time.Hour), f.at(5*time.Hour))
 			first.Last, first.Count = f.at(5*time.Hour), 5
 			expectSkips(f, "skips", f.skips(d), first)
 		},
@@ -451,11 +452,11 @@ var skipCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
-			first := f.skip(f.at(2*time.Hour), d, provost.SkipPaused, f.at(time.Hour), f.at(2*time.Hour))
-			second := f.skipRange(d, provost.SkipPaused, f.at(3*time.Hour), f.at(4*time.Hour))
-			second.Timing, second.Count = provost.Every(30*time.Minute).In("Europe/Berlin"), 3
+			first := f.skip(f.at(2*time.Hour), d, store.SkipPaused, f.at(time.Hour), f.at(2*time.Hour))
+			second := f.skipRange(d, store.SkipPaused, f.at(3*time.Hour), f.at(4*time.Hour))
+			second.Timing, second.Count = schedule.Every(30*time.Minute).In("Europe/Berlin"), 3
 			p := f.nextPlan(d)
-			p.Skips, p.Planned = []provost.Skip{second}, second.Last
+			p.Skips, p.Planned = []store.Skip{second}, second.Last
 			f.write(f.at(4*time.Hour), p)
 			expectSkips(f, "skips", f.skips(d), second, first)
 		},
@@ -465,9 +466,9 @@ var skipCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
-			first := f.skip(f.at(time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(time.Hour))
+			first := f.skip(f.at(time.Hour), d, store.SkipMissed, f.at(time.Hour), f.at(time.Hour))
 			f.plan(f.at(2*time.Hour), d, f.at(2*time.Hour))
-			second := f.skip(f.at(3*time.Hour), d, provost.SkipMissed, f.at(3*time.Hour), f.at(3*time.Hour))
+			second := f.skip(f.at(3*time.Hour), d, store.SkipMissed, f.at(3*time.Hour), f.at(3*time.Hour))
 			expectSkips(f, "skips", f.skips(d), second, first)
 		},
 	},
@@ -477,10 +478,10 @@ var skipCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
 			p := f.nextPlan(d)
-			first := f.skipRange(d, provost.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
-			second := f.skipRange(d, provost.SkipMissed, f.at(4*time.Hour), f.at(5*time.Hour))
-			p.Skips, p.Planned = []provost.Skip{first, second}, f.at(5*time.Hour)
-			p.Runs = []provost.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(3 * time.Hour), DueTime: f.at(3 * time.Hour)}}
+			first := f.skipRange(d, store.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
+			second := f.skipRange(d, store.SkipMissed, f.at(4*time.Hour), f.at(5*time.Hour))
+			p.Skips, p.Planned = []store.Skip{first, second}, f.at(5*time.Hour)
+			p.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(3 * time.Hour), DueTime: f.at(3 * time.Hour)}}
 			f.write(f.at(5*time.Hour), p)
 			expectSkips(f, "skips", f.skips(d), second, first)
 		},
@@ -490,17 +491,17 @@ var skipCases = []testCase{
 		func(f *fixture) {
 			a, b := f.deploy("a", withSchedule), f.deploy("b", withSchedule)
 			f.serve(f.base, a, b)
-			one := f.skip(f.at(time.Hour), a, provost.SkipMissed, f.at(time.Hour), f.at(time.Hour))
-			two := f.skip(f.at(2*time.Hour), b, provost.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
-			three := f.skip(f.at(3*time.Hour), a, provost.SkipPaused, f.at(2*time.Hour), f.at(3*time.Hour))
+			one := f.skip(f.at(time.Hour), a, store.SkipMissed, f.at(time.Hour), f.at(time.Hour))
+			two := f.skip(f.at(2*time.Hour), b, store.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
+			three := f.skip(f.at(3*time.Hour), a, store.SkipPaused, f.at(2*time.Hour), f.at(3*time.Hour))
 			expectSkips(f, "skips of a", f.skips(a), three, one)
-			page, err := f.store.ListSkips(f.ctx, provost.SkipFilter{Schedule: "other"})
+			page, err := f.store.ListSkips(f.ctx, store.SkipFilter{Schedule: "other"})
 			f.must(err)
 			expect(f, "skips of another schedule", len(page.Items), 0)
-			page, err = f.store.ListSkips(f.ctx, provost.SkipFilter{Limit: 2})
+			page, err = f.store.ListSkips(f.ctx, store.SkipFilter{Limit: 2})
 			f.must(err)
 			expectSkips(f, "first page", page.Items, three, two)
-			page, err = f.store.ListSkips(f.ctx, provost.SkipFilter{Limit: 2, Cursor: page.Next})
+			page, err = f.store.ListSkips(f.ctx, store.SkipFilter{Limit: 2, Cursor: page.Next})
 			f.must(err)
 			expectSkips(f, "second page", page.Items, one)
 			expect(f, "cursor of the last page", page.Next, "")

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/schedule"
+	"github.com/provost-go/provost/store"
 )
 
 var runnerCases = []testCase{
@@ -36,7 +36,7 @@ var runnerCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.runner("r", f.base, f.at(forever))
-			unserved, err := f.store.RegisterRunner(f.ctx, provost.RegisterRunnerParams{
+			unserved, err := f.store.RegisterRunner(f.ctx, store.RegisterRunnerParams{
 				Now: f.base, Runner: r, Deployments: []uuid.UUID{uuid.New(), d.ID},
 			})
 			f.must(err)
@@ -64,11 +64,11 @@ var runnerCases = []testCase{
 	{
 		"UnknownRunner", "a runner that the store does not know must register again: its heartbeat and its claim are ErrNotFound, its removal a success",
 		func(f *fixture) {
-			err := f.store.HeartbeatRunner(f.ctx, provost.HeartbeatParams{Now: f.base, Runner: uuid.New(), SeenAt: f.base, Until: f.at(forever)})
-			f.wantErr("HeartbeatRunner", err, provost.ErrNotFound)
-			_, err = f.store.ClaimRuns(f.ctx, provost.ClaimRunsParams{Now: f.base, Runner: uuid.New(), Limit: 1, TTL: longTTL})
-			f.wantErr("ClaimRuns", err, provost.ErrNotFound)
-			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.base, Runner: uuid.New(), Pause: true}))
+			err := f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: f.base, Runner: uuid.New(), SeenAt: f.base, Until: f.at(forever)})
+			f.wantErr("HeartbeatRunner", err, store.ErrNotFound)
+			_, err = f.store.ClaimRuns(f.ctx, store.ClaimRunsParams{Now: f.base, Runner: uuid.New(), Limit: 1, TTL: longTTL})
+			f.wantErr("ClaimRuns", err, store.ErrNotFound)
+			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.base, Runner: uuid.New(), Pause: true}))
 		},
 	},
 	{
@@ -87,7 +87,7 @@ var runnerCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour), f.at(2*time.Hour), f.at(3*time.Hour))
-			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.at(90 * time.Minute), Runner: r.ID}))
+			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.at(90 * time.Minute), Runner: r.ID}))
 			f.serve(f.at(150*time.Minute), d)
 			item, ok := f.due(f.at(150*time.Minute), d)
 			expect(f, "wants planning", ok, true)
@@ -100,12 +100,12 @@ var runnerCases = []testCase{
 	{
 		"GapHoldsBack", "runs of a deployment with a gap are not claimed until PlanRuns has dealt with it for each schedule",
 		func(f *fixture) {
-			d := f.deploy("a", withSchedule, func(r *provost.DeploymentRecord) {
-				r.Schedules = append(r.Schedules, provost.ScheduleRecord{Key: "daily", Schedule: provost.Cron("@daily").Named("daily")})
+			d := f.deploy("a", withSchedule, func(r *store.DeploymentRecord) {
+				r.Schedules = append(r.Schedules, store.ScheduleRecord{Key: "daily", Schedule: schedule.Cron("@daily").Named("daily")})
 			})
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
-			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.at(time.Minute), Runner: r.ID}))
+			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.at(time.Minute), Runner: r.ID}))
 			now := f.at(2 * time.Hour)
 			r = f.serve(now, d)
 			expect(f, "claims before any plan", len(f.claim(now, r, 10)), 0)
@@ -138,7 +138,7 @@ var runnerCases = []testCase{
 			r := f.runner("r", f.base, f.at(time.Minute))
 			f.registerRunner(f.base, r, d)
 			f.write(f.base, f.nextPlan(d))
-			f.must(f.store.HeartbeatRunner(f.ctx, provost.HeartbeatParams{Now: f.at(30 * time.Second), Runner: r.ID, SeenAt: f.at(30 * time.Second), Until: f.at(forever)}))
+			f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: f.at(30 * time.Second), Runner: r.ID, SeenAt: f.at(30 * time.Second), Until: f.at(forever)}))
 			runners, err := f.store.ListRunners(f.ctx)
 			f.must(err)
 			expectTime(f, "seen at", runners[0].SeenAt, f.at(30*time.Second))
@@ -155,7 +155,7 @@ var runnerCases = []testCase{
 			f.registerRunner(f.base, r, d)
 			f.write(f.base, f.nextPlan(d))
 			now := f.afterLease(f.base)
-			f.must(f.store.HeartbeatRunner(f.ctx, provost.HeartbeatParams{Now: now, Runner: r.ID, SeenAt: now, Until: f.at(forever)}))
+			f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: now, Runner: r.ID, SeenAt: now, Until: f.at(forever)}))
 			item, ok := f.due(now, d)
 			expect(f, "wants planning", ok, true)
 			expect(f, "gap", item.Gap, true)
@@ -171,7 +171,7 @@ var runnerCases = []testCase{
 			f.registerRunner(f.base, r, d)
 			f.write(f.base, f.nextPlan(d))
 			now := f.afterLease(f.base)
-			f.must(f.store.HeartbeatRunner(f.ctx, provost.HeartbeatParams{Now: now, Runner: r.ID, SeenAt: now, Until: f.at(forever)}))
+			f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: now, Runner: r.ID, SeenAt: now, Until: f.at(forever)}))
 			if item, ok := f.due(now, d); ok && item.Gap {
 				f.Error("got a gap, want none")
 			}
@@ -185,8 +185,8 @@ var runnerCases = []testCase{
 			f.registerRunner(f.base, r, d)
 			now := f.afterLease(f.base)
 			f.createNow(now, d)
-			_, err := f.store.ClaimRuns(f.ctx, provost.ClaimRunsParams{Now: now, Runner: r.ID, Limit: 1, TTL: longTTL})
-			f.wantErr("ClaimRuns", err, provost.ErrNotFound)
+			_, err := f.store.ClaimRuns(f.ctx, store.ClaimRunsParams{Now: now, Runner: r.ID, Limit: 1, TTL: longTTL})
+			f.wantErr("ClaimRuns", err, store.ErrNotFound)
 		},
 	},
 	{
@@ -196,13 +196,13 @@ var runnerCases = []testCase{
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
-			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.base, Runner: r.ID}))
-			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.base, Runner: r.ID}))
+			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.base, Runner: r.ID}))
+			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.base, Runner: r.ID}))
 			runners, err := f.store.ListRunners(f.ctx)
 			f.must(err)
 			expect(f, "runners", len(runners), 0)
 			expect(f, "paused", f.deployment(d.ID).Pause.Effective(), false)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted)) // its leases stay
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted)) // its leases stay
 		},
 	},
 	{
@@ -211,9 +211,9 @@ var runnerCases = []testCase{
 			d := f.deploy("a", withSchedule)
 			first, second := f.serve(f.base, d), f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
-			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.base, Runner: first.ID, Pause: true}))
+			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.base, Runner: first.ID, Pause: true}))
 			expect(f, "paused with a runner left", f.deployment(d.ID).Pause.Shutdown, false)
-			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.base, Runner: second.ID, Pause: true}))
+			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.base, Runner: second.ID, Pause: true}))
 			stored := f.deployment(d.ID)
 			expect(f, "paused with none left", stored.Pause.Shutdown, true)
 			expect(f, "generation", stored.Generation, 2)
@@ -225,7 +225,7 @@ var runnerCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
-			f.must(f.store.RemoveRunner(f.ctx, provost.RemoveRunnerParams{Now: f.base, Runner: r.ID, Pause: true}))
+			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.base, Runner: r.ID, Pause: true}))
 			f.serve(f.at(time.Minute), d)
 			stored := f.deployment(d.ID)
 			expect(f, "paused", stored.Pause.Effective(), false)
@@ -272,7 +272,7 @@ var runnerCases = []testCase{
 			d := f.deploy("a")
 			run := f.createNow(f.base, d)
 			const more = 10
-			for i := range provost.MaxDeadRunners + more {
+			for i := range store.MaxDeadRunners + more {
 				f.registerRunner(f.base, f.runner("r"+strconv.Itoa(i), f.base, f.at(time.Minute+time.Duration(i)*time.Millisecond)), d)
 			}
 			listed := func() int {
@@ -280,16 +280,16 @@ var runnerCases = []testCase{
 				f.must(err)
 				return len(runners)
 			}
-			expect(f, "live runners", listed(), provost.MaxDeadRunners+more)
+			expect(f, "live runners", listed(), store.MaxDeadRunners+more)
 			if !f.local {
 				skipCase(f.T, "it takes more than a minute")
 			}
 			r := f.serve(f.at(time.Hour), d)
-			expect(f, "runners", listed(), provost.MaxDeadRunners+1)
+			expect(f, "runners", listed(), store.MaxDeadRunners+1)
 			kept := servers(f.deployment(d.ID))
 			for i := range more {
 				if slices.Contains(kept, "r"+strconv.Itoa(i)) {
-					f.Errorf("runner %d, whose lease ended before those of %d others, is kept", i, provost.MaxDeadRunners)
+					f.Errorf("runner %d, whose lease ended before those of %d others, is kept", i, store.MaxDeadRunners)
 				}
 			}
 			expect(f, "run", f.claimOne(f.at(time.Hour), r, longTTL).RunID, run.ID)
@@ -303,7 +303,7 @@ func skipCase(t *testing.T, why string) {
 }
 
 // servers are the names of who serves a deployment.
-func servers(d *provost.DeploymentRecord) []string {
+func servers(d *store.DeploymentRecord) []string {
 	var names []string
 	for _, s := range d.ServedBy {
 		names = append(names, s.Name)

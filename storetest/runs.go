@@ -5,17 +5,17 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/params"
+	"github.com/provost-go/provost/store"
 )
 
 var runCases = []testCase{
 	{
 		"Create", "a run made by hand carries what was asked for, and the deployment's tags before its own",
 		func(f *fixture) {
-			d := f.deploy("a", func(r *provost.DeploymentRecord) { r.Tags = []string{"red"} })
+			d := f.deploy("a", func(r *store.DeploymentRecord) { r.Tags = []string{"red"} })
 			p := byHand(f.base, d)
-			p.Name, p.Tags, p.Parameters, p.IdempotencyKey = "mine", []string{"blue"}, provost.Params{"n": "1"}, "key"
+			p.Name, p.Tags, p.Parameters, p.IdempotencyKey = "mine", []string{"blue"}, params.Params{"n": "1"}, "key"
 			p.Generation = 1
 			p.ScheduledTime, p.DueTime = f.at(time.Hour), f.at(2*time.Hour)
 			f.create(p)
@@ -34,7 +34,7 @@ var runCases = []testCase{
 			expect(f, "has begun", r.StartTime.IsZero() && r.Attempt == 0, true)
 			expect(f, "history", len(r.History), 1)
 			expectTime(f, "state's timestamp", r.State.Timestamp, f.base)
-			f.expectState(r.ID, provost.StateScheduled, "Scheduled")
+			f.expectState(r.ID, store.StateScheduled, "Scheduled")
 		},
 	},
 	{
@@ -45,11 +45,11 @@ var runCases = []testCase{
 				p := byHand(f.base, d)
 				p.DeploymentID = uuid.New()
 				_, err := f.store.CreateRun(f.ctx, p)
-				f.wantErr("unknown deployment", err, provost.ErrNotFound)
+				f.wantErr("unknown deployment", err, store.ErrNotFound)
 				p = byHand(f.base, d)
 				p.Generation = 2
 				_, err = f.store.CreateRun(f.ctx, p)
-				f.wantErr("another generation", err, provost.ErrConflict)
+				f.wantErr("another generation", err, store.ErrConflict)
 			})
 		},
 	},
@@ -85,7 +85,7 @@ var runCases = []testCase{
 				})
 			}
 			callers.Wait()
-			expect(f, "runs", len(f.runs(provost.RunFilter{})), 21)
+			expect(f, "runs", len(f.runs(store.RunFilter{})), 21)
 		},
 	},
 	{
@@ -93,18 +93,18 @@ var runCases = []testCase{
 		func(f *fixture) {
 			a, b := f.deploy("a"), f.deploy("b")
 			r := f.serve(f.base, a)
-			keyed := func(d *provost.DeploymentRecord) provost.CreateRunParams {
+			keyed := func(d *store.DeploymentRecord) store.CreateRunParams {
 				p := byHand(f.base, d)
 				p.IdempotencyKey = "key"
 				return p
 			}
 			first := f.create(keyed(a))
 			again := keyed(a)
-			again.Parameters = provost.Params{"other": true}
+			again.Parameters = params.Params{"other": true}
 			f.expectUnchanged("a second run of a key", func() { expect(f, "ID", f.create(again).ID, first.ID) })
 			expect(f, "the key of another deployment gives another run", f.create(keyed(b)).ID != first.ID, true)
 			c := f.claimOne(f.base, r, longTTL)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			expect(f, "ID once it is finished", f.create(keyed(a)).ID, first.ID)
 			f.must(f.store.DeleteRun(f.ctx, first.ID))
 			expect(f, "a new run once it is deleted", f.create(keyed(a)).ID != first.ID, true)
@@ -115,14 +115,14 @@ var runCases = []testCase{
 		func(f *fixture) {
 			id := uuid.New()
 			_, err := f.store.GetRun(f.ctx, id)
-			f.wantErr("GetRun", err, provost.ErrNotFound)
-			_, err = f.store.CancelRun(f.ctx, provost.CancelRunParams{Now: f.base, RunID: id})
-			f.wantErr("CancelRun", err, provost.ErrNotFound)
+			f.wantErr("GetRun", err, store.ErrNotFound)
+			_, err = f.store.CancelRun(f.ctx, store.CancelRunParams{Now: f.base, RunID: id})
+			f.wantErr("CancelRun", err, store.ErrNotFound)
 			_, err = f.retry(f.base, id)
-			f.wantErr("RetryRun", err, provost.ErrNotFound)
-			f.wantErr("DeleteRun", f.store.DeleteRun(f.ctx, id), provost.ErrNotFound)
-			_, err = f.store.ListLogs(f.ctx, provost.LogFilter{RunID: id})
-			f.wantErr("ListLogs", err, provost.ErrNotFound)
+			f.wantErr("RetryRun", err, store.ErrNotFound)
+			f.wantErr("DeleteRun", f.store.DeleteRun(f.ctx, id), store.ErrNotFound)
+			_, err = f.store.ListLogs(f.ctx, store.LogFilter{RunID: id})
+			f.wantErr("ListLogs", err, store.ErrNotFound)
 		},
 	},
 	{
@@ -132,7 +132,7 @@ var runCases = []testCase{
 			r := f.serve(f.base, d)
 			run := f.createNow(f.base, d)
 			got := f.cancel(f.at(time.Second), run.ID)
-			expect(f, "state", got.State.Type, provost.StateCancelled)
+			expect(f, "state", got.State.Type, store.StateCancelled)
 			expect(f, "message", got.State.Message, "not wanted")
 			expectTime(f, "ended", got.EndTime, f.at(time.Second))
 			f.expectUnchanged("a repeated CancelRun", func() { f.cancel(f.at(time.Minute), run.ID) })
@@ -150,12 +150,12 @@ var runCases = []testCase{
 			pending, running := claims[0], claims[1]
 			f.begin(f.base, running.Lease, 1)
 			for _, c := range claims {
-				expect(f, "state", f.cancel(f.at(time.Second), c.RunID).State.Type, provost.StateCancelling)
+				expect(f, "state", f.cancel(f.at(time.Second), c.RunID).State.Type, store.StateCancelling)
 			}
 			f.expectUnchanged("a repeated CancelRun", func() { f.cancel(f.at(time.Minute), running.RunID) })
-			f.settle(f.at(time.Minute), ended(running.Lease, f.at(time.Minute), provost.StateCancelled), givenBack(pending.Lease, f.at(time.Minute)))
-			f.expectState(running.RunID, provost.StateCancelled, "Cancelled")
-			f.expectState(pending.RunID, provost.StateCancelled, "Cancelled")
+			f.settle(f.at(time.Minute), ended(running.Lease, f.at(time.Minute), store.StateCancelled), givenBack(pending.Lease, f.at(time.Minute)))
+			f.expectState(running.RunID, store.StateCancelled, "Cancelled")
+			f.expectState(pending.RunID, store.StateCancelled, "Cancelled")
 		},
 	},
 	{
@@ -163,12 +163,12 @@ var runCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
-			for _, state := range []provost.StateType{provost.StateCompleted, provost.StateFailed, provost.StateCrashed} {
+			for _, state := range []store.StateType{store.StateCompleted, store.StateFailed, store.StateCrashed} {
 				run := f.finished(f.base, d, r, state)
-				_, err := f.store.CancelRun(f.ctx, provost.CancelRunParams{Now: f.base, RunID: run.ID})
-				f.wantErr(string(state), err, provost.ErrConflict)
+				_, err := f.store.CancelRun(f.ctx, store.CancelRunParams{Now: f.base, RunID: run.ID})
+				f.wantErr(string(state), err, store.ErrConflict)
 			}
-			run := f.finished(f.base, d, r, provost.StateCancelled)
+			run := f.finished(f.base, d, r, store.StateCancelled)
 			f.cancel(f.base, run.ID)
 		},
 	},
@@ -177,19 +177,19 @@ var runCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
-			for _, state := range []provost.StateType{provost.StateFailed, provost.StateCrashed, provost.StateCancelled} {
+			for _, state := range []store.StateType{store.StateFailed, store.StateCrashed, store.StateCancelled} {
 				over := f.finished(f.base, d, r, state)
 				got, err := f.retry(f.at(time.Minute), over.ID)
 				f.must(err)
 				expect(f, "ID", got.ID, over.ID)
-				expect(f, "state", got.State.Type, provost.StateScheduled)
+				expect(f, "state", got.State.Type, store.StateScheduled)
 				expect(f, "message", got.State.Message, "once more")
 				expect(f, "history", len(got.History), len(over.History)+1)
 				expectTime(f, "due", got.DueTime, f.at(time.Minute))
 				expect(f, "is over", !got.EndTime.IsZero(), false)
 				c := f.claimOne(f.at(time.Minute), r, longTTL)
 				expect(f, "attempts before", c.Attempt, 1)
-				u := ended(c.Lease, f.at(time.Minute), provost.StateCompleted)
+				u := ended(c.Lease, f.at(time.Minute), store.StateCompleted)
 				u.Attempt = 2
 				f.settle(f.at(time.Minute), u)
 				expect(f, "attempt", f.run(over.ID).Attempt, 2)
@@ -204,12 +204,12 @@ var runCases = []testCase{
 			refused := func(what string, id uuid.UUID) {
 				f.expectUnchanged(what, func() {
 					_, err := f.retry(f.base, id)
-					f.wantErr(what, err, provost.ErrConflict)
+					f.wantErr(what, err, store.ErrConflict)
 				})
 			}
-			completed := f.finished(f.base, d, r, provost.StateCompleted)
+			completed := f.finished(f.base, d, r, store.StateCompleted)
 			refused("COMPLETED", completed.ID)
-			failed := f.finished(f.base, d, r, provost.StateFailed)
+			failed := f.finished(f.base, d, r, store.StateFailed)
 			run := f.createNow(f.base, d)
 			refused("SCHEDULED", run.ID)
 			c := f.claimOne(f.base, r, longTTL)
@@ -231,13 +231,13 @@ var runCases = []testCase{
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
-			f.log(c.Lease, provost.LogRecord{Time: f.base, Message: "hello"})
-			f.wantErr("a run that is not over", f.store.DeleteRun(f.ctx, c.RunID), provost.ErrConflict)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.log(c.Lease, store.LogRecord{Time: f.base, Message: "hello"})
+			f.wantErr("a run that is not over", f.store.DeleteRun(f.ctx, c.RunID), store.ErrConflict)
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			f.must(f.store.DeleteRun(f.ctx, c.RunID))
 			f.expectNoRun(c.RunID)
-			_, err := f.store.ListLogs(f.ctx, provost.LogFilter{RunID: c.RunID})
-			f.wantErr("ListLogs", err, provost.ErrNotFound)
+			_, err := f.store.ListLogs(f.ctx, store.LogFilter{RunID: c.RunID})
+			f.wantErr("ListLogs", err, store.ErrNotFound)
 		},
 	},
 	{
@@ -245,10 +245,10 @@ var runCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
-			old := f.finished(f.base, d, r, provost.StateCompleted)
-			edge := f.finished(f.at(time.Hour), d, r, provost.StateFailed)
+			old := f.finished(f.base, d, r, store.StateCompleted)
+			edge := f.finished(f.at(time.Hour), d, r, store.StateFailed)
 			open := f.createNow(f.base, d)
-			n, err := f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Before: edge.EndTime})
+			n, err := f.store.PruneRuns(f.ctx, store.PruneRunsParams{Before: edge.EndTime})
 			f.must(err)
 			expect(f, "pruned", n, 1)
 			f.expectNoRun(old.ID)
@@ -261,10 +261,10 @@ var runCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
-			f.skip(f.at(2*time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
+			f.skip(f.at(2*time.Hour), d, store.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
 			f.plan(f.at(3*time.Hour), d, f.at(3*time.Hour))
-			later := f.skip(f.at(5*time.Hour), d, provost.SkipMissed, f.at(4*time.Hour), f.at(5*time.Hour))
-			n, err := f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Before: later.Last})
+			later := f.skip(f.at(5*time.Hour), d, store.SkipMissed, f.at(4*time.Hour), f.at(5*time.Hour))
+			n, err := f.store.PruneRuns(f.ctx, store.PruneRunsParams{Before: later.Last})
 			f.must(err)
 			expect(f, "runs", n, 0)
 			expectSkips(f, "skips", f.skips(d), later)
@@ -276,20 +276,20 @@ var runCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
-			var over []*provost.Run
+			var over []*store.Run
 			for i := range 5 {
-				over = append(over, f.finished(f.at(time.Duration(i)*time.Minute), d, r, provost.StateCompleted))
+				over = append(over, f.finished(f.at(time.Duration(i)*time.Minute), d, r, store.StateCompleted))
 			}
-			n, err := f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Keep: 1, Limit: 3})
+			n, err := f.store.PruneRuns(f.ctx, store.PruneRunsParams{Keep: 1, Limit: 3})
 			f.must(err)
 			expect(f, "pruned with a limit", n, 3)
 			f.expectNoRun(over[2].ID)
 			f.run(over[3].ID)
-			n, err = f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Keep: 1})
+			n, err = f.store.PruneRuns(f.ctx, store.PruneRunsParams{Keep: 1})
 			f.must(err)
 			expect(f, "pruned without a limit", n, 1)
 			f.run(over[4].ID)
-			n, err = f.store.PruneRuns(f.ctx, provost.PruneRunsParams{})
+			n, err = f.store.PruneRuns(f.ctx, store.PruneRunsParams{})
 			f.must(err)
 			expect(f, "pruned without bounds", n, 0)
 		},
@@ -299,26 +299,26 @@ var runCases = []testCase{
 		func(f *fixture) {
 			a, b, c := f.deploy("a"), f.deploy("b"), f.deploy("c")
 			r := f.serve(f.base, a, b, c)
-			var of [3][]*provost.Run
+			var of [3][]*store.Run
 			for i := range 3 {
-				for j, d := range []*provost.DeploymentRecord{a, b, c} {
-					of[j] = append(of[j], f.finished(f.at(time.Duration(3*i+j)*time.Minute), d, r, provost.StateCompleted))
+				for j, d := range []*store.DeploymentRecord{a, b, c} {
+					of[j] = append(of[j], f.finished(f.at(time.Duration(3*i+j)*time.Minute), d, r, store.StateCompleted))
 				}
 			}
-			n, err := f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Deployments: []uuid.UUID{c.ID, a.ID}, Keep: 1, Limit: 3})
+			n, err := f.store.PruneRuns(f.ctx, store.PruneRunsParams{Deployments: []uuid.UUID{c.ID, a.ID}, Keep: 1, Limit: 3})
 			f.must(err)
 			expect(f, "pruned", n, 3)
 			f.expectNoRun(of[0][0].ID)
 			f.expectNoRun(of[0][1].ID)
 			f.expectNoRun(of[2][0].ID)
 			f.run(of[2][1].ID)
-			n, err = f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Deployments: []uuid.UUID{c.ID}, Before: of[1][1].EndTime, Keep: 2})
+			n, err = f.store.PruneRuns(f.ctx, store.PruneRunsParams{Deployments: []uuid.UUID{c.ID}, Before: of[1][1].EndTime, Keep: 2})
 			f.must(err)
 			expect(f, "pruned by two bounds", n, 0)
-			n, err = f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Deployments: []uuid.UUID{b.ID}, Before: of[1][1].EndTime, Keep: 1})
+			n, err = f.store.PruneRuns(f.ctx, store.PruneRunsParams{Deployments: []uuid.UUID{b.ID}, Before: of[1][1].EndTime, Keep: 1})
 			f.must(err)
 			expect(f, "pruned by the wider of two bounds", n, 2)
-			n, err = f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Deployments: []uuid.UUID{}, Before: f.at(time.Hour)})
+			n, err = f.store.PruneRuns(f.ctx, store.PruneRunsParams{Deployments: []uuid.UUID{}, Before: f.at(time.Hour)})
 			f.must(err)
 			expect(f, "pruned of no deployment", n, 0)
 			f.run(of[0][2].ID)
@@ -331,9 +331,9 @@ var runCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
-			run := f.finished(f.base, d, r, provost.StateCompleted)
+			run := f.finished(f.base, d, r, store.StateCompleted)
 			f.deleteDeployment(f.base, d)
-			n, err := f.store.PruneRuns(f.ctx, provost.PruneRunsParams{Before: f.at(time.Hour)})
+			n, err := f.store.PruneRuns(f.ctx, store.PruneRunsParams{Before: f.at(time.Hour)})
 			f.must(err)
 			expect(f, "pruned", n, 1)
 			f.expectNoRun(run.ID)
@@ -348,13 +348,13 @@ var runCases = []testCase{
 			c := f.claimOne(f.base, r, longTTL)
 			f.begin(f.base, c.Lease, 1)
 			child := f.createChild(f.base, c.Lease)
-			f.settle(f.base, ended(provost.Lease{RunID: child.ID, Token: c.Token}, f.base, provost.StateCompleted))
-			all := provost.PruneRunsParams{Before: f.at(time.Hour)}
+			f.settle(f.base, ended(store.Lease{RunID: child.ID, Token: c.Token}, f.base, store.StateCompleted))
+			all := store.PruneRunsParams{Before: f.at(time.Hour)}
 			n, err := f.store.PruneRuns(f.ctx, all)
 			f.must(err)
 			expect(f, "pruned while the parent runs", n, 0)
 			f.run(child.ID)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			n, err = f.store.PruneRuns(f.ctx, all)
 			f.must(err)
 			expect(f, "pruned", n, 1)
@@ -375,7 +375,7 @@ var childCases = []testCase{
 			f.begin(f.base, c.Lease, 1)
 			p := childOf(f.base, c.Lease)
 			child := f.create(p)
-			f.expectState(child.ID, provost.StateRunning, "Running")
+			f.expectState(child.ID, store.StateRunning, "Running")
 			expect(f, "parent", child.ParentID, c.RunID)
 			expect(f, "flow", child.Flow, "inner")
 			expect(f, "deployment", child.Deployment, "")
@@ -384,9 +384,9 @@ var childCases = []testCase{
 			expectTime(f, "began", child.StartTime, f.base)
 			f.expectUnchanged("a repeated CreateRun", func() { f.create(p) })
 			expect(f, "claims", len(f.claim(f.at(time.Hour), r, 10)), 0)
-			f.settle(f.base, ended(provost.Lease{RunID: child.ID, Token: c.Token}, f.base, provost.StateCompleted))
-			f.expectState(child.ID, provost.StateCompleted, "Completed")
-			children := f.runs(provost.RunFilter{ParentID: c.RunID})
+			f.settle(f.base, ended(store.Lease{RunID: child.ID, Token: c.Token}, f.base, store.StateCompleted))
+			f.expectState(child.ID, store.StateCompleted, "Completed")
+			children := f.runs(store.RunFilter{ParentID: c.RunID})
 			expect(f, "children", len(children), 1)
 		},
 	},
@@ -398,12 +398,12 @@ var childCases = []testCase{
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
 			child := f.createChild(f.base, c.Lease)
-			stale := provost.Lease{RunID: c.RunID, Token: c.Token - 1}
+			stale := store.Lease{RunID: c.RunID, Token: c.Token - 1}
 			f.expectUnchanged("writes under a stale token", func() {
 				_, err := f.store.CreateRun(f.ctx, childOf(f.base, stale))
-				f.wantErr("CreateRun", err, provost.ErrLeaseLost)
-				errs, err := f.trySettle(f.base, ended(provost.Lease{RunID: child.ID, Token: stale.Token}, f.base, provost.StateCompleted))
-				f.wantErrs("SettleRuns", errs, err, provost.ErrLeaseLost)
+				f.wantErr("CreateRun", err, store.ErrLeaseLost)
+				errs, err := f.trySettle(f.base, ended(store.Lease{RunID: child.ID, Token: stale.Token}, f.base, store.StateCompleted))
+				f.wantErrs("SettleRuns", errs, err, store.ErrLeaseLost)
 			})
 		},
 	},
@@ -416,12 +416,12 @@ var childCases = []testCase{
 			c := f.claimOne(f.base, r, longTTL)
 			f.begin(f.base, c.Lease, 1)
 			over, child := f.createChild(f.base, c.Lease), f.createChild(f.base, c.Lease)
-			grandchild := f.createChild(f.base, provost.Lease{RunID: child.ID, Token: c.Token})
-			f.settle(f.base, ended(provost.Lease{RunID: over.ID, Token: c.Token}, f.base, provost.StateCompleted))
-			f.settle(f.at(time.Minute), ended(c.Lease, f.at(time.Minute), provost.StateCompleted))
-			f.expectState(over.ID, provost.StateCompleted, "Completed")
-			f.expectState(child.ID, provost.StateCrashed, "Crashed")
-			f.expectState(grandchild.ID, provost.StateCrashed, "Crashed")
+			grandchild := f.createChild(f.base, store.Lease{RunID: child.ID, Token: c.Token})
+			f.settle(f.base, ended(store.Lease{RunID: over.ID, Token: c.Token}, f.base, store.StateCompleted))
+			f.settle(f.at(time.Minute), ended(c.Lease, f.at(time.Minute), store.StateCompleted))
+			f.expectState(over.ID, store.StateCompleted, "Completed")
+			f.expectState(child.ID, store.StateCrashed, "Crashed")
+			f.expectState(grandchild.ID, store.StateCrashed, "Crashed")
 		},
 	},
 	{
@@ -433,7 +433,7 @@ var childCases = []testCase{
 			c := f.claimOne(f.base, r, longTTL)
 			child := f.createChild(f.base, c.Lease)
 			f.settle(f.base, givenBack(c.Lease, f.base))
-			f.expectState(child.ID, provost.StateCrashed, "Crashed")
+			f.expectState(child.ID, store.StateCrashed, "Crashed")
 		},
 	},
 	{
@@ -445,7 +445,7 @@ var childCases = []testCase{
 			c := f.claimOne(f.base, r, leaseTTL)
 			child := f.createChild(f.base, c.Lease)
 			f.reap(f.afterLease(f.base))
-			f.expectState(child.ID, provost.StateCrashed, "Crashed")
+			f.expectState(child.ID, store.StateCrashed, "Crashed")
 		},
 	},
 	{
@@ -456,13 +456,13 @@ var childCases = []testCase{
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
 			child := f.createChild(f.base, c.Lease)
-			grandchild := f.createChild(f.base, provost.Lease{RunID: child.ID, Token: c.Token})
-			expect(f, "state", f.cancel(f.base, grandchild.ID).State.Type, provost.StateCancelling)
-			renewal, err := f.store.RenewLeases(f.ctx, provost.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []provost.Lease{c.Lease}})
+			grandchild := f.createChild(f.base, store.Lease{RunID: child.ID, Token: c.Token})
+			expect(f, "state", f.cancel(f.base, grandchild.ID).State.Type, store.StateCancelling)
+			renewal, err := f.store.RenewLeases(f.ctx, store.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []store.Lease{c.Lease}})
 			f.must(err)
 			expectSame(f, "to cancel", renewal.Cancel, grandchild.ID)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
-			f.expectState(grandchild.ID, provost.StateCancelled, "Cancelled")
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
+			f.expectState(grandchild.ID, store.StateCancelled, "Cancelled")
 		},
 	},
 	{
@@ -473,12 +473,12 @@ var childCases = []testCase{
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
 			child := f.createChild(f.base, c.Lease)
-			lease := provost.Lease{RunID: child.ID, Token: c.Token}
+			lease := store.Lease{RunID: child.ID, Token: c.Token}
 			errs, err := f.trySettle(f.base, givenBack(lease, f.base))
-			f.wantErrs("SettleRuns", errs, err, provost.ErrConflict)
-			f.settle(f.base, ended(lease, f.base, provost.StateFailed))
+			f.wantErrs("SettleRuns", errs, err, store.ErrConflict)
+			f.settle(f.base, ended(lease, f.base, store.StateFailed))
 			_, err = f.retry(f.base, child.ID)
-			f.wantErr("RetryRun", err, provost.ErrConflict)
+			f.wantErr("RetryRun", err, store.ErrConflict)
 		},
 	},
 	{
@@ -489,12 +489,12 @@ var childCases = []testCase{
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
 			child := f.createChild(f.base, c.Lease)
-			grandchild := f.createChild(f.base, provost.Lease{RunID: child.ID, Token: c.Token})
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateFailed))
+			grandchild := f.createChild(f.base, store.Lease{RunID: child.ID, Token: c.Token})
+			f.settle(f.base, ended(c.Lease, f.base, store.StateFailed))
 			f.must(f.store.DeleteRun(f.ctx, c.RunID))
 			f.expectNoRun(child.ID)
 			f.expectNoRun(grandchild.ID)
-			expect(f, "runs", len(f.runs(provost.RunFilter{})), 0)
+			expect(f, "runs", len(f.runs(store.RunFilter{})), 0)
 		},
 	},
 }

@@ -5,8 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 var settleCases = []testCase{
@@ -17,16 +16,16 @@ var settleCases = []testCase{
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
-			u := ended(c.Lease, f.at(3*time.Second), provost.StateCompleted)
+			u := ended(c.Lease, f.at(3*time.Second), store.StateCompleted)
 			u.StartTime, u.Version, u.Result = f.at(time.Second), "9", json.RawMessage(`{"n":1}`)
 			u.State.Message = "all good"
 			f.settle(f.at(4*time.Second), u)
 			run := f.run(c.RunID)
-			var types []provost.StateType
+			var types []store.StateType
 			for _, s := range run.History {
 				types = append(types, s.Type)
 			}
-			expectSame(f, "history", types, provost.StateScheduled, provost.StatePending, provost.StateRunning, provost.StateCompleted)
+			expectSame(f, "history", types, store.StateScheduled, store.StatePending, store.StateRunning, store.StateCompleted)
 			expect(f, "message", run.State.Message, "all good")
 			expectTime(f, "RUNNING from", run.History[2].Timestamp, f.at(time.Second))
 			expectTime(f, "COMPLETED at", run.State.Timestamp, f.at(3*time.Second))
@@ -45,7 +44,7 @@ var settleCases = []testCase{
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
 			f.begin(f.at(time.Second), c.Lease, 1)
-			f.expectState(c.RunID, provost.StateRunning, "Running")
+			f.expectState(c.RunID, store.StateRunning, "Running")
 			f.expectUnchanged("a repeated update", func() { f.begin(f.at(time.Second), c.Lease, 1) })
 			f.begin(f.at(time.Minute), c.Lease, 2)
 			run := f.run(c.RunID)
@@ -63,9 +62,9 @@ var settleCases = []testCase{
 			c := f.claimOne(f.base, r, longTTL)
 			f.begin(f.base, c.Lease, 1)
 			u := givenBack(c.Lease, f.at(time.Second))
-			u.State.Name, u.DueTime, u.Attempt = provost.NameAwaitingRetry, f.at(time.Hour), 1
+			u.State.Name, u.DueTime, u.Attempt = store.NameAwaitingRetry, f.at(time.Hour), 1
 			f.settle(f.at(time.Second), u)
-			f.expectState(c.RunID, provost.StateScheduled, provost.NameAwaitingRetry)
+			f.expectState(c.RunID, store.StateScheduled, store.NameAwaitingRetry)
 			run := f.run(c.RunID)
 			expectTime(f, "due", run.DueTime, f.at(time.Hour))
 			expectTime(f, "scheduled", run.ScheduledTime, f.base)
@@ -90,17 +89,17 @@ var settleCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
-			end := func(state provost.StateType) {
+			end := func(state store.StateType) {
 				f.createNow(f.base, d)
 				c := f.claimOne(f.base, r, longTTL)
 				u := ended(c.Lease, f.base, state)
 				f.settle(f.base, u)
 				f.expectUnchanged("a repeated "+string(state), func() { f.settle(f.base, u) })
 			}
-			end(provost.StateCompleted)
-			end(provost.StateFailed)
-			end(provost.StateCrashed)
-			end(provost.StateCancelled)
+			end(store.StateCompleted)
+			end(store.StateFailed)
+			end(store.StateCrashed)
+			end(store.StateCancelled)
 			f.createNow(f.base, d)
 			u := givenBack(f.claimOne(f.base, r, longTTL).Lease, f.base)
 			f.settle(f.base, u)
@@ -131,9 +130,9 @@ var settleCases = []testCase{
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
 			f.expectUnchanged("another end", func() {
-				errs, err := f.trySettle(f.base, ended(c.Lease, f.base, provost.StateFailed))
+				errs, err := f.trySettle(f.base, ended(c.Lease, f.base, store.StateFailed))
 				f.must(err)
 				if len(errs) != 1 || errs[0] == nil {
 					f.Error("got no error, want ErrLeaseLost or ErrConflict")
@@ -152,15 +151,15 @@ var settleCases = []testCase{
 			claims := f.claim(f.base, r, 3)
 			stale := claims[0].Lease
 			stale.Token--
-			illegal := provost.RunUpdate{Lease: claims[1].Lease, State: provost.State{Type: provost.StateCompleted, Timestamp: f.base}}
+			illegal := store.RunUpdate{Lease: claims[1].Lease, State: store.State{Type: store.StateCompleted, Timestamp: f.base}}
 			errs, err := f.trySettle(f.base,
-				ended(stale, f.base, provost.StateCompleted), illegal,
-				ended(provost.Lease{RunID: uuid.New(), Token: 1}, f.base, provost.StateCompleted),
-				ended(claims[2].Lease, f.base, provost.StateCompleted))
-			f.wantErrs("SettleRuns", errs, err, provost.ErrLeaseLost, provost.ErrConflict, provost.ErrNotFound, nil)
-			f.expectState(claims[0].RunID, provost.StatePending, "Pending")
-			f.expectState(claims[1].RunID, provost.StatePending, "Pending")
-			f.expectState(claims[2].RunID, provost.StateCompleted, "Completed")
+				ended(stale, f.base, store.StateCompleted), illegal,
+				ended(store.Lease{RunID: uuid.New(), Token: 1}, f.base, store.StateCompleted),
+				ended(claims[2].Lease, f.base, store.StateCompleted))
+			f.wantErrs("SettleRuns", errs, err, store.ErrLeaseLost, store.ErrConflict, store.ErrNotFound, nil)
+			f.expectState(claims[0].RunID, store.StatePending, "Pending")
+			f.expectState(claims[1].RunID, store.StatePending, "Pending")
+			f.expectState(claims[2].RunID, store.StateCompleted, "Completed")
 		},
 	},
 	{
@@ -173,8 +172,8 @@ var settleCases = []testCase{
 			claims := f.claim(f.base, r, 2)
 			f.cancel(f.base, claims[1].RunID)
 			f.expectUnchanged("refused updates", func() {
-				errs, err := f.trySettle(f.base, ended(claims[0].Lease, f.base, provost.StatePending), ended(claims[1].Lease, f.base, provost.StatePaused))
-				f.wantErrs("SettleRuns", errs, err, provost.ErrConflict, provost.ErrConflict)
+				errs, err := f.trySettle(f.base, ended(claims[0].Lease, f.base, store.StatePending), ended(claims[1].Lease, f.base, store.StatePaused))
+				f.wantErrs("SettleRuns", errs, err, store.ErrConflict, store.ErrConflict)
 			})
 		},
 	},
@@ -185,7 +184,7 @@ var settleCases = []testCase{
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
-			u := ended(c.Lease, f.at(-time.Hour), provost.StateFailed)
+			u := ended(c.Lease, f.at(-time.Hour), store.StateFailed)
 			f.settle(f.base, u)
 			history := f.run(c.RunID).History
 			for i := 1; i < len(history); i++ {
@@ -204,8 +203,8 @@ var settleCases = []testCase{
 			c := f.claimOne(f.base, r, longTTL)
 			f.begin(f.base, c.Lease, 1)
 			f.cancel(f.base, c.RunID)
-			f.settle(f.base, ended(c.Lease, f.base, provost.StateCompleted))
-			f.expectState(c.RunID, provost.StateCompleted, "Completed")
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
+			f.expectState(c.RunID, store.StateCompleted, "Completed")
 		},
 	},
 	{
@@ -216,12 +215,12 @@ var settleCases = []testCase{
 			f.createNow(f.base, d)
 			f.createNow(f.base, d)
 			claims := f.claim(f.base, r, 2)
-			updates := []provost.RunUpdate{givenBack(claims[0].Lease, f.base), ended(claims[1].Lease, f.base, provost.StateCrashed)}
+			updates := []store.RunUpdate{givenBack(claims[0].Lease, f.base), ended(claims[1].Lease, f.base, store.StateCrashed)}
 			f.cancel(f.base, claims[0].RunID)
 			f.cancel(f.base, claims[1].RunID)
 			f.settle(f.base, updates...)
 			for _, c := range claims {
-				f.expectState(c.RunID, provost.StateCancelled, "Cancelled")
+				f.expectState(c.RunID, store.StateCancelled, "Cancelled")
 			}
 			f.expectUnchanged("repeated updates", func() { f.settle(f.base, updates...) })
 			f.createNow(f.base, d)
@@ -242,7 +241,7 @@ var settleCases = []testCase{
 			expect(f, "crashes", f.run(run.ID).Crashes, 1)
 			c := f.claimOne(f.base, r, longTTL)
 			expect(f, "crashes before", c.Crashes, 1)
-			last := ended(c.Lease, f.base, provost.StateCrashed)
+			last := ended(c.Lease, f.base, store.StateCrashed)
 			last.Crashed = true
 			f.settle(f.base, last)
 			f.expectUnchanged("a repeated end", func() { f.settle(f.base, last) })

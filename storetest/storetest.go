@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/schedule"
+	"github.com/provost-go/provost/store"
 )
 
 // Run checks a store against every rule of its contract. For each case, open gives a store that is empty and is the case's
@@ -28,7 +28,7 @@ import (
 //
 // A store that is not a [provost.LocalStore] may judge leases by a clock of its own: the cases about the end of a lease then
 // wait for it, a fraction of a second each.
-func Run(t *testing.T, open func(t *testing.T) provost.Store) {
+func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	groups := []struct {
 		name  string
 		cases []testCase
@@ -66,7 +66,7 @@ type testCase struct {
 	run  func(f *fixture)
 }
 
-func (c testCase) check(t *testing.T, open func(t *testing.T) provost.Store) {
+func (c testCase) check(t *testing.T, open func(t *testing.T) store.Store) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("rule: %s", c.rule)
@@ -80,7 +80,7 @@ func (c testCase) check(t *testing.T, open func(t *testing.T) provost.Store) {
 type fixture struct {
 	*testing.T
 	ctx   context.Context
-	store provost.Store
+	store store.Store
 	local bool      // leases end by the Now that is passed
 	base  time.Time // when the case begins, in its own time
 }
@@ -91,7 +91,7 @@ const (
 	forever  = 10_000 * time.Hour     // a runner's, unless the case is about its end
 )
 
-func newFixture(t *testing.T, store provost.Store) *fixture {
+func newFixture(t *testing.T, store store.Store) *fixture {
 	f := &fixture{T: t, ctx: t.Context(), store: store, local: isLocal(store)}
 	f.base = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	if !f.local {
@@ -101,16 +101,16 @@ func newFixture(t *testing.T, store provost.Store) *fixture {
 }
 
 // isLocal looks through wrappers, as the library does.
-func isLocal(store provost.Store) bool {
-	for store != nil {
-		if local, ok := store.(provost.LocalStore); ok {
+func isLocal(st store.Store) bool {
+	for st != nil {
+		if local, ok := st.(store.LocalStore); ok {
 			return local.Local()
 		}
-		wrapper, ok := store.(interface{ Unwrap() provost.Store })
+		wrapper, ok := st.(interface{ Unwrap() store.Store })
 		if !ok {
 			return false
 		}
-		store = wrapper.Unwrap()
+		st = wrapper.Unwrap()
 	}
 	return false
 }
@@ -198,12 +198,12 @@ func expectTimes(f *fixture, what string, got []time.Time, want ...time.Time) {
 }
 
 // expectSkips compares ranges in order, by all that is in them.
-func expectSkips(f *fixture, what string, got []provost.Skip, want ...provost.Skip) {
+func expectSkips(f *fixture, what string, got []store.Skip, want ...store.Skip) {
 	f.Helper()
 	expectSame(f, what, f.texts(got), f.texts(want)...)
 }
 
-func (f *fixture) texts(skips []provost.Skip) (texts []string) {
+func (f *fixture) texts(skips []store.Skip) (texts []string) {
 	f.Helper()
 	for _, s := range skips {
 		text, err := json.Marshal(s)
@@ -253,19 +253,19 @@ func difference(a, b string) (string, string) {
 // dump is all that can be read from the store, as text.
 func (f *fixture) dump() string {
 	f.Helper()
-	deployments, err := f.store.ListDeployments(f.ctx, provost.DeploymentFilter{Limit: provost.MaxPage})
+	deployments, err := f.store.ListDeployments(f.ctx, store.DeploymentFilter{Limit: store.MaxPage})
 	f.must(err)
-	flows, err := f.store.ListFlows(f.ctx, provost.FlowFilter{Limit: provost.MaxPage})
+	flows, err := f.store.ListFlows(f.ctx, store.FlowFilter{Limit: store.MaxPage})
 	f.must(err)
 	runners, err := f.store.ListRunners(f.ctx)
 	f.must(err)
-	runs, err := f.store.ListRuns(f.ctx, provost.RunFilter{Limit: provost.MaxPage})
+	runs, err := f.store.ListRuns(f.ctx, store.RunFilter{Limit: store.MaxPage})
 	f.must(err)
-	skips, err := f.store.ListSkips(f.ctx, provost.SkipFilter{Limit: provost.MaxPage})
+	skips, err := f.store.ListSkips(f.ctx, store.SkipFilter{Limit: store.MaxPage})
 	f.must(err)
-	var logs []provost.LogPage
+	var logs []store.LogPage
 	for _, r := range runs.Items {
-		page, err := f.store.ListLogs(f.ctx, provost.LogFilter{RunID: r.ID, Limit: provost.MaxPage})
+		page, err := f.store.ListLogs(f.ctx, store.LogFilter{RunID: r.ID, Limit: store.MaxPage})
 		f.must(err)
 		logs = append(logs, page)
 	}
@@ -283,26 +283,26 @@ func newID(now time.Time) uuid.UUID {
 }
 
 // everyHour is the schedule of declarations that ask for one.
-var everyHour = provost.Every(time.Hour).Named("hourly")
+var everyHour = schedule.Every(time.Hour).Named("hourly")
 
 // withSchedule declares an hourly schedule under the key "hourly".
-func withSchedule(r *provost.DeploymentRecord) {
-	r.Schedules = append(r.Schedules, provost.ScheduleRecord{Key: "hourly", Schedule: everyHour})
+func withSchedule(r *store.DeploymentRecord) {
+	r.Schedules = append(r.Schedules, store.ScheduleRecord{Key: "hourly", Schedule: everyHour})
 }
 
 // withLimit declares a concurrency limit.
-func withLimit(size int) func(*provost.DeploymentRecord) {
-	return func(r *provost.DeploymentRecord) { r.ConcurrencyLimit, r.MaxWaiting = size, 1000 }
+func withLimit(size int) func(*store.DeploymentRecord) {
+	return func(r *store.DeploymentRecord) { r.ConcurrencyLimit, r.MaxWaiting = size, 1000 }
 }
 
 // withGroup declares a shared limit.
-func withGroup(group string, size int) func(*provost.DeploymentRecord) {
-	return func(r *provost.DeploymentRecord) { r.LimitGroup, r.ConcurrencyLimit, r.MaxWaiting = group, size, 1000 }
+func withGroup(group string, size int) func(*store.DeploymentRecord) {
+	return func(r *store.DeploymentRecord) { r.LimitGroup, r.ConcurrencyLimit, r.MaxWaiting = group, size, 1000 }
 }
 
 // declare makes a declaration of deployment name of flow "etl".
-func declare(name string, changes ...func(*provost.DeploymentRecord)) *provost.DeploymentRecord {
-	r := &provost.DeploymentRecord{
+func declare(name string, changes ...func(*store.DeploymentRecord)) *store.DeploymentRecord {
+	r := &store.DeploymentRecord{
 		Flow: "etl", Name: name, FlowID: uuid.NewSHA1(uuid.NameSpaceOID, []byte("etl")),
 		ID:         uuid.NewSHA1(uuid.NameSpaceOID, []byte("etl/"+name)),
 		Entrypoint: "example.com/etl.Run", Version: "1",
@@ -315,7 +315,7 @@ func declare(name string, changes ...func(*provost.DeploymentRecord)) *provost.D
 }
 
 // digest differs where two declarations do, but for their version.
-func digest(r *provost.DeploymentRecord) string {
+func digest(r *store.DeploymentRecord) string {
 	c := r.Clone()
 	c.Version = ""
 	text, err := json.Marshal(c)
@@ -326,9 +326,9 @@ func digest(r *provost.DeploymentRecord) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-func (f *fixture) register(now time.Time, records ...*provost.DeploymentRecord) []provost.Registration {
+func (f *fixture) register(now time.Time, records ...*store.DeploymentRecord) []store.Registration {
 	f.Helper()
-	registrations, err := f.store.RegisterDeployments(f.ctx, provost.RegisterDeploymentsParams{Now: now, Deployments: records})
+	registrations, err := f.store.RegisterDeployments(f.ctx, store.RegisterDeploymentsParams{Now: now, Deployments: records})
 	f.must(err)
 	if len(registrations) != len(records) {
 		f.Fatalf("got %d registrations of %d declarations", len(registrations), len(records))
@@ -337,7 +337,7 @@ func (f *fixture) register(now time.Time, records ...*provost.DeploymentRecord) 
 }
 
 // deploy registers a deployment at the base time.
-func (f *fixture) deploy(name string, changes ...func(*provost.DeploymentRecord)) *provost.DeploymentRecord {
+func (f *fixture) deploy(name string, changes ...func(*store.DeploymentRecord)) *store.DeploymentRecord {
 	f.Helper()
 	r := declare(name, changes...)
 	f.register(f.base, r)
@@ -345,26 +345,26 @@ func (f *fixture) deploy(name string, changes ...func(*provost.DeploymentRecord)
 }
 
 // runner is a runner's record.
-func (f *fixture) runner(name string, now, until time.Time) provost.RunnerRecord {
-	return provost.RunnerRecord{ID: newID(now), Name: name, Version: "v1", Started: now, SeenAt: now, Until: until}
+func (f *fixture) runner(name string, now, until time.Time) store.RunnerRecord {
+	return store.RunnerRecord{ID: newID(now), Name: name, Version: "v1", Started: now, SeenAt: now, Until: until}
 }
 
 // serve registers a new runner that lives to the end of the case.
-func (f *fixture) serve(now time.Time, served ...*provost.DeploymentRecord) provost.RunnerRecord {
+func (f *fixture) serve(now time.Time, served ...*store.DeploymentRecord) store.RunnerRecord {
 	f.Helper()
 	r := f.runner("runner", now, now.Add(forever))
 	f.registerRunner(now, r, served...)
 	return r
 }
 
-func (f *fixture) registerRunner(now time.Time, r provost.RunnerRecord, served ...*provost.DeploymentRecord) (unserved []uuid.UUID) {
+func (f *fixture) registerRunner(now time.Time, r store.RunnerRecord, served ...*store.DeploymentRecord) (unserved []uuid.UUID) {
 	f.Helper()
-	unserved, err := f.store.RegisterRunner(f.ctx, provost.RegisterRunnerParams{Now: now, Runner: r, Deployments: ids(served)})
+	unserved, err := f.store.RegisterRunner(f.ctx, store.RegisterRunnerParams{Now: now, Runner: r, Deployments: ids(served)})
 	f.must(err)
 	return unserved
 }
 
-func ids(deployments []*provost.DeploymentRecord) []uuid.UUID {
+func ids(deployments []*store.DeploymentRecord) []uuid.UUID {
 	var list []uuid.UUID
 	for _, d := range deployments {
 		list = append(list, d.ID)
@@ -372,19 +372,19 @@ func ids(deployments []*provost.DeploymentRecord) []uuid.UUID {
 	return list
 }
 
-func (f *fixture) deleteDeployment(now time.Time, d *provost.DeploymentRecord) {
+func (f *fixture) deleteDeployment(now time.Time, d *store.DeploymentRecord) {
 	f.Helper()
-	f.must(f.store.DeleteDeployment(f.ctx, provost.DeleteDeploymentParams{Now: now, ID: d.ID}))
+	f.must(f.store.DeleteDeployment(f.ctx, store.DeleteDeploymentParams{Now: now, ID: d.ID}))
 }
 
-func (f *fixture) deployment(id uuid.UUID) *provost.DeploymentRecord {
+func (f *fixture) deployment(id uuid.UUID) *store.DeploymentRecord {
 	f.Helper()
 	d, err := f.store.GetDeployment(f.ctx, id)
 	f.must(err)
 	return d
 }
 
-func (f *fixture) schedule(d *provost.DeploymentRecord) provost.ScheduleRecord {
+func (f *fixture) schedule(d *store.DeploymentRecord) store.ScheduleRecord {
 	f.Helper()
 	s := f.deployment(d.ID).Schedule("hourly")
 	if s == nil {
@@ -393,114 +393,114 @@ func (f *fixture) schedule(d *provost.DeploymentRecord) provost.ScheduleRecord {
 	return *s
 }
 
-func (f *fixture) pause(now time.Time, d *provost.DeploymentRecord, key string, operator *bool) *provost.DeploymentRecord {
+func (f *fixture) pause(now time.Time, d *store.DeploymentRecord, key string, operator *bool) *store.DeploymentRecord {
 	f.Helper()
-	r, err := f.store.SetPause(f.ctx, provost.SetPauseParams{Now: now, DeploymentID: d.ID, Schedule: key, Operator: operator})
+	r, err := f.store.SetPause(f.ctx, store.SetPauseParams{Now: now, DeploymentID: d.ID, Schedule: key, Operator: operator})
 	f.must(err)
 	return r
 }
 
 // due is the plan item of a deployment's hourly schedule, false if it does not want planning.
-func (f *fixture) due(now time.Time, d *provost.DeploymentRecord) (provost.PlanItem, bool) {
+func (f *fixture) due(now time.Time, d *store.DeploymentRecord) (store.PlanItem, bool) {
 	f.Helper()
-	due, err := f.store.DueSchedules(f.ctx, provost.DueSchedulesParams{Now: now})
+	due, err := f.store.DueSchedules(f.ctx, store.DueSchedulesParams{Now: now})
 	f.must(err)
 	for _, item := range due.Items {
 		if item.DeploymentID == d.ID && item.Key == "hourly" {
 			return item, true
 		}
 	}
-	return provost.PlanItem{}, false
+	return store.PlanItem{}, false
 }
 
 // nextPlan is an empty plan that continues from what the store has.
-func (f *fixture) nextPlan(d *provost.DeploymentRecord) provost.SchedulePlan {
+func (f *fixture) nextPlan(d *store.DeploymentRecord) store.SchedulePlan {
 	f.Helper()
 	record := f.deployment(d.ID)
 	planned := record.Schedule("hourly").Planned
-	return provost.SchedulePlan{
+	return store.SchedulePlan{
 		DeploymentID: d.ID, Generation: record.Generation, Key: "hourly", From: planned, Planned: planned,
-		Reason: provost.SkipMissed,
+		Reason: store.SkipMissed,
 	}
 }
 
-func (f *fixture) write(now time.Time, plans ...provost.SchedulePlan) {
+func (f *fixture) write(now time.Time, plans ...store.SchedulePlan) {
 	f.Helper()
-	f.mustAll(f.store.PlanRuns(f.ctx, provost.PlanRunsParams{Now: now, Plans: plans}))
+	f.mustAll(f.store.PlanRuns(f.ctx, store.PlanRunsParams{Now: now, Plans: plans}))
 }
 
 // plan materialises a run at each instant.
-func (f *fixture) plan(now time.Time, d *provost.DeploymentRecord, instants ...time.Time) {
+func (f *fixture) plan(now time.Time, d *store.DeploymentRecord, instants ...time.Time) {
 	f.Helper()
 	p := f.nextPlan(d)
 	for _, at := range instants {
-		p.Runs = append(p.Runs, provost.PlannedRun{ID: newID(now), ScheduledTime: at, DueTime: at})
+		p.Runs = append(p.Runs, store.PlannedRun{ID: newID(now), ScheduledTime: at, DueTime: at})
 		p.Planned = at
 	}
 	f.write(now, p)
 }
 
 // skip records a range of hourly instants.
-func (f *fixture) skip(now time.Time, d *provost.DeploymentRecord, reason provost.SkipReason, first, last time.Time) provost.Skip {
+func (f *fixture) skip(now time.Time, d *store.DeploymentRecord, reason store.SkipReason, first, last time.Time) store.Skip {
 	f.Helper()
 	p := f.nextPlan(d)
 	s := f.skipRange(d, reason, first, last)
-	p.Skips, p.Planned = []provost.Skip{s}, last
+	p.Skips, p.Planned = []store.Skip{s}, last
 	f.write(now, p)
 	return s
 }
 
-func (f *fixture) skipRange(d *provost.DeploymentRecord, reason provost.SkipReason, first, last time.Time) provost.Skip {
-	return provost.Skip{
-		ID: newID(last), DeploymentID: d.ID, Schedule: "hourly", Timing: provost.Every(time.Hour), First: first, Last: last,
+func (f *fixture) skipRange(d *store.DeploymentRecord, reason store.SkipReason, first, last time.Time) store.Skip {
+	return store.Skip{
+		ID: newID(last), DeploymentID: d.ID, Schedule: "hourly", Timing: schedule.Every(time.Hour), First: first, Last: last,
 		Count: int(last.Sub(first)/time.Hour) + 1, Reason: reason,
 	}
 }
 
-func (f *fixture) skips(d *provost.DeploymentRecord) []provost.Skip {
+func (f *fixture) skips(d *store.DeploymentRecord) []store.Skip {
 	f.Helper()
-	page, err := f.store.ListSkips(f.ctx, provost.SkipFilter{DeploymentID: d.ID})
+	page, err := f.store.ListSkips(f.ctx, store.SkipFilter{DeploymentID: d.ID})
 	f.must(err)
 	return page.Items
 }
 
 // byHand is a run made by hand, due when it is made.
-func byHand(now time.Time, d *provost.DeploymentRecord) provost.CreateRunParams {
-	return provost.CreateRunParams{Now: now, ID: newID(now), DeploymentID: d.ID, ScheduledTime: now, DueTime: now}
+func byHand(now time.Time, d *store.DeploymentRecord) store.CreateRunParams {
+	return store.CreateRunParams{Now: now, ID: newID(now), DeploymentID: d.ID, ScheduledTime: now, DueTime: now}
 }
 
-func (f *fixture) create(p provost.CreateRunParams) *provost.Run {
+func (f *fixture) create(p store.CreateRunParams) *store.Run {
 	f.Helper()
 	r, err := f.store.CreateRun(f.ctx, p)
 	f.must(err)
 	return r
 }
 
-func (f *fixture) createNow(now time.Time, d *provost.DeploymentRecord) *provost.Run {
+func (f *fixture) createNow(now time.Time, d *store.DeploymentRecord) *store.Run {
 	f.Helper()
 	return f.create(byHand(now, d))
 }
 
-func (f *fixture) createChild(now time.Time, parent provost.Lease) *provost.Run {
+func (f *fixture) createChild(now time.Time, parent store.Lease) *store.Run {
 	f.Helper()
 	return f.create(childOf(now, parent))
 }
 
-func childOf(now time.Time, parent provost.Lease) provost.CreateRunParams {
-	return provost.CreateRunParams{
+func childOf(now time.Time, parent store.Lease) store.CreateRunParams {
+	return store.CreateRunParams{
 		Now: now, ID: newID(now), ScheduledTime: now, DueTime: now,
-		Child: &provost.ChildRun{Parent: parent, Flow: "inner", Version: "7"},
+		Child: &store.ChildRun{Parent: parent, Flow: "inner", Version: "7"},
 	}
 }
 
-func (f *fixture) run(id uuid.UUID) *provost.Run {
+func (f *fixture) run(id uuid.UUID) *store.Run {
 	f.Helper()
 	r, err := f.store.GetRun(f.ctx, id)
 	f.must(err)
 	return r
 }
 
-func (f *fixture) runs(filter provost.RunFilter) []*provost.Run {
+func (f *fixture) runs(filter store.RunFilter) []*store.Run {
 	f.Helper()
 	page, err := f.store.ListRuns(f.ctx, filter)
 	f.must(err)
@@ -508,16 +508,16 @@ func (f *fixture) runs(filter provost.RunFilter) []*provost.Run {
 }
 
 // instants are the scheduled times of a deployment's runs in a state, in order of creation.
-func (f *fixture) instants(d *provost.DeploymentRecord, states ...provost.StateType) []time.Time {
+func (f *fixture) instants(d *store.DeploymentRecord, states ...store.StateType) []time.Time {
 	f.Helper()
 	var list []time.Time
-	for _, r := range f.runs(provost.RunFilter{DeploymentID: d.ID, States: states, Sort: provost.SoonestDue}) {
+	for _, r := range f.runs(store.RunFilter{DeploymentID: d.ID, States: states, Sort: store.SoonestDue}) {
 		list = append(list, r.ScheduledTime)
 	}
 	return list
 }
 
-func (f *fixture) expectState(id uuid.UUID, want provost.StateType, name string) {
+func (f *fixture) expectState(id uuid.UUID, want store.StateType, name string) {
 	f.Helper()
 	got := f.run(id).State
 	if got.Type != want || got.Name != name {
@@ -528,24 +528,24 @@ func (f *fixture) expectState(id uuid.UUID, want provost.StateType, name string)
 func (f *fixture) expectNoRun(id uuid.UUID) {
 	f.Helper()
 	_, err := f.store.GetRun(f.ctx, id)
-	f.wantErr("GetRun", err, provost.ErrNotFound)
+	f.wantErr("GetRun", err, store.ErrNotFound)
 }
 
 // claim takes what can be taken, under leases that outlast the case.
-func (f *fixture) claim(now time.Time, r provost.RunnerRecord, limit int) []provost.Claim {
+func (f *fixture) claim(now time.Time, r store.RunnerRecord, limit int) []store.Claim {
 	f.Helper()
 	return f.claimFor(now, r, limit, longTTL).Runs
 }
 
-func (f *fixture) claimFor(now time.Time, r provost.RunnerRecord, limit int, ttl time.Duration) provost.Claims {
+func (f *fixture) claimFor(now time.Time, r store.RunnerRecord, limit int, ttl time.Duration) store.ClaimRunsResult {
 	f.Helper()
-	claims, err := f.store.ClaimRuns(f.ctx, provost.ClaimRunsParams{Now: now, Runner: r.ID, Limit: limit, TTL: ttl})
+	claims, err := f.store.ClaimRuns(f.ctx, store.ClaimRunsParams{Now: now, Runner: r.ID, Limit: limit, TTL: ttl})
 	f.must(err)
 	return claims
 }
 
 // claimOne takes the one run that can be taken.
-func (f *fixture) claimOne(now time.Time, r provost.RunnerRecord, ttl time.Duration) provost.Claim {
+func (f *fixture) claimOne(now time.Time, r store.RunnerRecord, ttl time.Duration) store.Claim {
 	f.Helper()
 	claims := f.claimFor(now, r, 10, ttl).Runs
 	if len(claims) != 1 {
@@ -554,7 +554,7 @@ func (f *fixture) claimOne(now time.Time, r provost.RunnerRecord, ttl time.Durat
 	return claims[0]
 }
 
-func claimed(claims []provost.Claim) []uuid.UUID {
+func claimed(claims []store.Claim) []uuid.UUID {
 	var list []uuid.UUID
 	for _, c := range claims {
 		list = append(list, c.RunID)
@@ -562,46 +562,46 @@ func claimed(claims []provost.Claim) []uuid.UUID {
 	return list
 }
 
-func (f *fixture) settle(now time.Time, updates ...provost.RunUpdate) {
+func (f *fixture) settle(now time.Time, updates ...store.RunUpdate) {
 	f.Helper()
 	f.mustAll(f.trySettle(now, updates...))
 }
 
-func (f *fixture) trySettle(now time.Time, updates ...provost.RunUpdate) ([]error, error) {
-	return f.store.SettleRuns(f.ctx, provost.SettleRunsParams{Now: now, Updates: updates})
+func (f *fixture) trySettle(now time.Time, updates ...store.RunUpdate) ([]error, error) {
+	return f.store.SettleRuns(f.ctx, store.SettleRunsParams{Now: now, Updates: updates})
 }
 
 // begin records that the attempt's function began.
-func (f *fixture) begin(now time.Time, lease provost.Lease, attempt int) {
+func (f *fixture) begin(now time.Time, lease store.Lease, attempt int) {
 	f.Helper()
 	f.settle(now, began(lease, now, attempt))
 }
 
-func began(lease provost.Lease, at time.Time, attempt int) provost.RunUpdate {
-	return provost.RunUpdate{Lease: lease, StartTime: at, Attempt: attempt, Version: "1"}
+func began(lease store.Lease, at time.Time, attempt int) store.RunUpdate {
+	return store.RunUpdate{Lease: lease, StartTime: at, Attempt: attempt, Version: "1"}
 }
 
 // ended is the update of a first attempt that ended as it began.
-func ended(lease provost.Lease, at time.Time, state provost.StateType) provost.RunUpdate {
+func ended(lease store.Lease, at time.Time, state store.StateType) store.RunUpdate {
 	u := began(lease, at, 1)
-	u.State = provost.State{Type: state, Timestamp: at}
+	u.State = store.State{Type: state, Timestamp: at}
 	return u
 }
 
 // givenBack is the update of a run that another claim is to take, none of whose attempts counts.
-func givenBack(lease provost.Lease, at time.Time) provost.RunUpdate {
-	return provost.RunUpdate{Lease: lease, State: provost.State{Type: provost.StateScheduled, Timestamp: at, Message: "handed back"}}
+func givenBack(lease store.Lease, at time.Time) store.RunUpdate {
+	return store.RunUpdate{Lease: lease, State: store.State{Type: store.StateScheduled, Timestamp: at, Message: "handed back"}}
 }
 
 // awaitingRetry is the update of a run whose first attempt failed and that is to have another.
-func awaitingRetry(lease provost.Lease, at time.Time) provost.RunUpdate {
+func awaitingRetry(lease store.Lease, at time.Time) store.RunUpdate {
 	u := givenBack(lease, at)
-	u.State.Name, u.Attempt = provost.NameAwaitingRetry, 1
+	u.State.Name, u.Attempt = store.NameAwaitingRetry, 1
 	return u
 }
 
 // finished is a run of a deployment that ended in a state.
-func (f *fixture) finished(now time.Time, d *provost.DeploymentRecord, r provost.RunnerRecord, state provost.StateType) *provost.Run {
+func (f *fixture) finished(now time.Time, d *store.DeploymentRecord, r store.RunnerRecord, state store.StateType) *store.Run {
 	f.Helper()
 	f.createNow(now, d)
 	c := f.claimOne(now, r, longTTL)
@@ -609,34 +609,34 @@ func (f *fixture) finished(now time.Time, d *provost.DeploymentRecord, r provost
 	return f.run(c.RunID)
 }
 
-func (f *fixture) cancel(now time.Time, id uuid.UUID) *provost.Run {
+func (f *fixture) cancel(now time.Time, id uuid.UUID) *store.Run {
 	f.Helper()
-	r, err := f.store.CancelRun(f.ctx, provost.CancelRunParams{Now: now, RunID: id, Message: "not wanted"})
+	r, err := f.store.CancelRun(f.ctx, store.CancelRunParams{Now: now, RunID: id, Message: "not wanted"})
 	f.must(err)
 	return r
 }
 
-func (f *fixture) retry(now time.Time, id uuid.UUID) (*provost.Run, error) {
-	return f.store.RetryRun(f.ctx, provost.RetryRunParams{Now: now, RunID: id, Message: "once more"})
+func (f *fixture) retry(now time.Time, id uuid.UUID) (*store.Run, error) {
+	return f.store.RetryRun(f.ctx, store.RetryRunParams{Now: now, RunID: id, Message: "once more"})
 }
 
-func (f *fixture) reap(now time.Time) provost.Reaped {
+func (f *fixture) reap(now time.Time) store.ReapLeasesResult {
 	f.Helper()
-	reaped, err := f.store.ReapLeases(f.ctx, provost.ReapLeasesParams{Now: now})
+	reaped, err := f.store.ReapLeases(f.ctx, store.ReapLeasesParams{Now: now})
 	f.must(err)
 	return reaped
 }
 
 // log writes the first lines of a lease.
-func (f *fixture) log(lease provost.Lease, lines ...provost.LogRecord) {
+func (f *fixture) log(lease store.Lease, lines ...store.LogRecord) {
 	f.Helper()
 	f.logAfter(0, lease, lines...)
 }
 
 // logAfter writes lines of a lease that gave some before.
-func (f *fixture) logAfter(given int64, lease provost.Lease, lines ...provost.LogRecord) {
+func (f *fixture) logAfter(given int64, lease store.Lease, lines ...store.LogRecord) {
 	f.Helper()
-	f.mustAll(f.store.AppendLogs(f.ctx, provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: lease, After: given, Lines: lines}}}))
+	f.mustAll(f.store.AppendLogs(f.ctx, store.AppendLogsParams{Runs: []store.RunLog{{Lease: lease, After: given, Lines: lines}}}))
 }
 
 func yes() *bool { v := true; return &v }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/params"
+	"github.com/provost-go/provost/store"
 )
 
 // odd is an offset that no store may keep in full: the nanoseconds go.
@@ -37,19 +37,19 @@ var valueCases = []testCase{
 	{
 		"CopiedIn", "what was passed can be changed by the caller without changing the store",
 		func(f *fixture) {
-			d := declare("a", withSchedule, func(r *provost.DeploymentRecord) {
+			d := declare("a", withSchedule, func(r *store.DeploymentRecord) {
 				r.Tags = []string{"red"}
-				r.Parameters = provost.Params{"deep": map[string]any{"list": []any{"x"}}}
+				r.Parameters = params.Params{"deep": map[string]any{"list": []any{"x"}}}
 				r.Env = map[string]string{"A": "1"}
 				r.ParameterSchema = json.RawMessage(`{"type":"object"}`)
 			})
 			f.register(f.base, d)
 			r := f.serve(f.base, d)
 			p := byHand(f.base, d)
-			p.Tags, p.Parameters = []string{"blue"}, provost.Params{"deep": map[string]any{"list": []any{"x"}}}
+			p.Tags, p.Parameters = []string{"blue"}, params.Params{"deep": map[string]any{"list": []any{"x"}}}
 			f.create(p)
 			c := f.claimOne(f.base, r, longTTL)
-			u := ended(c.Lease, f.base, provost.StateCompleted)
+			u := ended(c.Lease, f.base, store.StateCompleted)
 			u.Result = json.RawMessage(`{"n":1}`)
 			f.settle(f.base, u)
 			operator := yes()
@@ -68,14 +68,14 @@ var valueCases = []testCase{
 	{
 		"CopiedOut", "what was returned can be changed by the caller without changing the store",
 		func(f *fixture) {
-			d := f.deploy("a", withSchedule, func(r *provost.DeploymentRecord) {
+			d := f.deploy("a", withSchedule, func(r *store.DeploymentRecord) {
 				r.Tags = []string{"red"}
-				r.Parameters = provost.Params{"deep": map[string]any{"list": []any{"x"}}}
+				r.Parameters = params.Params{"deep": map[string]any{"list": []any{"x"}}}
 			})
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.base)
 			c := f.claimOne(f.base, r, longTTL)
-			u := ended(c.Lease, f.base, provost.StateCompleted)
+			u := ended(c.Lease, f.base, store.StateCompleted)
 			u.Result = json.RawMessage(`{"n":1}`)
 			f.settle(f.base, u)
 			f.pause(f.base, d, "", yes())
@@ -97,7 +97,7 @@ var valueCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
-			failed := f.finished(f.base, d, r, provost.StateFailed)
+			failed := f.finished(f.base, d, r, store.StateFailed)
 			f.createNow(f.base, d)
 			c := f.claimOne(f.base, r, longTTL)
 			open := f.createNow(f.base, d)
@@ -107,75 +107,75 @@ var valueCases = []testCase{
 			cancel()
 			calls := map[string]func() error{
 				"RegisterDeployments": func() error {
-					_, err := f.store.RegisterDeployments(ctx, provost.RegisterDeploymentsParams{Now: f.base, Deployments: []*provost.DeploymentRecord{declare("b")}})
+					_, err := f.store.RegisterDeployments(ctx, store.RegisterDeploymentsParams{Now: f.base, Deployments: []*store.DeploymentRecord{declare("b")}})
 					return err
 				},
 				"GetDeployment":   func() error { _, err := f.store.GetDeployment(ctx, d.ID); return err },
-				"ListDeployments": func() error { _, err := f.store.ListDeployments(ctx, provost.DeploymentFilter{}); return err },
+				"ListDeployments": func() error { _, err := f.store.ListDeployments(ctx, store.DeploymentFilter{}); return err },
 				"DeleteDeployment": func() error {
-					return f.store.DeleteDeployment(ctx, provost.DeleteDeploymentParams{Now: f.base, ID: d.ID})
+					return f.store.DeleteDeployment(ctx, store.DeleteDeploymentParams{Now: f.base, ID: d.ID})
 				},
 				"SetPause": func() error {
-					_, err := f.store.SetPause(ctx, provost.SetPauseParams{Now: f.base, DeploymentID: d.ID, Operator: yes()})
+					_, err := f.store.SetPause(ctx, store.SetPauseParams{Now: f.base, DeploymentID: d.ID, Operator: yes()})
 					return err
 				},
-				"ListFlows": func() error { _, err := f.store.ListFlows(ctx, provost.FlowFilter{}); return err },
+				"ListFlows": func() error { _, err := f.store.ListFlows(ctx, store.FlowFilter{}); return err },
 				"RegisterRunner": func() error {
-					_, err := f.store.RegisterRunner(ctx, provost.RegisterRunnerParams{Now: f.base, Runner: f.runner("late", f.base, f.at(forever))})
+					_, err := f.store.RegisterRunner(ctx, store.RegisterRunnerParams{Now: f.base, Runner: f.runner("late", f.base, f.at(forever))})
 					return err
 				},
 				"HeartbeatRunner": func() error {
-					return f.store.HeartbeatRunner(ctx, provost.HeartbeatParams{Now: f.base, Runner: r.ID, SeenAt: f.at(time.Hour), Until: f.at(forever)})
+					return f.store.HeartbeatRunner(ctx, store.HeartbeatRunnerParams{Now: f.base, Runner: r.ID, SeenAt: f.at(time.Hour), Until: f.at(forever)})
 				},
 				"RemoveRunner": func() error {
-					return f.store.RemoveRunner(ctx, provost.RemoveRunnerParams{Now: f.base, Runner: r.ID})
+					return f.store.RemoveRunner(ctx, store.RemoveRunnerParams{Now: f.base, Runner: r.ID})
 				},
 				"ListRunners":  func() error { _, err := f.store.ListRunners(ctx); return err },
-				"DueSchedules": func() error { _, err := f.store.DueSchedules(ctx, provost.DueSchedulesParams{Now: f.base}); return err },
+				"DueSchedules": func() error { _, err := f.store.DueSchedules(ctx, store.DueSchedulesParams{Now: f.base}); return err },
 				"PlanRuns": func() error {
-					_, err := f.store.PlanRuns(ctx, provost.PlanRunsParams{Now: f.base, Plans: []provost.SchedulePlan{p}})
+					_, err := f.store.PlanRuns(ctx, store.PlanRunsParams{Now: f.base, Plans: []store.SchedulePlan{p}})
 					return err
 				},
-				"ListSkips":    func() error { _, err := f.store.ListSkips(ctx, provost.SkipFilter{}); return err },
+				"ListSkips":    func() error { _, err := f.store.ListSkips(ctx, store.SkipFilter{}); return err },
 				"CreateRun":    func() error { _, err := f.store.CreateRun(ctx, byHand(f.base, d)); return err },
 				"BackfillRuns": func() error { _, err := f.store.BackfillRuns(ctx, backfill(f.base, d, f.base)); return err },
 				"ClaimRuns": func() error {
-					_, err := f.store.ClaimRuns(ctx, provost.ClaimRunsParams{Now: f.base, Runner: r.ID, Limit: 1, TTL: longTTL})
+					_, err := f.store.ClaimRuns(ctx, store.ClaimRunsParams{Now: f.base, Runner: r.ID, Limit: 1, TTL: longTTL})
 					return err
 				},
 				"RenewLeases": func() error {
-					_, err := f.store.RenewLeases(ctx, provost.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []provost.Lease{c.Lease}})
+					_, err := f.store.RenewLeases(ctx, store.RenewLeasesParams{Now: f.base, TTL: longTTL, Leases: []store.Lease{c.Lease}})
 					return err
 				},
 				"SettleRuns": func() error {
-					_, err := f.store.SettleRuns(ctx, provost.SettleRunsParams{Now: f.base, Updates: []provost.RunUpdate{ended(c.Lease, f.base, provost.StateCompleted)}})
+					_, err := f.store.SettleRuns(ctx, store.SettleRunsParams{Now: f.base, Updates: []store.RunUpdate{ended(c.Lease, f.base, store.StateCompleted)}})
 					return err
 				},
 				"ReapLeases": func() error {
-					_, err := f.store.ReapLeases(ctx, provost.ReapLeasesParams{Now: f.at(2 * longTTL)})
+					_, err := f.store.ReapLeases(ctx, store.ReapLeasesParams{Now: f.at(2 * longTTL)})
 					return err
 				},
 				"CancelRun": func() error {
-					_, err := f.store.CancelRun(ctx, provost.CancelRunParams{Now: f.base, RunID: open.ID})
+					_, err := f.store.CancelRun(ctx, store.CancelRunParams{Now: f.base, RunID: open.ID})
 					return err
 				},
 				"RetryRun": func() error {
-					_, err := f.store.RetryRun(ctx, provost.RetryRunParams{Now: f.base, RunID: failed.ID})
+					_, err := f.store.RetryRun(ctx, store.RetryRunParams{Now: f.base, RunID: failed.ID})
 					return err
 				},
 				"GetRun":    func() error { _, err := f.store.GetRun(ctx, open.ID); return err },
-				"ListRuns":  func() error { _, err := f.store.ListRuns(ctx, provost.RunFilter{}); return err },
-				"CountRuns": func() error { _, err := f.store.CountRuns(ctx, provost.RunFilter{}); return err },
+				"ListRuns":  func() error { _, err := f.store.ListRuns(ctx, store.RunFilter{}); return err },
+				"CountRuns": func() error { _, err := f.store.CountRuns(ctx, store.RunFilter{}); return err },
 				"DeleteRun": func() error { return f.store.DeleteRun(ctx, failed.ID) },
 				"PruneRuns": func() error {
-					_, err := f.store.PruneRuns(ctx, provost.PruneRunsParams{Before: f.at(time.Hour)})
+					_, err := f.store.PruneRuns(ctx, store.PruneRunsParams{Before: f.at(time.Hour)})
 					return err
 				},
 				"AppendLogs": func() error {
-					_, err := f.store.AppendLogs(ctx, provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: c.Lease, Dropped: 1}}})
+					_, err := f.store.AppendLogs(ctx, store.AppendLogsParams{Runs: []store.RunLog{{Lease: c.Lease, Dropped: 1}}})
 					return err
 				},
-				"ListLogs": func() error { _, err := f.store.ListLogs(ctx, provost.LogFilter{RunID: open.ID}); return err },
+				"ListLogs": func() error { _, err := f.store.ListLogs(ctx, store.LogFilter{RunID: open.ID}); return err },
 			}
 			f.expectUnchanged("calls with a context that has ended", func() {
 				for name, call := range calls {
@@ -195,7 +195,7 @@ var valueCases = []testCase{
 			}
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
-			expectHint := func(topic provost.Topic, change func()) {
+			expectHint := func(topic store.Topic, change func()) {
 				ch := make(chan struct{}, 1)
 				stop := notifier.Notify(topic, ch)
 				change()
@@ -207,17 +207,17 @@ var valueCases = []testCase{
 				stop()
 				stop() // harmless
 			}
-			var run *provost.Run
+			var run *store.Run
 			blocked := make(chan struct{}) // that nobody receives from
-			defer notifier.Notify(provost.Topic{Kind: provost.TopicWork}, blocked)()
-			expectHint(provost.Topic{Kind: provost.TopicWork}, func() { run = f.createNow(f.base, d) })
-			var c provost.Claim
-			expectHint(provost.Topic{Run: run.ID}, func() { c = f.claimOne(f.base, r, longTTL) })
-			expectHint(provost.Topic{Run: run.ID}, func() { f.log(c.Lease, provost.LogRecord{Time: f.base, Message: "line"}) })
-			expectHint(provost.Topic{Kind: provost.TopicCancel}, func() { f.cancel(f.base, run.ID) })
-			expectHint(provost.Topic{Run: run.ID}, func() { f.settle(f.base, ended(c.Lease, f.base, provost.StateCancelled)) })
+			defer notifier.Notify(store.Topic{Kind: store.TopicWork}, blocked)()
+			expectHint(store.Topic{Kind: store.TopicWork}, func() { run = f.createNow(f.base, d) })
+			var c store.Claim
+			expectHint(store.Topic{Run: run.ID}, func() { c = f.claimOne(f.base, r, longTTL) })
+			expectHint(store.Topic{Run: run.ID}, func() { f.log(c.Lease, store.LogRecord{Time: f.base, Message: "line"}) })
+			expectHint(store.Topic{Kind: store.TopicCancel}, func() { f.cancel(f.base, run.ID) })
+			expectHint(store.Topic{Run: run.ID}, func() { f.settle(f.base, ended(c.Lease, f.base, store.StateCancelled)) })
 			silent := make(chan struct{}, 1)
-			notifier.Notify(provost.Topic{Kind: provost.TopicWork}, silent)()
+			notifier.Notify(store.Topic{Kind: store.TopicWork}, silent)()
 			f.createNow(f.base, d)
 			expect(f, "hints after stop", len(silent), 0)
 		},
@@ -225,16 +225,16 @@ var valueCases = []testCase{
 }
 
 // notifierOf looks through wrappers, as the library does.
-func notifierOf(store provost.Store) (provost.Notifier, bool) {
-	for store != nil {
-		if n, ok := store.(provost.Notifier); ok {
+func notifierOf(st store.Store) (store.Notifier, bool) {
+	for st != nil {
+		if n, ok := st.(store.Notifier); ok {
 			return n, true
 		}
-		wrapper, ok := store.(interface{ Unwrap() provost.Store })
+		wrapper, ok := st.(interface{ Unwrap() store.Store })
 		if !ok {
 			break
 		}
-		store = wrapper.Unwrap()
+		st = wrapper.Unwrap()
 	}
 	return nil, false
 }
@@ -244,18 +244,18 @@ func (f *fixture) everything() {
 	f.Helper()
 	d := f.deploy("a", withSchedule)
 	r := f.serve(f.base, d)
-	f.skip(f.at(time.Hour), d, provost.SkipMissed, f.at(time.Hour), f.at(time.Hour))
+	f.skip(f.at(time.Hour), d, store.SkipMissed, f.at(time.Hour), f.at(time.Hour))
 	f.plan(f.at(2*time.Hour), d, f.at(2*time.Hour))
 	c := f.claimOne(f.at(2*time.Hour), r, longTTL)
 	f.begin(f.at(2*time.Hour), c.Lease, 1)
-	f.log(c.Lease, provost.LogRecord{Time: f.at(2 * time.Hour), Message: "line"})
+	f.log(c.Lease, store.LogRecord{Time: f.at(2 * time.Hour), Message: "line"})
 	f.createChild(f.at(2*time.Hour), c.Lease)
 	f.cancel(f.at(3*time.Hour), f.createNow(f.at(3*time.Hour), d).ID)
-	f.settle(f.at(3*time.Hour), ended(c.Lease, f.at(3*time.Hour), provost.StateFailed))
+	f.settle(f.at(3*time.Hour), ended(c.Lease, f.at(3*time.Hour), store.StateFailed))
 	_, err := f.retry(f.at(4*time.Hour), c.RunID)
 	f.must(err)
 	f.backfill(backfill(f.at(4*time.Hour), d, f.at(5*time.Hour)))
-	f.must(f.store.HeartbeatRunner(f.ctx, provost.HeartbeatParams{Now: f.at(4 * time.Hour), Runner: r.ID, SeenAt: f.at(4 * time.Hour), Until: f.at(2 * forever)}))
+	f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: f.at(4 * time.Hour), Runner: r.ID, SeenAt: f.at(4 * time.Hour), Until: f.at(2 * forever)}))
 	f.pause(f.at(4*time.Hour), d, "", yes())
 	f.register(f.at(5*time.Hour), declare("b"))
 }
@@ -265,7 +265,7 @@ func (f *fixture) allTimes() []time.Time {
 	f.Helper()
 	var list []time.Time
 	add := func(times ...time.Time) { list = append(list, times...) }
-	deployments, err := f.store.ListDeployments(f.ctx, provost.DeploymentFilter{})
+	deployments, err := f.store.ListDeployments(f.ctx, store.DeploymentFilter{})
 	f.must(err)
 	for _, d := range deployments.Items {
 		add(d.Created, d.Updated)
@@ -273,7 +273,7 @@ func (f *fixture) allTimes() []time.Time {
 			add(s.Watermark, s.Planned)
 		}
 	}
-	flows, err := f.store.ListFlows(f.ctx, provost.FlowFilter{})
+	flows, err := f.store.ListFlows(f.ctx, store.FlowFilter{})
 	f.must(err)
 	for _, flow := range flows.Items {
 		add(flow.Created)
@@ -283,15 +283,15 @@ func (f *fixture) allTimes() []time.Time {
 	for _, r := range runners {
 		add(r.Started, r.SeenAt, r.Until)
 	}
-	for _, s := range f.skips(&provost.DeploymentRecord{ID: uuid.Nil}) {
+	for _, s := range f.skips(&store.DeploymentRecord{ID: uuid.Nil}) {
 		add(s.First, s.Last)
 	}
-	for _, r := range f.runs(provost.RunFilter{}) {
+	for _, r := range f.runs(store.RunFilter{}) {
 		add(r.ScheduledTime, r.DueTime, r.StartTime, r.EndTime)
 		for _, s := range r.History {
 			add(s.Timestamp)
 		}
-		for _, line := range f.logs(provost.LogFilter{RunID: r.ID}).Lines {
+		for _, line := range f.logs(store.LogFilter{RunID: r.ID}).Lines {
 			add(line.Time)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/postgres"
 	"github.com/provost-go/provost/store/sqlite"
 )
@@ -27,27 +28,27 @@ func TestLeasesAreLinearizable(t *testing.T) {
 	for name, open := range map[string]func(*testing.T) provost.Store{
 		"memory": func(*testing.T) provost.Store { return provost.NewMemoryStore() },
 		"SQLite": func(t *testing.T) provost.Store {
-			store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "provost.db"))
+			st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "provost.db"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { store.Close() })
-			return store
+			t.Cleanup(func() { st.Close() })
+			return st
 		},
 		"PostgreSQL": func(t *testing.T) provost.Store {
-			store, err := postgres.Config{Schema: schema(t)}.Open(t.Context(), dsn(t))
+			st, err := postgres.Config{Schema: schema(t)}.Open(t.Context(), dsn(t))
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { store.Close() })
-			return store
+			t.Cleanup(func() { st.Close() })
+			return st
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			store := open(t)
+			st := open(t)
 			var wins, refusals int
 			for range *histories {
-				h := record(t, store, name == "PostgreSQL")
+				h := record(t, st, name == "PostgreSQL")
 				if !porcupine.CheckOperations(leaseModel, h) {
 					t.Fatalf("no order of these explains what they were told:\n%s", told(h))
 				}
@@ -123,7 +124,7 @@ var leaseModel = porcupine.Model{
 		switch c.do {
 		case "claim":
 			switch {
-			case !s.waits || c.now.Before(s.due.Add(-provost.ClaimAhead)):
+			case !s.waits || c.now.Before(s.due.Add(-store.ClaimAhead)):
 				return !o.ok, s
 			case c.skips && !o.ok:
 				return true, s
@@ -150,7 +151,7 @@ var leaseModel = porcupine.Model{
 			}
 			if lapsed {
 				s.crashes++
-				s.held, s.waits, s.due = false, s.crashes < provost.MaxCrashes, c.now
+				s.held, s.waits, s.due = false, s.crashes < store.MaxCrashes, c.now
 			}
 			return o.ok == lapsed, s
 		}
@@ -159,21 +160,21 @@ var leaseModel = porcupine.Model{
 }
 
 // record has four clients do what they like to one run, and keeps what they were told.
-func record(t *testing.T, store provost.Store, skips bool) []porcupine.Operation {
+func record(t *testing.T, st provost.Store, skips bool) []porcupine.Operation {
 	t.Helper()
 	base := time.Now().UTC().Truncate(time.Microsecond)
 	ctx := t.Context()
 	flow := "f" + uuid.NewString()
-	d := &provost.DeploymentRecord{ID: uuid.New(), FlowID: provost.FlowID(flow), Flow: flow, Name: "d", Digest: "1"}
-	must(t, second(store.RegisterDeployments(ctx, provost.RegisterDeploymentsParams{Now: base, Deployments: []*provost.DeploymentRecord{d}})))
+	d := &provost.DeploymentRecord{ID: uuid.New(), FlowID: store.FlowID(flow), Flow: flow, Name: "d", Digest: "1"}
+	must(t, second(st.RegisterDeployments(ctx, store.RegisterDeploymentsParams{Now: base, Deployments: []*provost.DeploymentRecord{d}})))
 	runners := make([]uuid.UUID, 4)
 	for i := range runners {
 		runners[i] = uuid.Must(uuid.NewV7())
 		r := provost.RunnerRecord{ID: runners[i], Name: fmt.Sprint("r", i), Started: base, SeenAt: base, Until: base.Add(24 * time.Hour)}
-		must(t, second(store.RegisterRunner(ctx, provost.RegisterRunnerParams{Now: base, Runner: r, Deployments: []uuid.UUID{d.ID}})))
+		must(t, second(st.RegisterRunner(ctx, store.RegisterRunnerParams{Now: base, Runner: r, Deployments: []uuid.UUID{d.ID}})))
 	}
 	run := uuid.Must(uuid.NewV7())
-	must(t, second(store.CreateRun(ctx, provost.CreateRunParams{Now: base, ID: run, DeploymentID: d.ID, ScheduledTime: base, DueTime: base})))
+	must(t, second(st.CreateRun(ctx, store.CreateRunParams{Now: base, ID: run, DeploymentID: d.ID, ScheduledTime: base, DueTime: base})))
 	var (
 		mu      sync.Mutex
 		history []porcupine.Operation
@@ -188,7 +189,7 @@ func record(t *testing.T, store provost.Store, skips bool) []porcupine.Operation
 					now: base.Add(rand.N(20 * time.Second)).Truncate(time.Microsecond), ttl: time.Duration(1+rand.IntN(10)) * time.Second,
 				}
 				began := time.Since(base)
-				o, err := do(ctx, store, runner, run, c)
+				o, err := do(ctx, st, runner, run, c)
 				ended := time.Since(base)
 				if err != nil {
 					t.Errorf("%+v: %v", c, err)
@@ -205,36 +206,36 @@ func record(t *testing.T, store provost.Store, skips bool) []porcupine.Operation
 	}
 	clients.Wait()
 	for _, r := range runners {
-		must(t, store.RemoveRunner(ctx, provost.RemoveRunnerParams{Now: base, Runner: r}))
+		must(t, st.RemoveRunner(ctx, store.RemoveRunnerParams{Now: base, Runner: r}))
 	}
-	must(t, store.DeleteDeployment(ctx, provost.DeleteDeploymentParams{Now: base, ID: d.ID}))
+	must(t, st.DeleteDeployment(ctx, store.DeleteDeploymentParams{Now: base, ID: d.ID}))
 	return history
 }
 
 // do asks the store.
-func do(ctx context.Context, store provost.Store, runner, run uuid.UUID, c call) (outcome, error) {
-	lease := provost.Lease{RunID: run, Token: c.token}
-	settle := func(u provost.RunUpdate) (outcome, error) {
+func do(ctx context.Context, st provost.Store, runner, run uuid.UUID, c call) (outcome, error) {
+	lease := store.Lease{RunID: run, Token: c.token}
+	settle := func(u store.RunUpdate) (outcome, error) {
 		u.Lease = lease
-		errs, err := store.SettleRuns(ctx, provost.SettleRunsParams{Now: c.now, Updates: []provost.RunUpdate{u}})
+		errs, err := st.SettleRuns(ctx, store.SettleRunsParams{Now: c.now, Updates: []store.RunUpdate{u}})
 		return outcome{ok: len(errs) == 0 || errs[0] == nil}, err
 	}
 	switch c.do {
 	case "claim":
-		claims, err := store.ClaimRuns(ctx, provost.ClaimRunsParams{Now: c.now, Runner: runner, ID: uuid.Must(uuid.NewV7()), Limit: 1, TTL: c.ttl})
+		claims, err := st.ClaimRuns(ctx, store.ClaimRunsParams{Now: c.now, Runner: runner, ID: uuid.Must(uuid.NewV7()), Limit: 1, TTL: c.ttl})
 		if err != nil || len(claims.Runs) == 0 {
 			return outcome{}, err
 		}
 		return outcome{true, claims.Runs[0].Token}, nil
 	case "renew":
-		renewal, err := store.RenewLeases(ctx, provost.RenewLeasesParams{Now: c.now, TTL: c.ttl, Leases: []provost.Lease{lease}})
+		renewal, err := st.RenewLeases(ctx, store.RenewLeasesParams{Now: c.now, TTL: c.ttl, Leases: []store.Lease{lease}})
 		return outcome{ok: len(renewal.Lost) == 0}, err
 	case "complete":
-		return settle(provost.RunUpdate{StartTime: c.now, Attempt: 1, State: provost.State{Type: provost.StateCompleted, Timestamp: c.now}})
+		return settle(store.RunUpdate{StartTime: c.now, Attempt: 1, State: provost.State{Type: provost.StateCompleted, Timestamp: c.now}})
 	case "giveback":
-		return settle(provost.RunUpdate{State: provost.State{Type: provost.StateScheduled, Timestamp: c.now}})
+		return settle(store.RunUpdate{State: provost.State{Type: provost.StateScheduled, Timestamp: c.now}})
 	default:
-		reaped, err := store.ReapLeases(ctx, provost.ReapLeasesParams{Now: c.now})
+		reaped, err := st.ReapLeases(ctx, store.ReapLeasesParams{Now: c.now})
 		return outcome{ok: slices.ContainsFunc(reaped.Runs, func(r *provost.Run) bool { return r.ID == run })}, err
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/provost-go/provost/internal/proc"
+	"github.com/provost-go/provost/internal/race"
 )
 
 // roleKey makes this binary one of the processes that the tests need, with arguments after it: "exit 3".
@@ -154,3 +155,11 @@ func pipe(t testing.TB) (read, write *os.File) {
 	t.Cleanup(func() { read.Close(); write.Close() })
 	return read, write
 }
+
+// slowdown makes the largest tests smaller: a process with the race detector takes long to start.
+var slowdown = func() int {
+	if race.Enabled {
+		return 4
+	}
+	return 1
+}()

@@ -143,7 +143,7 @@ func TestPeakMemory(t *testing.T) {
 	fmt.Fprintln(tell)
 	expectLine(t, out, "large")
 	grown, err := p.Memory()
-	const overhead = slowdown // the race detector has memory of its own for each byte
+	overhead := int64(slowdown) // the race detector has memory of its own for each byte
 	if err != nil || grown-small < large<<20*9/10 || grown-small > overhead*large<<20*12/10 {
 		t.Errorf("Memory went from %d to %d (%v), by %d MiB", small, grown, err, large)
 	}

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/provost-go/provost/internal/race"
 )
 
 // The oracle knows nothing of offset tables, periods or bits. It reads the clock of time.Time at every minute (every
@@ -44,7 +46,7 @@ func TestOracle(t *testing.T) {
 	switch {
 	case os.Getenv("RECUR_SWEEP") != "":
 		windows = changeWindows(zones, firstInstant)
-	case testing.Short(), raceEnabled:
+	case testing.Short(), race.Enabled:
 		windows = everyNth(oneOfEachKind(changeWindows(zones, 0)), 13)
 	default:
 		windows = oneOfEachKind(changeWindows(zones, 0))
@@ -200,7 +202,7 @@ func compareAfar(t *testing.T, c *Cron, first, last int64) {
 // days, and a century that has none.
 func TestCronDays(t *testing.T) {
 	cases := 300
-	if raceEnabled {
+	if race.Enabled {
 		cases = 20
 	}
 	random := rand.New(rand.NewPCG(7, 8))

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/provost-go/provost/internal/race"
 )
 
 // hostileRules are meant to cost: rules that seldom or never fire, that count far, or whose exceptions drop everything.
@@ -125,7 +127,7 @@ func quick(t *testing.T, text string, step func()) {
 	for range 20 {
 		start := time.Now()
 		step()
-		if best = min(best, time.Since(start)); best < limit || raceEnabled || len(text) > 1<<10 {
+		if best = min(best, time.Since(start)); best < limit || race.Enabled || len(text) > 1<<10 {
 			return
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/provost-go/provost/internal/race"
 )
 
 // TestRRuleOracle compares the rules of the list, and rules drawn at random, with the plain reading of them. With
@@ -19,7 +21,7 @@ func TestRRuleOracle(t *testing.T) {
 	switch {
 	case os.Getenv("RECUR_SWEEP") != "":
 		starts, drawn = 60, 100_000
-	case testing.Short(), raceEnabled:
+	case testing.Short(), race.Enabled:
 		starts, drawn = 1, 40
 	}
 	var compared, refused atomic.Int64

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/provost-go/provost/internal/race"
 )
 
 // TestZoneTable compares the tables with the clock of time.Time, for the zones of the machine and for those of the Go
@@ -19,7 +21,7 @@ func TestZoneTable(t *testing.T) {
 		t.Parallel()
 		in2000(t, func(t *testing.T) {
 			for name := range zoneNames() {
-				if raceEnabled && len(name)%8 != 0 {
+				if race.Enabled && len(name)%8 != 0 {
 					continue
 				}
 				loc, err := time.LoadLocation(name)
@@ -35,7 +37,7 @@ func TestZoneTable(t *testing.T) {
 		data := distributedZones(t)
 		in2000(t, func(t *testing.T) {
 			for name := range data {
-				if raceEnabled && len(name)%8 != 0 {
+				if race.Enabled && len(name)%8 != 0 {
 					continue
 				}
 				compareTable(t, loadData(t, data, name))

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/internal/chaos"
 	"github.com/provost-go/provost/store/postgres"
 )
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 // openPlace opens a store that is named by its schema and the DSN.
-func openPlace(ctx context.Context, place string) (provost.Store, func() error, error) {
+func openPlace(ctx context.Context, place string) (store.Store, func() error, error) {
 	schema, dsn, _ := strings.Cut(place, " ")
 	store, err := postgres.Config{Schema: schema}.Open(ctx, dsn)
 	if err != nil {

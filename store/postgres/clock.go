@@ -15,7 +15,7 @@ const (
 	measureEvery = time.Minute
 )
 
-// Ahead implements [ledger.Clock].
+// Ahead implements [sqlstore.Clock].
 func (d *database) Ahead() time.Duration { return time.Duration(d.ahead.Load()) }
 
 // watchClock measures the server's clock until the store is closed: either may be set.

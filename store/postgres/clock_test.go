@@ -5,8 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/postgres"
 )
 
@@ -37,32 +36,32 @@ func TestLeasesAreByTheServersClock(t *testing.T) {
 	right, ahead := open(t, name), open(t, name)
 	ahead.NoteClock(-wrong, 0)
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	d := &provost.DeploymentRecord{ID: uuid.New(), FlowID: provost.FlowID("f"), Flow: "f", Name: "d", Digest: "1"}
-	if _, err := right.RegisterDeployments(t.Context(), provost.RegisterDeploymentsParams{Now: now, Deployments: []*provost.DeploymentRecord{d}}); err != nil {
+	d := &store.DeploymentRecord{ID: uuid.New(), FlowID: store.FlowID("f"), Flow: "f", Name: "d", Digest: "1"}
+	if _, err := right.RegisterDeployments(t.Context(), store.RegisterDeploymentsParams{Now: now, Deployments: []*store.DeploymentRecord{d}}); err != nil {
 		t.Fatal(err)
 	}
-	serve := func(store *postgres.Store, name string, now time.Time) uuid.UUID {
-		r := provost.RunnerRecord{ID: uuid.New(), Name: name, Started: now, SeenAt: now, Until: now.Add(time.Minute)}
-		if _, err := store.RegisterRunner(t.Context(), provost.RegisterRunnerParams{Now: now, Runner: r, Deployments: []uuid.UUID{d.ID}}); err != nil {
+	serve := func(st *postgres.Store, name string, now time.Time) uuid.UUID {
+		r := store.RunnerRecord{ID: uuid.New(), Name: name, Started: now, SeenAt: now, Until: now.Add(time.Minute)}
+		if _, err := st.RegisterRunner(t.Context(), store.RegisterRunnerParams{Now: now, Runner: r, Deployments: []uuid.UUID{d.ID}}); err != nil {
 			t.Fatal(err)
 		}
 		return r.ID
 	}
-	claim := func(store *postgres.Store, runner uuid.UUID, now time.Time) provost.Claim {
+	claim := func(st *postgres.Store, runner uuid.UUID, now time.Time) store.Claim {
 		t.Helper()
 		id := uuid.Must(uuid.NewV7())
-		if _, err := store.CreateRun(t.Context(), provost.CreateRunParams{Now: now, ID: id, DeploymentID: d.ID, ScheduledTime: now, DueTime: now}); err != nil {
+		if _, err := st.CreateRun(t.Context(), store.CreateRunParams{Now: now, ID: id, DeploymentID: d.ID, ScheduledTime: now, DueTime: now}); err != nil {
 			t.Fatal(err)
 		}
-		claims, err := store.ClaimRuns(t.Context(), provost.ClaimRunsParams{Now: now, Runner: runner, ID: uuid.New(), Limit: 1, TTL: time.Minute})
+		claims, err := st.ClaimRuns(t.Context(), store.ClaimRunsParams{Now: now, Runner: runner, ID: uuid.New(), Limit: 1, TTL: time.Minute})
 		if err != nil || len(claims.Runs) != 1 {
 			t.Fatalf("%d claims, error %v", len(claims.Runs), err)
 		}
 		return claims.Runs[0]
 	}
-	reap := func(store *postgres.Store, now time.Time) provost.Reaped {
+	reap := func(st *postgres.Store, now time.Time) store.ReapLeasesResult {
 		t.Helper()
-		reaped, err := store.ReapLeases(t.Context(), provost.ReapLeasesParams{Now: now})
+		reaped, err := st.ReapLeases(t.Context(), store.ReapLeasesParams{Now: now})
 		if err != nil {
 			t.Fatal(err)
 		}

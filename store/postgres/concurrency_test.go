@@ -11,8 +11,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/schedule"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/postgres"
 )
 
@@ -27,7 +28,7 @@ type ledgerOf struct {
 	mistake []string
 }
 
-func (l *ledgerOf) claimed(c provost.Claim) {
+func (l *ledgerOf) claimed(c store.Claim) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, twice := l.held[c.RunID]; twice || l.done[c.RunID] > 0 {
@@ -42,7 +43,7 @@ func (l *ledgerOf) claimed(c provost.Claim) {
 }
 
 // ended is said before the store is told: from then on another may have the slot.
-func (l *ledgerOf) ended(c provost.Claim) {
+func (l *ledgerOf) ended(c store.Claim) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.held, c.RunID)
@@ -65,15 +66,15 @@ func TestManyProcesses(t *testing.T) {
 	const stores, perStore = 4, 160
 	name := schema(t)
 	ids := []uuid.UUID{uuid.New(), uuid.New(), uuid.New(), uuid.New()}
-	declare := func(description string) []*provost.DeploymentRecord {
-		record := func(i, limit int, group string) *provost.DeploymentRecord {
-			return &provost.DeploymentRecord{
-				ID: ids[i], FlowID: provost.FlowID("f"), Flow: "f", Name: fmt.Sprint("d", i), Digest: fmt.Sprint(description, i), Description: description,
+	declare := func(description string) []*store.DeploymentRecord {
+		record := func(i, limit int, group string) *store.DeploymentRecord {
+			return &store.DeploymentRecord{
+				ID: ids[i], FlowID: store.FlowID("f"), Flow: "f", Name: fmt.Sprint("d", i), Digest: fmt.Sprint(description, i), Description: description,
 				ConcurrencyLimit: limit, LimitGroup: group, MaxWaiting: 10_000 * min(limit, 1),
-				Schedules: []provost.ScheduleRecord{{Key: "s", Schedule: provost.Every(time.Second)}},
+				Schedules: []store.ScheduleRecord{{Key: "s", Schedule: schedule.Every(time.Second)}},
 			}
 		}
-		return []*provost.DeploymentRecord{record(0, 0, ""), record(1, 3, ""), record(2, 2, "g"), record(3, 2, "g")}
+		return []*store.DeploymentRecord{record(0, 0, ""), record(1, 3, ""), record(2, 2, "g"), record(3, 2, "g")}
 	}
 	l := &ledgerOf{
 		limits: map[uuid.UUID]string{ids[1]: "own", ids[2]: "group", ids[3]: "group"}, sizes: map[string]int{"own": 3, "group": 2},
@@ -86,7 +87,7 @@ func TestManyProcesses(t *testing.T) {
 	for i := range opened {
 		opened[i] = open(t, name)
 	}
-	if _, err := opened[0].RegisterDeployments(ctx, provost.RegisterDeploymentsParams{Now: time.Now(), Deployments: declare("first")}); err != nil {
+	if _, err := opened[0].RegisterDeployments(ctx, store.RegisterDeploymentsParams{Now: time.Now(), Deployments: declare("first")}); err != nil {
 		t.Fatal(err)
 	}
 	for i, store := range opened {
@@ -135,38 +136,38 @@ func TestManyProcesses(t *testing.T) {
 			t.Errorf("run %s ended %d times", id, times)
 		}
 	}
-	n, err := opened[0].CountRuns(t.Context(), provost.RunFilter{States: []provost.StateType{provost.StateCompleted, provost.StateCancelled}})
+	n, err := opened[0].CountRuns(t.Context(), store.RunFilter{States: []store.StateType{store.StateCompleted, store.StateCancelled}})
 	if err != nil || n < stores*perStore {
 		t.Errorf("%d runs are over in the store, %v", n, err)
 	}
 }
 
-func serve(ctx context.Context, store provost.Store, runner uuid.UUID, ids []uuid.UUID) error {
+func serve(ctx context.Context, st store.Store, runner uuid.UUID, ids []uuid.UUID) error {
 	now := time.Now()
-	_, err := store.RegisterRunner(ctx, provost.RegisterRunnerParams{
+	_, err := st.RegisterRunner(ctx, store.RegisterRunnerParams{
 		Now: now, Deployments: ids,
-		Runner: provost.RunnerRecord{ID: runner, Name: runner.String(), Started: now, SeenAt: now, Until: now.Add(time.Hour)},
+		Runner: store.RunnerRecord{ID: runner, Name: runner.String(), Started: now, SeenAt: now, Until: now.Add(time.Hour)},
 	})
 	return err
 }
 
-func createOne(ctx context.Context, store provost.Store, deployment uuid.UUID) error {
+func createOne(ctx context.Context, st store.Store, deployment uuid.UUID) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	_, err = store.CreateRun(ctx, provost.CreateRunParams{Now: now, ID: id, DeploymentID: deployment, ScheduledTime: now, DueTime: now})
+	_, err = st.CreateRun(ctx, store.CreateRunParams{Now: now, ID: id, DeploymentID: deployment, ScheduledTime: now, DueTime: now})
 	return err
 }
 
 // work claims some runs, renews their leases, cancels one now and then, and settles them.
-func work(ctx context.Context, store provost.Store, runner uuid.UUID, l *ledgerOf) error {
-	claims, err := store.ClaimRuns(ctx, provost.ClaimRunsParams{Now: time.Now(), Runner: runner, ID: uuid.New(), Limit: 1 + rand.N(20), TTL: time.Hour})
+func work(ctx context.Context, st store.Store, runner uuid.UUID, l *ledgerOf) error {
+	claims, err := st.ClaimRuns(ctx, store.ClaimRunsParams{Now: time.Now(), Runner: runner, ID: uuid.New(), Limit: 1 + rand.N(20), TTL: time.Hour})
 	if err != nil {
 		return err
 	}
-	var leases []provost.Lease
+	var leases []store.Lease
 	for _, c := range claims.Runs {
 		l.claimed(c)
 		leases = append(leases, c.Lease)
@@ -175,76 +176,76 @@ func work(ctx context.Context, store provost.Store, runner uuid.UUID, l *ledgerO
 		return nil
 	}
 	if rand.N(4) == 0 {
-		_, err := store.CancelRun(ctx, provost.CancelRunParams{Now: time.Now(), RunID: leases[0].RunID})
+		_, err := st.CancelRun(ctx, store.CancelRunParams{Now: time.Now(), RunID: leases[0].RunID})
 		if err != nil {
 			return err
 		}
 	}
-	renewal, err := store.RenewLeases(ctx, provost.RenewLeasesParams{Now: time.Now(), TTL: time.Hour, Leases: leases})
+	renewal, err := st.RenewLeases(ctx, store.RenewLeasesParams{Now: time.Now(), TTL: time.Hour, Leases: leases})
 	if err != nil || len(renewal.Lost) > 0 {
 		return errors.Join(err, fmt.Errorf("lost: %v", renewal.Lost))
 	}
-	updates := make([]provost.RunUpdate, len(leases))
+	updates := make([]store.RunUpdate, len(leases))
 	for i, c := range claims.Runs {
-		final := provost.StateCompleted
+		final := store.StateCompleted
 		if slices.Contains(renewal.Cancel, c.RunID) {
-			final = provost.StateCancelled
+			final = store.StateCancelled
 		}
-		updates[i] = provost.RunUpdate{
-			Lease: c.Lease, StartTime: time.Now(), Attempt: 1, State: provost.State{Type: final, Timestamp: time.Now()},
+		updates[i] = store.RunUpdate{
+			Lease: c.Lease, StartTime: time.Now(), Attempt: 1, State: store.State{Type: final, Timestamp: time.Now()},
 		}
 		l.ended(c)
 	}
-	errs, err := store.SettleRuns(ctx, provost.SettleRunsParams{Now: time.Now(), Updates: updates})
+	errs, err := st.SettleRuns(ctx, store.SettleRunsParams{Now: time.Now(), Updates: updates})
 	return errors.Join(append(errs, err)...)
 }
 
 // disturb does what happens now and then in a fleet.
-func disturb(ctx context.Context, store provost.Store, ids []uuid.UUID, records []*provost.DeploymentRecord) error {
+func disturb(ctx context.Context, st store.Store, ids []uuid.UUID, records []*store.DeploymentRecord) error {
 	now := time.Now()
-	if _, err := store.RegisterDeployments(ctx, provost.RegisterDeploymentsParams{Now: now, Deployments: records[:1+rand.N(2)]}); err != nil {
+	if _, err := st.RegisterDeployments(ctx, store.RegisterDeploymentsParams{Now: now, Deployments: records[:1+rand.N(2)]}); err != nil {
 		return err
 	}
 	runner := uuid.New()
-	if err := serve(ctx, store, runner, ids[:1+rand.N(len(ids))]); err != nil {
+	if err := serve(ctx, st, runner, ids[:1+rand.N(len(ids))]); err != nil {
 		return err
 	}
-	if err := plan(ctx, store); err != nil {
+	if err := plan(ctx, st); err != nil {
 		return err
 	}
-	if _, err := store.ReapLeases(ctx, provost.ReapLeasesParams{Now: time.Now()}); err != nil {
+	if _, err := st.ReapLeases(ctx, store.ReapLeasesParams{Now: time.Now()}); err != nil {
 		return err
 	}
-	if err := store.HeartbeatRunner(ctx, provost.HeartbeatParams{Now: time.Now(), Runner: runner, SeenAt: time.Now(), Until: time.Now().Add(time.Hour)}); err != nil {
+	if err := st.HeartbeatRunner(ctx, store.HeartbeatRunnerParams{Now: time.Now(), Runner: runner, SeenAt: time.Now(), Until: time.Now().Add(time.Hour)}); err != nil {
 		return err
 	}
-	if err := store.RemoveRunner(ctx, provost.RemoveRunnerParams{Now: time.Now(), Runner: runner}); err != nil {
+	if err := st.RemoveRunner(ctx, store.RemoveRunnerParams{Now: time.Now(), Runner: runner}); err != nil {
 		return err
 	}
-	_, err := store.PruneRuns(ctx, provost.PruneRunsParams{Before: time.Now().Add(-time.Hour)})
+	_, err := st.PruneRuns(ctx, store.PruneRunsParams{Before: time.Now().Add(-time.Hour)})
 	return err
 }
 
 // plan moves schedules on without runs, so that the number of runs stays what the test has made.
-func plan(ctx context.Context, store provost.Store) error {
-	due, err := store.DueSchedules(ctx, provost.DueSchedulesParams{Now: time.Now()})
+func plan(ctx context.Context, st store.Store) error {
+	due, err := st.DueSchedules(ctx, store.DueSchedulesParams{Now: time.Now()})
 	if err != nil {
 		return err
 	}
-	var plans []provost.SchedulePlan
+	var plans []store.SchedulePlan
 	for _, item := range due.Items {
 		now := time.Now()
 		if now.Before(item.Planned) {
 			now = item.Planned
 		}
-		plans = append(plans, provost.SchedulePlan{
+		plans = append(plans, store.SchedulePlan{
 			DeploymentID: item.DeploymentID, Generation: item.Generation, Key: item.Key, From: item.Planned, GapFound: item.GapFound,
 			Planned: now, PlanTime: now.Add(time.Millisecond),
 		})
 	}
-	errs, err := store.PlanRuns(ctx, provost.PlanRunsParams{Now: time.Now(), Plans: plans})
+	errs, err := st.PlanRuns(ctx, store.PlanRunsParams{Now: time.Now(), Plans: plans})
 	for _, refused := range errs {
-		if refused != nil && !errors.Is(refused, provost.ErrConflict) { // another was first
+		if refused != nil && !errors.Is(refused, store.ErrConflict) { // another was first
 			return refused
 		}
 	}
@@ -256,8 +257,8 @@ func TestOneRunForAKey(t *testing.T) {
 	name := schema(t)
 	first, second := open(t, name), open(t, name)
 	deployment := uuid.New()
-	_, err := first.RegisterDeployments(t.Context(), provost.RegisterDeploymentsParams{Now: time.Now(), Deployments: []*provost.DeploymentRecord{
-		{ID: deployment, FlowID: provost.FlowID("f"), Flow: "f", Name: "d", Digest: "1"},
+	_, err := first.RegisterDeployments(t.Context(), store.RegisterDeploymentsParams{Now: time.Now(), Deployments: []*store.DeploymentRecord{
+		{ID: deployment, FlowID: store.FlowID("f"), Flow: "f", Name: "d", Digest: "1"},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -267,14 +268,14 @@ func TestOneRunForAKey(t *testing.T) {
 		got := make([]uuid.UUID, 16)
 		var all sync.WaitGroup
 		for i := range got {
-			store := []*postgres.Store{first, second}[i%2]
+			st := []*postgres.Store{first, second}[i%2]
 			id, key := uuid.New(), fmt.Sprint("key ", round)
 			if round%2 == 0 {
 				id, key = same, ""
 			}
 			all.Go(func() {
 				now := time.Now()
-				run, err := store.CreateRun(t.Context(), provost.CreateRunParams{
+				run, err := st.CreateRun(t.Context(), store.CreateRunParams{
 					Now: now, ID: id, DeploymentID: deployment, ScheduledTime: now, DueTime: now, IdempotencyKey: key,
 				})
 				if err != nil {
@@ -293,8 +294,8 @@ func TestOneRunForAKey(t *testing.T) {
 
 // TestLostConnections: a store goes on when the server ends its connections.
 func TestLostConnections(t *testing.T) {
-	store, pool := open(t, schema(t)), connect(t)
-	client := provost.NewClient(store)
+	st, pool := open(t, schema(t)), connect(t)
+	client := provost.NewClient(st)
 	flow := provost.NewJob("f", func(context.Context) error { return nil })
 	if _, err := client.Deploy(t.Context(), &provost.Deployment{Flow: flow, Name: "d"}); err != nil {
 		t.Fatal(err)
@@ -310,7 +311,7 @@ func TestLostConnections(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		for { // a call may meet a connection that has just been ended: callers repeat it, as runners do
-			_, err = client.CountRuns(ctx, provost.RunFilter{})
+			_, err = client.CountRuns(ctx, store.RunFilter{})
 			if err == nil || ctx.Err() != nil {
 				break
 			}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/provost-go/provost/store/internal/ledger"
+	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
 const (
@@ -23,7 +23,7 @@ type creator struct {
 
 type creation struct {
 	ctx    context.Context
-	do     func(ledger.Tx) error
+	do     func(sqlstore.Tx) error
 	result chan error // has room for the answer, whether or not anybody waits for it
 }
 
@@ -32,7 +32,7 @@ func newCreator(s *Store) *creator {
 }
 
 // submit waits for the answer to an operation, as long as its context lasts.
-func (c *creator) submit(ctx context.Context, do func(ledger.Tx) error) error {
+func (c *creator) submit(ctx context.Context, do func(sqlstore.Tx) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -114,7 +114,7 @@ func (c *creator) makeHopefully(batch []*creation, errs []error, supposes bool) 
 			}
 		}
 		if c.store.notifier.turn() {
-			if err := t.later(tell, c.store.notifier.channel, c.store.notifier.message(ledger.Hints{Work: true})); err != nil {
+			if err := t.later(tell, c.store.notifier.channel, c.store.notifier.message(sqlstore.Hints{Work: true})); err != nil {
 				return err
 			}
 			t.state.Told = true

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/provost-go/provost/store/internal/ledger"
+	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
 // NoteClock is what a measurement of the server's clock does.
@@ -14,6 +14,6 @@ func (s *Store) NoteClock(ahead, took time.Duration) { s.noteClock(ahead, took) 
 func (s *Store) Ahead() time.Duration { return (*database)(s).Ahead() }
 
 // Transact executes do in a transaction.
-func (s *Store) Transact(ctx context.Context, do func(ledger.Tx) error) error {
-	return (*database)(s).Write(ctx, ledger.Common, do)
+func (s *Store) Transact(ctx context.Context, do func(sqlstore.Tx) error) error {
+	return (*database)(s).Write(ctx, sqlstore.Common, do)
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/provost-go/provost/store/internal/ledger"
+	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
 // Migrate brings the tables up to date. Open and New do it; one of several processes that come at once does it, the others wait.
@@ -22,7 +22,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			return ledger.Migrate(unqualified{t}, dialect(s.schema))
+			return sqlstore.Migrate(unqualified{t}, dialect(s.schema))
 		})
 	})
 	if err != nil {
@@ -55,18 +55,18 @@ func (t *tx) now(statement string) error {
 // unqualified is a transaction whose search path leads to the tables.
 type unqualified struct{ *tx }
 
-// Exec implements [ledger.Tx].
+// Exec implements [sqlstore.Tx].
 func (u unqualified) Exec(query string, _ ...any) error { return u.now(query) }
 
 // SQL is what Migrate executes in an empty database, for those who make tables by hand.
 func SQL() string {
-	return "CREATE SCHEMA provost;\nSET search_path = provost;\n" + strings.Join(ledger.Statements(dialect("provost")), ";\n") + ";\n"
+	return "CREATE SCHEMA provost;\nSET search_path = provost;\n" + strings.Join(sqlstore.Statements(dialect("provost")), ";\n") + ";\n"
 }
 
-func dialect(schema string) ledger.Dialect {
+func dialect(schema string) sqlstore.Dialect {
 	literal := "'" + strings.ReplaceAll(schema, "'", "''") + "'"
-	return ledger.Dialect{
-		Types: [3]string{ledger.ID: "uuid", ledger.Int: "bigint", ledger.Text: `text COLLATE "C"`},
+	return sqlstore.Dialect{
+		Types: [3]string{sqlstore.ID: "uuid", sqlstore.Int: "bigint", sqlstore.Text: `text COLLATE "C"`},
 		Known: "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = " + literal + " AND tablename = 'provost' || '_meta'",
 		Tuning: []string{ // rows of due live for moments; what they leave behind is to be cleared soon
 			`ALTER TABLE provost_due SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,

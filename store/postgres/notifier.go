@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/provost-go/provost/store/internal/ledger"
+	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
 const (
@@ -32,7 +32,7 @@ type notifier struct {
 	last    atomic.Int64 // when others were told, in microseconds
 
 	mu    sync.Mutex
-	hints ledger.Hints // that nobody was told yet
+	hints sqlstore.Hints // that nobody was told yet
 }
 
 // tell is the statement that tells others: a channel, and a message.
@@ -40,7 +40,7 @@ const tell = "SELECT pg_notify($1, $2)"
 
 // message is hints as they are sent.
 type message struct {
-	ledger.Hints
+	sqlstore.Hints
 	By string `json:"by,omitempty"` // the store that has told its own listeners; "": none has
 }
 
@@ -65,9 +65,9 @@ func newNotifier(s *Store) *notifier {
 const maxName = 63
 
 // message is what listeners of other stores are told.
-func (n *notifier) message(h ledger.Hints) string { return message{h, n.id}.String() }
+func (n *notifier) message(h sqlstore.Hints) string { return message{h, n.id}.String() }
 
-func (n *notifier) tell(h ledger.Hints) {
+func (n *notifier) tell(h sqlstore.Hints) {
 	n.add(h)
 	select {
 	case n.wake <- struct{}{}:
@@ -75,7 +75,7 @@ func (n *notifier) tell(h ledger.Hints) {
 	}
 }
 
-func (n *notifier) add(h ledger.Hints) {
+func (n *notifier) add(h sqlstore.Hints) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.hints.Add(h)
@@ -92,18 +92,18 @@ func (n *notifier) tellWith(t *tx) error {
 		return t.later(tell, n.channel, message{Hints: h}.String())
 	}
 	time.AfterFunc(notifyLate, func() {
-		ledger.Hint(n.store.Ledger, h)
+		sqlstore.Hint(n.store.Ledger, h)
 		n.tell(h)
 	})
 	return nil
 }
 
 // take gives what nobody was told yet.
-func (n *notifier) take() ledger.Hints {
+func (n *notifier) take() sqlstore.Hints {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	h := n.hints
-	n.hints = ledger.Hints{}
+	n.hints = sqlstore.Hints{}
 	return h
 }
 
@@ -165,7 +165,7 @@ func (n *notifier) listenOnce() {
 	if _, err := conn.Exec(n.store.ctx, "LISTEN "+quoted(n.channel)); err != nil {
 		return
 	}
-	ledger.Hint(n.store.Ledger, ledger.Hints{Work: true, Cancel: true, All: true}) // what was told before is gone
+	sqlstore.Hint(n.store.Ledger, sqlstore.Hints{Work: true, Cancel: true, All: true}) // what was told before is gone
 	for {
 		told, err := conn.WaitForNotification(n.store.ctx)
 		if err != nil {
@@ -175,7 +175,7 @@ func (n *notifier) listenOnce() {
 		if err := json.Unmarshal([]byte(told.Payload), &m); err != nil || m.By == n.id {
 			continue // it is somebody else's, or the store's own
 		}
-		ledger.Hint(n.store.Ledger, m.Hints)
+		sqlstore.Hint(n.store.Ledger, m.Hints)
 	}
 }
 

@@ -19,9 +19,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/provost-go/provost"
-	"github.com/provost-go/provost/store/internal/ledger"
+	"github.com/provost-go/provost/store"
+	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
 // Config is how a database is used. The zero value will do.
@@ -32,7 +31,7 @@ type Config struct {
 
 // Store is a [provost.Store] in PostgreSQL. It is safe for concurrent use, and by several processes.
 type Store struct {
-	*ledger.Ledger
+	*sqlstore.Ledger
 	pool   *pgxpool.Pool
 	owned  bool // pool was opened here
 	schema string
@@ -51,8 +50,8 @@ type Store struct {
 }
 
 var (
-	_ provost.Store    = (*Store)(nil)
-	_ provost.Notifier = (*Store)(nil)
+	_ store.Store    = (*Store)(nil)
+	_ store.Notifier = (*Store)(nil)
 )
 
 // Open connects to a database and brings the tables up to date. The DSN is that of pgx: a URL or key=value pairs, with the settings of
@@ -89,7 +88,7 @@ func (c Config) New(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.creator = newCreator(s)
 	s.notifier = newNotifier(s)
-	s.Ledger = ledger.New((*database)(s))
+	s.Ledger = sqlstore.New((*database)(s))
 	err := s.Migrate(ctx)
 	if err == nil {
 		err = s.measureClock(ctx)
@@ -124,24 +123,24 @@ var ErrClosed = errors.New("postgres: the store is closed")
 type database Store
 
 var (
-	_ ledger.DB     = (*database)(nil)
-	_ ledger.Teller = (*database)(nil)
-	_ ledger.Clock  = (*database)(nil)
+	_ sqlstore.DB     = (*database)(nil)
+	_ sqlstore.Teller = (*database)(nil)
+	_ sqlstore.Clock  = (*database)(nil)
 )
 
-// Tell implements [ledger.Teller].
-func (d *database) Tell(h ledger.Hints) { d.notifier.tell(h) }
+// Tell implements [sqlstore.Teller].
+func (d *database) Tell(h sqlstore.Hints) { d.notifier.tell(h) }
 
-// Write implements [ledger.DB].
-func (d *database) Write(ctx context.Context, work ledger.Work, do func(ledger.Tx) error) error {
-	if work == ledger.Create {
+// Write implements [sqlstore.DB].
+func (d *database) Write(ctx context.Context, work sqlstore.Work, do func(sqlstore.Tx) error) error {
+	if work == sqlstore.Create {
 		return d.creator.submit(ctx, do)
 	}
 	s := (*Store)(d)
 	refusals := 0
 	return s.retry(ctx, func() error {
 		begin := s.together
-		if work == ledger.Rare {
+		if work == sqlstore.Rare {
 			begin = s.alone[min(refusals, len(s.alone)-1)]
 		}
 		err := s.transact(ctx, begin, func(t *tx) error { return t.do(do) })
@@ -189,8 +188,8 @@ const (
 	lockWaits = 4
 )
 
-// Read implements [ledger.DB]: several queries see one state.
-func (d *database) Read(ctx context.Context, do func(ledger.Tx) error) error {
+// Read implements [sqlstore.DB]: several queries see one state.
+func (d *database) Read(ctx context.Context, do func(sqlstore.Tx) error) error {
 	s := (*Store)(d)
 	return s.retry(ctx, func() error {
 		return s.transact(ctx, reads, func(t *tx) error {
@@ -253,7 +252,7 @@ const rollbackTimeout = 2 * time.Second
 // one is open, nobody can change the deployment that it has made a run of, and where that has a ConcurrencyLimit nobody gets a slot.
 // Runners hear of new runs with the commit, by NOTIFY, so the transaction cannot be prepared for a two-phase commit; where more than a
 // hundred a second are made, of the others a tenth of a second later, or when they look next.
-func (s *Store) WithTx(t pgx.Tx) provost.Store { return ledger.New(callers{s, t}) }
+func (s *Store) WithTx(t pgx.Tx) store.Store { return sqlstore.New(callers{s, t}) }
 
 // callers is a transaction of the caller's as a database.
 type callers struct {
@@ -261,8 +260,8 @@ type callers struct {
 	tx    pgx.Tx
 }
 
-// Write implements [ledger.DB].
-func (c callers) Write(ctx context.Context, _ ledger.Work, do func(ledger.Tx) error) error {
+// Write implements [sqlstore.DB].
+func (c callers) Write(ctx context.Context, _ sqlstore.Work, do func(sqlstore.Tx) error) error {
 	plain := c.store.plain.Load()
 	err := c.write(ctx, do)
 	if isLost(sqlState(err)) && !plain { // what else comes between has to be met by the caller, whose locks are in the way
@@ -272,7 +271,7 @@ func (c callers) Write(ctx context.Context, _ ledger.Work, do func(ledger.Tx) er
 	return err
 }
 
-func (c callers) write(ctx context.Context, do func(ledger.Tx) error) error {
+func (c callers) write(ctx context.Context, do func(sqlstore.Tx) error) error {
 	inner, err := c.tx.Begin(ctx) // a savepoint
 	if err != nil {
 		return fmt.Errorf("postgres: savepoint: %w", err)
@@ -297,8 +296,8 @@ func (c callers) write(ctx context.Context, do func(ledger.Tx) error) error {
 	return nil
 }
 
-// Read implements [ledger.DB].
-func (c callers) Read(ctx context.Context, do func(ledger.Tx) error) error {
+// Read implements [sqlstore.DB].
+func (c callers) Read(ctx context.Context, do func(sqlstore.Tx) error) error {
 	t := c.store.in(ctx, c.tx)
 	t.reads = true
 	return do(t)

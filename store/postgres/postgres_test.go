@@ -10,8 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/postgres"
 	"github.com/provost-go/provost/storetest"
 )
@@ -147,7 +146,7 @@ func TestStore(t *testing.T) {
 	t.Parallel()
 	var asked queries
 	t.Run("contract", func(t *testing.T) {
-		storetest.Run(t, func(t *testing.T) provost.Store {
+		storetest.Run(t, func(t *testing.T) store.Store {
 			t.Parallel() // they mostly wait: for the server, and for leases to end
 			return openTraced(t, schema(t), &tracer{sent: asked.add})
 		})
@@ -155,7 +154,7 @@ func TestStore(t *testing.T) {
 	asked.check(t)
 }
 
-func openAside(t *testing.T) provost.Store {
+func openAside(t *testing.T) store.Store {
 	t.Parallel()
 	return open(t, schema(t))
 }

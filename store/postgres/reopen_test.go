@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // TestReopenedAtOnce: of those who reopen a run at the same time one does, and the others find it reopened: it is never not there.
 func TestReopenedAtOnce(t *testing.T) {
-	store := open(t, schema(t))
-	client := provost.NewClient(store)
+	st := open(t, schema(t))
+	client := provost.NewClient(st)
 	flow := provost.NewJob("f", func(context.Context) error { return nil })
 	if _, err := client.Deploy(t.Context(), &provost.Deployment{Flow: flow, Name: "d"}); err != nil {
 		t.Fatal(err)
@@ -25,16 +25,16 @@ func TestReopenedAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := store.CancelRun(t.Context(), provost.CancelRunParams{Now: time.Now(), RunID: run.ID}); err != nil {
+		if _, err := st.CancelRun(t.Context(), store.CancelRunParams{Now: time.Now(), RunID: run.ID}); err != nil {
 			t.Fatal(err)
 		}
-		errs := retryAtOnce(t.Context(), store, run.ID, 4)
+		errs := retryAtOnce(t.Context(), st, run.ID, 4)
 		reopened := 0
 		for _, err := range errs {
 			switch {
 			case err == nil:
 				reopened++
-			case !errors.Is(err, provost.ErrConflict):
+			case !errors.Is(err, store.ErrConflict):
 				t.Error(err)
 			}
 		}
@@ -44,12 +44,12 @@ func TestReopenedAtOnce(t *testing.T) {
 	}
 }
 
-func retryAtOnce(ctx context.Context, store provost.Store, id uuid.UUID, n int) []error {
+func retryAtOnce(ctx context.Context, st store.Store, id uuid.UUID, n int) []error {
 	errs := make([]error, n)
 	var all sync.WaitGroup
 	for i := range errs {
 		all.Go(func() {
-			_, errs[i] = store.RetryRun(ctx, provost.RetryRunParams{Now: time.Now(), RunID: id})
+			_, errs[i] = st.RetryRun(ctx, store.RetryRunParams{Now: time.Now(), RunID: id})
 		})
 	}
 	all.Wait()

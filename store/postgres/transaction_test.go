@@ -8,15 +8,15 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/postgres"
 )
 
 // TestWithTx: a run that is made in the caller's transaction is there if and only if that commits.
 func TestWithTx(t *testing.T) {
-	store, pool := open(t, schema(t)), connect(t)
-	client := provost.NewClient(store)
+	st, pool := open(t, schema(t)), connect(t)
+	client := provost.NewClient(st)
 	flow := provost.NewJob("f", func(context.Context) error { return nil })
 	if _, err := client.Deploy(t.Context(), &provost.Deployment{Flow: flow, Name: "d"}); err != nil {
 		t.Fatal(err)
@@ -26,20 +26,20 @@ func TestWithTx(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		inside := store.WithTx(tx)
+		inside := st.WithTx(tx)
 		now := time.Now()
-		_, err = inside.CreateRun(t.Context(), provost.CreateRunParams{Now: now, ID: uuid.New(), DeploymentID: uuid.New(), ScheduledTime: now, DueTime: now})
-		if !errors.Is(err, provost.ErrNotFound) {
+		_, err = inside.CreateRun(t.Context(), store.CreateRunParams{Now: now, ID: uuid.New(), DeploymentID: uuid.New(), ScheduledTime: now, DueTime: now})
+		if !errors.Is(err, store.ErrNotFound) {
 			t.Fatalf("a run of a deployment that is not there: %v", err)
 		}
 		run, err := provost.NewClient(inside).RunDeployment(t.Context(), "f/d", nil) // what has failed has spoilt nothing
 		if err != nil {
 			t.Fatal(err)
 		}
-		if seen, err := inside.GetRun(t.Context(), run.ID); err != nil || seen.State.Type != provost.StateScheduled {
+		if seen, err := inside.GetRun(t.Context(), run.ID); err != nil || seen.State.Type != store.StateScheduled {
 			t.Errorf("inside of the transaction the run is %v, %v", seen, err)
 		}
-		if _, err := store.GetRun(t.Context(), run.ID); !errors.Is(err, provost.ErrNotFound) {
+		if _, err := st.GetRun(t.Context(), run.ID); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("outside of the transaction the run is there: %v", err)
 		}
 		if commits {
@@ -50,7 +50,7 @@ func TestWithTx(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := store.GetRun(t.Context(), run.ID); commits != (err == nil) {
+		if _, err := st.GetRun(t.Context(), run.ID); commits != (err == nil) {
 			t.Errorf("commits: %t, and then the run: %v", commits, err)
 		}
 	}

@@ -10,30 +10,29 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // TestTurns holds the way of a run to what it costs, in turns to the server: they are most of the time in which it starts.
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	var turns atomic.Int64 // with something that has to do with the tables
-	store := openTraced(t, schema(t), &tracer{sent: func(_ *pgx.Conn, statements []string) {
+	st := openTraced(t, schema(t), &tracer{sent: func(_ *pgx.Conn, statements []string) {
 		if len(statements) > 1 || statements[0] == "COMMIT" || strings.Contains(statements[0], ".provost_") {
 			turns.Add(1)
 		}
 	}})
-	record := provost.DeploymentRecord{ID: uuid.New(), FlowID: provost.FlowID("f"), Flow: "f", Name: "d", Digest: "1"}
+	record := store.DeploymentRecord{ID: uuid.New(), FlowID: store.FlowID("f"), Flow: "f", Name: "d", Digest: "1"}
 	runner := uuid.New()
-	register(t, store, record)
-	if err := serve(t.Context(), store, runner, []uuid.UUID{record.ID}); err != nil {
+	register(t, st, record)
+	if err := serve(t.Context(), st, runner, []uuid.UUID{record.ID}); err != nil {
 		t.Fatal(err)
 	}
 	for round := range 4 {
 		before := turns.Load()
-		makeOne(t, store, record.ID)
+		makeOne(t, st, record.ID)
 		made := turns.Load()
-		if n := len(claimAll(t, store, runner)); n != 1 {
+		if n := len(claimAll(t, st, runner)); n != 1 {
 			t.Fatalf("%d runs are claimed, want 1", n)
 		}
 		if creating, claiming := made-before, turns.Load()-made; round > 0 && (creating != 1 || claiming != 2) {
@@ -47,27 +46,27 @@ func TestTurns(t *testing.T) {
 func TestRememberedDeployment(t *testing.T) {
 	t.Parallel()
 	name := schema(t)
-	store, other := open(t, name), open(t, name)
-	record := func(t *testing.T) provost.DeploymentRecord {
-		r := provost.DeploymentRecord{ID: uuid.New(), FlowID: provost.FlowID("f"), Flow: "f", Name: t.Name(), Digest: "1", Tags: []string{"old"}}
-		register(t, store, r)
-		makeOne(t, store, r.ID)
+	st, other := open(t, name), open(t, name)
+	record := func(t *testing.T) store.DeploymentRecord {
+		r := store.DeploymentRecord{ID: uuid.New(), FlowID: store.FlowID("f"), Flow: "f", Name: t.Name(), Digest: "1", Tags: []string{"old"}}
+		register(t, st, r)
+		makeOne(t, st, r.ID)
 		return r
 	}
 	t.Run("replaced", func(t *testing.T) {
 		r := record(t)
 		r.Digest, r.Tags = "2", []string{"new"}
 		register(t, other, r)
-		if run := makeOne(t, store, r.ID); !slices.Equal(run.Tags, r.Tags) {
+		if run := makeOne(t, st, r.ID); !slices.Equal(run.Tags, r.Tags) {
 			t.Errorf("the run has the tags %q, want those that its deployment has now", run.Tags)
 		}
 	})
 	t.Run("of another generation", func(t *testing.T) {
 		r := record(t)
-		if _, err := other.SetPause(t.Context(), provost.SetPauseParams{Now: time.Now(), DeploymentID: r.ID, Operator: new(true)}); err != nil {
+		if _, err := other.SetPause(t.Context(), store.SetPauseParams{Now: time.Now(), DeploymentID: r.ID, Operator: new(true)}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := makeRun(t, store, r.ID, 1); !errors.Is(err, provost.ErrConflict) {
+		if _, err := makeRun(t, st, r.ID, 1); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("a run that rests on what was before: %v, want ErrConflict", err)
 		}
 	})
@@ -75,8 +74,8 @@ func TestRememberedDeployment(t *testing.T) {
 		r := record(t)
 		r.Digest, r.ConcurrencyLimit, r.MaxWaiting = "2", 1, 10
 		register(t, other, r)
-		makeOne(t, store, r.ID) // takes the slot
-		if run := makeOne(t, store, r.ID); run.WaitReason != provost.WaitLimit {
+		makeOne(t, st, r.ID) // takes the slot
+		if run := makeOne(t, st, r.ID); run.WaitReason != store.WaitLimit {
 			t.Errorf("the next run waits for %q, want the limit", run.WaitReason)
 		}
 	})
@@ -86,22 +85,22 @@ func TestRememberedDeployment(t *testing.T) {
 		if err := serve(t.Context(), other, runner, []uuid.UUID{r.ID}); err != nil {
 			t.Fatal(err)
 		}
-		makeOne(t, store, r.ID)
+		makeOne(t, st, r.ID)
 		if n := len(claimAll(t, other, runner)); n != 2 {
 			t.Errorf("%d runs are claimed, want both", n)
 		}
 	})
 	t.Run("deleted", func(t *testing.T) {
 		r := record(t)
-		if err := other.DeleteDeployment(t.Context(), provost.DeleteDeploymentParams{Now: time.Now(), ID: r.ID}); err != nil {
+		if err := other.DeleteDeployment(t.Context(), store.DeleteDeploymentParams{Now: time.Now(), ID: r.ID}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := makeRun(t, store, r.ID, 0); !errors.Is(err, provost.ErrNotFound) {
+		if _, err := makeRun(t, st, r.ID, 0); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("a run of a deployment that is gone: %v, want ErrNotFound", err)
 		}
 		r.Digest = "3"
 		register(t, other, r)
-		makeOne(t, store, r.ID)
+		makeOne(t, st, r.ID)
 	})
 }
 
@@ -111,18 +110,18 @@ func TestFloors(t *testing.T) {
 	t.Parallel()
 	name := schema(t)
 	var delay atomic.Int64
-	store := openTraced(t, name, &tracer{answered: func() { time.Sleep(time.Duration(delay.Load())) }}) // as a server may
+	st := openTraced(t, name, &tracer{answered: func() { time.Sleep(time.Duration(delay.Load())) }}) // as a server may
 	other := open(t, name)
-	record := provost.DeploymentRecord{ID: uuid.New(), FlowID: provost.FlowID("f"), Flow: "f", Name: "d", Digest: "1"}
+	record := store.DeploymentRecord{ID: uuid.New(), FlowID: store.FlowID("f"), Flow: "f", Name: "d", Digest: "1"}
 	runner := uuid.New()
-	register(t, store, record)
-	if err := serve(t.Context(), store, runner, []uuid.UUID{record.ID}); err != nil {
+	register(t, st, record)
+	if err := serve(t.Context(), st, runner, []uuid.UUID{record.ID}); err != nil {
 		t.Fatal(err)
 	}
-	makeAt := func(store provost.Store, due time.Duration) uuid.UUID {
+	makeAt := func(st store.Store, due time.Duration) uuid.UUID {
 		t.Helper()
 		now := time.Now()
-		run, err := store.CreateRun(t.Context(), provost.CreateRunParams{
+		run, err := st.CreateRun(t.Context(), store.CreateRunParams{
 			Now: now, ID: uuid.New(), DeploymentID: record.ID, ScheduledTime: now, DueTime: now.Add(due),
 		})
 		if err != nil {
@@ -133,7 +132,7 @@ func TestFloors(t *testing.T) {
 	claimed := make(map[uuid.UUID]bool)
 	claim := func() int {
 		t.Helper()
-		runs := claimAll(t, store, runner)
+		runs := claimAll(t, st, runner)
 		for _, c := range runs {
 			claimed[c.RunID] = true
 		}
@@ -149,7 +148,7 @@ func TestFloors(t *testing.T) {
 		if try == 10 {
 			t.Fatal("runs are claimed of the beginning of the queue, of which nobody was told")
 		}
-		hidden = makeAt(store, time.Hour)
+		hidden = makeAt(st, time.Hour)
 		takesLong(func() { claim() })
 		_, err := connect(t).Exec(t.Context(), "UPDATE "+name+".provost_due SET claimable = claimable - $1, due = due - $1 WHERE id = $2",
 			2*time.Hour.Microseconds(), hidden)
@@ -159,7 +158,7 @@ func TestFloors(t *testing.T) {
 		claim()
 	}
 	told := make(chan struct{}, 1)
-	defer store.Notify(provost.Topic{Kind: provost.TopicWork}, told)()
+	defer st.Notify(store.Topic{Kind: store.TopicWork}, told)()
 	hear := func(id uuid.UUID, of string) {
 		t.Helper()
 		for !claimed[id] {
@@ -181,7 +180,7 @@ func TestFloors(t *testing.T) {
 
 	claimAhead := func() {
 		t.Helper()
-		_, err := store.ClaimRuns(t.Context(), provost.ClaimRunsParams{
+		_, err := st.ClaimRuns(t.Context(), store.ClaimRunsParams{
 			Now: time.Now().Add(time.Minute), Runner: runner, ID: uuid.New(), Limit: 10, TTL: time.Minute,
 		})
 		if err != nil {
@@ -189,11 +188,11 @@ func TestFloors(t *testing.T) {
 		}
 	}
 	takesLong(claimAhead)
-	if own := makeAt(store, 0); claim() != 1 || !claimed[own] {
+	if own := makeAt(st, 0); claim() != 1 || !claimed[own] {
 		t.Error("a run is not claimed at once after the clock was set back")
 	}
 	claim()
-	if own := makeAt(store, -time.Hour); claim() != 1 || !claimed[own] {
+	if own := makeAt(st, -time.Hour); claim() != 1 || !claimed[own] {
 		t.Error("a run that was made due an hour ago is not claimed at once where it was made")
 	}
 	tx, err := connect(t).Begin(t.Context())
@@ -208,23 +207,23 @@ func TestFloors(t *testing.T) {
 	hear(within, "a run that was made in a transaction of the caller's")
 }
 
-func register(t *testing.T, store provost.Store, r provost.DeploymentRecord) {
+func register(t *testing.T, st store.Store, r store.DeploymentRecord) {
 	t.Helper()
-	_, err := store.RegisterDeployments(t.Context(), provost.RegisterDeploymentsParams{Now: time.Now(), Deployments: []*provost.DeploymentRecord{&r}})
+	_, err := st.RegisterDeployments(t.Context(), store.RegisterDeploymentsParams{Now: time.Now(), Deployments: []*store.DeploymentRecord{&r}})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
 // makeRun makes a run that is due.
-func makeRun(t *testing.T, store provost.Store, deployment uuid.UUID, generation int64) (*provost.Run, error) {
+func makeRun(t *testing.T, st store.Store, deployment uuid.UUID, generation int64) (*store.Run, error) {
 	now := time.Now()
-	return store.CreateRun(t.Context(), provost.CreateRunParams{
+	return st.CreateRun(t.Context(), store.CreateRunParams{
 		Now: now, ID: uuid.New(), DeploymentID: deployment, Generation: generation, ScheduledTime: now, DueTime: now,
 	})
 }
 
-func makeOne(t *testing.T, store provost.Store, deployment uuid.UUID) *provost.Run {
+func makeOne(t *testing.T, store store.Store, deployment uuid.UUID) *store.Run {
 	t.Helper()
 	run, err := makeRun(t, store, deployment, 0)
 	if err != nil {
@@ -233,9 +232,9 @@ func makeOne(t *testing.T, store provost.Store, deployment uuid.UUID) *provost.R
 	return run
 }
 
-func claimAll(t *testing.T, store provost.Store, runner uuid.UUID) []provost.Claim {
+func claimAll(t *testing.T, st store.Store, runner uuid.UUID) []store.Claim {
 	t.Helper()
-	claims, err := store.ClaimRuns(t.Context(), provost.ClaimRunsParams{
+	claims, err := st.ClaimRuns(t.Context(), store.ClaimRunsParams{
 		Now: time.Now(), Runner: runner, ID: uuid.New(), Limit: 10, TTL: time.Minute,
 	})
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/provost-go/provost/store/internal/ledger"
+	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
 // session executes statements in a transaction: a connection, or a transaction of the caller's.
@@ -35,7 +35,7 @@ type tx struct {
 	plain bool // prepared statements get lost on the way; one statement is sent at a time, without one
 	reads bool // nothing is written, and nothing locked
 	wait  pgx.Batch
-	state ledger.State
+	state sqlstore.State
 
 	next    pgx.Batch          // queries that come after the next one
 	sent    []*pgx.QueuedQuery // with others, whose rows are still to be read
@@ -49,20 +49,20 @@ type tx struct {
 var errFinished = errors.New("the transaction has been finished")
 
 var (
-	_ ledger.Tx       = (*tx)(nil)
-	_ ledger.Foreseer = (*tx)(nil)
-	_ ledger.Supposer = (*tx)(nil)
-	_ ledger.Taker    = (*tx)(nil)
+	_ sqlstore.Tx       = (*tx)(nil)
+	_ sqlstore.Foreseer = (*tx)(nil)
+	_ sqlstore.Supposer = (*tx)(nil)
+	_ sqlstore.Taker    = (*tx)(nil)
 )
 
-// Locks implements [ledger.Tx].
+// Locks implements [sqlstore.Tx].
 func (t *tx) Locks() bool { return !t.reads }
 
-// State implements [ledger.Tx].
-func (t *tx) State() *ledger.State { return &t.state }
+// State implements [sqlstore.Tx].
+func (t *tx) State() *sqlstore.State { return &t.state }
 
 // do executes an operation that has the transaction to itself.
-func (t *tx) do(operation func(ledger.Tx) error) error {
+func (t *tx) do(operation func(sqlstore.Tx) error) error {
 	err := operation(t)
 	if err == nil {
 		err = t.state.Flush()
@@ -70,28 +70,28 @@ func (t *tx) do(operation func(ledger.Tx) error) error {
 	return err
 }
 
-// Foresee implements [ledger.Foreseer].
+// Foresee implements [sqlstore.Foreseer].
 func (t *tx) Foresee(query string, args ...any) {
 	if !t.plain {
 		t.next.Queue(t.spell.of(query, t.reads), values(args)...)
 	}
 }
 
-// Last implements [ledger.Foreseer].
+// Last implements [sqlstore.Foreseer].
 func (t *tx) Last() { t.finishing = t.commits && !t.plain }
 
-// Suppose implements [ledger.Supposer]: whoever finds the error in the server's log sees what it is for.
+// Suppose implements [sqlstore.Supposer]: whoever finds the error in the server's log sees what it is for.
 func (t *tx) Suppose(query string, args ...any) error {
 	return t.later(t.spell.of("SELECT 1 / count(*) /* fails where a deployment has changed; provost looks again then */ FROM ("+query+") AS found", false),
 		values(args)...)
 }
 
-// Query implements [ledger.Tx].
-func (t *tx) Query(query string, args ...any) (ledger.Rows, error) {
+// Query implements [sqlstore.Tx].
+func (t *tx) Query(query string, args ...any) (sqlstore.Rows, error) {
 	return t.query(t.spell.of(query, t.reads), values(args))
 }
 
-func (t *tx) query(query string, args []any) (ledger.Rows, error) {
+func (t *tx) query(query string, args []any) (sqlstore.Rows, error) {
 	if t.plain {
 		args = append([]any{pgx.QueryExecModeExec}, args...)
 	}
@@ -131,7 +131,7 @@ func (t *tx) query(query string, args []any) (ledger.Rows, error) {
 }
 
 // nextRows are those of the next query that was sent and not read.
-func (t *tx) nextRows() (ledger.Rows, error) {
+func (t *tx) nextRows() (sqlstore.Rows, error) {
 	t.sent = t.sent[1:]
 	rows, err := t.results.Query()
 	if err != nil {
@@ -154,7 +154,7 @@ func (t *tx) hangUp() error {
 	return results.Close()
 }
 
-// Exec implements [ledger.Tx].
+// Exec implements [sqlstore.Tx].
 func (t *tx) Exec(query string, args ...any) error {
 	return t.later(t.spell.of(query, false), values(args)...)
 }
@@ -208,14 +208,14 @@ func (t *tx) sendAllBut(n int) (pgx.BatchResults, error) {
 	return results, nil
 }
 
-// Take implements [ledger.Taker]. Nothing but the IDs is of use to an index, so that no planner finds another way.
-func (t *tx) Take(columns string, ids []uuid.UUID, token int64) (ledger.Rows, error) {
+// Take implements [sqlstore.Taker]. Nothing but the IDs is of use to an index, so that no planner finds another way.
+func (t *tx) Take(columns string, ids []uuid.UUID, token int64) (sqlstore.Rows, error) {
 	return t.Query("DELETE FROM provost_due AS d WHERE d.id IN (?*) AND d.token = ? AND d.state IN ('PENDING', 'RUNNING') AND d.slot IS NULL RETURNING "+
 		columns, ids, token)
 }
 
-// Insert implements [ledger.Tx]: all rows in one statement, a column of each as one array.
-func (t *tx) Insert(into *ledger.Table, rows [][]any) error {
+// Insert implements [sqlstore.Tx]: all rows in one statement, a column of each as one array.
+func (t *tx) Insert(into *sqlstore.Table, rows [][]any) error {
 	arrays, types, err := transpose(into.Columns, rows)
 	if err != nil {
 		return fmt.Errorf("insert into %s: %w", into.Name, err)
@@ -231,8 +231,8 @@ func (t *tx) Insert(into *ledger.Table, rows [][]any) error {
 // with each.
 const maxUpdated = 200
 
-// Update implements [ledger.Tx].
-func (t *tx) Update(table *ledger.Table, columns []string, rows [][]any) error {
+// Update implements [sqlstore.Tx].
+func (t *tx) Update(table *sqlstore.Table, columns []string, rows [][]any) error {
 	for some := range slices.Chunk(rows, maxUpdated) {
 		if err := t.update(table, columns, some); err != nil {
 			return fmt.Errorf("update %s: %w", table.Name, err)
@@ -241,7 +241,7 @@ func (t *tx) Update(table *ledger.Table, columns []string, rows [][]any) error {
 	return nil
 }
 
-func (t *tx) update(table *ledger.Table, columns []string, rows [][]any) error {
+func (t *tx) update(table *sqlstore.Table, columns []string, rows [][]any) error {
 	key := table.Columns[:table.Key]
 	all := append(key[:len(key):len(key)], picked(table, columns)...)
 	arrays, types, err := transpose(all, rows)
@@ -261,7 +261,7 @@ func (t *tx) update(table *ledger.Table, columns []string, rows [][]any) error {
 	return t.later(t.spell.of(query, false), append(arrays, arrays[0])...)
 }
 
-func names(columns []ledger.Column) []string {
+func names(columns []sqlstore.Column) []string {
 	list := make([]string, len(columns))
 	for i, c := range columns {
 		list[i] = c.Name
@@ -269,8 +269,8 @@ func names(columns []ledger.Column) []string {
 	return list
 }
 
-func picked(table *ledger.Table, names []string) []ledger.Column {
-	var list []ledger.Column
+func picked(table *sqlstore.Table, names []string) []sqlstore.Column {
+	var list []sqlstore.Column
 	for _, name := range names {
 		for _, c := range table.Columns {
 			if c.Name == name {
@@ -282,18 +282,18 @@ func picked(table *ledger.Table, names []string) []ledger.Column {
 }
 
 // arrayTypes are the types of columns, as arrays.
-var arrayTypes = [...]string{ledger.ID: "?::uuid[]", ledger.Int: "?::bigint[]", ledger.Text: "?::text[]"}
+var arrayTypes = [...]string{sqlstore.ID: "?::uuid[]", sqlstore.Int: "?::bigint[]", sqlstore.Text: "?::text[]"}
 
 // transpose makes an array of each column, and the text of their types.
-func transpose(columns []ledger.Column, rows [][]any) (arrays []any, types string, err error) {
+func transpose(columns []sqlstore.Column, rows [][]any) (arrays []any, types string, err error) {
 	list := make([]string, len(columns))
 	for i, c := range columns {
 		list[i] = arrayTypes[c.Type]
 		var array any
 		switch c.Type {
-		case ledger.ID:
+		case sqlstore.ID:
 			array, err = column(rows, i, toID)
-		case ledger.Int:
+		case sqlstore.Int:
 			array, err = column(rows, i, toInt)
 		default:
 			array, err = column(rows, i, toText)
@@ -402,7 +402,7 @@ type found struct {
 func (f found) Next() bool { return f.rows.Next() }
 func (f found) Err() error { return f.rows.Err() }
 
-// Close implements [ledger.Rows].
+// Close implements [sqlstore.Rows].
 func (f found) Close() error {
 	f.rows.Close()
 	if f.batch != nil {
@@ -411,7 +411,7 @@ func (f found) Close() error {
 	return f.rows.Err()
 }
 
-// Scan implements [ledger.Rows].
+// Scan implements [sqlstore.Rows].
 func (f found) Scan(into ...any) error {
 	targets := make([]any, len(into))
 	var nullable []int

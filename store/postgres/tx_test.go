@@ -3,11 +3,11 @@ package postgres_test
 import (
 	"testing"
 
-	"github.com/provost-go/provost/store/internal/ledger"
+	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
 // number asks for a number by itself, so that its answer shows which question was asked.
-func number(t *testing.T, tx ledger.Tx, n int64) {
+func number(t *testing.T, tx sqlstore.Tx, n int64) {
 	t.Helper()
 	rows, err := tx.Query("SELECT ?::bigint", n)
 	if err != nil {
@@ -33,9 +33,9 @@ func TestForeseenQueriesAreAnsweredAsAsked(t *testing.T) {
 		"in another turn": {1, 3, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := store.Transact(t.Context(), func(tx ledger.Tx) error {
-				tx.(ledger.Foreseer).Foresee("SELECT ?::bigint", int64(2))
-				tx.(ledger.Foreseer).Foresee("SELECT ?::bigint", int64(3))
+			err := store.Transact(t.Context(), func(tx sqlstore.Tx) error {
+				tx.(sqlstore.Foreseer).Foresee("SELECT ?::bigint", int64(2))
+				tx.(sqlstore.Foreseer).Foresee("SELECT ?::bigint", int64(3))
 				for _, n := range asked {
 					number(t, tx, n)
 				}
@@ -59,12 +59,12 @@ func TestLastQueryCommits(t *testing.T) {
 		}
 		return value
 	}
-	err := store.Transact(t.Context(), func(tx ledger.Tx) error {
+	err := store.Transact(t.Context(), func(tx sqlstore.Tx) error {
 		if err := tx.Exec("UPDATE provost_meta SET value = 7 WHERE name = 'behind'"); err != nil {
 			return err
 		}
-		tx.(ledger.Foreseer).Last()
-		tx.(ledger.Foreseer).Foresee("SELECT ?::bigint", int64(2))
+		tx.(sqlstore.Foreseer).Last()
+		tx.(sqlstore.Foreseer).Foresee("SELECT ?::bigint", int64(2))
 		number(t, tx, 1)
 		number(t, tx, 2)
 		if err := tx.Exec("UPDATE provost_meta SET value = 8 WHERE name = 'behind'"); err == nil {
@@ -78,11 +78,11 @@ func TestLastQueryCommits(t *testing.T) {
 	if got := behind(); err != nil || got != 7 {
 		t.Errorf("the value is %d, error %v; want 7", got, err)
 	}
-	err = store.Transact(t.Context(), func(tx ledger.Tx) error {
+	err = store.Transact(t.Context(), func(tx sqlstore.Tx) error {
 		if err := tx.Exec("UPDATE provost_meta SET value = 9 WHERE name = 'behind'"); err != nil {
 			return err
 		}
-		tx.(ledger.Foreseer).Last()
+		tx.(sqlstore.Foreseer).Last()
 		rows, err := tx.Query("SELECT 1 / ?::bigint", int64(0))
 		if err != nil {
 			return err

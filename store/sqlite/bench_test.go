@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/internal/storebench"
 	"github.com/provost-go/provost/store/sqlite"
 )
@@ -24,7 +24,7 @@ func BenchmarkClaim(b *testing.B) {
 	storebench.Claim(b, func(b *testing.B) storebench.Database { return storebench.Database{Store: openRelaxed(b)} })
 }
 
-func openRelaxed(b *testing.B) provost.Store {
+func openRelaxed(b *testing.B) store.Store {
 	store, err := sqlite.Config{Relaxed: true}.Open(b.Context(), filepath.Join(b.TempDir(), "provost.db"))
 	if err != nil {
 		b.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/sqlite"
 )
 
@@ -90,16 +91,16 @@ func longestRenewal(t *testing.T, length time.Duration) (worst time.Duration) {
 
 // renewals watches how long a store takes to renew leases, and to hear a heartbeat, which keeps a runner's deployments.
 type renewals struct {
-	provost.Store
+	store.Store
 	count, longest atomic.Int64
 }
 
-func (r *renewals) RenewLeases(ctx context.Context, p provost.RenewLeasesParams) (provost.Renewal, error) {
+func (r *renewals) RenewLeases(ctx context.Context, p store.RenewLeasesParams) (store.RenewLeasesResult, error) {
 	defer r.note(time.Now())
 	return r.Store.RenewLeases(ctx, p)
 }
 
-func (r *renewals) HeartbeatRunner(ctx context.Context, p provost.HeartbeatParams) error {
+func (r *renewals) HeartbeatRunner(ctx context.Context, p store.HeartbeatRunnerParams) error {
 	defer r.note(time.Now())
 	return r.Store.HeartbeatRunner(ctx, p)
 }

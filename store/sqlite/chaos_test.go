@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/internal/chaos"
 	"github.com/provost-go/provost/store/sqlite"
 )
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func openPath(ctx context.Context, path string) (provost.Store, func() error, error) {
+func openPath(ctx context.Context, path string) (store.Store, func() error, error) {
 	store, err := sqlite.Open(ctx, path)
 	if err != nil {
 		return nil, nil, err

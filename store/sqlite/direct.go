@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/provost-go/provost/store/internal/ledger"
+	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
 // direct executes statements on a driver's connection without package database/sql in between: of a short statement that takes as long
@@ -72,7 +72,7 @@ func (d *direct) exec(ctx context.Context, query string, args []any) error {
 	return err
 }
 
-func (d *direct) query(ctx context.Context, query string, args []any) (ledger.Rows, error) {
+func (d *direct) query(ctx context.Context, query string, args []any) (sqlstore.Rows, error) {
 	s, err := d.prepare(ctx, query)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ type directRows struct {
 	err    error
 }
 
-// Next implements [ledger.Rows].
+// Next implements [sqlstore.Rows].
 func (r *directRows) Next() bool {
 	err := r.rows.Next(r.values)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -127,13 +127,13 @@ func (r *directRows) Next() bool {
 	return err == nil
 }
 
-// Err implements [ledger.Rows].
+// Err implements [sqlstore.Rows].
 func (r *directRows) Err() error { return r.err }
 
-// Close implements [ledger.Rows].
+// Close implements [sqlstore.Rows].
 func (r *directRows) Close() error { return r.rows.Close() }
 
-// Scan implements [ledger.Rows].
+// Scan implements [sqlstore.Rows].
 func (r *directRows) Scan(into ...any) error {
 	if len(into) != len(r.values) {
 		return fmt.Errorf("%d values for %d variables", len(r.values), len(into))
@@ -146,7 +146,7 @@ func (r *directRows) Scan(into ...any) error {
 	return nil
 }
 
-// assign puts a value of the database into a variable of the ledger.
+// assign puts a value of the database into a variable of the sqlstore.
 func assign(into any, v driver.Value) error {
 	if b, ok := v.([]byte); ok {
 		switch into := into.(type) {

@@ -13,13 +13,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/sqlite"
 )
 
 // deployed is a client of a store that has the deployment f/d.
-func deployed(t *testing.T, store provost.Store) *provost.Client {
+func deployed(t *testing.T, store store.Store) *provost.Client {
 	t.Helper()
 	client := provost.NewClient(store)
 	flow := provost.NewJob("f", func(context.Context) error { return nil })
@@ -51,28 +51,28 @@ func rawOpenWith(t *testing.T, path, settings string) *sql.DB {
 // TestWithTx: a run that is made in the caller's transaction is there if and only if that commits.
 func TestWithTx(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "provost.db")
-	store := open(t, path)
-	deployed(t, store)
+	st := open(t, path)
+	deployed(t, st)
 	db := rawOpen(t, path)
 	for _, commits := range []bool{false, true} {
 		tx, err := db.BeginTx(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		inside := store.WithTx(tx)
+		inside := st.WithTx(tx)
 		now := time.Now()
-		_, err = inside.CreateRun(t.Context(), provost.CreateRunParams{Now: now, ID: uuid.New(), DeploymentID: uuid.New(), ScheduledTime: now, DueTime: now})
-		if !errors.Is(err, provost.ErrNotFound) {
+		_, err = inside.CreateRun(t.Context(), store.CreateRunParams{Now: now, ID: uuid.New(), DeploymentID: uuid.New(), ScheduledTime: now, DueTime: now})
+		if !errors.Is(err, store.ErrNotFound) {
 			t.Fatalf("a run of a deployment that is not there: %v", err)
 		}
 		run, err := provost.NewClient(inside).RunDeployment(t.Context(), "f/d", nil) // what has failed has spoilt nothing
 		if err != nil {
 			t.Fatal(err)
 		}
-		if seen, err := inside.GetRun(t.Context(), run.ID); err != nil || seen.State.Type != provost.StateScheduled {
+		if seen, err := inside.GetRun(t.Context(), run.ID); err != nil || seen.State.Type != store.StateScheduled {
 			t.Errorf("inside of the transaction the run is %v, %v", seen, err)
 		}
-		if _, err := store.GetRun(t.Context(), run.ID); !errors.Is(err, provost.ErrNotFound) {
+		if _, err := st.GetRun(t.Context(), run.ID); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("outside of the transaction the run is there: %v", err)
 		}
 		if commits {
@@ -83,7 +83,7 @@ func TestWithTx(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := store.GetRun(t.Context(), run.ID); commits != (err == nil) {
+		if _, err := st.GetRun(t.Context(), run.ID); commits != (err == nil) {
 			t.Errorf("commits: %t, and then the run: %v", commits, err)
 		}
 	}
@@ -131,18 +131,18 @@ func TestNew(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "PRAGMA journal_mode = WAL; CREATE TABLE run (mine TEXT)"); err != nil {
 		t.Fatal(err)
 	}
-	store, err := sqlite.New(t.Context(), db)
+	st, err := sqlite.New(t.Context(), db)
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := deployed(t, store).RunDeployment(t.Context(), "f/d", nil)
+	run, err := deployed(t, st).RunDeployment(t.Context(), "f/d", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Close(); err != nil {
+	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.CreateRun(t.Context(), provost.CreateRunParams{}); !errors.Is(err, sqlite.ErrClosed) {
+	if _, err := st.CreateRun(t.Context(), store.CreateRunParams{}); !errors.Is(err, sqlite.ErrClosed) {
 		t.Errorf("a closed store gives %v", err)
 	}
 	var n int
@@ -240,8 +240,8 @@ func TestPrivate(t *testing.T) {
 // was locked.
 func TestLockedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "provost.db")
-	store := open(t, path)
-	client := deployed(t, store)
+	st := open(t, path)
+	client := deployed(t, st)
 	conn, err := rawOpen(t, path).Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -250,14 +250,14 @@ func TestLockedFile(t *testing.T) {
 	if _, err := conn.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.CountRuns(t.Context(), provost.RunFilter{}); err != nil {
+	if _, err := client.CountRuns(t.Context(), store.RunFilter{}); err != nil {
 		t.Errorf("reading beside a writer: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	began := time.Now()
 	now := time.Now()
-	_, err = store.CreateRun(ctx, provost.CreateRunParams{Now: now, ID: uuid.New(), DeploymentID: uuid.New(), ScheduledTime: now, DueTime: now})
+	_, err = st.CreateRun(ctx, store.CreateRunParams{Now: now, ID: uuid.New(), DeploymentID: uuid.New(), ScheduledTime: now, DueTime: now})
 	if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > 5*time.Second {
 		t.Errorf("after %v: %v", took, err)
 	}

@@ -9,32 +9,31 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/sqlite"
 )
 
 // TestCallsThatAreLeft: a caller whose context ends may use what it gave again at once, and an operation that is under way then disturbs
 // nobody: the race detector watches.
 func TestCallsThatAreLeft(t *testing.T) {
-	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "provost.db"))
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "provost.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	defer st.Close()
 	var callers sync.WaitGroup
 	for range 4 {
 		callers.Go(func() {
-			updates := make([]provost.RunUpdate, 100)
+			updates := make([]store.RunUpdate, 100)
 			for range 300 {
 				for i := range updates {
-					updates[i] = provost.RunUpdate{
-						Lease: provost.Lease{RunID: uuid.Must(uuid.NewV7()), Token: 1},
-						State: provost.State{Type: provost.StateCompleted, Timestamp: time.Now()},
+					updates[i] = store.RunUpdate{
+						Lease: store.Lease{RunID: uuid.Must(uuid.NewV7()), Token: 1},
+						State: store.State{Type: store.StateCompleted, Timestamp: time.Now()},
 					}
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), rand.N(2*time.Millisecond))
-				errs, err := store.SettleRuns(ctx, provost.SettleRunsParams{Now: time.Now(), Updates: updates})
+				errs, err := st.SettleRuns(ctx, store.SettleRunsParams{Now: time.Now(), Updates: updates})
 				cancel()
 				if err == nil && len(errs) != len(updates) {
 					t.Errorf("%d answers to %d updates of runs that there are not", len(errs), len(updates))

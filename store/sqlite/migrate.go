@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/provost-go/provost/store/internal/ledger"
+	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
 // Migrate brings the tables up to date. Open and New do it; one of several processes that come at once does it, the others wait.
 func (s *Store) Migrate(ctx context.Context) error {
-	err := s.writer.submit(ctx, ledger.Urgent, func(t ledger.Tx) error { return ledger.Migrate(t, dialect) })
+	err := s.writer.submit(ctx, sqlstore.Urgent, func(t sqlstore.Tx) error { return sqlstore.Migrate(t, dialect) })
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
@@ -18,7 +18,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 }
 
 // SQL is what Migrate executes in an empty database, for those who make tables by hand.
-func SQL() string { return strings.Join(ledger.Statements(dialect), ";\n") + ";\n" }
+func SQL() string { return strings.Join(sqlstore.Statements(dialect), ";\n") + ";\n" }
 
-var dialect = ledger.Dialect{Types: [3]string{"BLOB", "INTEGER", "TEXT"}, Suffix: " WITHOUT ROWID", Known: `SELECT count(*) FROM sqlite_master
+var dialect = sqlstore.Dialect{Types: [3]string{"BLOB", "INTEGER", "TEXT"}, Suffix: " WITHOUT ROWID", Known: `SELECT count(*) FROM sqlite_master
 	WHERE type = 'table' AND name = 'provost_meta'`}

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/params"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/sqlite"
 )
 
@@ -164,17 +164,17 @@ type world struct {
 
 var worldDeployment = uuid.MustParse("11111111-1111-4111-8111-111111111111")
 
-func newWorld(t *testing.T, store *sqlite.Store) *world {
+func newWorld(t *testing.T, st *sqlite.Store) *world {
 	t.Helper()
-	w := &world{T: t, store: store, runner: uuid.New()}
+	w := &world{T: t, store: st, runner: uuid.New()}
 	now := time.Now()
-	_, err := store.RegisterDeployments(t.Context(), provost.RegisterDeploymentsParams{Now: now, Deployments: []*provost.DeploymentRecord{{
-		ID: worldDeployment, FlowID: provost.FlowID("f"), Flow: "f", Name: "d", Digest: "1", ConcurrencyLimit: 20, MaxWaiting: 1000,
+	_, err := st.RegisterDeployments(t.Context(), store.RegisterDeploymentsParams{Now: now, Deployments: []*store.DeploymentRecord{{
+		ID: worldDeployment, FlowID: store.FlowID("f"), Flow: "f", Name: "d", Digest: "1", ConcurrencyLimit: 20, MaxWaiting: 1000,
 	}}})
 	w.must(err)
-	_, err = store.RegisterRunner(t.Context(), provost.RegisterRunnerParams{
+	_, err = st.RegisterRunner(t.Context(), store.RegisterRunnerParams{
 		Now: now, Deployments: []uuid.UUID{worldDeployment},
-		Runner: provost.RunnerRecord{ID: w.runner, Name: "r", Started: now, SeenAt: now, Until: now.Add(time.Hour)},
+		Runner: store.RunnerRecord{ID: w.runner, Name: "r", Started: now, SeenAt: now, Until: now.Add(time.Hour)},
 	})
 	w.must(err)
 	return w
@@ -189,7 +189,7 @@ func (w *world) must(err error) {
 
 // histories are how many states each run has had: of all that the world makes, which fits on a page.
 func (w *world) histories() map[uuid.UUID]int {
-	page, err := w.store.ListRuns(context.Background(), provost.RunFilter{Limit: provost.MaxPage})
+	page, err := w.store.ListRuns(context.Background(), store.RunFilter{Limit: store.MaxPage})
 	w.must(err)
 	if page.Next != "" {
 		w.Fatal("there are more runs than fit on a page")
@@ -213,8 +213,8 @@ func (w *world) act(r *rand.Rand) {
 	case 3:
 		if len(w.runs) > 0 { // one that is over refuses, which is as well
 			id := w.runs[r.IntN(len(w.runs))]
-			if _, err := w.store.CancelRun(w.Context(), provost.CancelRunParams{Now: time.Now(), RunID: id}); err != nil {
-				_, err = w.store.RetryRun(w.Context(), provost.RetryRunParams{Now: time.Now(), RunID: id})
+			if _, err := w.store.CancelRun(w.Context(), store.CancelRunParams{Now: time.Now(), RunID: id}); err != nil {
+				_, err = w.store.RetryRun(w.Context(), store.RetryRunParams{Now: time.Now(), RunID: id})
 				if err != nil && r.IntN(2) == 0 {
 					w.claimAndSettle(r)
 				}
@@ -228,8 +228,8 @@ func (w *world) create() {
 	id, err := uuid.NewV7()
 	w.must(err)
 	now := time.Now()
-	_, err = w.store.CreateRun(w.Context(), provost.CreateRunParams{
-		Now: now, ID: id, DeploymentID: worldDeployment, ScheduledTime: now, DueTime: now, Parameters: provost.Params{"text": "some text"},
+	_, err = w.store.CreateRun(w.Context(), store.CreateRunParams{
+		Now: now, ID: id, DeploymentID: worldDeployment, ScheduledTime: now, DueTime: now, Parameters: params.Params{"text": "some text"},
 	})
 	w.must(err)
 	w.runs = append(w.runs, id)
@@ -237,24 +237,24 @@ func (w *world) create() {
 
 func (w *world) claimAndSettle(r *rand.Rand) {
 	w.Helper()
-	claims, err := w.store.ClaimRuns(w.Context(), provost.ClaimRunsParams{Now: time.Now(), Runner: w.runner, ID: uuid.New(), Limit: 5, TTL: time.Hour})
+	claims, err := w.store.ClaimRuns(w.Context(), store.ClaimRunsParams{Now: time.Now(), Runner: w.runner, ID: uuid.New(), Limit: 5, TTL: time.Hour})
 	w.must(err)
-	var updates []provost.RunUpdate
-	var logs []provost.RunLog
+	var updates []store.RunUpdate
+	var logs []store.RunLog
 	for _, c := range claims.Runs {
-		state := provost.State{Type: provost.StateCompleted, Timestamp: time.Now()}
+		state := store.State{Type: store.StateCompleted, Timestamp: time.Now()}
 		if r.IntN(3) == 0 {
-			state.Type = provost.StateFailed
+			state.Type = store.StateFailed
 		}
-		updates = append(updates, provost.RunUpdate{Lease: c.Lease, StartTime: time.Now(), Attempt: c.Attempt + 1, State: state})
-		logs = append(logs, provost.RunLog{Lease: c.Lease, Lines: []provost.LogRecord{{Time: time.Now(), Message: "a line"}}})
+		updates = append(updates, store.RunUpdate{Lease: c.Lease, StartTime: time.Now(), Attempt: c.Attempt + 1, State: state})
+		logs = append(logs, store.RunLog{Lease: c.Lease, Lines: []store.LogRecord{{Time: time.Now(), Message: "a line"}}})
 	}
-	errs, err := w.store.AppendLogs(w.Context(), provost.AppendLogsParams{Runs: logs})
+	errs, err := w.store.AppendLogs(w.Context(), store.AppendLogsParams{Runs: logs})
 	if errs != nil {
 		w.Fatal(errs)
 	}
 	w.must(err)
-	errs, err = w.store.SettleRuns(w.Context(), provost.SettleRunsParams{Now: time.Now(), Updates: updates})
+	errs, err = w.store.SettleRuns(w.Context(), store.SettleRunsParams{Now: time.Now(), Updates: updates})
 	if errs != nil {
 		w.Fatal(errs)
 	}

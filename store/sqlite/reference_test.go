@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/params"
+	"github.com/provost-go/provost/schedule"
+	"github.com/provost-go/provost/store"
+	"github.com/provost-go/provost/store/memory"
 )
 
 var referenceSeed = flag.Uint64("reference.seed", 0, "the one seed for TestAgainstReference")
@@ -32,7 +34,7 @@ func TestAgainstReference(t *testing.T) {
 	}
 	for seed := first; seed < first+seeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			memory := provost.NewMemoryStore()
+			memory := memory.New()
 			memory.Keep = -1
 			p := &pair{T: t, r: rand.New(rand.NewPCG(seed, 9)), mine: open(t, ":memory:"), reference: memory, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)}
 			for range 300 {
@@ -55,13 +57,13 @@ func TestAgainstReference(t *testing.T) {
 type pair struct {
 	*testing.T
 	r               *rand.Rand
-	mine, reference provost.Store
+	mine, reference store.Store
 	now             time.Time
 	history         [][]byte
 
 	runners []uuid.UUID
 	runs    []uuid.UUID
-	leases  []provost.Lease
+	leases  []store.Lease
 	serial  int
 	full    bool // a call was refused with ErrQueueFull
 }
@@ -83,14 +85,14 @@ func chosen[T any](r *rand.Rand, list []T) (v T) {
 }
 
 // both does a call to both stores and compares the answers. It gives the reference's.
-func both[A any](p *pair, name string, params any, call func(provost.Store) (A, error)) A {
+func both[A any](p *pair, name string, params any, call func(store.Store) (A, error)) A {
 	p.Helper()
 	text, _ := json.Marshal(params)
 	p.history = append(p.history, fmt.Appendf(nil, "%s %s", name, text))
 	want, wantErr := call(p.reference)
-	p.full = errors.Is(wantErr, provost.ErrQueueFull)
+	p.full = errors.Is(wantErr, store.ErrQueueFull)
 	got, err := call(p.mine)
-	for _, sentinel := range []error{provost.ErrNotFound, provost.ErrConflict, provost.ErrQueueFull, provost.ErrLeaseLost} {
+	for _, sentinel := range []error{store.ErrNotFound, store.ErrConflict, store.ErrQueueFull, store.ErrLeaseLost} {
 		if errors.Is(err, sentinel) != errors.Is(wantErr, sentinel) {
 			p.Errorf("%s: error %v, the reference gives %v", name, err, wantErr)
 			return want
@@ -111,20 +113,20 @@ func both[A any](p *pair, name string, params any, call func(provost.Store) (A, 
 // normal is an answer as text. What may come in any order is sorted, and errors are named by their sentinels.
 func normal(answer any) []byte {
 	switch a := answer.(type) {
-	case provost.Claims:
-		slices.SortFunc(a.Runs, func(x, y provost.Claim) int { return slices.Compare(x.RunID[:], y.RunID[:]) })
+	case store.ClaimRunsResult:
+		slices.SortFunc(a.Runs, func(x, y store.Claim) int { return slices.Compare(x.RunID[:], y.RunID[:]) })
 		answer = a
-	case provost.Renewal:
+	case store.RenewLeasesResult:
 		for _, list := range [][]uuid.UUID{a.Lost, a.Cancel} {
 			slices.SortFunc(list, func(x, y uuid.UUID) int { return slices.Compare(x[:], y[:]) })
 		}
-	case provost.Reaped:
-		slices.SortFunc(a.Runs, func(x, y *provost.Run) int { return slices.Compare(x.ID[:], y.ID[:]) })
+	case store.ReapLeasesResult:
+		slices.SortFunc(a.Runs, func(x, y *store.Run) int { return slices.Compare(x.ID[:], y.ID[:]) })
 	case []error:
 		var words []string
 		for _, err := range a {
 			word := "fine"
-			for _, sentinel := range []error{provost.ErrNotFound, provost.ErrConflict, provost.ErrLeaseLost} {
+			for _, sentinel := range []error{store.ErrNotFound, store.ErrConflict, store.ErrLeaseLost} {
 				if errors.Is(err, sentinel) {
 					word = sentinel.Error()
 				}
@@ -158,25 +160,25 @@ func (p *pair) act() {
 
 func (p *pair) register() {
 	i := p.r.IntN(4)
-	d := &provost.DeploymentRecord{
-		ID: deploymentNumber(i), FlowID: provost.FlowID("f"), Flow: "f", Name: fmt.Sprint("d", i), Priority: p.r.IntN(2), Tags: []string{"t"},
+	d := &store.DeploymentRecord{
+		ID: deploymentNumber(i), FlowID: store.FlowID("f"), Flow: "f", Name: fmt.Sprint("d", i), Priority: p.r.IntN(2), Tags: []string{"t"},
 		AtMostOnce: p.r.IntN(4) == 0,
 	}
 	switch i {
 	case 1:
 		d.ConcurrencyLimit, d.MaxWaiting = 1+p.r.IntN(2), 3
-		d.Overlap = chosen(p.r, []provost.Overlap{provost.OverlapEnqueue, provost.OverlapCancelNew, provost.OverlapCancelRunning})
+		d.Overlap = chosen(p.r, []store.Overlap{store.OverlapEnqueue, store.OverlapCancelNew, store.OverlapCancelRunning})
 	case 2, 3:
 		d.ConcurrencyLimit, d.MaxWaiting, d.LimitGroup = 2, 3, "g"
 	}
 	if p.r.IntN(3) > 0 {
 		offset := time.Duration(i) * 137 * time.Millisecond // which of two runs of one instant is claimed first is nobody's to say
-		s := provost.Every(time.Duration(2+p.r.IntN(2)) * time.Second).Anchor(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(offset))
-		d.Schedules = []provost.ScheduleRecord{{Key: "s", Schedule: s}}
+		s := schedule.Every(time.Duration(2+p.r.IntN(2)) * time.Second).Anchor(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(offset))
+		d.Schedules = []store.ScheduleRecord{{Key: "s", Schedule: s}}
 	}
 	d.Digest = fmt.Sprint(d.Priority, d.ConcurrencyLimit, d.Overlap, d.AtMostOnce, d.Schedules)
-	params := provost.RegisterDeploymentsParams{Now: p.now, Deployments: []*provost.DeploymentRecord{d}}
-	both(p, "RegisterDeployments", params, func(s provost.Store) ([]provost.Registration, error) {
+	params := store.RegisterDeploymentsParams{Now: p.now, Deployments: []*store.DeploymentRecord{d}}
+	both(p, "RegisterDeployments", params, func(s store.Store) ([]store.Registration, error) {
 		return s.RegisterDeployments(p.Context(), params)
 	})
 }
@@ -192,25 +194,25 @@ func (p *pair) serve() {
 			served = append(served, deploymentNumber(i))
 		}
 	}
-	params := provost.RegisterRunnerParams{Now: p.now, Deployments: served, Runner: provost.RunnerRecord{
+	params := store.RegisterRunnerParams{Now: p.now, Deployments: served, Runner: store.RunnerRecord{
 		ID: id, Name: "r" + id.String()[:13], Started: p.now, SeenAt: p.now, Until: p.now.Add(time.Duration(5+p.r.IntN(60)) * time.Second),
 	}}
-	both(p, "RegisterRunner", params, func(s provost.Store) ([]uuid.UUID, error) { return s.RegisterRunner(p.Context(), params) })
+	both(p, "RegisterRunner", params, func(s store.Store) ([]uuid.UUID, error) { return s.RegisterRunner(p.Context(), params) })
 }
 
 func (p *pair) heartbeat() {
-	params := provost.HeartbeatParams{Now: p.now, Runner: chosen(p.r, p.runners), SeenAt: p.now, Until: p.now.Add(30 * time.Second)}
-	both(p, "HeartbeatRunner", params, func(s provost.Store) (any, error) { return nil, s.HeartbeatRunner(p.Context(), params) })
+	params := store.HeartbeatRunnerParams{Now: p.now, Runner: chosen(p.r, p.runners), SeenAt: p.now, Until: p.now.Add(30 * time.Second)}
+	both(p, "HeartbeatRunner", params, func(s store.Store) (any, error) { return nil, s.HeartbeatRunner(p.Context(), params) })
 }
 
 func (p *pair) leave() {
-	params := provost.RemoveRunnerParams{Now: p.now, Runner: chosen(p.r, p.runners), Pause: p.r.IntN(3) == 0}
-	both(p, "RemoveRunner", params, func(s provost.Store) (any, error) { return nil, s.RemoveRunner(p.Context(), params) })
+	params := store.RemoveRunnerParams{Now: p.now, Runner: chosen(p.r, p.runners), Pause: p.r.IntN(3) == 0}
+	both(p, "RemoveRunner", params, func(s store.Store) (any, error) { return nil, s.RemoveRunner(p.Context(), params) })
 }
 
 func (p *pair) create() {
-	params := provost.CreateRunParams{
-		Now: p.now, ID: p.id(), DeploymentID: deploymentNumber(p.r.IntN(4)), ScheduledTime: p.now, DueTime: p.now, Parameters: provost.Params{"n": json.Number("1")},
+	params := store.CreateRunParams{
+		Now: p.now, ID: p.id(), DeploymentID: deploymentNumber(p.r.IntN(4)), ScheduledTime: p.now, DueTime: p.now, Parameters: params.Params{"n": json.Number("1")},
 	}
 	if p.r.IntN(4) == 0 {
 		params.DueTime = p.now.Add(time.Duration(p.r.IntN(5)) * time.Second)
@@ -219,18 +221,18 @@ func (p *pair) create() {
 		params.IdempotencyKey = fmt.Sprint("key", p.r.IntN(3))
 	}
 	p.runs = append(p.runs, params.ID)
-	both(p, "CreateRun", params, func(s provost.Store) (*provost.Run, error) { return s.CreateRun(p.Context(), params) })
+	both(p, "CreateRun", params, func(s store.Store) (*store.Run, error) { return s.CreateRun(p.Context(), params) })
 	if p.full { // the reference keeps it that it has handed out slots to others on that occasion; the next reaping does that anyway
 		p.reap()
 	}
 }
 
 func (p *pair) claim() {
-	params := provost.ClaimRunsParams{Now: p.now, Runner: chosen(p.r, p.runners), ID: p.id(), Limit: 1 + p.r.IntN(4), TTL: time.Duration(3+p.r.IntN(20)) * time.Second}
+	params := store.ClaimRunsParams{Now: p.now, Runner: chosen(p.r, p.runners), ID: p.id(), Limit: 1 + p.r.IntN(4), TTL: time.Duration(3+p.r.IntN(20)) * time.Second}
 	if len(p.runs) > 3 && p.r.IntN(4) == 0 {
 		params.Except = []uuid.UUID{chosen(p.r, p.runs[len(p.runs)-3:]), chosen(p.r, p.runs)}
 	}
-	claims := both(p, "ClaimRuns", params, func(s provost.Store) (provost.Claims, error) { return s.ClaimRuns(p.Context(), params) })
+	claims := both(p, "ClaimRuns", params, func(s store.Store) (store.ClaimRunsResult, error) { return s.ClaimRuns(p.Context(), params) })
 	for _, c := range claims.Runs {
 		p.leases = append(p.leases, c.Lease)
 		if !slices.Contains(p.runs, c.RunID) {
@@ -240,143 +242,143 @@ func (p *pair) claim() {
 }
 
 func (p *pair) renew() {
-	params := provost.RenewLeasesParams{Now: p.now, TTL: 10 * time.Second, Leases: p.leases[max(0, len(p.leases)-5):]}
-	both(p, "RenewLeases", params, func(s provost.Store) (provost.Renewal, error) { return s.RenewLeases(p.Context(), params) })
+	params := store.RenewLeasesParams{Now: p.now, TTL: 10 * time.Second, Leases: p.leases[max(0, len(p.leases)-5):]}
+	both(p, "RenewLeases", params, func(s store.Store) (store.RenewLeasesResult, error) { return s.RenewLeases(p.Context(), params) })
 }
 
 func (p *pair) settle() {
-	var updates []provost.RunUpdate
+	var updates []store.RunUpdate
 	for range 1 + p.r.IntN(3) {
-		u := provost.RunUpdate{Lease: chosen(p.r, p.leases), Attempt: 1 + p.r.IntN(2)}
+		u := store.RunUpdate{Lease: chosen(p.r, p.leases), Attempt: 1 + p.r.IntN(2)}
 		if p.r.IntN(4) > 0 {
 			u.StartTime = p.now
 		}
-		u.State = provost.State{Type: chosen(p.r, []provost.StateType{
-			provost.StateCompleted, provost.StateFailed, provost.StateScheduled, provost.StateCrashed, provost.StateCancelled, "",
+		u.State = store.State{Type: chosen(p.r, []store.StateType{
+			store.StateCompleted, store.StateFailed, store.StateScheduled, store.StateCrashed, store.StateCancelled, "",
 		}), Timestamp: p.now}
 		switch u.State.Type {
-		case provost.StateCompleted:
+		case store.StateCompleted:
 			u.StartTime, u.Result = p.now, json.RawMessage(`{"n":1}`)
-		case provost.StateScheduled:
-			u.State.Name, u.DueTime = provost.NameAwaitingRetry, p.now.Add(time.Duration(p.r.IntN(4))*time.Second)
+		case store.StateScheduled:
+			u.State.Name, u.DueTime = store.NameAwaitingRetry, p.now.Add(time.Duration(p.r.IntN(4))*time.Second)
 			u.Crashed = p.r.IntN(2) == 0
-		case provost.StateCrashed:
+		case store.StateCrashed:
 			u.Crashed = true
 		}
 		updates = append(updates, u)
 	}
-	params := provost.SettleRunsParams{Now: p.now, Updates: updates}
-	both(p, "SettleRuns", params, func(s provost.Store) ([]error, error) { return s.SettleRuns(p.Context(), params) })
+	params := store.SettleRunsParams{Now: p.now, Updates: updates}
+	both(p, "SettleRuns", params, func(s store.Store) ([]error, error) { return s.SettleRuns(p.Context(), params) })
 }
 
 func (p *pair) cancel() {
-	params := provost.CancelRunParams{Now: p.now, RunID: chosen(p.r, p.runs), Message: "enough"}
-	both(p, "CancelRun", params, func(s provost.Store) (*provost.Run, error) { return s.CancelRun(p.Context(), params) })
+	params := store.CancelRunParams{Now: p.now, RunID: chosen(p.r, p.runs), Message: "enough"}
+	both(p, "CancelRun", params, func(s store.Store) (*store.Run, error) { return s.CancelRun(p.Context(), params) })
 }
 
 func (p *pair) retry() {
-	params := provost.RetryRunParams{Now: p.now, RunID: chosen(p.r, p.runs), Message: "again"}
-	both(p, "RetryRun", params, func(s provost.Store) (*provost.Run, error) { return s.RetryRun(p.Context(), params) })
+	params := store.RetryRunParams{Now: p.now, RunID: chosen(p.r, p.runs), Message: "again"}
+	both(p, "RetryRun", params, func(s store.Store) (*store.Run, error) { return s.RetryRun(p.Context(), params) })
 }
 
 func (p *pair) reap() {
-	params := provost.ReapLeasesParams{Now: p.now}
-	both(p, "ReapLeases", params, func(s provost.Store) (provost.Reaped, error) { return s.ReapLeases(p.Context(), params) })
+	params := store.ReapLeasesParams{Now: p.now}
+	both(p, "ReapLeases", params, func(s store.Store) (store.ReapLeasesResult, error) { return s.ReapLeases(p.Context(), params) })
 }
 
 func (p *pair) pause() {
-	params := provost.SetPauseParams{Now: p.now, DeploymentID: deploymentNumber(p.r.IntN(4)), Schedule: chosen(p.r, []string{"", "s"})}
+	params := store.SetPauseParams{Now: p.now, DeploymentID: deploymentNumber(p.r.IntN(4)), Schedule: chosen(p.r, []string{"", "s"})}
 	if p.r.IntN(3) > 0 {
 		mark := p.r.IntN(2) == 0
 		params.Operator = &mark
 	}
-	both(p, "SetPause", params, func(s provost.Store) (*provost.DeploymentRecord, error) { return s.SetPause(p.Context(), params) })
+	both(p, "SetPause", params, func(s store.Store) (*store.DeploymentRecord, error) { return s.SetPause(p.Context(), params) })
 }
 
 // plan makes runs of the next instants, skips some, and deals with gaps as catch-up by one would.
 func (p *pair) plan() {
-	asked := provost.DueSchedulesParams{Now: p.now}
-	due := both(p, "DueSchedules", asked, func(s provost.Store) (provost.DueSchedules, error) { return s.DueSchedules(p.Context(), asked) })
-	params := provost.PlanRunsParams{Now: p.now}
+	asked := store.DueSchedulesParams{Now: p.now}
+	due := both(p, "DueSchedules", asked, func(s store.Store) (store.DueSchedulesResult, error) { return s.DueSchedules(p.Context(), asked) })
+	params := store.PlanRunsParams{Now: p.now}
 	for _, item := range due.Items {
-		plan := provost.SchedulePlan{
+		plan := store.SchedulePlan{
 			DeploymentID: item.DeploymentID, Generation: item.Generation, Key: item.Key, From: item.Planned, GapFound: item.GapFound, Planned: item.Planned,
 		}
 		if item.Gap && len(item.Unclaimed) > 0 {
-			plan.Cancel, plan.Late, plan.Reason = item.Unclaimed[:len(item.Unclaimed)-1], item.Unclaimed[len(item.Unclaimed)-1:], provost.SkipMissed
+			plan.Cancel, plan.Late, plan.Reason = item.Unclaimed[:len(item.Unclaimed)-1], item.Unclaimed[len(item.Unclaimed)-1:], store.SkipMissed
 		}
 		for at, ok := item.Schedule.Next(item.Planned); ok && at.Before(p.now.Add(6*time.Second)) && !item.Paused; at, ok = item.Schedule.Next(at) {
 			if at.Before(p.now.Add(-4 * time.Second)) {
-				plan.Skips = append(plan.Skips, provost.Skip{
-					ID: p.id(), DeploymentID: item.DeploymentID, Schedule: item.Key, Timing: item.Schedule, First: at, Last: at, Count: 1, Reason: provost.SkipMissed,
+				plan.Skips = append(plan.Skips, store.Skip{
+					ID: p.id(), DeploymentID: item.DeploymentID, Schedule: item.Key, Timing: item.Schedule, First: at, Last: at, Count: 1, Reason: store.SkipMissed,
 				})
 			} else {
-				plan.Runs = append(plan.Runs, provost.PlannedRun{ID: p.id(), ScheduledTime: at, DueTime: at, CatchUp: at.Before(p.now)})
+				plan.Runs = append(plan.Runs, store.PlannedRun{ID: p.id(), ScheduledTime: at, DueTime: at, CatchUp: at.Before(p.now)})
 			}
 			plan.Planned = at
 		}
 		plan.PlanTime = p.now.Add(2 * time.Second)
 		params.Plans = append(params.Plans, plan)
 	}
-	both(p, "PlanRuns", params, func(s provost.Store) ([]error, error) { return s.PlanRuns(p.Context(), params) })
+	both(p, "PlanRuns", params, func(s store.Store) ([]error, error) { return s.PlanRuns(p.Context(), params) })
 }
 
 func (p *pair) remove() {
 	id := chosen(p.r, p.runs)
-	both(p, "DeleteRun", id, func(s provost.Store) (any, error) { return nil, s.DeleteRun(p.Context(), id) })
+	both(p, "DeleteRun", id, func(s store.Store) (any, error) { return nil, s.DeleteRun(p.Context(), id) })
 }
 
 func (p *pair) prune() {
-	params := provost.PruneRunsParams{Before: p.now.Add(-time.Minute), Limit: 3}
+	params := store.PruneRunsParams{Before: p.now.Add(-time.Minute), Limit: 3}
 	switch p.r.IntN(3) {
 	case 0:
-		params = provost.PruneRunsParams{Keep: 1 + p.r.IntN(10), Limit: 1 + p.r.IntN(5)}
+		params = store.PruneRunsParams{Keep: 1 + p.r.IntN(10), Limit: 1 + p.r.IntN(5)}
 	case 1:
 		params.Deployments = []uuid.UUID{deploymentNumber(p.r.IntN(4)), deploymentNumber(p.r.IntN(4))}
 		params.Keep = p.r.IntN(10)
 	}
-	both(p, "PruneRuns", params, func(s provost.Store) (int, error) { return s.PruneRuns(p.Context(), params) })
+	both(p, "PruneRuns", params, func(s store.Store) (int, error) { return s.PruneRuns(p.Context(), params) })
 }
 
 func (p *pair) undeploy() {
 	if p.r.IntN(4) > 0 {
 		return
 	}
-	params := provost.DeleteDeploymentParams{Now: p.now, ID: deploymentNumber(p.r.IntN(4))}
-	both(p, "DeleteDeployment", params, func(s provost.Store) (any, error) { return nil, s.DeleteDeployment(p.Context(), params) })
+	params := store.DeleteDeploymentParams{Now: p.now, ID: deploymentNumber(p.r.IntN(4))}
+	both(p, "DeleteDeployment", params, func(s store.Store) (any, error) { return nil, s.DeleteDeployment(p.Context(), params) })
 }
 
 func (p *pair) log() {
-	params := provost.AppendLogsParams{Runs: []provost.RunLog{{Lease: chosen(p.r, p.leases), Lines: []provost.LogRecord{{Time: p.now, Message: "a line"}}}}}
-	both(p, "AppendLogs", params, func(s provost.Store) ([]error, error) { return s.AppendLogs(p.Context(), params) })
+	params := store.AppendLogsParams{Runs: []store.RunLog{{Lease: chosen(p.r, p.leases), Lines: []store.LogRecord{{Time: p.now, Message: "a line"}}}}}
+	both(p, "AppendLogs", params, func(s store.Store) ([]error, error) { return s.AppendLogs(p.Context(), params) })
 }
 
 // compareAll compares what both stores have.
 func (p *pair) compareAll() {
-	for _, f := range []provost.RunFilter{
+	for _, f := range []store.RunFilter{
 		{},
-		{Sort: provost.OldestFirst},
-		{Sort: provost.SoonestDue},
-		{Sort: provost.LatestEnded},
-		{States: []provost.StateType{provost.StateScheduled}},
-		{States: []provost.StateType{provost.StateFailed, provost.StateCancelled}},
+		{Sort: store.OldestFirst},
+		{Sort: store.SoonestDue},
+		{Sort: store.LatestEnded},
+		{States: []store.StateType{store.StateScheduled}},
+		{States: []store.StateType{store.StateFailed, store.StateCancelled}},
 		{DeploymentID: deploymentNumber(1)},
 		{Tags: []string{"t"}},
 	} {
-		f.Limit = provost.MaxPage
-		both(p, "ListRuns", f, func(s provost.Store) (provost.Page[*provost.Run], error) { return s.ListRuns(p.Context(), f) })
-		both(p, "CountRuns", f, func(s provost.Store) (int, error) { return s.CountRuns(p.Context(), f) })
+		f.Limit = store.MaxPage
+		both(p, "ListRuns", f, func(s store.Store) (store.Page[*store.Run], error) { return s.ListRuns(p.Context(), f) })
+		both(p, "CountRuns", f, func(s store.Store) (int, error) { return s.CountRuns(p.Context(), f) })
 	}
 	for _, id := range p.runs {
-		both(p, "ListLogs", id, func(s provost.Store) (provost.LogPage, error) {
-			return s.ListLogs(p.Context(), provost.LogFilter{RunID: id})
+		both(p, "ListLogs", id, func(s store.Store) (store.LogPage, error) {
+			return s.ListLogs(p.Context(), store.LogFilter{RunID: id})
 		})
 	}
-	both(p, "ListSkips", nil, func(s provost.Store) (provost.Page[provost.Skip], error) {
-		return s.ListSkips(p.Context(), provost.SkipFilter{Limit: provost.MaxPage})
+	both(p, "ListSkips", nil, func(s store.Store) (store.Page[store.Skip], error) {
+		return s.ListSkips(p.Context(), store.SkipFilter{Limit: store.MaxPage})
 	})
-	both(p, "ListDeployments", nil, func(s provost.Store) (provost.Page[*provost.DeploymentRecord], error) {
-		return s.ListDeployments(p.Context(), provost.DeploymentFilter{})
+	both(p, "ListDeployments", nil, func(s store.Store) (store.Page[*store.DeploymentRecord], error) {
+		return s.ListDeployments(p.Context(), store.DeploymentFilter{})
 	})
-	both(p, "ListRunners", nil, func(s provost.Store) ([]provost.RunnerRecord, error) { return s.ListRunners(p.Context()) })
+	both(p, "ListRunners", nil, func(s store.Store) ([]store.RunnerRecord, error) { return s.ListRunners(p.Context()) })
 }

@@ -18,11 +18,13 @@ import (
 	"strings"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver
+	"github.com/provost-go/provost/store"
 
-	"github.com/provost-go/provost"
-	"github.com/provost-go/provost/store/internal/ledger"
+	"github.com/provost-go/provost/store/internal/sqlstore"
+	_ "modernc.org/sqlite"
 )
+
+// the driver
 
 // Config is how a file is opened. The zero value keeps every acknowledged change whatever happens to the machine.
 type Config struct {
@@ -36,7 +38,7 @@ type Config struct {
 
 // Store is a [provost.Store] in an SQLite file. It is safe for concurrent use, and by several processes.
 type Store struct {
-	*ledger.Ledger
+	*sqlstore.Ledger
 	db     *sql.DB
 	owned  bool // db was opened here
 	writer *writer
@@ -44,8 +46,8 @@ type Store struct {
 }
 
 var (
-	_ provost.Store    = (*Store)(nil)
-	_ provost.Notifier = (*Store)(nil)
+	_ store.Store    = (*Store)(nil)
+	_ store.Notifier = (*Store)(nil)
 )
 
 // Open opens a file, or makes it, and brings its tables up to date. ":memory:" is a store that is gone with Close.
@@ -123,7 +125,7 @@ func open(ctx context.Context, db *sql.DB, memory bool) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, memory: memory, writer: newWriter(conn)}
-	s.Ledger = ledger.New(s.database())
+	s.Ledger = sqlstore.New(s.database())
 	go s.writer.loop()
 	if err := s.Migrate(ctx); err != nil {
 		s.writer.close()
@@ -165,20 +167,20 @@ func (s *Store) Close() error {
 	return err
 }
 
-func (s *Store) database() ledger.DB { return (*database)(s) }
+func (s *Store) database() sqlstore.DB { return (*database)(s) }
 
 // database is the store as its ledger sees it.
 type database Store
 
-// Write implements [ledger.DB].
-func (d *database) Write(ctx context.Context, work ledger.Work, do func(ledger.Tx) error) error {
+// Write implements [sqlstore.DB].
+func (d *database) Write(ctx context.Context, work sqlstore.Work, do func(sqlstore.Tx) error) error {
 	return d.writer.submit(ctx, work, do)
 }
 
-// Read implements [ledger.DB]. It sees one state of the file, without keeping anybody from writing.
-func (d *database) Read(ctx context.Context, do func(ledger.Tx) error) error {
+// Read implements [sqlstore.DB]. It sees one state of the file, without keeping anybody from writing.
+func (d *database) Read(ctx context.Context, do func(sqlstore.Tx) error) error {
 	if d.memory {
-		return d.writer.submit(ctx, ledger.Common, do)
+		return d.writer.submit(ctx, sqlstore.Common, do)
 	}
 	for {
 		err := d.readOnce(ctx, do)
@@ -188,7 +190,7 @@ func (d *database) Read(ctx context.Context, do func(ledger.Tx) error) error {
 	}
 }
 
-func (d *database) readOnce(ctx context.Context, do func(ledger.Tx) error) error {
+func (d *database) readOnce(ctx context.Context, do func(sqlstore.Tx) error) error {
 	t, err := d.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("sqlite: begin: %w", err)
@@ -201,7 +203,7 @@ func (d *database) readOnce(ctx context.Context, do func(ledger.Tx) error) error
 // reads is what the transaction sees. The transaction must be of the store's file. It has the file's only write lock from its first
 // write on, and keeps all others waiting until it ends. Runners of this store hear of new runs at once, and then wait for the file, so
 // for the commit; those of other processes when they look next.
-func (s *Store) WithTx(t *sql.Tx) provost.Store { return ledger.New(callers{s, t}) }
+func (s *Store) WithTx(t *sql.Tx) store.Store { return sqlstore.New(callers{s, t}) }
 
 // callers is a transaction of the caller's as a database.
 type callers struct {
@@ -209,8 +211,8 @@ type callers struct {
 	tx    *sql.Tx
 }
 
-// Write implements [ledger.DB]. What fails leaves nothing behind.
-func (c callers) Write(ctx context.Context, _ ledger.Work, do func(ledger.Tx) error) error {
+// Write implements [sqlstore.DB]. What fails leaves nothing behind.
+func (c callers) Write(ctx context.Context, _ sqlstore.Work, do func(sqlstore.Tx) error) error {
 	if _, err := c.tx.ExecContext(ctx, "SAVEPOINT provost"); err != nil {
 		return fmt.Errorf("sqlite: savepoint: %w", err)
 	}
@@ -225,13 +227,13 @@ func (c callers) Write(ctx context.Context, _ ledger.Work, do func(ledger.Tx) er
 		return errors.Join(err, fmt.Errorf("sqlite: release savepoint: %w", released))
 	}
 	if hints := t.state.Hints(); err == nil && hints.Any() {
-		ledger.Hint(c.store.Ledger, hints)
+		sqlstore.Hint(c.store.Ledger, hints)
 	}
 	return err
 }
 
-// Read implements [ledger.DB].
-func (c callers) Read(ctx context.Context, do func(ledger.Tx) error) error {
+// Read implements [sqlstore.DB].
+func (c callers) Read(ctx context.Context, do func(sqlstore.Tx) error) error {
 	return do(&tx{executor: through{c.tx}, ctx: ctx})
 }
 

@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/sqlite"
 	"github.com/provost-go/provost/storetest"
 )
@@ -25,10 +25,10 @@ func open(t testing.TB, path string) *sqlite.Store {
 
 func TestStoreInFile(t *testing.T) {
 	t.Parallel() // it mostly waits for leases to end
-	storetest.Run(t, func(t *testing.T) provost.Store { return open(t, filepath.Join(t.TempDir(), "provost.db")) })
+	storetest.Run(t, func(t *testing.T) store.Store { return open(t, filepath.Join(t.TempDir(), "provost.db")) })
 }
 
 func TestStoreInMemory(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T) provost.Store { return open(t, ":memory:") })
+	storetest.Run(t, func(t *testing.T) store.Store { return open(t, ":memory:") })
 }

@@ -8,13 +8,13 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/provost-go/provost/store/internal/ledger"
+	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
 // executor executes statements on a connection.
 type executor interface {
 	exec(ctx context.Context, query string, args []any) error
-	query(ctx context.Context, query string, args []any) (ledger.Rows, error)
+	query(ctx context.Context, query string, args []any) (sqlstore.Rows, error)
 }
 
 // maxCached bounds how many prepared statements a connection keeps.
@@ -28,7 +28,7 @@ func (t through) exec(ctx context.Context, query string, args []any) error {
 	return err
 }
 
-func (t through) query(ctx context.Context, query string, args []any) (ledger.Rows, error) {
+func (t through) query(ctx context.Context, query string, args []any) (sqlstore.Rows, error) {
 	rows, err := t.tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err // not a nil *sql.Rows in an interface
@@ -40,19 +40,19 @@ func (t through) query(ctx context.Context, query string, args []any) (ledger.Ro
 type tx struct {
 	executor
 	ctx   context.Context
-	state ledger.State
+	state sqlstore.State
 }
 
-var _ ledger.Tx = (*tx)(nil)
+var _ sqlstore.Tx = (*tx)(nil)
 
-// Locks implements [ledger.Tx]: who writes has the whole file.
+// Locks implements [sqlstore.Tx]: who writes has the whole file.
 func (t *tx) Locks() bool { return false }
 
-// State implements [ledger.Tx].
-func (t *tx) State() *ledger.State { return &t.state }
+// State implements [sqlstore.Tx].
+func (t *tx) State() *sqlstore.State { return &t.state }
 
 // do is an operation that has the transaction to itself.
-func (t *tx) do(operation func(ledger.Tx) error) error {
+func (t *tx) do(operation func(sqlstore.Tx) error) error {
 	err := operation(t)
 	if err == nil {
 		err = t.state.Flush()
@@ -60,13 +60,13 @@ func (t *tx) do(operation func(ledger.Tx) error) error {
 	return err
 }
 
-// Query implements [ledger.Tx].
-func (t *tx) Query(query string, args ...any) (ledger.Rows, error) {
+// Query implements [sqlstore.Tx].
+func (t *tx) Query(query string, args ...any) (sqlstore.Rows, error) {
 	query, args = spell(query, args)
 	return t.query(t.ctx, query, args)
 }
 
-// Exec implements [ledger.Tx].
+// Exec implements [sqlstore.Tx].
 func (t *tx) Exec(query string, args ...any) error {
 	query, args = spell(query, args)
 	return t.exec(t.ctx, query, args)
@@ -75,8 +75,8 @@ func (t *tx) Exec(query string, args ...any) error {
 // batches are how many rows one statement inserts: few sizes, so that few statements are prepared.
 var batches = [...]int{64, 16, 4, 1}
 
-// Insert implements [ledger.Tx].
-func (t *tx) Insert(into *ledger.Table, rows [][]any) error {
+// Insert implements [sqlstore.Tx].
+func (t *tx) Insert(into *sqlstore.Table, rows [][]any) error {
 	for _, n := range batches {
 		for len(rows) >= n {
 			args := make([]any, 0, n*len(into.Columns))
@@ -94,13 +94,13 @@ func (t *tx) Insert(into *ledger.Table, rows [][]any) error {
 	return nil
 }
 
-func insertion(into *ledger.Table, n int) string {
+func insertion(into *sqlstore.Table, n int) string {
 	row := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(into.Columns)), ", ") + ")"
 	return "INSERT INTO " + into.Name + " VALUES " + strings.TrimSuffix(strings.Repeat(row+", ", n), ", ")
 }
 
-// Update implements [ledger.Tx].
-func (t *tx) Update(table *ledger.Table, columns []string, rows [][]any) error {
+// Update implements [sqlstore.Tx].
+func (t *tx) Update(table *sqlstore.Table, columns []string, rows [][]any) error {
 	query := "UPDATE " + table.Name + " SET " + strings.Join(columns, " = ?, ") + " = ? WHERE "
 	for i, c := range table.Columns[:table.Key] {
 		if i > 0 {

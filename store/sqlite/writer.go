@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/provost-go/provost/store/internal/ledger"
+	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
 // ErrClosed is what a store gives that was closed.
@@ -48,7 +48,7 @@ type writer struct {
 // operation is a piece of work that waits for its transaction.
 type operation struct {
 	ctx    context.Context
-	do     func(ledger.Tx) error
+	do     func(sqlstore.Tx) error
 	result chan error // has room for the answer, whether or not anybody waits for it
 
 	mu   sync.Mutex // held while do runs
@@ -56,7 +56,7 @@ type operation struct {
 }
 
 // run does the work, unless the caller has left.
-func (op *operation) run(t ledger.Tx) error {
+func (op *operation) run(t sqlstore.Tx) error {
 	op.mu.Lock()
 	defer op.mu.Unlock()
 	if op.left {
@@ -79,7 +79,7 @@ func newWriter(conn *sql.Conn) *writer {
 }
 
 // submit waits for the answer to an operation, as long as its context lasts.
-func (w *writer) submit(ctx context.Context, work ledger.Work, do func(ledger.Tx) error) error {
+func (w *writer) submit(ctx context.Context, work sqlstore.Work, do func(sqlstore.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -92,7 +92,7 @@ func (w *writer) submit(ctx context.Context, work ledger.Work, do func(ledger.Tx
 	case len(w.queue)+len(w.urgent) >= maxQueue:
 		w.mu.Unlock()
 		return fmt.Errorf("sqlite: %d operations wait for the file already", maxQueue)
-	case work == ledger.Urgent:
+	case work == sqlstore.Urgent:
 		w.urgent = append(w.urgent, op)
 	default:
 		w.queue = append(w.queue, op)
@@ -184,7 +184,7 @@ func (w *writer) commitAll(batch []*operation) {
 			return
 		}
 		began := time.Now()
-		t := &tx{executor: &w.direct, ctx: ctx, state: ledger.State{Hopeful: len(batch) > 1}}
+		t := &tx{executor: &w.direct, ctx: ctx, state: sqlstore.State{Hopeful: len(batch) > 1}}
 		errs, spoiled, err := w.execute(t, batch, began)
 		if err == nil && !spoiled {
 			err = w.direct.exec(ctx, "COMMIT", nil)

@@ -22,8 +22,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/schedule"
+	"github.com/provost-go/provost/store"
 )
 
 // What a process of the test is told.
@@ -40,7 +41,7 @@ const leaseTTL = 3 * time.Second
 const beginsAgain = "again, as there was:"
 
 // Open opens the store that is somewhere.
-type Open func(ctx context.Context, where string) (store provost.Store, closeStore func() error, err error)
+type Open func(ctx context.Context, where string) (store store.Store, closeStore func() error, err error)
 
 // Child makes this process one of the test's, if it was started for that, and does not return then. Call it first in TestMain.
 func Child(open Open) {
@@ -100,7 +101,7 @@ func declare(n int) []*provost.Deployment {
 	for i := range n {
 		list = append(list, &provost.Deployment{
 			Flow: flow, Name: fmt.Sprintf("d%03d", i),
-			Schedules: []provost.Schedule{provost.Every(time.Second).CatchUp(provost.CatchUpAll).CatchUpWindow(time.Hour)},
+			Schedules: []schedule.Schedule{schedule.Every(time.Second).CatchUp(schedule.CatchUpAll).CatchUpWindow(time.Hour)},
 		})
 	}
 	return list
@@ -262,17 +263,17 @@ func (p *process) checkLog() (again int) {
 }
 
 // settle serves until nothing that was due is left.
-func settle(t *testing.T, store provost.Store, client *provost.Client, deployments int) {
+func settle(t *testing.T, st store.Store, client *provost.Client, deployments int) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var log strings.Builder
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	runner := &provost.Runner{Store: store, LeaseTTL: leaseTTL, PollInterval: 100 * time.Millisecond, Limit: 1000, Logger: logger}
+	runner := &provost.Runner{Store: st, LeaseTTL: leaseTTL, PollInterval: 100 * time.Millisecond, Limit: 1000, Logger: logger}
 	served := make(chan error, 1)
 	go func() { served <- runner.Serve(ctx, declare(deployments)...) }()
 	<-runner.Ready()
 	ended := time.Now()
-	var last *provost.Run
+	var last *store.Run
 	for due := -1; due != 0; {
 		if time.Since(ended) > time.Minute {
 			stop()
@@ -280,8 +281,8 @@ func settle(t *testing.T, store provost.Store, client *provost.Client, deploymen
 		}
 		time.Sleep(100 * time.Millisecond)
 		due = 0
-		for run, err := range runs(ctx, client, provost.RunFilter{
-			States: []provost.StateType{provost.StateScheduled, provost.StatePending, provost.StateRunning},
+		for run, err := range runs(ctx, client, store.RunFilter{
+			States: []store.StateType{store.StateScheduled, store.StatePending, store.StateRunning},
 		}) {
 			if err != nil {
 				t.Fatal(err)
@@ -298,9 +299,9 @@ func settle(t *testing.T, store provost.Store, client *provost.Client, deploymen
 	}
 }
 
-func runs(ctx context.Context, client *provost.Client, f provost.RunFilter) func(func(*provost.Run, error) bool) {
-	f.Limit = provost.MaxPage
-	return func(yield func(*provost.Run, error) bool) {
+func runs(ctx context.Context, client *provost.Client, f store.RunFilter) func(func(*store.Run, error) bool) {
+	f.Limit = store.MaxPage
+	return func(yield func(*store.Run, error) bool) {
 		for {
 			page, err := client.ListRuns(ctx, f)
 			if err != nil {
@@ -324,7 +325,7 @@ func runs(ctx context.Context, client *provost.Client, f provost.RunFilter) func
 func check(t *testing.T, client *provost.Client, c Config, kills, stops int) {
 	taken := make(map[uuid.UUID]map[time.Time]int)
 	crashes, ends := 0, 0
-	for run, err := range runs(t.Context(), client, provost.RunFilter{}) {
+	for run, err := range runs(t.Context(), client, store.RunFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -343,13 +344,13 @@ func check(t *testing.T, client *provost.Client, c Config, kills, stops int) {
 			t.Errorf("run %s has ended %d times: %v", run.ID, over, run.History)
 		}
 	}
-	deployments, err := client.ListDeployments(t.Context(), provost.DeploymentFilter{Limit: provost.MaxPage})
+	deployments, err := client.ListDeployments(t.Context(), store.DeploymentFilter{Limit: store.MaxPage})
 	if err != nil || len(deployments.Items) != c.Deployments {
 		t.Fatalf("%d deployments, %v", len(deployments.Items), err)
 	}
 	instants := 0
 	for _, d := range deployments.Items {
-		skips, err := client.ListSkips(t.Context(), d.Handle(), provost.SkipFilter{Limit: provost.MaxPage})
+		skips, err := client.ListSkips(t.Context(), d.Handle(), store.SkipFilter{Limit: store.MaxPage})
 		if err != nil {
 			t.Fatal(err)
 		}

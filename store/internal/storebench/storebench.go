@@ -12,14 +12,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/store"
 )
 
 // Throughput is the whole way of b.N runs that do nothing: made by 50 callers, one at a time each, and when all are there, claimed, executed
 // and ended by a runner. Each is Scheduled in the store before it can be claimed, has its claim there before its function begins, and
 // counts once its end is there with its history.
-func Throughput(b *testing.B, store provost.Store) {
+func Throughput(b *testing.B, st store.Store) {
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	over := make(chan struct{})
@@ -30,7 +30,7 @@ func Throughput(b *testing.B, store provost.Store) {
 		return nil
 	})
 	deployment := &provost.Deployment{Flow: flow, Name: "bench"}
-	client := provost.NewClient(store)
+	client := provost.NewClient(st)
 	if _, err := client.Deploy(b.Context(), deployment); err != nil {
 		b.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func Throughput(b *testing.B, store provost.Store) {
 
 	ctx, stop := context.WithCancel(b.Context())
 	defer stop()
-	runner := &provost.Runner{Store: store, Limit: 2000, Logger: slog.New(slog.DiscardHandler)}
+	runner := &provost.Runner{Store: st, Limit: 2000, Logger: slog.New(slog.DiscardHandler)}
 	began = time.Now()
 	served := make(chan error, 1)
 	go func() { served <- runner.Serve(ctx, deployment) }()
@@ -52,7 +52,7 @@ func Throughput(b *testing.B, store provost.Store) {
 	}
 	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "runs/s")
 	b.StopTimer()
-	n, err := client.CountRuns(b.Context(), provost.RunFilter{States: []provost.StateType{provost.StateCompleted}})
+	n, err := client.CountRuns(b.Context(), store.RunFilter{States: []store.StateType{store.StateCompleted}})
 	if err != nil || n != b.N {
 		b.Errorf("%d runs are Completed, error %v; want %d", n, err, b.N)
 	}
@@ -76,7 +76,7 @@ func create(b *testing.B, client *provost.Client) {
 
 // Database is a store of a benchmark's own.
 type Database struct {
-	provost.Store
+	store.Store
 	Rest     func()              // ends what the database does later of what it was asked for; nil: there is nothing
 	Snapshot func() (end func()) // keeps a transaction open, with the state that it has seen; nil: it cannot be
 }
@@ -94,39 +94,39 @@ func Claim(b *testing.B, open func(*testing.B) Database) {
 		{waiting: 1_000, since: 180_000}, // an hour of 50 a second
 	} {
 		b.Run(fmt.Sprintf("waiting=%d/over=%d/others=%d/since=%d", c.waiting, c.over, c.others, c.since), func(b *testing.B) {
-			store := open(b)
-			if c.since > 0 && store.Snapshot == nil {
+			st := open(b)
+			if c.since > 0 && st.Snapshot == nil {
 				b.Skip("nobody's transaction is in the way of another's")
 			}
 			mine, theirs, runner := uuid.New(), uuid.New(), uuid.New()
 			now := time.Now()
-			_, err := store.RegisterDeployments(b.Context(), provost.RegisterDeploymentsParams{Now: now, Deployments: []*provost.DeploymentRecord{
-				{ID: mine, FlowID: provost.FlowID("f"), Flow: "f", Name: "mine", Digest: "1"},
-				{ID: theirs, FlowID: provost.FlowID("f"), Flow: "f", Name: "theirs", Digest: "1"},
+			_, err := st.RegisterDeployments(b.Context(), store.RegisterDeploymentsParams{Now: now, Deployments: []*store.DeploymentRecord{
+				{ID: mine, FlowID: store.FlowID("f"), Flow: "f", Name: "mine", Digest: "1"},
+				{ID: theirs, FlowID: store.FlowID("f"), Flow: "f", Name: "theirs", Digest: "1"},
 			}})
 			if err == nil {
-				_, err = store.RegisterRunner(b.Context(), provost.RegisterRunnerParams{
+				_, err = st.RegisterRunner(b.Context(), store.RegisterRunnerParams{
 					Now: now, Deployments: []uuid.UUID{mine},
-					Runner: provost.RunnerRecord{ID: runner, Name: "r", Started: now, SeenAt: now, Until: now.Add(time.Hour)},
+					Runner: store.RunnerRecord{ID: runner, Name: "r", Started: now, SeenAt: now, Until: now.Add(time.Hour)},
 				})
 			}
 			if err != nil {
 				b.Fatal(err)
 			}
-			fill(b, store, theirs, c.others, 0)
-			fill(b, store, mine, c.over+c.waiting+100*maxRounds, 0)
-			settle(b, store, runner, c.over)
+			fill(b, st, theirs, c.others, 0)
+			fill(b, st, mine, c.over+c.waiting+100*maxRounds, 0)
+			settle(b, st, runner, c.over)
 			if c.since > 0 {
-				defer store.Snapshot()()
-				fill(b, store, mine, c.since, time.Hour)
-				settle(b, store, runner, c.since)
+				defer st.Snapshot()()
+				fill(b, st, mine, c.since, time.Hour)
+				settle(b, st, runner, c.since)
 			}
-			if store.Rest != nil {
-				store.Rest()
+			if st.Rest != nil {
+				st.Rest()
 			}
 			var claims []time.Duration
 			for b.Loop() {
-				claims = append(claims, claimAndSettle(b, store, runner, 100))
+				claims = append(claims, claimAndSettle(b, st, runner, 100))
 			}
 			slices.Sort(claims)
 			b.ReportMetric(milliseconds(claims[len(claims)/2]), "claim-p50-ms")
@@ -141,7 +141,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 const maxRounds = 300
 
 // fill makes runs that have become due within a span, or just now.
-func fill(b *testing.B, store provost.Store, deployment uuid.UUID, n int, within time.Duration) {
+func fill(b *testing.B, st store.Store, deployment uuid.UUID, n int, within time.Duration) {
 	b.Helper()
 	const callers = 128
 	work, done := make(chan time.Duration), make(chan error, callers)
@@ -153,7 +153,7 @@ func fill(b *testing.B, store provost.Store, deployment uuid.UUID, n int, within
 				if err == nil {
 					now := time.Now()
 					due := now.Add(-ago)
-					_, err = store.CreateRun(b.Context(), provost.CreateRunParams{
+					_, err = st.CreateRun(b.Context(), store.CreateRunParams{
 						Now: now, ID: id, DeploymentID: deployment, ScheduledTime: due, DueTime: due,
 					})
 				}
@@ -176,7 +176,7 @@ func fill(b *testing.B, store provost.Store, deployment uuid.UUID, n int, within
 }
 
 // settle claims and settles n runs, a thousand at a time.
-func settle(b *testing.B, store provost.Store, runner uuid.UUID, n int) {
+func settle(b *testing.B, store store.Store, runner uuid.UUID, n int) {
 	b.Helper()
 	for range n / 1000 {
 		claimAndSettle(b, store, runner, 1000)
@@ -184,21 +184,21 @@ func settle(b *testing.B, store provost.Store, runner uuid.UUID, n int) {
 }
 
 // claimAndSettle says how long the claim took.
-func claimAndSettle(b *testing.B, store provost.Store, runner uuid.UUID, n int) time.Duration {
+func claimAndSettle(b *testing.B, st store.Store, runner uuid.UUID, n int) time.Duration {
 	b.Helper()
 	now := time.Now()
-	claims, err := store.ClaimRuns(b.Context(), provost.ClaimRunsParams{Now: now, Runner: runner, ID: uuid.New(), Limit: n, TTL: time.Minute})
+	claims, err := st.ClaimRuns(b.Context(), store.ClaimRunsParams{Now: now, Runner: runner, ID: uuid.New(), Limit: n, TTL: time.Minute})
 	if err != nil || len(claims.Runs) != n {
 		b.Fatalf("%d claims, %v", len(claims.Runs), err)
 	}
 	took := time.Since(now)
-	updates := make([]provost.RunUpdate, n)
+	updates := make([]store.RunUpdate, n)
 	for i, c := range claims.Runs {
-		updates[i] = provost.RunUpdate{
-			Lease: c.Lease, StartTime: now, Attempt: 1, State: provost.State{Type: provost.StateCompleted, Timestamp: now},
+		updates[i] = store.RunUpdate{
+			Lease: c.Lease, StartTime: now, Attempt: 1, State: store.State{Type: store.StateCompleted, Timestamp: now},
 		}
 	}
-	errs, err := store.SettleRuns(b.Context(), provost.SettleRunsParams{Now: now, Updates: updates})
+	errs, err := st.SettleRuns(b.Context(), store.SettleRunsParams{Now: now, Updates: updates})
 	if errs != nil || err != nil {
 		b.Fatal(errs, err)
 	}

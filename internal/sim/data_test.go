@@ -1,0 +1,286 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/internal/engine"
+	"github.com/provost-go/provost/schedule"
+	"github.com/provost-go/provost/store"
+)
+
+// simFlow is how the functions of a flow behave. What one call does depends on the seed, the flow, the instant and the attempt.
+type simFlow struct {
+	name       string
+	retries    int
+	retryDelay time.Duration
+	timeout    time.Duration
+	once       bool
+
+	length   time.Duration // of a typical call
+	failing  float64       // how likely a call returns an error, panics or ends its goroutine
+	deaf     bool          // calls go on for a while after their context has ended
+	children bool          // calls make child runs
+	chatty   bool          // calls log
+}
+
+// simDeployment is a deployment as successive builds declare it.
+type simDeployment struct {
+	flow   *simFlow
+	builds []*provost.Deployment // without Flow
+}
+
+func (d *simDeployment) handle() string { return store.Handle(d.flow.name, d.builds[0].Name) }
+
+// declare is the deployment of a build, as a runner serves it.
+func (d *simDeployment) declare(build int, w *simWorld, g *simGate) *provost.Deployment {
+	c := *d.builds[min(build, len(d.builds)-1)]
+	f := provost.NewJob(d.flow.name, func(ctx context.Context) error { return w.enter(ctx, g, d) })
+	f.Retries, f.RetryDelay, f.Timeout, f.AtMostOnce = d.flow.retries, d.flow.retryDelay, d.flow.timeout, d.flow.once
+	c.Flow = f
+	return &c
+}
+
+// pick is one of some values.
+func pick[T any](r *rand.Rand, values ...T) T { return values[r.IntN(len(values))] }
+
+// chance is true as often as it says.
+func chance(r *rand.Rand, p float64) bool { return r.Float64() < p }
+
+// upTo is a duration between nothing and d, in whole microseconds.
+func upTo(r *rand.Rand, d time.Duration) time.Duration {
+	return time.Duration(r.Int64N(int64(d) + 1)).Truncate(time.Microsecond)
+}
+
+func simSchedule(r *rand.Rand, now time.Time) schedule.Schedule {
+	var s schedule.Schedule
+	switch r.IntN(12) {
+	case 0:
+		s = schedule.Cron("* * * * *")
+	case 1:
+		s = schedule.Cron("*/2 * * * *").In("Europe/Berlin")
+	case 2:
+		s = schedule.Every(pick(r, 300*time.Millisecond, 700*time.Millisecond))
+	case 3:
+		s = schedule.Every(pick(r, time.Hour, 24*time.Hour))
+	case 4:
+		s = schedule.At(now.Add(upTo(r, 5*time.Minute)))
+	case 5:
+		s = schedule.RRule("FREQ=MINUTELY;BYSECOND=5,35")
+	default:
+		s = schedule.Every(pick(r, 2*time.Second, 5*time.Second, 7*time.Second, 10*time.Second, 20*time.Second, time.Minute))
+	}
+	if chance(r, 0.3) {
+		s = s.Jitter(upTo(r, 5*time.Second) + time.Microsecond)
+	}
+	s = s.CatchUp(pick(r, schedule.CatchUpLatest, schedule.CatchUpLatest, schedule.CatchUpAll, schedule.CatchUpNone))
+	if chance(r, 0.2) {
+		s = s.CatchUpWindow(pick(r, 5*time.Second, time.Minute, time.Hour))
+	}
+	return s
+}
+
+func newSimFlow(r *rand.Rand, i int) *simFlow {
+	f := &simFlow{
+		name:    fmt.Sprintf("flow%d", i),
+		length:  pick(r, 0, 0, 10*time.Millisecond, time.Second, 3*time.Second, 12*time.Second),
+		failing: pick(r, 0, 0, 0.2, 0.5),
+		deaf:    chance(r, 0.15), children: chance(r, 0.2), chatty: chance(r, 0.3),
+	}
+	if f.once = chance(r, 0.2); !f.once {
+		f.retries = r.IntN(3)
+		f.retryDelay = pick(r, 0, time.Second, 5*time.Second)
+	}
+	if chance(r, 0.2) {
+		f.timeout = pick(r, time.Second, 10*time.Second)
+	}
+	return f
+}
+
+func newSimDeployments(r *rand.Rand, now time.Time) []*simDeployment {
+	grouped, group := chance(r, 0.3), 1+r.IntN(2)
+	var list []*simDeployment
+	for i := range 1 + r.IntN(4) {
+		d := &simDeployment{flow: newSimFlow(r, i)}
+		base := &provost.Deployment{Name: "d"}
+		for n := range r.IntN(3) {
+			base.Schedules = append(base.Schedules, simSchedule(r, now).Named(fmt.Sprint("s", n)))
+		}
+		switch {
+		case grouped && chance(r, 0.6):
+			base.LimitGroup, base.ConcurrencyLimit = "group", group
+		case chance(r, 0.3):
+			base.ConcurrencyLimit = 1 + r.IntN(3)
+		}
+		if base.ConcurrencyLimit > 0 {
+			base.MaxWaiting = pick(r, 0, 0, 3)
+			base.Overlap = pick(r, store.OverlapEnqueue, store.OverlapEnqueue, store.OverlapCancelNew, store.OverlapCancelRunning)
+		}
+		base.Priority = r.IntN(2)
+		base.RunOnStart = chance(r, 0.1)
+		d.builds = append(d.builds, base)
+		for range 2 {
+			d.builds = append(d.builds, nextBuild(r, d.builds[len(d.builds)-1], now))
+		}
+		list = append(list, d)
+	}
+	if len(list[0].builds[0].Schedules) == 0 { // something happens in every simulation
+		for _, build := range list[0].builds {
+			build.Schedules = append(build.Schedules, schedule.Every(5*time.Second).Named("s9"))
+		}
+	}
+	return list
+}
+
+// nextBuild changes a declaration a little.
+func nextBuild(r *rand.Rand, before *provost.Deployment, now time.Time) *provost.Deployment {
+	next := *before
+	next.Schedules = append([]schedule.Schedule(nil), before.Schedules...)
+	switch r.IntN(5) {
+	case 0:
+		next.Tags = []string{fmt.Sprint("build", r.IntN(100))}
+	case 1:
+		if len(next.Schedules) > 0 {
+			next.Schedules = next.Schedules[1:]
+		}
+	case 2:
+		added := simSchedule(r, now).Named(fmt.Sprint("n", r.IntN(100)))
+		if !slices.ContainsFunc(next.Schedules, func(s schedule.Schedule) bool { return s.Key() == added.Key() }) {
+			next.Schedules = append(next.Schedules, added)
+		}
+	case 3:
+		for i, s := range next.Schedules {
+			next.Schedules[i] = simSchedule(r, now).Named(s.Key())
+		}
+	}
+	return &next
+}
+
+// behaviour is the random numbers of one call of a flow's function.
+func (w *simWorld) behaviour(flow string, at time.Time, attempt int) *rand.Rand {
+	h := fnv.New64a()
+	fmt.Fprint(h, flow, at.UnixMicro(), attempt)
+	return rand.New(rand.NewPCG(w.seed, h.Sum64()))
+}
+
+// enter is the function of every flow.
+func (w *simWorld) enter(ctx context.Context, g *simGate, d *simDeployment) (err error) {
+	info, lease := engine.FromContext(ctx).Info(), engine.FromContext(ctx).Lease()
+	r := w.behaviour(d.flow.name, info.ScheduledTime, info.Attempt)
+	if !g.thaw() {
+		return errSimulated
+	}
+	w.history.add(simRecord{who: g.who, call: simEntered{
+		Lease: lease, deployment: store.DeploymentID(info.Flow, info.Deployment), attempt: info.Attempt, obeys: !d.flow.deaf && !d.flow.children,
+	}})
+	outcome := "ended abnormally"
+	defer func() {
+		w.history.add(simRecord{who: g.who, call: simLeft{Lease: lease, outcome: outcome}})
+	}()
+	err = w.act(ctx, g, d, r)
+	if outcome = "ok"; err != nil {
+		outcome = err.Error()
+	}
+	return err
+}
+
+// simHurry is what functions take when all is to come to an end: no time at all would let a backlog of them be called that many times
+// in a minute.
+const simHurry = 50 * time.Millisecond
+
+// act is what a function does between its first and its last line.
+func (w *simWorld) act(ctx context.Context, g *simGate, d *simDeployment, r *rand.Rand) error {
+	if d.flow.chatty {
+		for line := range 1 + r.IntN(3) {
+			w.say(ctx, g, line)
+		}
+	}
+	length := d.flow.length
+	if length > 0 && chance(r, 0.5) {
+		length = upTo(r, length)
+	}
+	if w.hurry.Load() {
+		length = min(length, simHurry)
+	}
+	deaf := time.Duration(0)
+	if d.flow.deaf && chance(r, 0.5) {
+		deaf = upTo(r, 8*time.Second)
+	}
+	if d.flow.children && chance(r, 0.5) {
+		if err := w.runSimChild(ctx, g, length/4, chance(r, d.flow.failing)); err != nil {
+			return err
+		}
+		length /= 2
+	}
+	if err := g.sleep(ctx, length, deaf); err != nil {
+		return err
+	}
+	if chance(r, d.flow.failing) {
+		switch r.IntN(4) {
+		case 0:
+			panic("simulated panic")
+		case 1:
+			runtime.Goexit()
+		}
+		return errors.New("simulated mistake")
+	}
+	return nil
+}
+
+// say logs a line, numbered within the attempt.
+func (w *simWorld) say(ctx context.Context, g *simGate, line int) {
+	lease := engine.FromContext(ctx).Claim.Lease
+	w.history.add(simRecord{who: g.who, call: simWrote{lease, line}})
+	provost.Logger(ctx).Info(simLine(lease, line))
+}
+
+func simLine(lease store.Lease, line int) string {
+	return fmt.Sprintf("token %d line %d", lease.Token, line)
+}
+
+func (w *simWorld) runSimChild(ctx context.Context, g *simGate, length time.Duration, fails bool) error {
+	child := provost.NewJob("child", func(ctx context.Context) error {
+		if err := g.sleep(ctx, length, 0); err != nil {
+			return err
+		}
+		if fails {
+			return errors.New("simulated mistake of a child")
+		}
+		return nil
+	})
+	_, err := child.Run(ctx, provost.None{})
+	return err
+}
+
+// sleep is time that a function takes. It ends with ctx, or some time after it; with a crash at once; and a stalled process
+// stands still in it.
+func (g *simGate) sleep(ctx context.Context, d, deaf time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	var err error
+	select {
+	case <-g.dead:
+		return errSimulated
+	case <-timer.C:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+		if deaf > 0 {
+			timer.Reset(deaf)
+			select {
+			case <-g.dead:
+			case <-timer.C:
+			}
+		}
+	}
+	if !g.thaw() {
+		return errSimulated
+	}
+	return err
+}

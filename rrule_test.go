@@ -1,0 +1,45 @@
+package provost_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/provost-go/provost"
+)
+
+// TestRRuleRuns leaves a month to a deployment with a rule, a jittered one and one with exceptions.
+func TestRRuleRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // begins at 2000-01-01 00:00 UTC
+		const from = "DTSTART:20000101T090000\n"
+		schedules := map[string]provost.Schedule{
+			"weekly": provost.RRule(from + "RRULE:FREQ=WEEKLY;BYDAY=MO,FR").In("Europe/Berlin"),
+			"jitter": provost.RRule(from + "RRULE:FREQ=DAILY;COUNT=10").Jitter(time.Hour),
+			"except": provost.RRule(from + "RRULE:FREQ=DAILY;INTERVAL=2").Except("2000-01-03").ExceptOn(provost.RRule("DTSTART:20000102\nRRULE:FREQ=WEEKLY")),
+		}
+		d := job("rule", nothing)
+		for name, schedule := range schedules {
+			d.Schedules = append(d.Schedules, schedule.Named(name))
+		}
+		store := provost.NewMemoryStore()
+		began := time.Now()
+		stop := start(t, &provost.Runner{Store: store}, d)
+		time.Sleep(30*24*time.Hour + time.Minute)
+		got := map[string][]time.Time{}
+		for _, run := range list(t, provost.NewClient(store), provost.RunFilter{States: []provost.StateType{provost.StateCompleted}}) {
+			got[run.Schedule] = append(got[run.Schedule], run.ScheduledTime)
+			delay := run.StartTime.Sub(run.ScheduledTime)
+			if limit := map[string]time.Duration{"jitter": time.Hour}[run.Schedule]; delay < 0 || delay > limit {
+				t.Errorf("%s: the run of %v started %v late", run.Schedule, run.ScheduledTime, delay)
+			}
+		}
+		for name, schedule := range schedules {
+			slices.SortFunc(got[name], time.Time.Compare)
+			if want := schedule.Between(began, time.Now()); !slices.EqualFunc(got[name], want, time.Time.Equal) || len(want) < 8 {
+				t.Errorf("%s: runs of %v, want %v", name, got[name], want)
+			}
+		}
+		clean(t, stop)
+	})
+}

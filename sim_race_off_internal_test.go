@@ -1,5 +1,0 @@
-//go:build !race
-
-package provost
-
-const simRace = false
