@@ -2,7 +2,9 @@ package store
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +23,16 @@ func FlowID(name string) uuid.UUID { return uuid.NewSHA1(flowNamespace, []byte(n
 // DeploymentID is the ID of a deployment, from the names in its handle.
 func DeploymentID(flow, name string) uuid.UUID {
 	return uuid.NewSHA1(deploymentNamespace, []byte(Handle(flow, name)))
+}
+
+// ParseHandle returns the ID of the deployment with the handle "flow/deployment". It does not look
+// whether any store has it. The first slash separates the names.
+func ParseHandle(handle string) (uuid.UUID, error) {
+	flow, name, ok := strings.Cut(handle, "/")
+	if !ok || flow == "" || name == "" {
+		return uuid.Nil, fmt.Errorf("handle %q: write it as flow/deployment", handle)
+	}
+	return DeploymentID(flow, name), nil
 }
 
 // newID makes a UUIDv7 from now rather than from the machine's clock, so that IDs order runs in virtual time too. The 12 bits

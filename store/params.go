@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -68,11 +69,10 @@ type RegisterRunnerParams struct {
 	Deployments []uuid.UUID
 }
 
-// HeartbeatParams is what [RunnerStore].HeartbeatRunner takes.
+// HeartbeatRunnerParams is what [RunnerStore].HeartbeatRunner takes.
 type HeartbeatRunnerParams struct {
-	Now    time.Time
+	Now    time.Time // when the runner was seen alive
 	Runner uuid.UUID
-	SeenAt time.Time
 	Until  time.Time
 }
 
@@ -396,6 +396,7 @@ type FlowFilter struct {
 // RunFilter says which runs to list. Zero fields do not restrict; a run must satisfy all the others.
 type RunFilter struct {
 	DeploymentID uuid.UUID
+	Deployment   string // handle "flow/deployment"; another way to give DeploymentID, see [RunFilter.Resolve]
 	Flow         string
 	Schedule     string // key
 	ParentID     uuid.UUID
@@ -420,12 +421,51 @@ const (
 	LatestEnded RunSort = "ended" // by EndTime, latest first; runs that are not over come first
 )
 
+// Resolve returns the filter with DeploymentID filled in from Deployment, and Deployment cleared. A
+// malformed handle is an error, and so are a handle and an ID of two deployments. A handle that no
+// deployment has is not: the list is empty. Every store resolves its filters first.
+func (f RunFilter) Resolve() (RunFilter, error) {
+	id, err := resolveDeployment(f.DeploymentID, f.Deployment)
+	if err != nil {
+		return RunFilter{}, err
+	}
+	f.DeploymentID, f.Deployment = id, ""
+	return f, nil
+}
+
 // SkipFilter says which skips to list.
 type SkipFilter struct {
 	DeploymentID uuid.UUID
+	Deployment   string // handle "flow/deployment"; another way to give DeploymentID, see [SkipFilter.Resolve]
 	Schedule     string
 	Limit        int
 	Cursor       string
+}
+
+// Resolve returns the filter with DeploymentID filled in from Deployment, as [RunFilter.Resolve]
+// does.
+func (f SkipFilter) Resolve() (SkipFilter, error) {
+	id, err := resolveDeployment(f.DeploymentID, f.Deployment)
+	if err != nil {
+		return SkipFilter{}, err
+	}
+	f.DeploymentID, f.Deployment = id, ""
+	return f, nil
+}
+
+// resolveDeployment returns the ID that an ID, a handle or both name. Zero values name none.
+func resolveDeployment(id uuid.UUID, handle string) (uuid.UUID, error) {
+	if handle == "" {
+		return id, nil
+	}
+	named, err := ParseHandle(handle)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	if id != uuid.Nil && id != named {
+		return uuid.Nil, fmt.Errorf("filter has Deployment %q, whose ID is %s, and DeploymentID %s; set one of them", handle, named, id)
+	}
+	return named, nil
 }
 
 // LogFilter says which lines to read.

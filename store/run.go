@@ -58,7 +58,7 @@ type State struct {
 // StateType is the machine-readable part of a state.
 type StateType string
 
-// The state types. PAUSED is reserved for flows that wait for input.
+// The state types.
 const (
 	StateScheduled  StateType = "SCHEDULED"
 	StatePending    StateType = "PENDING" // claimed by a runner, not begun
@@ -68,12 +68,10 @@ const (
 	StateCrashed    StateType = "CRASHED" // its process died under it
 	StateCancelling StateType = "CANCELLING"
 	StateCancelled  StateType = "CANCELLED"
-	StatePaused     StateType = "PAUSED"
 )
 
 // State names that say more than the type.
 const (
-	NameLate                    = "Late" // reserved: a run that is late is not written for that, and says so in Run.WaitReason
 	NameAwaitingRetry           = "AwaitingRetry"
 	NameAwaitingConcurrencySlot = "AwaitingConcurrencySlot"
 	NameTimedOut                = "TimedOut"
@@ -100,8 +98,6 @@ func (t StateType) name() string {
 		return "Cancelling"
 	case StateCancelled:
 		return "Cancelled"
-	case StatePaused:
-		return "Paused"
 	}
 	return string(t)
 }
@@ -113,9 +109,8 @@ var transitions = map[StateType][]StateType{
 	"":              {StateScheduled, StateRunning}, // RUNNING: a child run, born inside its parent
 	StateScheduled:  {StateScheduled, StatePending, StateCancelled},
 	StatePending:    {StateScheduled, StateRunning, StateCancelling, StateCancelled, StateFailed, StateCrashed},
-	StateRunning:    {StateScheduled, StateCompleted, StateFailed, StateCrashed, StateCancelling, StateCancelled, StatePaused},
+	StateRunning:    {StateScheduled, StateCompleted, StateFailed, StateCrashed, StateCancelling, StateCancelled},
 	StateCancelling: {StateCancelled, StateCompleted, StateFailed},
-	StatePaused:     {StateScheduled, StateRunning, StateFailed, StateCancelled},
 	StateFailed:     {StateScheduled},
 	StateCrashed:    {StateScheduled},
 	StateCancelled:  {StateScheduled},

@@ -13,7 +13,6 @@ import (
 
 var stateTypes = []StateType{
 	StateScheduled, StatePending, StateRunning, StateCompleted, StateFailed, StateCrashed, StateCancelling, StateCancelled,
-	StatePaused,
 }
 
 // TestAppendState walks the state machine at random, with clocks that jump: only steps that the table lists are taken, whatever

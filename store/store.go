@@ -73,7 +73,7 @@ type RunnerStore interface {
 	// (or no longer) in the store are passed over.
 	RegisterRunner(ctx context.Context, p RegisterRunnerParams) (unserved []uuid.UUID, err error)
 
-	// HeartbeatRunner says that a runner is alive at p.SeenAt and may be trusted until p.Until. One that comes after the
+	// HeartbeatRunner says that a runner is alive at p.Now and may be trusted until p.Until. One that comes after the
 	// previous Until opens a gap as RegisterRunner does. ErrNotFound: the runner must register again.
 	HeartbeatRunner(ctx context.Context, p HeartbeatRunnerParams) error
 

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -66,7 +67,7 @@ var listCases = []testCase{
 		func(f *fixture) {
 			a := f.deploy("a", withSchedule, func(r *store.DeploymentRecord) { r.Tags = []string{"red"} })
 			b := f.deploy("b", func(r *store.DeploymentRecord) {
-				r.Flow, r.FlowID = "other", uuid.NewSHA1(uuid.NameSpaceOID, []byte("other"))
+				r.Flow, r.FlowID, r.ID = "other", store.FlowID("other"), store.DeploymentID("other", "b")
 			})
 			r := f.serve(f.base, b)
 			f.serve(f.base, a)
@@ -110,6 +111,64 @@ var listCases = []testCase{
 				f.must(err)
 				expect(f, "count by "+check.what, n, len(check.want))
 			}
+		},
+	},
+	{
+		"FilterByHandle", "ListRuns and CountRuns select by the handle in Deployment as by DeploymentID, and page by it",
+		func(f *fixture) {
+			a, b := f.deploy("a"), f.deploy("b")
+			want := f.inOrder(a, 1, 2, 3)
+			f.inOrder(b, 1, 2)
+			for _, check := range []struct {
+				what   string
+				filter store.RunFilter
+				want   []uuid.UUID
+			}{
+				{"a handle", store.RunFilter{Deployment: "etl/a"}, want},
+				{"a handle and its ID", store.RunFilter{Deployment: "etl/a", DeploymentID: a.ID}, want},
+				{"a handle that no deployment has", store.RunFilter{Deployment: "etl/none"}, nil},
+				{"the handle of another flow", store.RunFilter{Deployment: "other/a"}, nil},
+			} {
+				check.filter.Sort = store.OldestFirst
+				expectSame(f, check.what, f.listed(check.filter), check.want...)
+				n, err := f.store.CountRuns(f.ctx, check.filter)
+				f.must(err)
+				expect(f, "count by "+check.what, n, len(check.want))
+				check.filter.Limit = 2
+				expectSame(f, "pages by "+check.what, f.walk(check.filter, func() {}), check.want...)
+			}
+		},
+	},
+	{
+		"BadHandle", "a handle without a slash or with an empty name is an error, and so are a handle and an ID of two deployments, which the error names",
+		func(f *fixture) {
+			a := f.deploy("a", withSchedule)
+			f.serve(f.base, a)
+			f.createNow(f.base, a)
+			f.skip(f.at(time.Hour), a, store.SkipMissed, f.at(time.Hour), f.at(time.Hour))
+			check := func(handle string, id uuid.UUID, named ...string) {
+				_, listErr := f.store.ListRuns(f.ctx, store.RunFilter{Deployment: handle, DeploymentID: id})
+				_, countErr := f.store.CountRuns(f.ctx, store.RunFilter{Deployment: handle, DeploymentID: id})
+				_, skipErr := f.store.ListSkips(f.ctx, store.SkipFilter{Deployment: handle, DeploymentID: id})
+				for call, err := range map[string]error{"ListRuns": listErr, "CountRuns": countErr, "ListSkips": skipErr} {
+					if err == nil {
+						f.Errorf("%s of handle %q and ID %s: got no error", call, handle, id)
+						continue
+					}
+					for _, name := range named {
+						if !strings.Contains(err.Error(), name) {
+							f.Errorf("%s of handle %q and ID %s: got error %q, want it to name %s", call, handle, id, err, name)
+						}
+					}
+				}
+			}
+			for _, handle := range []string{"etl", "/a", "etl/", "/"} {
+				check(handle, uuid.Nil, handle)
+				check(handle, a.ID, handle)
+			}
+			other := store.DeploymentID("etl", "b")
+			check("etl/a", other, "etl/a", other.String())
+			check("etl/b", a.ID, "etl/b", a.ID.String())
 		},
 	},
 	{
@@ -222,8 +281,7 @@ var listCases = []testCase{
 		"Deployments", "deployments are listed by flow and name, by filter and in pages",
 		func(f *fixture) {
 			otherFlow := func(r *store.DeploymentRecord) {
-				r.Flow, r.FlowID = "etl-b", uuid.NewSHA1(uuid.NameSpaceOID, []byte("etl-b"))
-				r.ID = uuid.New()
+				r.Flow, r.FlowID, r.ID = "etl-b", store.FlowID("etl-b"), store.DeploymentID("etl-b", "0")
 			}
 			f.deploy("c", func(r *store.DeploymentRecord) { r.Tags = []string{"red", "blue"} })
 			f.deploy("a", func(r *store.DeploymentRecord) { r.Tags = []string{"red"} })

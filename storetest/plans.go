@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -389,7 +390,7 @@ var planCases = []testCase{
 			}
 			beat := func(now time.Time) {
 				f.Helper()
-				f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: now, Runner: r.ID, SeenAt: now, Until: now.Add(time.Minute)}))
+				f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: now, Runner: r.ID, Until: now.Add(time.Minute)}))
 			}
 			beat(f.base)
 			beat(f.at(2 * time.Hour))
@@ -487,7 +488,7 @@ var skipCases = []testCase{
 		},
 	},
 	{
-		"Filter", "skips are listed by deployment, by schedule and in pages",
+		"Filter", "skips are listed by deployment (its ID or its handle), by schedule and in pages",
 		func(f *fixture) {
 			a, b := f.deploy("a", withSchedule), f.deploy("b", withSchedule)
 			f.serve(f.base, a, b)
@@ -498,6 +499,19 @@ var skipCases = []testCase{
 			page, err := f.store.ListSkips(f.ctx, store.SkipFilter{Schedule: "other"})
 			f.must(err)
 			expect(f, "skips of another schedule", len(page.Items), 0)
+			for _, check := range []struct {
+				filter store.SkipFilter
+				want   []store.Skip
+			}{
+				{store.SkipFilter{Deployment: "etl/a"}, []store.Skip{three, one}},
+				{store.SkipFilter{Deployment: "etl/a", DeploymentID: a.ID}, []store.Skip{three, one}},
+				{store.SkipFilter{Deployment: "etl/b", Schedule: "hourly"}, []store.Skip{two}},
+				{store.SkipFilter{Deployment: "etl/none"}, nil},
+			} {
+				page, err := f.store.ListSkips(f.ctx, check.filter)
+				f.must(err)
+				expectSkips(f, fmt.Sprintf("skips of %s", check.filter.Deployment), page.Items, check.want...)
+			}
 			page, err = f.store.ListSkips(f.ctx, store.SkipFilter{Limit: 2})
 			f.must(err)
 			expectSkips(f, "first page", page.Items, three, two)

@@ -64,7 +64,7 @@ var runnerCases = []testCase{
 	{
 		"UnknownRunner", "a runner that the store does not know must register again: its heartbeat and its claim are ErrNotFound, its removal a success",
 		func(f *fixture) {
-			err := f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: f.base, Runner: uuid.New(), SeenAt: f.base, Until: f.at(forever)})
+			err := f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: f.base, Runner: uuid.New(), Until: f.at(forever)})
 			f.wantErr("HeartbeatRunner", err, store.ErrNotFound)
 			_, err = f.store.ClaimRuns(f.ctx, store.ClaimRunsParams{Now: f.base, Runner: uuid.New(), Limit: 1, TTL: longTTL})
 			f.wantErr("ClaimRuns", err, store.ErrNotFound)
@@ -138,7 +138,7 @@ var runnerCases = []testCase{
 			r := f.runner("r", f.base, f.at(time.Minute))
 			f.registerRunner(f.base, r, d)
 			f.write(f.base, f.nextPlan(d))
-			f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: f.at(30 * time.Second), Runner: r.ID, SeenAt: f.at(30 * time.Second), Until: f.at(forever)}))
+			f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: f.at(30 * time.Second), Runner: r.ID, Until: f.at(forever)}))
 			runners, err := f.store.ListRunners(f.ctx)
 			f.must(err)
 			expectTime(f, "seen at", runners[0].SeenAt, f.at(30*time.Second))
@@ -155,7 +155,7 @@ var runnerCases = []testCase{
 			f.registerRunner(f.base, r, d)
 			f.write(f.base, f.nextPlan(d))
 			now := f.afterLease(f.base)
-			f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: now, Runner: r.ID, SeenAt: now, Until: f.at(forever)}))
+			f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: now, Runner: r.ID, Until: f.at(forever)}))
 			item, ok := f.due(now, d)
 			expect(f, "wants planning", ok, true)
 			expect(f, "gap", item.Gap, true)
@@ -171,7 +171,7 @@ var runnerCases = []testCase{
 			f.registerRunner(f.base, r, d)
 			f.write(f.base, f.nextPlan(d))
 			now := f.afterLease(f.base)
-			f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: now, Runner: r.ID, SeenAt: now, Until: f.at(forever)}))
+			f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: now, Runner: r.ID, Until: f.at(forever)}))
 			if item, ok := f.due(now, d); ok && item.Gap {
 				f.Error("got a gap, want none")
 			}

@@ -167,13 +167,16 @@ var settleCases = []testCase{
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
-			f.createNow(f.base, d)
-			f.createNow(f.base, d)
-			claims := f.claim(f.base, r, 2)
+			for range 3 {
+				f.createNow(f.base, d)
+			}
+			claims := f.claim(f.base, r, 3)
 			f.cancel(f.base, claims[1].RunID)
+			f.cancel(f.base, claims[2].RunID)
 			f.expectUnchanged("refused updates", func() {
-				errs, err := f.trySettle(f.base, ended(claims[0].Lease, f.base, store.StatePending), ended(claims[1].Lease, f.base, store.StatePaused))
-				f.wantErrs("SettleRuns", errs, err, store.ErrConflict, store.ErrConflict)
+				errs, err := f.trySettle(f.base, ended(claims[0].Lease, f.base, store.StatePending),
+					ended(claims[1].Lease, f.base, store.StateRunning), ended(claims[2].Lease, f.base, "PAUSED"))
+				f.wantErrs("SettleRuns", errs, err, store.ErrConflict, store.ErrConflict, store.ErrConflict)
 			})
 		},
 	},

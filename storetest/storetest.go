@@ -303,8 +303,8 @@ func withGroup(group string, size int) func(*store.DeploymentRecord) {
 // declare makes a declaration of deployment name of flow "etl".
 func declare(name string, changes ...func(*store.DeploymentRecord)) *store.DeploymentRecord {
 	r := &store.DeploymentRecord{
-		Flow: "etl", Name: name, FlowID: uuid.NewSHA1(uuid.NameSpaceOID, []byte("etl")),
-		ID:         uuid.NewSHA1(uuid.NameSpaceOID, []byte("etl/"+name)),
+		Flow: "etl", Name: name, FlowID: store.FlowID("etl"),
+		ID:         store.DeploymentID("etl", name),
 		Entrypoint: "example.com/etl.Run", Version: "1",
 	}
 	for _, change := range changes {

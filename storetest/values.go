@@ -125,7 +125,7 @@ var valueCases = []testCase{
 					return err
 				},
 				"HeartbeatRunner": func() error {
-					return f.store.HeartbeatRunner(ctx, store.HeartbeatRunnerParams{Now: f.base, Runner: r.ID, SeenAt: f.at(time.Hour), Until: f.at(forever)})
+					return f.store.HeartbeatRunner(ctx, store.HeartbeatRunnerParams{Now: f.at(time.Hour), Runner: r.ID, Until: f.at(2 * forever)})
 				},
 				"RemoveRunner": func() error {
 					return f.store.RemoveRunner(ctx, store.RemoveRunnerParams{Now: f.base, Runner: r.ID})
@@ -255,7 +255,7 @@ func (f *fixture) everything() {
 	_, err := f.retry(f.at(4*time.Hour), c.RunID)
 	f.must(err)
 	f.backfill(backfill(f.at(4*time.Hour), d, f.at(5*time.Hour)))
-	f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: f.at(4 * time.Hour), Runner: r.ID, SeenAt: f.at(4 * time.Hour), Until: f.at(2 * forever)}))
+	f.must(f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: f.at(4 * time.Hour), Runner: r.ID, Until: f.at(2 * forever)}))
 	f.pause(f.at(4*time.Hour), d, "", yes())
 	f.register(f.at(5*time.Hour), declare("b"))
 }

@@ -330,7 +330,7 @@ func (s *Engine) heartbeat(ctx context.Context) error {
 	callCtx, cancel := s.storeCall(ctx)
 	defer cancel()
 	now := instant.Of(s.now())
-	err := s.store.HeartbeatRunner(callCtx, store.HeartbeatRunnerParams{Now: now, Runner: s.id, SeenAt: now, Until: now.Add(s.LeaseTTL)})
+	err := s.store.HeartbeatRunner(callCtx, store.HeartbeatRunnerParams{Now: now, Runner: s.id, Until: now.Add(s.LeaseTTL)})
 	if err == nil || !errors.Is(err, store.ErrNotFound) {
 		return err
 	}

@@ -65,7 +65,7 @@ func (w *clockWorld) leave() {
 // feed is what a runner does when it wakes: beat, plan, claim, execute.
 func (w *clockWorld) feed() {
 	w.must(w.store.HeartbeatRunner(w.Context(), store.HeartbeatRunnerParams{
-		Now: w.now, Runner: w.runner.ID, SeenAt: w.now, Until: w.now.Add(30 * time.Second),
+		Now: w.now, Runner: w.runner.ID, Until: w.now.Add(30 * time.Second),
 	}))
 	for round := 0; ; round++ {
 		due, err := w.store.DueSchedules(w.Context(), store.DueSchedulesParams{Now: w.now})

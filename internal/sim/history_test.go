@@ -195,7 +195,7 @@ func describeCall(call, answer any) string {
 	case store.CreateRunParams:
 		return fmt.Sprintf("create %s due %s key %q child %t", idText(p.ID), wallText(p.DueTime), p.IdempotencyKey, p.Child != nil)
 	case store.HeartbeatRunnerParams:
-		return fmt.Sprintf("heartbeat now %s seen %s until %s", wallText(p.Now), wallText(p.SeenAt), wallText(p.Until))
+		return fmt.Sprintf("heartbeat now %s until %s", wallText(p.Now), wallText(p.Until))
 	case store.RegisterDeploymentsParams:
 		text := fmt.Sprintf("register deployments now %s:", wallText(p.Now))
 		registrations, _ := answer.([]store.Registration)

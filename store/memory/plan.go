@@ -385,6 +385,10 @@ func (m *Store) dropSkip(skip *skipRange) {
 
 // ListSkips implements [PlanStore].
 func (m *Store) ListSkips(ctx context.Context, f store.SkipFilter) (store.Page[store.Skip], error) {
+	f, err := f.Resolve()
+	if err != nil {
+		return store.Page[store.Skip]{}, err
+	}
 	cursor, err := parseCursor(f.Cursor)
 	if err != nil {
 		return store.Page[store.Skip]{}, err

@@ -29,6 +29,10 @@ func (m *Store) GetRun(ctx context.Context, id uuid.UUID) (*store.Run, error) {
 // ListRuns implements [RunStore]. It walks the narrowest index that the filter allows; an order other than by ID sorts what it
 // finds there.
 func (m *Store) ListRuns(ctx context.Context, f store.RunFilter) (store.Page[*store.Run], error) {
+	f, err := f.Resolve()
+	if err != nil {
+		return store.Page[*store.Run]{}, err
+	}
 	cursor, err := parseCursor(f.Cursor)
 	if err != nil {
 		return store.Page[*store.Run]{}, err
@@ -62,6 +66,10 @@ func (m *Store) ListRuns(ctx context.Context, f store.RunFilter) (store.Page[*st
 
 // CountRuns implements [RunStore].
 func (m *Store) CountRuns(ctx context.Context, f store.RunFilter) (int, error) {
+	f, err := f.Resolve()
+	if err != nil {
+		return 0, err
+	}
 	if err := m.lock(ctx); err != nil {
 		return 0, err
 	}

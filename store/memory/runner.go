@@ -296,7 +296,7 @@ func (m *Store) HeartbeatRunner(ctx context.Context, p store.HeartbeatRunnerPara
 		}
 		m.hintWork = true
 	}
-	r.record.SeenAt, r.record.Until = instant.Of(p.SeenAt), instant.Of(p.Until)
+	r.record.SeenAt, r.record.Until = instant.Of(p.Now), instant.Of(p.Until)
 	if lapsed {
 		m.handOutAnew()
 	}

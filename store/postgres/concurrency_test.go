@@ -216,7 +216,7 @@ func disturb(ctx context.Context, st store.Store, ids []uuid.UUID, records []*st
 	if _, err := st.ReapLeases(ctx, store.ReapLeasesParams{Now: time.Now()}); err != nil {
 		return err
 	}
-	if err := st.HeartbeatRunner(ctx, store.HeartbeatRunnerParams{Now: time.Now(), Runner: runner, SeenAt: time.Now(), Until: time.Now().Add(time.Hour)}); err != nil {
+	if err := st.HeartbeatRunner(ctx, store.HeartbeatRunnerParams{Now: time.Now(), Runner: runner, Until: time.Now().Add(time.Hour)}); err != nil {
 		return err
 	}
 	if err := st.RemoveRunner(ctx, store.RemoveRunnerParams{Now: time.Now(), Runner: runner}); err != nil {

@@ -201,7 +201,7 @@ func (p *pair) serve() {
 }
 
 func (p *pair) heartbeat() {
-	params := store.HeartbeatRunnerParams{Now: p.now, Runner: chosen(p.r, p.runners), SeenAt: p.now, Until: p.now.Add(30 * time.Second)}
+	params := store.HeartbeatRunnerParams{Now: p.now, Runner: chosen(p.r, p.runners), Until: p.now.Add(30 * time.Second)}
 	both(p, "HeartbeatRunner", params, func(s store.Store) (any, error) { return nil, s.HeartbeatRunner(p.Context(), params) })
 }
 

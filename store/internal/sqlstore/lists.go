@@ -84,6 +84,10 @@ func (o order) after(where *conditions, c cursor) {
 
 // ListRuns implements [provost.RunStore].
 func (l *Ledger) ListRuns(ctx context.Context, f store.RunFilter) (store.Page[*store.Run], error) {
+	f, err := f.Resolve()
+	if err != nil {
+		return store.Page[*store.Run]{}, err
+	}
 	return look(ctx, l, func(b *book) (store.Page[*store.Run], error) { return b.listRuns(f) })
 }
 
@@ -209,6 +213,10 @@ func hasAll(tags, wanted []string) bool {
 
 // CountRuns implements [provost.RunStore].
 func (l *Ledger) CountRuns(ctx context.Context, f store.RunFilter) (int, error) {
+	f, err := f.Resolve()
+	if err != nil {
+		return 0, err
+	}
 	return look(ctx, l, func(b *book) (int, error) { return b.countRuns(f) })
 }
 

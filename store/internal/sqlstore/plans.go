@@ -332,6 +332,10 @@ func (b *book) planRun(s *scheduleState, planned store.PlannedRun, w wide, born 
 
 // ListSkips implements [provost.PlanStore].
 func (l *Ledger) ListSkips(ctx context.Context, f store.SkipFilter) (store.Page[store.Skip], error) {
+	f, err := f.Resolve()
+	if err != nil {
+		return store.Page[store.Skip]{}, err
+	}
 	return look(ctx, l, func(b *book) (store.Page[store.Skip], error) { return b.listSkips(f) })
 }
 

@@ -280,7 +280,7 @@ func (l *Ledger) HeartbeatRunner(ctx context.Context, p store.HeartbeatRunnerPar
 				return err
 			}
 		}
-		err = b.exec("UPDATE provost_runner SET seen_at = ?, until = ? WHERE id = ?", b.theirs(toMicros(p.SeenAt)), b.theirs(toMicros(p.Until)), p.Runner)
+		err = b.exec("UPDATE provost_runner SET seen_at = ?, until = ? WHERE id = ?", b.theirs(toMicros(p.Now)), b.theirs(toMicros(p.Until)), p.Runner)
 		if err == nil && lapsed {
 			clear(b.served)
 			err = b.handOutAnew()
