@@ -21,10 +21,11 @@ import (
 	"github.com/provost-go/provost/store/memory"
 )
 
-// wireTypes is every type that an operation of Store takes or gives, and the messages themselves.
-func wireTypes() []reflect.Type {
+// messageTypes returns every type that an operation of Store takes or returns, and the types of the
+// messages themselves.
+func messageTypes() []reflect.Type {
 	types := []reflect.Type{
-		reflect.TypeFor[Call](), reflect.TypeFor[Answer](), reflect.TypeFor[wireLogFilter](), reflect.TypeFor[[]*wireError](),
+		reflect.TypeFor[Call](), reflect.TypeFor[Answer](), reflect.TypeFor[logFilter](), reflect.TypeFor[[]*wireError](),
 	}
 	st := reflect.TypeFor[store.Store]()
 	for i := range st.NumMethod() {
@@ -37,50 +38,51 @@ func wireTypes() []reflect.Type {
 		}
 	}
 	return slices.DeleteFunc(types, func(t reflect.Type) bool {
-		return t == reflect.TypeFor[[]error]() || t == reflect.TypeFor[store.LogFilter]() // sent as wireError and wireLogFilter
+		return t == reflect.TypeFor[[]error]() || t == reflect.TypeFor[store.LogFilter]() // encoded as wireError and logFilter
 	})
 }
 
-// TestWireOperations: every operation of Store is known by its name.
-func TestWireOperations(t *testing.T) {
+// TestOperations checks that operations has every operation of Store and nothing else.
+func TestOperations(t *testing.T) {
 	t.Parallel()
-	store := reflect.TypeFor[store.Store]()
-	for i := range store.NumMethod() {
-		if name := store.Method(i).Name; operations[name] == nil {
-			t.Errorf("%s is not carried out for other processes; add it to wireOperations", name)
+	st := reflect.TypeFor[store.Store]()
+	for i := range st.NumMethod() {
+		if name := st.Method(i).Name; operations[name] == nil {
+			t.Errorf("operations lacks %s; add it", name)
 		}
 	}
-	if len(operations) != store.NumMethod() {
-		t.Errorf("%d operations are known, the store has %d", len(operations), store.NumMethod())
+	if len(operations) != st.NumMethod() {
+		t.Errorf("there are %d operations, the store has %d", len(operations), st.NumMethod())
 	}
 }
 
-// TestWireFidelity: whatever stands in parameters and results arrives as it was, to the last nil.
-func TestWireFidelity(t *testing.T) {
+// TestFidelity checks that parameters and results arrive exactly as they were sent, to the last
+// nil.
+func TestFidelity(t *testing.T) {
 	t.Parallel()
 	fill := filler{rand.New(rand.NewPCG(1, 2))}
-	for _, typ := range wireTypes() {
+	for _, typ := range messageTypes() {
 		for range 200 {
-			given, read := reflect.New(typ), reflect.New(typ)
-			fill.value(given.Elem(), 0)
-			encoded, err := wire.Append(nil, given.Elem().Interface())
+			sent, got := reflect.New(typ), reflect.New(typ)
+			fill.value(sent.Elem(), 0)
+			encoded, err := wire.Append(nil, sent.Elem().Interface())
 			if err != nil {
 				t.Fatalf("%s: %v", typ, err)
 			}
-			if err := wire.Read(encoded, read.Interface()); err != nil {
+			if err := wire.Read(encoded, got.Interface()); err != nil {
 				t.Fatalf("%s: %v", typ, err)
 			}
-			if !reflect.DeepEqual(read.Elem().Interface(), given.Elem().Interface()) {
-				t.Fatalf("%s: %+v arrived as %+v", typ, given.Elem(), read.Elem())
+			if !reflect.DeepEqual(got.Elem().Interface(), sent.Elem().Interface()) {
+				t.Fatalf("%s: %+v arrived as %+v", typ, sent.Elem(), got.Elem())
 			}
 		}
 	}
 }
 
-// filler makes random values of the types of a store.
+// filler makes random values of the types that a store takes and returns.
 type filler struct{ *rand.Rand }
 
-var wireSchedules = []schedule.Schedule{
+var sampleSchedules = []schedule.Schedule{
 	schedule.Cron("0 2 * * 1-5").In("Europe/Berlin").CatchUp(schedule.CatchUpAll).CatchUpWindow(90 * time.Minute),
 	schedule.Every(90 * time.Second).Anchor(time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)).Jitter(time.Second),
 	schedule.RRule("FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=18").Named("payday").Paused(),
@@ -88,9 +90,9 @@ var wireSchedules = []schedule.Schedule{
 	schedule.Cron("*/5 * * * *").Except("2026-12-25").ExceptOn(schedule.Cron("0 0 1 * *")).WithParameters(params.Params{"a": json.Number("1.50"), "b": []any{nil, "x"}}),
 }
 
-var wireTexts = []string{"", "a", "<&>\u2028 ü 世界 \x00", "not UTF-8: \xff\xfe", `{"a": 1.0}`, "null", "***"}
+var sampleTexts = []string{"", "a", "<&>\u2028 ü 世界 \x00", "not UTF-8: \xff\xfe", `{"a": 1.0}`, "null", "***"}
 
-func (f filler) text() string { return wireTexts[f.IntN(len(wireTexts))] }
+func (f filler) text() string { return sampleTexts[f.IntN(len(sampleTexts))] }
 
 func (f filler) value(v reflect.Value, depth int) {
 	switch v.Type() {
@@ -102,7 +104,7 @@ func (f filler) value(v reflect.Value, depth int) {
 		v.Set(reflect.ValueOf(at))
 		return
 	case reflect.TypeFor[schedule.Schedule]():
-		s := wireSchedules[f.IntN(len(wireSchedules))]
+		s := sampleSchedules[f.IntN(len(sampleSchedules))]
 		v.Set(reflect.ValueOf(s))
 		return
 	}
@@ -150,7 +152,7 @@ func (f filler) value(v reflect.Value, depth int) {
 			v.Set(reflect.ValueOf(item))
 		}
 	default:
-		panic("the test does not fill a " + v.Type().String())
+		panic("the test cannot fill a " + v.Type().String())
 	}
 }
 
@@ -179,8 +181,8 @@ func (f filler) any(depth int) any {
 	}
 }
 
-// TestWireRefuses: what would arrive as something else does not leave.
-func TestWireRefuses(t *testing.T) {
+// TestEncodingRefuses checks that a value that would arrive as another one is not sent.
+func TestEncodingRefuses(t *testing.T) {
 	t.Parallel()
 	deep := any("bottom")
 	for range 300 {
@@ -198,10 +200,11 @@ func TestWireRefuses(t *testing.T) {
 	}
 }
 
-// FuzzWire gives garbage to both ends: whatever comes, nothing panics, and what is read as a value is one that can be sent again.
-func FuzzWire(f *testing.F) {
+// FuzzBothEnds sends garbage to both ends: nothing panics, and what is decoded as a value can be
+// encoded again.
+func FuzzBothEnds(f *testing.F) {
 	fill := filler{rand.New(rand.NewPCG(3, 4))}
-	types := wireTypes()
+	types := messageTypes()
 	for i, typ := range types {
 		v := reflect.New(typ)
 		fill.value(v.Elem(), 0)
@@ -222,35 +225,35 @@ func FuzzWire(f *testing.F) {
 		if wire.Read(b, v.Interface()) == nil {
 			again, err := wire.Append(nil, v.Elem().Interface())
 			if err != nil {
-				t.Fatalf("%s: read and not written again: %v", v.Type(), err)
+				t.Fatalf("%s: decoded, but not encoded again: %v", v.Type(), err)
 			}
 			copied := reflect.New(v.Type().Elem())
 			if err := wire.Read(again, copied.Interface()); err != nil {
-				t.Fatalf("%s: written and not read again: %v", v.Type(), err)
+				t.Fatalf("%s: encoded, but not decoded again: %v", v.Type(), err)
 			}
 		}
-		store := memory.New()
-		answerCall(t.Context(), store, Call{Method: names[int(n)%len(names)], Params: b})
-		if err := Serve(t.Context(), &script{Reader: bytes.NewReader(b)}, store); err != nil && err.Error() == "" {
-			t.Error("an error without words")
+		st := memory.New()
+		execute(t.Context(), st, Call{Method: names[int(n)%len(names)], Params: b})
+		if err := Serve(t.Context(), &script{Reader: bytes.NewReader(b)}, st); err != nil && err.Error() == "" {
+			t.Error("Serve returned an error without a text")
 		}
 		remote, run := Connect(&script{Reader: bytes.NewReader(b)})
 		_ = run(t.Context())
 		if _, err := remote.GetRun(t.Context(), uuid.New()); err == nil {
-			t.Error("a run from a connection that has ended")
+			t.Error("GetRun succeeded on a connection that has ended")
 		}
 	})
 }
 
-// script is a stream whose other end says what it says and listens to nothing.
+// script is a stream whose other end sends fixed bytes and ignores what it gets.
 type script struct{ io.Reader }
 
 func (*script) Write(p []byte) (int, error) { return len(p), nil }
 
 func (*script) Close() error { return nil }
 
-// BenchmarkWire is a thousand claimed and settled runs, as three calls.
-func BenchmarkWire(b *testing.B) {
+// BenchmarkEncoding encodes and decodes a thousand claimed and settled runs, in three messages.
+func BenchmarkEncoding(b *testing.B) {
 	claims := store.ClaimRunsResult{Runs: make([]store.Claim, 1000)}
 	updates := store.SettleRunsParams{Updates: make([]store.RunUpdate, 1000)}
 	now := instant.Of(time.Now())
