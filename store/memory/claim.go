@@ -14,13 +14,13 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// ClaimRuns implements [RunStore].
+// ClaimRuns implements [store.RunStore].
 func (m *Store) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return store.ClaimRunsResult{}, err
 	}
 	defer m.unlock()
-	now := ToMicros(p.Now)
+	now := toMicros(p.Now)
 	runner := m.runners[p.Runner]
 	if runner == nil || !runner.liveAt(now) {
 		return store.ClaimRunsResult{}, runnerUnknown(p.Runner)
@@ -38,7 +38,7 @@ func (m *Store) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.C
 	claims.Skipped = m.skipped
 	for _, l := range runner.lanes {
 		if r := l.first(but); r != nil {
-			claims.Next = instant.Earlier(claims.Next, max(r.claimable, now).Time())
+			claims.Next = instant.Earlier(claims.Next, max(r.claimable, now).time())
 		}
 	}
 	return claims, nil
@@ -89,8 +89,8 @@ func (r *runner) rememberClaim(id uuid.UUID, claims []store.Claim) {
 func (m *Store) claimAgain(runner *runner, now, ttl micros) []store.Claim {
 	var claims []store.Claim
 	for _, l := range runner.lastClaimed {
-		if r := m.Runs[l.RunID]; r != nil && r.claimed() && r.Token == l.Token {
-			if now+ttl > r.Lease {
+		if r := m.runs[l.RunID]; r != nil && r.claimed() && r.token == l.Token {
+			if now+ttl > r.lease {
 				m.setLease(r, now, ttl)
 			}
 			claims = append(claims, r.claimView())
@@ -101,9 +101,9 @@ func (m *Store) claimAgain(runner *runner, now, ttl micros) []store.Claim {
 
 // setLease gives a claimed run's lease anew.
 func (m *Store) setLease(r *run, now, ttl micros) {
-	m.Leases.Delete(r)
-	r.Lease, r.leaseTTL = now+ttl, ttl
-	m.Leases.Insert(r)
+	m.leases.Delete(r)
+	r.lease, r.leaseTTL = now+ttl, ttl
+	m.leases.Insert(r)
 }
 
 // soonest is the run but some that is due first among the claimable heads of lanes, nil if there is none.
@@ -114,7 +114,7 @@ func soonest(lanes []*lane, but idSet, now micros) *run {
 		if r == nil || r.claimable > now {
 			continue
 		}
-		if first == nil || r.Due < first.Due || (r.Due == first.Due && r.Scheduled < first.Scheduled) {
+		if first == nil || r.due < first.due || (r.due == first.due && r.scheduled < first.scheduled) {
 			first = r
 		}
 	}
@@ -129,7 +129,7 @@ func (l *lane) first(but idSet) *run {
 	var first *run
 	for _, d := range l.heads {
 		r := d.first(but)
-		if r != nil && (first == nil || r.claimable < first.claimable || (r.claimable == first.claimable && r.Scheduled < first.Scheduled)) {
+		if r != nil && (first == nil || r.claimable < first.claimable || (r.claimable == first.claimable && r.scheduled < first.scheduled)) {
 			first = r
 		}
 	}
@@ -146,7 +146,7 @@ func (d *deployment) first(but idSet) *run {
 		return r
 	}
 	for r := range d.queue.Ascend() {
-		if !but.has(r.Id) {
+		if !but.has(r.id) {
 			return r
 		}
 	}
@@ -159,14 +159,14 @@ func (m *Store) claim(r *run, runner *runner, now, ttl micros) (store.Claim, boo
 		return store.Claim{}, false
 	}
 	m.dequeue(r)
-	m.Advance(r, store.NewState(store.StatePending, now.Time(), ""))
-	r.Token++
+	m.advance(r, store.NewState(store.StatePending, now.time(), ""))
+	r.token++
 	r.waits = true
-	r.Lease, r.leaseTTL, r.settled = now+ttl, ttl, ""
+	r.lease, r.leaseTTL, r.settled = now+ttl, ttl, ""
 	r.runner = runner.record.Name
-	m.Leases.Insert(r)
-	if s := r.Schedule; s != nil {
-		s.decideRun(r, r.Due)
+	m.leases.Insert(r)
+	if s := r.schedule; s != nil {
+		s.decideRun(r, r.due)
 	}
 	return r.claimView(), true
 }
@@ -174,27 +174,27 @@ func (m *Store) claim(r *run, runner *runner, now, ttl micros) (store.Claim, boo
 // claimView is what the holder of a run is told of it.
 func (r *run) claimView() store.Claim {
 	c := store.Claim{
-		Lease: store.Lease{RunID: r.Id, Token: r.Token}, DeploymentID: r.deployment.record.ID,
+		Lease: store.Lease{RunID: r.id, Token: r.token}, DeploymentID: r.deployment.record.ID,
 		Generation: r.deployment.record.Generation, Name: r.displayName(), Parameters: r.params.Clone(), Tags: slices.Clone(r.tags),
-		ScheduledTime: r.Scheduled.Time(), DueTime: r.Due.Time(), Attempt: r.attempt, Crashes: r.crashes,
+		ScheduledTime: r.scheduled.time(), DueTime: r.due.time(), Attempt: r.attempt, Crashes: r.crashes,
 	}
-	if r.Schedule != nil {
-		c.Schedule = r.Schedule.key
+	if r.schedule != nil {
+		c.Schedule = r.schedule.key
 	}
 	return c
 }
 
-// RenewLeases implements [RunStore].
+// RenewLeases implements [store.RunStore].
 func (m *Store) RenewLeases(ctx context.Context, p store.RenewLeasesParams) (store.RenewLeasesResult, error) {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return store.RenewLeasesResult{}, err
 	}
 	defer m.unlock()
 	var renewal store.RenewLeasesResult
-	now, ttl := ToMicros(p.Now), micros(p.TTL.Microseconds())
+	now, ttl := toMicros(p.Now), micros(p.TTL.Microseconds())
 	for _, l := range p.Leases {
-		r := m.Runs[l.RunID]
-		if r == nil || !r.claimed() || r.Token != l.Token {
+		r := m.runs[l.RunID]
+		if r == nil || !r.claimed() || r.token != l.Token {
 			renewal.Lost = append(renewal.Lost, l.RunID)
 			continue
 		}
@@ -205,17 +205,17 @@ func (m *Store) RenewLeases(ctx context.Context, p store.RenewLeasesParams) (sto
 }
 
 func (m *Store) listCancelling(r *run, renewal *store.RenewLeasesResult) {
-	if r.State().Type == store.StateCancelling {
-		renewal.Cancel = append(renewal.Cancel, r.Id)
+	if r.state().Type == store.StateCancelling {
+		renewal.Cancel = append(renewal.Cancel, r.id)
 	}
-	if inside := m.children[r.Id]; inside != nil {
+	if inside := m.children[r.id]; inside != nil {
 		for child := range inside.Ascend() {
 			m.listCancelling(child, renewal)
 		}
 	}
 }
 
-// SettleRuns implements [RunStore].
+// SettleRuns implements [store.RunStore].
 func (m *Store) SettleRuns(ctx context.Context, p store.SettleRunsParams) ([]error, error) {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
@@ -244,7 +244,7 @@ func (m *Store) settle(u *store.RunUpdate, now time.Time) error {
 	if err := r.checkUpdate(u); err != nil {
 		return err
 	}
-	before := r.State().Type
+	before := r.state().Type
 	if err := r.recordStart(u); err != nil {
 		return err
 	}
@@ -277,25 +277,25 @@ func (m *Store) settle(u *store.RunUpdate, now time.Time) error {
 
 // settledBefore reports whether the update repeats one that was accepted.
 func (m *Store) settledBefore(u *store.RunUpdate) bool {
-	r := m.Runs[u.RunID]
-	return r != nil && u.State.Type != "" && r.settled == u.State.Type && r.Holder().Token == u.Token
+	r := m.runs[u.RunID]
+	return r != nil && u.State.Type != "" && r.settled == u.State.Type && r.holder().token == u.Token
 }
 
 // checkUpdate refuses an update as a whole, before any of it is written.
 func (r *run) checkUpdate(u *store.RunUpdate) error {
-	state, next := r.State().Type, u.State.Type
+	state, next := r.state().Type, u.State.Type
 	if state == store.StatePending && !u.StartTime.IsZero() {
 		state = store.StateRunning
 	}
 	switch {
 	case state.Terminal():
-		return fmt.Errorf("%w: run %s is over: %s", store.ErrConflict, r.Id, r.State())
+		return fmt.Errorf("%w: run %s is over: %s", store.ErrConflict, r.id, r.state())
 	case next == store.StateScheduled && r.parent != nil:
-		return fmt.Errorf("%w: child run %s cannot be given back", store.ErrConflict, r.Id)
+		return fmt.Errorf("%w: child run %s cannot be given back", store.ErrConflict, r.id)
 	case next == "", state == store.StateCancelling && givesUp(next):
 		return nil
 	case !state.CanBecome(next):
-		return fmt.Errorf("%w: run %s in state %s cannot become %s", store.ErrConflict, r.Id, state, next)
+		return fmt.Errorf("%w: run %s in state %s cannot become %s", store.ErrConflict, r.id, state, next)
 	}
 	return nil
 }
@@ -307,7 +307,7 @@ func givesUp(next store.StateType) bool {
 
 // recordStart notes that an attempt began.
 func (r *run) recordStart(u *store.RunUpdate) error {
-	pending := r.State().Type == store.StatePending
+	pending := r.state().Type == store.StatePending
 	if u.StartTime.IsZero() || (r.attempt == u.Attempt && !pending) {
 		return nil
 	}
@@ -316,13 +316,13 @@ func (r *run) recordStart(u *store.RunUpdate) error {
 			return err
 		}
 	}
-	r.attempt, r.version, r.start, r.begunUnder = u.Attempt, u.Version, ToMicros(u.StartTime), u.Token
+	r.attempt, r.version, r.start, r.begunUnder = u.Attempt, u.Version, toMicros(u.StartTime), u.Token
 	return nil
 }
 
 // giveBack makes a claimed run wait for another claim.
 func (m *Store) giveBack(r *run, u *store.RunUpdate, now time.Time) error {
-	if r.State().Type == store.StateCancelling {
+	if r.state().Type == store.StateCancelling {
 		m.finish(r, store.NewState(store.StateCancelled, u.State.Timestamp, u.State.Message))
 		return nil
 	}
@@ -331,46 +331,46 @@ func (m *Store) giveBack(r *run, u *store.RunUpdate, now time.Time) error {
 	}
 	m.endLease(r)
 	r.attempt = u.Attempt
-	due := r.Due
+	due := r.due
 	if !u.DueTime.IsZero() {
-		due = ToMicros(u.DueTime)
+		due = toMicros(u.DueTime)
 	}
-	m.Wait(r, due, ToMicros(now))
+	m.wait(r, due, toMicros(now))
 	return nil
 }
 
 const deploymentDeleted = "its deployment was deleted" // why a run that had begun is CANCELLED
 
 // wait queues an unclaimed run for its due time, unless its deployment is gone.
-func (m *Store) Wait(r *run, due, now micros) {
+func (m *Store) wait(r *run, due, now micros) {
 	if r.deployment.deleted {
-		m.finish(r, store.NewState(store.StateCancelled, now.Time(), deploymentDeleted))
+		m.finish(r, store.NewState(store.StateCancelled, now.time(), deploymentDeleted))
 		return
 	}
 	r.setDue(due)
-	m.Enqueue(r)
+	m.enqueue(r)
 }
 
-// ReapLeases implements [RunStore].
+// ReapLeases implements [store.RunStore].
 func (m *Store) ReapLeases(ctx context.Context, p store.ReapLeasesParams) (store.ReapLeasesResult, error) {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return store.ReapLeasesResult{}, err
 	}
 	defer m.unlock()
 	var reaped store.ReapLeasesResult
-	now, limit := ToMicros(p.Now), cmp.Or(p.Limit, store.MaxPage)
+	now, limit := toMicros(p.Now), cmp.Or(p.Limit, store.MaxPage)
 	m.noticeClock(now)
 	for len(reaped.Runs) < limit {
-		r, ok := m.Leases.Min()
-		if !ok || r.Lease >= now {
+		r, ok := m.leases.Min()
+		if !ok || r.lease >= now {
 			break
 		}
 		m.reap(r, now)
 		reaped.Runs = append(reaped.Runs, r.view())
 	}
 	m.handOutAnew()
-	if r, ok := m.Leases.Min(); ok {
-		reaped.Next = r.Lease.Time()
+	if r, ok := m.leases.Min(); ok {
+		reaped.Next = r.lease.time()
 	}
 	return reaped, nil
 }
@@ -389,15 +389,15 @@ func (m *Store) noticeClock(now micros) {
 		m.behind = now
 		return
 	}
-	m.newest, m.behind = now, Never
-	for _, r := range slices.Collect(m.Leases.Ascend()) {
-		if r.Lease > now+r.leaseTTL {
+	m.newest, m.behind = now, never
+	for _, r := range slices.Collect(m.leases.Ascend()) {
+		if r.lease > now+r.leaseTTL {
 			m.setLease(r, now, r.leaseTTL)
 		}
 	}
 	for _, r := range m.runners {
-		if ttl := r.record.Until.Sub(r.record.SeenAt); ToMicros(r.record.SeenAt) > now {
-			r.record.SeenAt, r.record.Until = now.Time(), now.Time().Add(ttl)
+		if ttl := r.record.Until.Sub(r.record.SeenAt); toMicros(r.record.SeenAt) > now {
+			r.record.SeenAt, r.record.Until = now.time(), now.time().Add(ttl)
 		}
 	}
 	for _, d := range m.deployments {
@@ -407,19 +407,19 @@ func (m *Store) noticeClock(now micros) {
 
 func (m *Store) reap(r *run, now micros) {
 	r.crashes++
-	if r.begunUnder != r.Token { // as far as is known: also a run that is CANCELLING may have begun
+	if r.begunUnder != r.token { // as far as is known: also a run that is CANCELLING may have begun
 		r.attempt++
 	}
-	begun := r.State().Type == store.StateRunning
+	begun := r.state().Type == store.StateRunning
 	message := fmt.Sprintf("crash %d: the lease of runner %q ended", r.crashes, r.runner)
 	switch {
-	case r.State().Type == store.StateCancelling:
-		m.finish(r, store.NewState(store.StateCancelled, now.Time(), message))
+	case r.state().Type == store.StateCancelling:
+		m.finish(r, store.NewState(store.StateCancelled, now.time(), message))
 	case r.crashes >= store.MaxCrashes, begun && r.deployment.record.AtMostOnce:
-		m.finish(r, store.NewState(store.StateCrashed, now.Time(), message))
+		m.finish(r, store.NewState(store.StateCrashed, now.time(), message))
 	default:
-		m.Advance(r, store.NewNamedState(store.StateScheduled, store.NameAwaitingRetry, now.Time(), message))
+		m.advance(r, store.NewNamedState(store.StateScheduled, store.NameAwaitingRetry, now.time(), message))
 		m.endLease(r)
-		m.Wait(r, now, now)
+		m.wait(r, now, now)
 	}
 }

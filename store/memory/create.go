@@ -13,13 +13,13 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// CreateRun implements [RunStore].
+// CreateRun implements [store.RunStore].
 func (m *Store) CreateRun(ctx context.Context, p store.CreateRunParams) (*store.Run, error) {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
 	}
 	defer m.unlock()
-	if known := m.Runs[p.ID]; known != nil {
+	if known := m.runs[p.ID]; known != nil {
 		return known.view(), nil // the call is repeated
 	}
 	if p.Child != nil {
@@ -40,18 +40,18 @@ func (m *Store) createByHand(p store.CreateRunParams) (*store.Run, error) {
 	if err := d.checkGeneration(p.Generation); err != nil {
 		return nil, err
 	}
-	now := ToMicros(p.Now)
+	now := toMicros(p.Now)
 	r := m.newRun(p, d)
-	r.setDue(ToMicros(p.DueTime))
-	if d.limit != nil && r.Due <= now && !m.mayQueue(d) {
+	r.setDue(toMicros(p.DueTime))
+	if d.limit != nil && r.due <= now && !m.mayQueue(d) {
 		return nil, fmt.Errorf("deployment %s: %d runs wait: %w", d.record.Handle(), d.waiting.Len(), store.ErrQueueFull)
 	}
-	m.Add(r)
+	m.add(r)
 	if p.IdempotencyKey != "" {
 		m.keys[key] = r
 	}
-	m.Enqueue(r)
-	if d.limit != nil && r.Due <= now {
+	m.enqueue(r)
+	if d.limit != nil && r.due <= now {
 		m.admit(r)
 	}
 	return r.view(), nil
@@ -59,9 +59,9 @@ func (m *Store) createByHand(p store.CreateRunParams) (*store.Run, error) {
 
 func (m *Store) newRun(p store.CreateRunParams, d *deployment) *run {
 	r := &run{
-		Id: p.ID, name: p.Name, deployment: d, key: p.IdempotencyKey, params: p.Parameters.Clone(),
+		id: p.ID, name: p.Name, deployment: d, key: p.IdempotencyKey, params: p.Parameters.Clone(),
 		history:   append(make([]store.State, 0, 4), store.NewState(store.StateScheduled, p.Now, "")),
-		Scheduled: ToMicros(p.ScheduledTime), start: Never, end: Never, Lease: Never,
+		scheduled: toMicros(p.ScheduledTime), start: never, end: never, lease: never,
 	}
 	r.flow = m.flows[d.record.FlowID]
 	r.tags = d.record.Tags
@@ -88,25 +88,25 @@ func (m *Store) createChild(p store.CreateRunParams) (*store.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	if parent.State().Terminal() {
-		return nil, fmt.Errorf("%w: parent run %s is over", store.ErrConflict, parent.Id)
+	if parent.state().Terminal() {
+		return nil, fmt.Errorf("%w: parent run %s is over", store.ErrConflict, parent.id)
 	}
 	id := store.FlowID(p.Child.Flow)
 	if m.flows[id] == nil {
 		m.flows[id] = &store.FlowRecord{ID: id, Name: p.Child.Flow, Created: instant.Of(p.Now)}
 	}
 	r := &run{
-		Id: p.ID, name: p.Name, flow: m.flows[id], parent: parent, params: p.Parameters.Clone(), tags: slices.Clone(p.Tags),
+		id: p.ID, name: p.Name, flow: m.flows[id], parent: parent, params: p.Parameters.Clone(), tags: slices.Clone(p.Tags),
 		history: []store.State{store.NewState(store.StateRunning, p.Now, "")}, version: p.Child.Version, runner: parent.runner,
-		Scheduled: ToMicros(p.ScheduledTime), Due: ToMicros(p.DueTime), start: ToMicros(p.Now), end: Never, Lease: Never,
+		scheduled: toMicros(p.ScheduledTime), due: toMicros(p.DueTime), start: toMicros(p.Now), end: never, lease: never,
 		attempt: 1,
 	}
-	m.Add(r)
-	m.hintRun(parent.Id)
+	m.add(r)
+	m.hintRun(parent.id)
 	return r.view(), nil
 }
 
-// BackfillRuns implements [RunStore].
+// BackfillRuns implements [store.RunStore].
 func (m *Store) BackfillRuns(ctx context.Context, p store.BackfillRunsParams) ([]*store.Run, error) {
 	if len(p.Runs) > store.MaxBackfill {
 		return nil, fmt.Errorf("provost: backfill of %d instants: ask for at most %d", len(p.Runs), store.MaxBackfill)
@@ -131,7 +131,7 @@ func (m *Store) BackfillRuns(ctx context.Context, p store.BackfillRunsParams) ([
 	}
 	var made []*store.Run
 	for _, planned := range p.Runs {
-		if r := m.backfill(s, planned, ToMicros(p.Now)); r != nil {
+		if r := m.backfill(s, planned, toMicros(p.Now)); r != nil {
 			made = append(made, r.view())
 		}
 	}
@@ -141,15 +141,15 @@ func (m *Store) BackfillRuns(ctx context.Context, p store.BackfillRunsParams) ([
 // wants reports whether some instant still needs a run. If none does, the call is repeated: its ranges are split already.
 func (s *scheduleState) wants(runs []store.PlannedRun) bool {
 	return len(runs) == 0 || slices.ContainsFunc(runs, func(planned store.PlannedRun) bool {
-		r := s.runOf(ToMicros(planned.ScheduledTime))
+		r := s.runOf(toMicros(planned.ScheduledTime))
 		return r == nil || r.skipped()
 	})
 }
 
 // runOf is the run of an instant, nil if it has none.
 func (s *scheduleState) runOf(at micros) *run {
-	for r := range s.Runs.AscendFrom(func(r *run) bool { return r.Scheduled >= at }) {
-		if r.Scheduled == at {
+	for r := range s.runs.AscendFrom(func(r *run) bool { return r.scheduled >= at }) {
+		if r.scheduled == at {
 			return r
 		}
 		break
@@ -158,23 +158,23 @@ func (s *scheduleState) runOf(at micros) *run {
 }
 
 func (r *run) skipped() bool {
-	return r.State().Type == store.StateCancelled && r.State().Name == store.NameSkipped
+	return r.state().Type == store.StateCancelled && r.state().Name == store.NameSkipped
 }
 
 // backfill makes or reopens the run of an instant, nil if it has one that another call made.
 func (m *Store) backfill(s *scheduleState, planned store.PlannedRun, now micros) *run {
-	switch r := s.runOf(ToMicros(planned.ScheduledTime)); {
+	switch r := s.runOf(toMicros(planned.ScheduledTime)); {
 	case r == nil:
 	case r.skipped():
 		m.reopen(r, now, "backfill")
 		r.auto, r.waits = false, true
 		return r
-	case r.Id == planned.ID:
+	case r.id == planned.ID:
 		return r // the call is repeated
 	default:
 		return nil
 	}
-	r := m.planRun(s, planned, []store.State{store.NewState(store.StateScheduled, now.Time(), "backfill")})
+	r := m.planRun(s, planned, []store.State{store.NewState(store.StateScheduled, now.time(), "backfill")})
 	r.auto, r.waits = false, true
 	return r
 }
@@ -183,7 +183,7 @@ func (m *Store) splitSkips(s *scheduleState, splits []store.SkipSplit) error {
 	ranges := make([]*skipRange, len(splits))
 	for i, split := range splits {
 		probe := &skipRange{store.Skip{ID: split.ID}}
-		for found := range m.Skips.AscendFrom(func(skip *skipRange) bool { return compareIDs(skip.ID, probe.ID) >= 0 }) {
+		for found := range m.skips.AscendFrom(func(skip *skipRange) bool { return compareIDs(skip.ID, probe.ID) >= 0 }) {
 			if found.ID == split.ID {
 				ranges[i] = found
 			}
@@ -196,7 +196,7 @@ func (m *Store) splitSkips(s *scheduleState, splits []store.SkipSplit) error {
 	for i, split := range splits {
 		m.dropSkip(ranges[i])
 		for _, rest := range split.Into {
-			m.Skips.Insert(newSkip(rest))
+			m.skips.Insert(newSkip(rest))
 		}
 	}
 	return nil
@@ -205,14 +205,14 @@ func (m *Store) splitSkips(s *scheduleState, splits []store.SkipSplit) error {
 // reopen makes a finished run due again.
 func (m *Store) reopen(r *run, now micros, message string) {
 	m.ended.Delete(r)
-	r.end = Never
+	r.end = never
 	r.result = nil
 	r.setDue(now)
-	m.Advance(r, store.NewState(store.StateScheduled, now.Time(), message))
-	m.Enqueue(r)
+	m.advance(r, store.NewState(store.StateScheduled, now.time(), message))
+	m.enqueue(r)
 }
 
-// RetryRun implements [RunStore].
+// RetryRun implements [store.RunStore].
 func (m *Store) RetryRun(ctx context.Context, p store.RetryRunParams) (*store.Run, error) {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
@@ -222,14 +222,14 @@ func (m *Store) RetryRun(ctx context.Context, p store.RetryRunParams) (*store.Ru
 	if err != nil {
 		return nil, err
 	}
-	state := r.State().Type
+	state := r.state().Type
 	switch {
 	case r.parent != nil:
-		return nil, fmt.Errorf("%w: run %s is a child run; retry its parent", store.ErrConflict, r.Id)
+		return nil, fmt.Errorf("%w: run %s is a child run; retry its parent", store.ErrConflict, r.id)
 	case r.deployment.deleted:
-		return nil, fmt.Errorf("%w: the deployment of run %s is deleted", store.ErrConflict, r.Id)
+		return nil, fmt.Errorf("%w: the deployment of run %s is deleted", store.ErrConflict, r.id)
 	case !state.Terminal() || state == store.StateCompleted:
-		return nil, fmt.Errorf("%w: run %s is %s; only a failed, crashed or cancelled run can be retried", store.ErrConflict, r.Id, state)
+		return nil, fmt.Errorf("%w: run %s is %s; only a failed, crashed or cancelled run can be retried", store.ErrConflict, r.id, state)
 	}
 	r.crashes, r.retried, r.waits = 0, true, true
 	m.reopen(r, m.now, p.Message)
@@ -239,7 +239,7 @@ func (m *Store) RetryRun(ctx context.Context, p store.RetryRunParams) (*store.Ru
 	return r.view(), nil
 }
 
-// CancelRun implements [RunStore].
+// CancelRun implements [store.RunStore].
 func (m *Store) CancelRun(ctx context.Context, p store.CancelRunParams) (*store.Run, error) {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
@@ -249,21 +249,21 @@ func (m *Store) CancelRun(ctx context.Context, p store.CancelRunParams) (*store.
 	if err != nil {
 		return nil, err
 	}
-	switch state := r.State().Type; state {
+	switch state := r.state().Type; state {
 	case store.StateCancelling, store.StateCancelled:
 	case store.StateScheduled:
 		m.unpark(r)
 		m.finish(r, store.NewState(store.StateCancelled, p.Now, p.Message))
 	case store.StatePending, store.StateRunning:
-		m.Advance(r, store.NewState(store.StateCancelling, p.Now, p.Message))
+		m.advance(r, store.NewState(store.StateCancelling, p.Now, p.Message))
 		m.hintCancel = true
 	default:
-		return nil, fmt.Errorf("%w: run %s is over: %s", store.ErrConflict, r.Id, state)
+		return nil, fmt.Errorf("%w: run %s is over: %s", store.ErrConflict, r.id, state)
 	}
 	return r.view(), nil
 }
 
-// DeleteRun implements [RunStore].
+// DeleteRun implements [store.RunStore].
 func (m *Store) DeleteRun(ctx context.Context, id uuid.UUID) error {
 	if err := m.lock(ctx); err != nil {
 		return err
@@ -273,14 +273,14 @@ func (m *Store) DeleteRun(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	if !r.State().Terminal() {
-		return fmt.Errorf("%w: run %s is %s; cancel it first", store.ErrConflict, id, r.State().Type)
+	if !r.state().Terminal() {
+		return fmt.Errorf("%w: run %s is %s; cancel it first", store.ErrConflict, id, r.state().Type)
 	}
 	m.forget(r)
 	return nil
 }
 
-// PruneRuns implements [RunStore].
+// PruneRuns implements [store.RunStore].
 func (m *Store) PruneRuns(ctx context.Context, p store.PruneRunsParams) (int, error) {
 	if err := m.lock(ctx); err != nil {
 		return 0, err
@@ -295,7 +295,7 @@ func (m *Store) PruneRuns(ctx context.Context, p store.PruneRunsParams) (int, er
 	}
 	if !p.Before.IsZero() {
 		m.dropSkips(limit, func(skip *skipRange) bool {
-			return concerns(skip.DeploymentID) && ToMicros(skip.Last) < ToMicros(p.Before)
+			return concerns(skip.DeploymentID) && toMicros(skip.Last) < toMicros(p.Before)
 		})
 	}
 	return len(gone), nil
@@ -305,7 +305,7 @@ func (m *Store) PruneRuns(ctx context.Context, p store.PruneRunsParams) (int, er
 func (m *Store) prunable(p store.PruneRunsParams, concerns func(deployment uuid.UUID) bool, limit int) []*run {
 	before := micros(math.MinInt64)
 	if !p.Before.IsZero() {
-		before = ToMicros(p.Before)
+		before = toMicros(p.Before)
 	}
 	var runs []*run
 	left := make(map[uuid.UUID]int) // how many of a deployment

@@ -14,7 +14,7 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// memoryDeployment is a deployment with what is indexed by it.
+// deployment is a deployment with what is indexed by it.
 type deployment struct {
 	record    *store.DeploymentRecord // without Schedules' state and ServedBy, which view fills in; replaced, never changed
 	schedules []*scheduleState
@@ -42,7 +42,7 @@ func compareHandles(a, b *deployment) int {
 	return strings.Compare(a.record.Name, b.record.Name)
 }
 
-// RegisterDeployments implements [DeploymentStore].
+// RegisterDeployments implements [store.DeploymentStore].
 func (m *Store) RegisterDeployments(ctx context.Context, p store.RegisterDeploymentsParams) ([]store.Registration, error) {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
@@ -73,12 +73,12 @@ func (m *Store) checkGroups(p store.RegisterDeploymentsParams) error {
 		sizes[r.LimitGroup] = r
 	}
 	for _, r := range sizes {
-		limit := m.Limits[r.LimitKey()]
+		limit := m.limits[r.LimitKey()]
 		if limit == nil {
 			continue
 		}
 		for d := range limit.members {
-			if d.record.ConcurrencyLimit != r.ConcurrencyLimit && !declared[d.record.ID] && len(d.liveServers(ToMicros(p.Now), p.Runner)) > 0 {
+			if d.record.ConcurrencyLimit != r.ConcurrencyLimit && !declared[d.record.ID] && len(d.liveServers(toMicros(p.Now), p.Runner)) > 0 {
 				return groupConflict(r, d.record)
 			}
 		}
@@ -97,7 +97,7 @@ func (m *Store) register(p store.RegisterDeploymentsParams, declared *store.Depl
 		d = m.create(p, declared)
 		return store.Registration{ID: declared.ID, Generation: d.record.Generation, Change: store.ChangeCreated}
 	}
-	servedBy := names(d.liveServers(ToMicros(p.Now), p.Runner))
+	servedBy := names(d.liveServers(toMicros(p.Now), p.Runner))
 	switch {
 	case d.record.Digest != declared.Digest:
 		previous := m.view(d)
@@ -110,7 +110,7 @@ func (m *Store) register(p store.RegisterDeploymentsParams, declared *store.Depl
 		stamped.Version, stamped.Updated = declared.Version, instant.Of(p.Now)
 		d.record = &stamped
 	}
-	if d.limit != nil && d.limit.Size != d.record.ConcurrencyLimit {
+	if d.limit != nil && d.limit.size != d.record.ConcurrencyLimit {
 		m.setLimit(d) // another declaration of the group has resized it since
 	}
 	return store.Registration{ID: declared.ID, Generation: d.record.Generation, Change: store.ChangeNone, ServedBy: servedBy}
@@ -121,14 +121,14 @@ func (m *Store) create(p store.RegisterDeploymentsParams, declared *store.Deploy
 		runs:       sorted.New(compareRunIDs),
 		queue:      sorted.New(compareClaims),
 		waiting:    sorted.New(compareTurns),
-		lastServed: ToMicros(p.Now),
+		lastServed: toMicros(p.Now),
 	}
 	d.record = bare(declared)
 	now := instant.Of(p.Now)
 	d.record.Generation, d.record.Created, d.record.Updated = 1, now, now
 	d.pause = store.Pause{Declared: declared.Pause.Declared}
 	for _, s := range declared.Schedules {
-		d.schedules = append(d.schedules, newSchedule(d, s, ToMicros(p.Now)))
+		d.schedules = append(d.schedules, newSchedule(d, s, toMicros(p.Now)))
 	}
 	m.deployments[declared.ID] = d
 	m.handles.Insert(d)
@@ -148,7 +148,7 @@ func bare(declared *store.DeploymentRecord) *store.DeploymentRecord {
 
 // replace puts another declaration in the place of the stored one.
 func (m *Store) replace(p store.RegisterDeploymentsParams, d *deployment, declared *store.DeploymentRecord) {
-	now := ToMicros(p.Now)
+	now := toMicros(p.Now)
 	for _, s := range d.schedules {
 		m.reset(s, now)
 	}
@@ -173,7 +173,7 @@ func (m *Store) replaceSchedules(d *deployment, declared []store.ScheduleRecord,
 	known := make(map[string]*scheduleState)
 	for _, s := range append(d.retired, d.schedules...) {
 		known[s.key] = s
-		m.setPlanTime(s, Never)
+		m.setPlanTime(s, never)
 	}
 	d.schedules = nil
 	for _, declaration := range declared {
@@ -196,7 +196,7 @@ const maxRetired = 100
 func (d *deployment) retire(gone map[string]*scheduleState, now micros) {
 	d.retired = d.retired[:0]
 	for _, s := range gone {
-		if s.retiredAt == Never {
+		if s.retiredAt == never {
 			s.retiredAt = now
 		}
 		s.gap = false
@@ -206,7 +206,7 @@ func (d *deployment) retire(gone map[string]*scheduleState, now micros) {
 	d.retired = d.retired[:min(len(d.retired), maxRetired)]
 }
 
-// GetDeployment implements [DeploymentStore].
+// GetDeployment implements [store.DeploymentStore].
 func (m *Store) GetDeployment(ctx context.Context, id uuid.UUID) (*store.DeploymentRecord, error) {
 	if err := m.lock(ctx); err != nil {
 		return nil, err
@@ -231,7 +231,7 @@ func (m *Store) deployment(id uuid.UUID) (*deployment, error) {
 func (m *Store) view(d *deployment) *store.DeploymentRecord {
 	r := d.record.Clone()
 	r.Pause = d.pause
-	r.Pause.Operator = store.ClonePointer(d.pause.Operator)
+	r.Pause.Operator = clonePointer(d.pause.Operator)
 	for _, s := range d.schedules {
 		r.Schedules = append(r.Schedules, s.view())
 	}
@@ -241,7 +241,7 @@ func (m *Store) view(d *deployment) *store.DeploymentRecord {
 	return r
 }
 
-// DeleteDeployment implements [DeploymentStore].
+// DeleteDeployment implements [store.DeploymentStore].
 func (m *Store) DeleteDeployment(ctx context.Context, p store.DeleteDeploymentParams) error {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return err
@@ -253,9 +253,9 @@ func (m *Store) DeleteDeployment(ctx context.Context, p store.DeleteDeploymentPa
 	}
 	m.dropUnstarted(d)
 	for _, s := range d.schedules {
-		m.setPlanTime(s, Never)
+		m.setPlanTime(s, never)
 	}
-	m.dropSkips(m.Skips.Len(), func(skip *skipRange) bool { return skip.DeploymentID == p.ID })
+	m.dropSkips(m.skips.Len(), func(skip *skipRange) bool { return skip.DeploymentID == p.ID })
 	for _, r := range d.servers {
 		delete(r.deployments, d)
 	}
@@ -263,7 +263,7 @@ func (m *Store) DeleteDeployment(ctx context.Context, p store.DeleteDeploymentPa
 	m.relane(d)
 	if l := d.limit; l != nil {
 		m.quitLimit(d)
-		m.HandOut(l)
+		m.handOut(l)
 	}
 	delete(m.deployments, p.ID)
 	m.handles.Delete(d)
@@ -279,7 +279,7 @@ func (m *Store) dropUnstarted(d *deployment) {
 	d.deleted = true
 	var unstarted []*run
 	for r := range d.runs.Ascend() {
-		if r.State().Type == store.StateScheduled {
+		if r.state().Type == store.StateScheduled {
 			unstarted = append(unstarted, r)
 		}
 	}
@@ -290,14 +290,14 @@ func (m *Store) dropUnstarted(d *deployment) {
 	}
 	for _, r := range unstarted {
 		if r.goesFirst() {
-			m.finish(r, store.NewState(store.StateCancelled, m.now.Time(), deploymentDeleted))
+			m.finish(r, store.NewState(store.StateCancelled, m.now.time(), deploymentDeleted))
 		} else {
 			m.forget(r)
 		}
 	}
 }
 
-// SetPause implements [DeploymentStore].
+// SetPause implements [store.DeploymentStore].
 func (m *Store) SetPause(ctx context.Context, p store.SetPauseParams) (*store.DeploymentRecord, error) {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
@@ -315,8 +315,8 @@ func (m *Store) SetPause(ctx context.Context, p store.SetPauseParams) (*store.De
 		}
 		mark = &s.pause
 	}
-	m.changePause(d, ToMicros(p.Now), func() {
-		mark.Operator = store.ClonePointer(p.Operator)
+	m.changePause(d, toMicros(p.Now), func() {
+		mark.Operator = clonePointer(p.Operator)
 		mark.Shutdown = false
 	})
 	return m.view(d), nil
@@ -338,7 +338,7 @@ func (m *Store) changePause(d *deployment, now micros, change func()) {
 	if changed || d.pause.Effective() != before[""] {
 		raised := *d.record
 		raised.Generation++
-		raised.Updated = now.Time()
+		raised.Updated = now.time()
 		d.record = &raised
 		m.relane(d)
 		m.hintWork = true
@@ -361,4 +361,13 @@ func (d *deployment) schedule(key string) *scheduleState {
 		}
 	}
 	return nil
+}
+
+// clonePointer returns a pointer to a copy of what p points to, nil for nil.
+func clonePointer[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
 }

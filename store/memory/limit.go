@@ -12,7 +12,7 @@ import (
 // its queue, outside of the claim queues; whoever frees a slot promotes the head.
 type limit struct {
 	key      string
-	Size     int
+	size     int
 	slots    map[*run]struct{} // runs that hold one: claimed, or promoted and waiting for their claim
 	sequence int64
 	queue    sorted.Index[*run]
@@ -30,7 +30,7 @@ func compareTurns(a, b *run) int {
 	return cmp.Compare(a.turn, b.turn)
 }
 
-func (l *limit) full() bool { return len(l.slots) >= l.Size }
+func (l *limit) full() bool { return len(l.slots) >= l.size }
 
 func (l *limit) shared() bool { return len(l.members) > 1 }
 
@@ -43,23 +43,23 @@ func (m *Store) setLimit(d *deployment) {
 	if key == "" {
 		return
 	}
-	l := m.Limits[key]
+	l := m.limits[key]
 	if l == nil {
 		l = &limit{
 			key: key, queue: sorted.New(compareTurns),
 			slots: make(map[*run]struct{}), members: make(map[*deployment]struct{}),
 		}
-		m.Limits[key] = l
+		m.limits[key] = l
 	}
 	l.members[d] = struct{}{}
 	if l.shared() {
 		m.groups[l] = struct{}{}
 	}
-	l.Size = d.record.ConcurrencyLimit
+	l.size = d.record.ConcurrencyLimit
 	if d.limit == nil {
 		m.joinLimit(d, l)
 	}
-	m.HandOut(l)
+	m.handOut(l)
 }
 
 // joinLimit puts the deployment's claimable times in step with having a limit, and counts what is under way.
@@ -79,12 +79,12 @@ func (m *Store) leaveLimit(d *deployment) {
 	for r := range d.runs.Ascend() {
 		if r.parked {
 			m.unpark(r)
-			m.Enqueue(r)
+			m.enqueue(r)
 		}
 		l.release(r)
 	}
 	m.quitLimit(d)
-	m.HandOut(l)
+	m.handOut(l)
 	m.requeue(d)
 }
 
@@ -104,7 +104,7 @@ func (m *Store) quitLimit(d *deployment) {
 
 func (m *Store) dropLimit(l *limit) {
 	if len(l.members) == 0 && len(l.slots) == 0 {
-		delete(m.Limits, l.key)
+		delete(m.limits, l.key)
 	}
 }
 
@@ -116,8 +116,8 @@ func (m *Store) requeue(d *deployment) {
 	}
 	for _, r := range queued {
 		m.dequeue(r)
-		r.setDue(r.Due)
-		m.Enqueue(r)
+		r.setDue(r.due)
+		m.enqueue(r)
 	}
 }
 
@@ -171,7 +171,7 @@ func (l *limit) grant(r *run) {
 func (m *Store) vacant(d *deployment) bool {
 	l := d.limit
 	if l.full() && l.shared() && d.servedAt(m.now) {
-		m.HandOut(l)
+		m.handOut(l)
 		for l.full() && m.recall(l) {
 		}
 	}
@@ -184,26 +184,26 @@ func (m *Store) makeWay(r *run) {
 	for _, other := range m.waiting(r.deployment) {
 		m.unpark(other)
 		if other.begun() {
-			m.finish(other, store.NewState(store.StateCancelled, m.now.Time(), string(store.SkipOverlap)))
+			m.finish(other, store.NewState(store.StateCancelled, m.now.time(), string(store.SkipOverlap)))
 		} else {
 			m.finishSkipped(other, store.SkipOverlap)
 		}
 	}
 	l := r.deployment.limit
-	needed := len(l.slots) - l.Size + 1
+	needed := len(l.slots) - l.size + 1
 	var running []*run
 	for other := range l.slots {
 		switch {
 		case other.deployment.record.ID != r.deployment.record.ID || !other.claimed():
-		case other.State().Type == store.StateCancelling:
+		case other.state().Type == store.StateCancelling:
 			needed--
 		default:
 			running = append(running, other)
 		}
 	}
-	slices.SortFunc(running, func(a, b *run) int { return cmp.Or(cmp.Compare(a.Scheduled, b.Scheduled), compareRunIDs(a, b)) })
+	slices.SortFunc(running, func(a, b *run) int { return cmp.Or(cmp.Compare(a.scheduled, b.scheduled), compareRunIDs(a, b)) })
 	for _, other := range running[:min(max(0, needed), len(running))] {
-		m.Advance(other, store.NewState(store.StateCancelling, m.now.Time(), string(store.SkipOverlap)))
+		m.advance(other, store.NewState(store.StateCancelling, m.now.time(), string(store.SkipOverlap)))
 		m.hintCancel = true
 	}
 }
@@ -217,7 +217,7 @@ func (m *Store) waiting(d *deployment) []*run {
 		switch {
 		case r.slot != nil:
 			promoted = append(promoted, r)
-		case r.Token > 0:
+		case r.token > 0:
 			queued = append(queued, r)
 		}
 	}
@@ -231,25 +231,25 @@ func (m *Store) skip(r *run, reason store.SkipReason) {
 }
 
 func (m *Store) finishSkipped(r *run, reason store.SkipReason) {
-	if r.Schedule != nil {
+	if r.schedule != nil {
 		m.skipped = append(m.skipped, store.SkippedRun{
-			DeploymentID: r.deployment.record.ID, Schedule: r.Schedule.key, ScheduledTime: r.Scheduled.Time(), Reason: reason,
+			DeploymentID: r.deployment.record.ID, Schedule: r.schedule.key, ScheduledTime: r.scheduled.time(), Reason: reason,
 		})
 	}
-	m.finish(r, store.NewNamedState(store.StateCancelled, store.NameSkipped, m.now.Time(), string(reason)))
+	m.finish(r, store.NewNamedState(store.StateCancelled, store.NameSkipped, m.now.time(), string(reason)))
 }
 
 // free gives a run's slot back and promotes whose turn it is.
 func (m *Store) free(r *run) {
 	if l := r.slot; l != nil {
 		l.release(r)
-		m.HandOut(l)
+		m.handOut(l)
 		m.dropLimit(l)
 	}
 }
 
 // handOut promotes whose turn it is. In a group, runs of deployments that nobody serves stand back, and lend what they do not use.
-func (m *Store) HandOut(l *limit) {
+func (m *Store) handOut(l *limit) {
 	for l.shared() && l.queue.Len() > 0 {
 		head := l.firstServed(m.now)
 		if head == nil {
@@ -275,7 +275,7 @@ func (m *Store) HandOut(l *limit) {
 // handOutAnew hands out the slots of groups when who serves may have changed.
 func (m *Store) handOutAnew() {
 	for l := range m.groups {
-		m.HandOut(l)
+		m.handOut(l)
 	}
 }
 
@@ -315,7 +315,7 @@ func (m *Store) recall(l *limit) bool {
 func (m *Store) promote(r *run) {
 	m.unpark(r)
 	r.deployment.limit.grant(r)
-	m.Enqueue(r)
+	m.enqueue(r)
 	m.promoted++
 }
 
@@ -324,8 +324,8 @@ func (m *Store) park(r *run) {
 	r.parked, r.waits = true, true
 	r.deployment.limit.queue.Insert(r)
 	r.deployment.waiting.Insert(r)
-	if r.State().Name != store.NameAwaitingConcurrencySlot {
-		m.Advance(r, store.NewNamedState(store.StateScheduled, store.NameAwaitingConcurrencySlot, m.now.Time(), ""))
+	if r.state().Name != store.NameAwaitingConcurrencySlot {
+		m.advance(r, store.NewNamedState(store.StateScheduled, store.NameAwaitingConcurrencySlot, m.now.time(), ""))
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// memoryLog is what a run logged.
+// runLog is what a run logged.
 type runLog struct {
 	lines   []store.LogRecord
 	size    int
@@ -19,7 +19,7 @@ type runLog struct {
 	lost  int64
 }
 
-// AppendLogs implements [LogStore].
+// AppendLogs implements [store.LogStore].
 func (m *Store) AppendLogs(ctx context.Context, p store.AppendLogsParams) ([]error, error) {
 	if err := m.lock(ctx); err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func (m *Store) AppendLogs(ctx context.Context, p store.AppendLogsParams) ([]err
 			continue
 		}
 		m.appendLog(r, log)
-		m.hintRun(r.Id)
+		m.hintRun(r.id)
 	}
 	m.shedLogs()
 	return errs, nil
@@ -53,7 +53,7 @@ func (m *Store) appendLog(r *run, log store.RunLog) {
 			l.dropped++
 			continue
 		}
-		line.RunID, line.Seq, line.Time = r.Id, int64(len(l.lines)+1), instant.Of(line.Time)
+		line.RunID, line.Seq, line.Time = r.id, int64(len(l.lines)+1), instant.Of(line.Time)
 		l.lines = append(l.lines, line)
 		l.size += size
 		m.logSize += size
@@ -91,7 +91,7 @@ func (m *Store) dropLog(r *run) {
 	}
 }
 
-// ListLogs implements [LogStore].
+// ListLogs implements [store.LogStore].
 func (m *Store) ListLogs(ctx context.Context, f store.LogFilter) (store.LogPage, error) {
 	if err := m.lock(ctx); err != nil {
 		return store.LogPage{}, err

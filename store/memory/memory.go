@@ -1,3 +1,9 @@
+// Package memory keeps provost's deployments and runs in the memory of the process, and loses them
+// with it. Use it for tests, and for work that need not survive the process. provost.NewMemoryStore
+// is the short way to [New], and a provost.Runner without a Store makes one of its own.
+//
+// It is the reference for every other store: where package store leaves a question open, this
+// package answers it.
 package memory
 
 import (
@@ -15,18 +21,21 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// MemoryStore keeps everything in the memory of this process. It is the default of [Runner], the store for unit tests, and the
-// reference for every other store. The zero value is an empty store; it makes no
-// goroutine and no timer.
+// Store is a [store.Store] in the memory of this process. The zero value is an empty store that is
+// ready to use. It is safe for concurrent use and starts no goroutine and no timer.
 //
-// Nothing survives the process. Finished runs are kept until there are more than Keep of them, their logs as long as all logs
-// together take less than 64 MiB, and the newest 10,000 skip ranges.
+// It bounds what it keeps by itself:
+//
+//   - finished runs, up to Keep of them;
+//   - their logs, while all logs together take less than 64 MiB;
+//   - the newest 10,000 skip ranges.
 type Store struct {
-	// Keep is how many finished runs are kept: 0 for 10,000, -1 for all. Set it before the store is used.
+	// Keep is how many finished runs the store keeps; those that ended first are deleted. 0 stands
+	// for 10,000, -1 for no bound. Set it before the store is used.
 	Keep int
 
-	// mu guards all that follows. Under it nothing blocks: no channel, no callback, no call out of the store. Hints are
-	// collected under it and sent after it.
+	// mu guards all that follows. Nothing blocks under it: no channel, no callback, no call out of
+	// the store. Hints are collected under it and sent after it.
 	mu sync.Mutex
 
 	now      micros             // of the operation under way, where it has one
@@ -41,19 +50,19 @@ type Store struct {
 	bereaved    map[uuid.UUID]struct{}    // deployments that were deleted: their index by deployment may lack old runs
 	runners     map[uuid.UUID]*runner
 	lanes       map[string]*lane
-	Limits      map[string]*limit
+	limits      map[string]*limit
 	groups      map[*limit]struct{}          // limits that several deployments share
 	plans       sorted.Index[*scheduleState] // schedules of served deployments, by planTime
 
-	Runs     map[uuid.UUID]*run
-	All      sorted.Index[*run]                      // by ID, as the next three
+	runs     map[uuid.UUID]*run
+	all      sorted.Index[*run]                      // by ID, as the next three
 	states   map[store.StateType]*sorted.Index[*run] // by state
 	tags     map[string]*sorted.Index[*run]          // by tag
 	children map[uuid.UUID]*sorted.Index[*run]       // by parent
-	Leases   sorted.Index[*run]                      // claimed runs, by end of lease
+	leases   sorted.Index[*run]                      // claimed runs, by end of lease
 	ended    sorted.Index[*run]                      // finished runs, by end
 	keys     map[idempotencyKey]*run
-	Skips    sorted.Index[*skipRange] // by ID
+	skips    sorted.Index[*skipRange] // by ID
 	logSize  int                      // bytes of log text of all runs
 
 	listeners  map[store.TopicKind][]chan<- struct{} // who wants hints of a kind; the slices are replaced, never changed
@@ -79,12 +88,12 @@ var _ store.Notifier = (*Store)(nil)
 
 var _ store.LocalStore = (*Store)(nil)
 
-// NewMemoryStore is an empty store.
+// New returns an empty store.
 func New() *Store { return &Store{} }
 
 // prepare makes the indexes of a store that is used for the first time. The caller holds mu.
 func (m *Store) prepare() {
-	if m.Runs != nil {
+	if m.runs != nil {
 		return
 	}
 	m.flows = make(map[uuid.UUID]*store.FlowRecord)
@@ -93,24 +102,24 @@ func (m *Store) prepare() {
 	m.bereaved = make(map[uuid.UUID]struct{})
 	m.runners = make(map[uuid.UUID]*runner)
 	m.lanes = make(map[string]*lane)
-	m.Limits = make(map[string]*limit)
+	m.limits = make(map[string]*limit)
 	m.groups = make(map[*limit]struct{})
 	m.plans = sorted.New(comparePlanTimes)
-	m.Runs = make(map[uuid.UUID]*run)
-	m.All = sorted.New(compareRunIDs)
+	m.runs = make(map[uuid.UUID]*run)
+	m.all = sorted.New(compareRunIDs)
 	m.states = make(map[store.StateType]*sorted.Index[*run])
 	m.tags = make(map[string]*sorted.Index[*run])
 	m.children = make(map[uuid.UUID]*sorted.Index[*run])
-	m.Leases = sorted.New(compareLeases)
-	m.behind = Never
+	m.leases = sorted.New(compareLeases)
+	m.behind = never
 	m.ended = sorted.New(compareEnds)
 	m.keys = make(map[idempotencyKey]*run)
-	m.Skips = sorted.New(func(a, b *skipRange) int { return compareIDs(a.ID, b.ID) })
+	m.skips = sorted.New(func(a, b *skipRange) int { return compareIDs(a.ID, b.ID) })
 	m.listeners = make(map[store.TopicKind][]chan<- struct{})
 	m.watchers = make(map[uuid.UUID][]chan<- struct{})
 }
 
-// Local marks the store as one of this process.
+// Local implements [store.LocalStore]. It returns true.
 func (m *Store) Local() bool { return true }
 
 // lock begins an operation; unlock ends it and sends its hints.
@@ -127,12 +136,12 @@ func (m *Store) lock(ctx context.Context) error {
 func (m *Store) lockAt(ctx context.Context, now time.Time) error {
 	err := m.lock(ctx)
 	if err == nil {
-		m.now = ToMicros(now)
-		if m.now != Never {
+		m.now = toMicros(now)
+		if m.now != never {
 			m.newest = max(m.newest, m.now)
 		}
 		if m.newest-m.now <= maxClockBehind {
-			m.behind = Never
+			m.behind = never
 		}
 	}
 	return err
@@ -163,7 +172,7 @@ func sendHints(to []chan<- struct{}) {
 	}
 }
 
-// Notify implements [Notifier].
+// Notify implements [store.Notifier].
 func (m *Store) Notify(topic store.Topic, ch chan<- struct{}) (stop func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -174,7 +183,7 @@ func (m *Store) Notify(topic store.Topic, ch chan<- struct{}) (stop func()) {
 	return subscribe(&m.mu, m.listeners, topic.Kind, ch)
 }
 
-// subscribe adds ch under key; the function it gives takes it out again. The caller holds mu.
+// subscribe adds ch under key and returns a function that removes it again. The caller holds mu.
 func subscribe[K comparable](mu *sync.Mutex, to map[K][]chan<- struct{}, key K, ch chan<- struct{}) (stop func()) {
 	to[key] = append(slices.Clip(to[key]), ch)
 	return sync.OnceFunc(func() {
@@ -195,17 +204,18 @@ func (m *Store) hintRun(id uuid.UUID) { m.hints = append(m.hints, m.watchers[id]
 // micros is a time as the indexes hold it: never is the zero time, which sorts after every other.
 type micros int64
 
-const Never micros = math.MaxInt64
+const never micros = math.MaxInt64
 
-func ToMicros(t time.Time) micros {
+// toMicros returns a time as micros.
+func toMicros(t time.Time) micros {
 	if t.IsZero() {
-		return Never
+		return never
 	}
 	return micros(t.UnixMicro())
 }
 
-func (m micros) Time() time.Time {
-	if m == Never {
+func (m micros) time() time.Time {
+	if m == never {
 		return time.Time{}
 	}
 	return time.UnixMicro(int64(m)).UTC()

@@ -535,8 +535,8 @@ func (i *invariants) checkIndexes(t *testing.T, m *Store) {
 	deployments := make(map[*deployment]int)
 	queued := make(map[*deployment]int)
 	waiting := make(map[*deployment]int)
-	for _, r := range m.Runs {
-		state := r.State().Type
+	for _, r := range m.runs {
+		state := r.state().Type
 		states[state]++
 		for _, tag := range r.tags {
 			tags[tag]++
@@ -552,8 +552,8 @@ func (i *invariants) checkIndexes(t *testing.T, m *Store) {
 		}
 		if r.parent != nil {
 			children++
-			if m.Runs[r.parent.Id] != r.parent {
-				t.Errorf("child run %s has outlived its parent", r.Id)
+			if m.runs[r.parent.id] != r.parent {
+				t.Errorf("child run %s has outlived its parent", r.id)
 			}
 			continue
 		}
@@ -565,18 +565,18 @@ func (i *invariants) checkIndexes(t *testing.T, m *Store) {
 			queued[r.deployment]++
 		}
 		if held := state == store.StatePending || state == store.StateRunning || state == store.StateCancelling; held != r.claimed() {
-			t.Errorf("run %s is %s; claimed: %t", r.Id, state, r.claimed())
+			t.Errorf("run %s is %s; claimed: %t", r.id, state, r.claimed())
 		}
 	}
-	wantCount(t, "runs in all", m.All.Len(), len(m.Runs))
+	wantCount(t, "runs in all", m.all.Len(), len(m.runs))
 	wantCount(t, "ended runs", m.ended.Len(), ended)
-	wantCount(t, "leases", m.Leases.Len(), leased)
+	wantCount(t, "leases", m.leases.Len(), leased)
 	wantCount(t, "keys", len(m.keys), keyed)
 	for state, index := range m.states {
 		wantCount(t, "runs in state "+string(state), index.Len(), states[state])
 		for r := range index.Ascend() {
-			if r.State().Type != state {
-				t.Errorf("run %s is %s among the runs in %s", r.Id, r.State().Type, state)
+			if r.state().Type != state {
+				t.Errorf("run %s is %s among the runs in %s", r.id, r.state().Type, state)
 			}
 		}
 	}
@@ -601,7 +601,7 @@ func (i *invariants) checkLimits(t *testing.T, m *Store) {
 	t.Helper()
 	slots := make(map[*limit]int)
 	parked := make(map[*limit]int)
-	for _, r := range m.Runs {
+	for _, r := range m.runs {
 		if r.slot != nil {
 			slots[r.slot]++
 		}
@@ -609,18 +609,18 @@ func (i *invariants) checkLimits(t *testing.T, m *Store) {
 			parked[r.deployment.limit]++
 		}
 	}
-	for key, l := range m.Limits {
+	for key, l := range m.limits {
 		wantCount(t, "slots of "+key, len(l.slots), slots[l])
 		wantCount(t, "queue of "+key, l.queue.Len(), parked[l])
-		if before, known := i.held[key]; known && len(l.slots) > l.Size && len(l.slots) > before {
-			t.Errorf("%s: %d slots are held of %d, before it were %d", key, len(l.slots), l.Size, before)
+		if before, known := i.held[key]; known && len(l.slots) > l.size && len(l.slots) > before {
+			t.Errorf("%s: %d slots are held of %d, before it were %d", key, len(l.slots), l.size, before)
 		}
-		if len(l.slots) < l.Size && l.queue.Len() > 0 {
-			t.Errorf("%s: %d runs wait though %d of %d slots are held", key, l.queue.Len(), len(l.slots), l.Size)
+		if len(l.slots) < l.size && l.queue.Len() > 0 {
+			t.Errorf("%s: %d runs wait though %d of %d slots are held", key, l.queue.Len(), len(l.slots), l.size)
 		}
 	}
 	clear(i.held)
-	for key, l := range m.Limits {
+	for key, l := range m.limits {
 		if len(l.members) > 0 {
 			i.held[key] = len(l.slots)
 		}

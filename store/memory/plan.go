@@ -31,7 +31,7 @@ type scheduleState struct {
 	planned   micros              // runs are materialised up to here
 	complete  bool                // nothing comes after that: the schedule has ended
 	planTime  micros              // when it wants planning; never while nobody serves it or nothing is to come
-	Runs      sorted.Index[*run]
+	runs      sorted.Index[*run]
 
 	gap         bool // unserved from servedUntil to the time it is planned
 	gapFound    micros
@@ -47,8 +47,8 @@ func newSchedule(d *deployment, declared store.ScheduleRecord, now micros) *sche
 	s := &scheduleState{
 		deployment: d, key: declared.Key,
 		watermark: now, planned: now, planTime: now,
-		Runs:       sorted.New(compareInstants),
-		pausedFrom: Never, pausedUntil: Never, retiredAt: Never,
+		runs:       sorted.New(compareInstants),
+		pausedFrom: never, pausedUntil: never, retiredAt: never,
 	}
 	s.declare(declared)
 	s.pause = store.Pause{Declared: declared.Pause.Declared}
@@ -65,11 +65,11 @@ func (s *scheduleState) declare(declared store.ScheduleRecord) {
 func (s *scheduleState) revive(declared store.ScheduleRecord, now micros) {
 	s.declare(declared)
 	s.pause = s.pause.Redeclare(declared.Pause.Declared)
-	if s.retiredAt != Never {
-		s.retiredAt, s.lastSkip = Never, nil
+	if s.retiredAt != never {
+		s.retiredAt, s.lastSkip = never, nil
 		s.planned = max(s.planned, now)
 		s.decide(s.planned)
-		s.pausedFrom, s.pausedUntil = Never, Never
+		s.pausedFrom, s.pausedUntil = never, never
 		s.notePause(false, now)
 	}
 }
@@ -83,7 +83,7 @@ func (s *scheduleState) notePause(before bool, now micros) {
 	switch after := s.paused(); {
 	case after == before:
 	case after:
-		s.pausedFrom, s.pausedUntil = min(s.pausedFrom, now), Never
+		s.pausedFrom, s.pausedUntil = min(s.pausedFrom, now), never
 	default:
 		s.pausedUntil = now
 	}
@@ -91,10 +91,10 @@ func (s *scheduleState) notePause(before bool, now micros) {
 
 func (s *scheduleState) view() store.ScheduleRecord {
 	pause := s.pause
-	pause.Operator = store.ClonePointer(s.pause.Operator)
+	pause.Operator = clonePointer(s.pause.Operator)
 	return store.ScheduleRecord{
 		Key: s.key, Schedule: s.schedule, Pause: pause,
-		Watermark: s.watermark.Time(), Planned: s.planned.Time(),
+		Watermark: s.watermark.time(), Planned: s.planned.time(),
 	}
 }
 
@@ -114,14 +114,14 @@ const atOnce micros = 0
 // setPlanTime moves a schedule among those to plan, where only served ones stand. A gap, which holds runs back, waits for no clock
 // that was set back.
 func (m *Store) setPlanTime(s *scheduleState, at micros) {
-	if s.gap && at != Never {
+	if s.gap && at != never {
 		at = atOnce
 	}
 	if s.inPlans {
 		m.plans.Delete(s)
 	}
 	s.planTime = at
-	s.inPlans = at != Never && len(s.deployment.servers) > 0 && s.retiredAt == Never && !s.deployment.deleted
+	s.inPlans = at != never && len(s.deployment.servers) > 0 && s.retiredAt == never && !s.deployment.deleted
 	if s.inPlans {
 		m.plans.Insert(s)
 	}
@@ -131,7 +131,7 @@ func (m *Store) setPlanTime(s *scheduleState, at micros) {
 func (m *Store) reset(s *scheduleState, now micros) {
 	var future []*run
 	from := max(now, s.watermark) // a clock that is behind must not take what would not be planned again
-	for r := range s.Runs.AscendFrom(func(r *run) bool { return r.Scheduled > from }) {
+	for r := range s.runs.AscendFrom(func(r *run) bool { return r.scheduled > from }) {
 		if r.replaceable() {
 			future = append(future, r)
 		}
@@ -163,33 +163,33 @@ func (s *scheduleState) decide(until micros) {
 // decideRun notes that a run's instant is decided. The watermark stays behind the time at which that came to be: instants
 // before a run that was retried or cancelled ahead of its time may yet have to be planned anew.
 func (s *scheduleState) decideRun(r *run, at micros) {
-	s.decide(min(r.Scheduled, s.planned, at))
+	s.decide(min(r.scheduled, s.planned, at))
 }
 
 // bury keeps the instant of a run that is about to be deleted decided.
 func (s *scheduleState) bury(r *run) {
-	if s.decideRun(r, r.end); r.Scheduled > s.watermark {
+	if s.decideRun(r, r.end); r.scheduled > s.watermark {
 		if s.gone == nil {
 			s.gone = make(map[micros]struct{})
 		}
-		s.gone[r.Scheduled] = struct{}{}
+		s.gone[r.scheduled] = struct{}{}
 	}
 }
 
-// DueSchedules implements [PlanStore].
+// DueSchedules implements [store.PlanStore].
 func (m *Store) DueSchedules(ctx context.Context, p store.DueSchedulesParams) (store.DueSchedulesResult, error) {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return store.DueSchedulesResult{}, err
 	}
 	defer m.unlock()
-	now, limit := ToMicros(p.Now), cmp.Or(p.Limit, store.MaxPage)
+	now, limit := toMicros(p.Now), cmp.Or(p.Limit, store.MaxPage)
 	var due store.DueSchedulesResult
 	for s := range m.plans.Ascend() {
 		if !s.deployment.servedAt(now) {
 			continue
 		}
 		if s.planTime > now || len(due.Items) == limit {
-			due.Next = s.planTime.Time()
+			due.Next = s.planTime.time()
 			break
 		}
 		due.Items = append(due.Items, s.item())
@@ -200,15 +200,15 @@ func (m *Store) DueSchedules(ctx context.Context, p store.DueSchedulesParams) (s
 func (s *scheduleState) item() store.PlanItem {
 	item := store.PlanItem{
 		DeploymentID: s.deployment.record.ID, Generation: s.deployment.record.Generation, Key: s.key, Schedule: s.schedule,
-		Planned: s.planned.Time(), Gap: s.gap, Paused: s.paused(),
-		PausedFrom: s.pausedFrom.Time(), PausedUntil: s.pausedUntil.Time(),
+		Planned: s.planned.time(), Gap: s.gap, Paused: s.paused(),
+		PausedFrom: s.pausedFrom.time(), PausedUntil: s.pausedUntil.time(),
 	}
 	item.Taken = s.taken(s.planned)
 	if s.gap {
-		item.ServedUntil, item.GapFound = s.servedUntil.Time(), s.gapFound.Time()
-		for r := range s.Runs.AscendFrom(func(r *run) bool { return r.Scheduled > s.servedUntil }) {
+		item.ServedUntil, item.GapFound = s.servedUntil.time(), s.gapFound.time()
+		for r := range s.runs.AscendFrom(func(r *run) bool { return r.scheduled > s.servedUntil }) {
 			if r.replaceable() {
-				item.Unclaimed = append(item.Unclaimed, r.Scheduled.Time())
+				item.Unclaimed = append(item.Unclaimed, r.scheduled.time())
 			}
 		}
 	}
@@ -218,19 +218,19 @@ func (s *scheduleState) item() store.PlanItem {
 // taken is the instants after a time that have a run, or had one that was deleted.
 func (s *scheduleState) taken(after micros) []time.Time {
 	var taken []time.Time
-	for r := range s.Runs.AscendFrom(func(r *run) bool { return r.Scheduled > after }) {
-		taken = append(taken, r.Scheduled.Time())
+	for r := range s.runs.AscendFrom(func(r *run) bool { return r.scheduled > after }) {
+		taken = append(taken, r.scheduled.time())
 	}
 	for at := range s.gone {
 		if at > after {
-			taken = append(taken, at.Time())
+			taken = append(taken, at.time())
 		}
 	}
 	slices.SortFunc(taken, time.Time.Compare)
 	return taken
 }
 
-// PlanRuns implements [PlanStore].
+// PlanRuns implements [store.PlanStore].
 func (m *Store) PlanRuns(ctx context.Context, p store.PlanRunsParams) ([]error, error) {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
@@ -239,7 +239,7 @@ func (m *Store) PlanRuns(ctx context.Context, p store.PlanRunsParams) ([]error, 
 	errs := make([]error, len(p.Plans))
 	born := []store.State{store.NewState(store.StateScheduled, p.Now, "")} // the history of every planned run, until it gets one of its own
 	for i := range p.Plans {
-		errs[i] = m.plan(&p.Plans[i], ToMicros(p.Now), born)
+		errs[i] = m.plan(&p.Plans[i], toMicros(p.Now), born)
 	}
 	return errs, nil
 }
@@ -255,13 +255,13 @@ func (m *Store) plan(p *store.SchedulePlan, now micros, born []store.State) erro
 		return fmt.Errorf("schedule %q of deployment %s: %w", p.Key, d.record.Handle(), store.ErrNotFound)
 	case d.record.Generation != p.Generation:
 		return fmt.Errorf("%w: plan of %s rests on generation %d, the store has %d", store.ErrConflict, d.record.Handle(), p.Generation, d.record.Generation)
-	case s.planned != ToMicros(p.From):
-		return fmt.Errorf("%w: plan of %s continues from %s, the store has %s", store.ErrConflict, d.record.Handle(), p.From, s.planned.Time())
-	case s.gap != !p.GapFound.IsZero(), s.gap && s.gapFound != ToMicros(p.GapFound):
+	case s.planned != toMicros(p.From):
+		return fmt.Errorf("%w: plan of %s continues from %s, the store has %s", store.ErrConflict, d.record.Handle(), p.From, s.planned.time())
+	case s.gap != !p.GapFound.IsZero(), s.gap && s.gapFound != toMicros(p.GapFound):
 		return fmt.Errorf("%w: plan of %s does not know of the gap that was found since", store.ErrConflict, d.record.Handle())
 	}
 	for _, at := range p.Cancel {
-		m.skipRun(s, ToMicros(at), now, p.Reason)
+		m.skipRun(s, toMicros(at), now, p.Reason)
 	}
 	for i, skip := range p.Skips {
 		taken := s.taken(s.planned)
@@ -269,21 +269,21 @@ func (m *Store) plan(p *store.SchedulePlan, now micros, born []store.State) erro
 		m.addSkip(s, skip, adjoins && (len(p.Runs) == 0 || p.Runs[0].ScheduledTime.After(skip.First)))
 	}
 	for _, planned := range p.Runs {
-		if _, gone := s.gone[ToMicros(planned.ScheduledTime)]; !gone {
+		if _, gone := s.gone[toMicros(planned.ScheduledTime)]; !gone {
 			m.planRun(s, planned, born)
 		}
 	}
 	for _, at := range p.Late {
-		if r := s.runOf(ToMicros(at)); r != nil && r.replaceable() {
+		if r := s.runOf(toMicros(at)); r != nil && r.replaceable() {
 			r.waits = true
 		}
 	}
-	s.planned = max(s.planned, ToMicros(p.Planned))
+	s.planned = max(s.planned, toMicros(p.Planned))
 	if !p.Partial {
 		s.notePlanned()
 	}
 	s.complete = p.PlanTime.IsZero()
-	m.setPlanTime(s, ToMicros(p.PlanTime))
+	m.setPlanTime(s, toMicros(p.PlanTime))
 	if d.gap && !slices.ContainsFunc(d.schedules, func(s *scheduleState) bool { return s.gap }) {
 		d.gap = false
 		m.relane(d)
@@ -296,27 +296,27 @@ func (m *Store) plan(p *store.SchedulePlan, now micros, born []store.State) erro
 func (s *scheduleState) notePlanned() {
 	s.gap = false
 	switch {
-	case s.pausedFrom == Never:
-	case s.pausedUntil == Never: // it goes on
+	case s.pausedFrom == never:
+	case s.pausedUntil == never: // it goes on
 		s.pausedFrom = max(s.pausedFrom, s.planned)
 	default:
-		s.pausedFrom, s.pausedUntil = Never, Never
+		s.pausedFrom, s.pausedUntil = never, never
 	}
 }
 
 func (m *Store) planRun(s *scheduleState, planned store.PlannedRun, born []store.State) *run {
 	d := s.deployment
 	r := &run{
-		Id: planned.ID, deployment: d, flow: m.flows[d.record.FlowID], Schedule: s,
+		id: planned.ID, deployment: d, flow: m.flows[d.record.FlowID], schedule: s,
 		params: s.parameters, tags: d.record.Tags, history: born[:1:1],
-		Scheduled: ToMicros(planned.ScheduledTime), start: Never, end: Never, Lease: Never, auto: true, waits: planned.CatchUp,
+		scheduled: toMicros(planned.ScheduledTime), start: never, end: never, lease: never, auto: true, waits: planned.CatchUp,
 	}
-	r.setDue(ToMicros(planned.DueTime))
-	if !s.Runs.Insert(r) {
+	r.setDue(toMicros(planned.DueTime))
+	if !s.runs.Insert(r) {
 		return nil // the instant has its run
 	}
-	m.Add(r)
-	m.Enqueue(r)
+	m.add(r)
+	m.enqueue(r)
 	return r
 }
 
@@ -324,7 +324,7 @@ func (m *Store) planRun(s *scheduleState, planned store.PlannedRun, born []store
 func (m *Store) skipRun(s *scheduleState, at, now micros, reason store.SkipReason) {
 	if r := s.runOf(at); r != nil && r.replaceable() {
 		m.unpark(r)
-		m.finish(r, store.NewNamedState(store.StateCancelled, store.NameSkipped, now.Time(), string(reason)))
+		m.finish(r, store.NewNamedState(store.StateCancelled, store.NameSkipped, now.time(), string(reason)))
 	}
 }
 
@@ -339,19 +339,19 @@ func newSkip(skip store.Skip) *skipRange {
 // addSkip records a range. One that begins where the schedule's newest range ended, with no run of the same plan in between and
 // the same timing, extends it.
 func (m *Store) addSkip(s *scheduleState, skip store.Skip, adjoins bool) {
-	if last := s.lastSkip; last != nil && adjoins && last.Reason == skip.Reason && ToMicros(last.Last) == s.planned &&
+	if last := s.lastSkip; last != nil && adjoins && last.Reason == skip.Reason && toMicros(last.Last) == s.planned &&
 		last.Timing.Equal(skip.Timing) {
 		last.Last, last.Count = instant.Of(skip.Last), last.Count+skip.Count
 	} else {
 		s.lastSkip = newSkip(skip)
-		m.Skips.Insert(s.lastSkip)
-		if m.Skips.Len() > maxSkips {
-			oldest, _ := m.Skips.Min()
+		m.skips.Insert(s.lastSkip)
+		if m.skips.Len() > maxSkips {
+			oldest, _ := m.skips.Min()
 			m.dropSkip(oldest)
 		}
 	}
-	s.planned = max(s.planned, ToMicros(skip.Last))
-	s.decide(ToMicros(skip.Last))
+	s.planned = max(s.planned, toMicros(skip.Last))
+	s.decide(toMicros(skip.Last))
 }
 
 // maxSkips bounds how many skip ranges are kept, of all schedules together. The oldest make way.
@@ -360,7 +360,7 @@ const maxSkips = 10_000
 // dropSkips forgets up to limit of the ranges that want says.
 func (m *Store) dropSkips(limit int, want func(*skipRange) bool) {
 	var gone []*skipRange
-	for skip := range m.Skips.Ascend() {
+	for skip := range m.skips.Ascend() {
 		if len(gone) == limit {
 			break
 		}
@@ -375,7 +375,7 @@ func (m *Store) dropSkips(limit int, want func(*skipRange) bool) {
 
 // dropSkip forgets a range. What follows it begins a new one.
 func (m *Store) dropSkip(skip *skipRange) {
-	m.Skips.Delete(skip)
+	m.skips.Delete(skip)
 	if d := m.deployments[skip.DeploymentID]; d != nil {
 		if s := d.schedule(skip.Schedule); s != nil && s.lastSkip == skip {
 			s.lastSkip = nil
@@ -383,7 +383,7 @@ func (m *Store) dropSkip(skip *skipRange) {
 	}
 }
 
-// ListSkips implements [PlanStore].
+// ListSkips implements [store.PlanStore].
 func (m *Store) ListSkips(ctx context.Context, f store.SkipFilter) (store.Page[store.Skip], error) {
 	f, err := f.Resolve()
 	if err != nil {
@@ -399,7 +399,7 @@ func (m *Store) ListSkips(ctx context.Context, f store.SkipFilter) (store.Page[s
 	defer m.unlock()
 	limit := pageSize(f.Limit)
 	var page store.Page[store.Skip]
-	for skip := range m.Skips.DescendBefore(func(s *skipRange) bool {
+	for skip := range m.skips.DescendBefore(func(s *skipRange) bool {
 		return f.Cursor != "" && compareIDs(s.ID, cursor.id) >= 0
 	}) {
 		if (f.DeploymentID != uuid.Nil && skip.DeploymentID != f.DeploymentID) || (f.Schedule != "" && skip.Schedule != f.Schedule) {

@@ -13,7 +13,7 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// GetRun implements [RunStore].
+// GetRun implements [store.RunStore].
 func (m *Store) GetRun(ctx context.Context, id uuid.UUID) (*store.Run, error) {
 	if err := m.lock(ctx); err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func (m *Store) GetRun(ctx context.Context, id uuid.UUID) (*store.Run, error) {
 	return r.view(), nil
 }
 
-// ListRuns implements [RunStore]. It walks the narrowest index that the filter allows; an order other than by ID sorts what it
+// ListRuns implements [store.RunStore]. It walks the narrowest index that the filter allows; an order other than by ID sorts what it
 // finds there.
 func (m *Store) ListRuns(ctx context.Context, f store.RunFilter) (store.Page[*store.Run], error) {
 	f, err := f.Resolve()
@@ -56,7 +56,7 @@ func (m *Store) ListRuns(ctx context.Context, f store.RunFilter) (store.Page[*st
 	for i, r := range found {
 		if i == limit {
 			last := found[limit-1]
-			page.Next = pageCursor{key: int64(order.key(last)), id: last.Id}.String()
+			page.Next = pageCursor{key: int64(order.key(last)), id: last.id}.String()
 			break
 		}
 		page.Items = append(page.Items, r.view())
@@ -64,7 +64,7 @@ func (m *Store) ListRuns(ctx context.Context, f store.RunFilter) (store.Page[*st
 	return page, nil
 }
 
-// CountRuns implements [RunStore].
+// CountRuns implements [store.RunStore].
 func (m *Store) CountRuns(ctx context.Context, f store.RunFilter) (int, error) {
 	f, err := f.Resolve()
 	if err != nil {
@@ -95,7 +95,7 @@ func (m *Store) countByState(f store.RunFilter) (n int, ok bool) {
 		return 0, false
 	}
 	if len(states) == 0 {
-		return m.All.Len(), true
+		return m.all.Len(), true
 	}
 	for _, state := range slices.Compact(slices.Sorted(slices.Values(states))) {
 		n += m.inState(state).Len()
@@ -105,7 +105,7 @@ func (m *Store) countByState(f store.RunFilter) (n int, ok bool) {
 
 // narrowest is the smallest index that has every run that the filter lets through.
 func (m *Store) narrowest(f store.RunFilter) *sorted.Index[*run] {
-	best := &m.All
+	best := &m.all
 	consider := func(index *sorted.Index[*run]) {
 		if index == nil {
 			index = &sorted.Index[*run]{}
@@ -139,9 +139,9 @@ func (m *Store) narrowest(f store.RunFilter) *sorted.Index[*run] {
 func (m *Store) inOrder(f store.RunFilter, cursor pageCursor) iter.Seq[*run] {
 	index := m.narrowest(f)
 	if f.Sort == store.OldestFirst {
-		return index.AscendFrom(func(r *run) bool { return f.Cursor == "" || compareIDs(r.Id, cursor.id) > 0 })
+		return index.AscendFrom(func(r *run) bool { return f.Cursor == "" || compareIDs(r.id, cursor.id) > 0 })
 	}
-	return index.DescendBefore(func(r *run) bool { return f.Cursor != "" && compareIDs(r.Id, cursor.id) >= 0 })
+	return index.DescendBefore(func(r *run) bool { return f.Cursor != "" && compareIDs(r.id, cursor.id) >= 0 })
 }
 
 func firstMatches(runs iter.Seq[*run], f store.RunFilter, limit int) []*run {
@@ -180,7 +180,7 @@ func runOrder(s store.RunSort) (order, error) {
 	case store.NewestFirst, store.OldestFirst:
 		return order{key: func(*run) micros { return 0 }, direction: 1}, nil
 	case store.SoonestDue:
-		return order{key: func(r *run) micros { return r.Due }, direction: 1}, nil
+		return order{key: func(r *run) micros { return r.due }, direction: 1}, nil
 	case store.LatestEnded:
 		return order{key: func(r *run) micros { return r.end }, direction: -1}, nil
 	}
@@ -188,20 +188,20 @@ func runOrder(s store.RunSort) (order, error) {
 }
 
 func (o order) after(r *run, cursor pageCursor) bool {
-	return o.direction*cmp.Or(cmp.Compare(int64(o.key(r)), cursor.key), compareIDs(r.Id, cursor.id)) > 0
+	return o.direction*cmp.Or(cmp.Compare(int64(o.key(r)), cursor.key), compareIDs(r.id, cursor.id)) > 0
 }
 
 func (r *run) matches(f store.RunFilter) bool {
-	state := r.State()
+	state := r.state()
 	switch {
 	case f.DeploymentID != uuid.Nil && (r.deployment == nil || r.deployment.record.ID != f.DeploymentID),
 		f.Flow != "" && r.flow.Name != f.Flow,
-		f.Schedule != "" && (r.Schedule == nil || r.Schedule.key != f.Schedule),
-		f.ParentID != uuid.Nil && (r.parent == nil || r.parent.Id != f.ParentID),
+		f.Schedule != "" && (r.schedule == nil || r.schedule.key != f.Schedule),
+		f.ParentID != uuid.Nil && (r.parent == nil || r.parent.id != f.ParentID),
 		len(f.States) > 0 && !slices.Contains(f.States, state.Type),
 		f.StateName != "" && state.Name != f.StateName,
-		!f.After.IsZero() && r.Scheduled < ToMicros(f.After),
-		!f.Before.IsZero() && r.Scheduled >= ToMicros(f.Before):
+		!f.After.IsZero() && r.scheduled < toMicros(f.After),
+		!f.Before.IsZero() && r.scheduled >= toMicros(f.Before):
 		return false
 	}
 	return hasAll(r.tags, f.Tags)
@@ -216,7 +216,7 @@ func hasAll(tags, wanted []string) bool {
 	return true
 }
 
-// ListDeployments implements [DeploymentStore].
+// ListDeployments implements [store.DeploymentStore].
 func (m *Store) ListDeployments(ctx context.Context, f store.DeploymentFilter) (store.Page[*store.DeploymentRecord], error) {
 	flow, name, ok := strings.Cut(f.Cursor, "/")
 	if !ok && f.Cursor != "" {
@@ -251,7 +251,7 @@ func (d *deployment) matches(f store.DeploymentFilter) bool {
 		hasAll(d.record.Tags, f.Tags)
 }
 
-// ListFlows implements [DeploymentStore].
+// ListFlows implements [store.DeploymentStore].
 func (m *Store) ListFlows(ctx context.Context, f store.FlowFilter) (store.Page[*store.FlowRecord], error) {
 	if err := m.lock(ctx); err != nil {
 		return store.Page[*store.FlowRecord]{}, err

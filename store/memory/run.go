@@ -17,10 +17,10 @@ import (
 
 // run is a run as the store holds it: shared parts shared, times as numbers. view makes a Run of it.
 type run struct {
-	Id         uuid.UUID
+	id         uuid.UUID
 	deployment *deployment // nil for a child run
 	flow       *store.FlowRecord
-	Schedule   *scheduleState // nil for a run made by hand
+	schedule   *scheduleState // nil for a run made by hand
 	name       string         // "": derived from the ID
 	params     params.Params  // never changed
 	tags       []string       // never changed
@@ -32,12 +32,12 @@ type run struct {
 	result     json.RawMessage
 	logs       *runLog
 
-	Scheduled, Due   micros
+	scheduled, due   micros
 	claimable        micros // when a claim may take it
 	start, end       micros
-	Lease            micros // end of the lease; never when it is not claimed
+	lease            micros // end of the lease; never when it is not claimed
 	leaseTTL         micros // how long it was given for
-	Token            int64
+	token            int64
 	begunUnder       int64 // token of the newest attempt that is known to have begun
 	turn             int64 // in the limit's queue
 	attempt, crashes int
@@ -51,25 +51,25 @@ type run struct {
 	slot    *limit // that it holds a slot of
 }
 
-func compareRunIDs(a, b *run) int { return compareIDs(a.Id, b.Id) }
+func compareRunIDs(a, b *run) int { return compareIDs(a.id, b.id) }
 
 func compareClaims(a, b *run) int {
 	if c := cmp.Compare(a.claimable, b.claimable); c != 0 {
 		return c
 	}
-	if c := cmp.Compare(a.Due, b.Due); c != 0 {
+	if c := cmp.Compare(a.due, b.due); c != 0 {
 		return c
 	}
-	if c := cmp.Compare(a.Scheduled, b.Scheduled); c != 0 {
+	if c := cmp.Compare(a.scheduled, b.scheduled); c != 0 {
 		return c
 	}
 	return compareRunIDs(a, b)
 }
 
-func compareInstants(a, b *run) int { return cmp.Compare(a.Scheduled, b.Scheduled) }
+func compareInstants(a, b *run) int { return cmp.Compare(a.scheduled, b.scheduled) }
 
 func compareLeases(a, b *run) int {
-	if c := cmp.Compare(a.Lease, b.Lease); c != 0 {
+	if c := cmp.Compare(a.lease, b.lease); c != 0 {
 		return c
 	}
 	return compareRunIDs(a, b)
@@ -82,22 +82,22 @@ func compareEnds(a, b *run) int {
 	return compareRunIDs(a, b)
 }
 
-func (r *run) State() store.State { return r.history[len(r.history)-1] }
+func (r *run) state() store.State { return r.history[len(r.history)-1] }
 
 func (r *run) begun() bool { return r.attempt > 0 || r.crashes > 0 }
 
-func (r *run) claimed() bool { return r.Lease != Never }
+func (r *run) claimed() bool { return r.lease != never }
 
 func (r *run) goesFirst() bool { return r.begun() || r.retried }
 
 // replaceable reports whether plans decide on the run: a schedule made it, and it has neither begun nor been retried.
 func (r *run) replaceable() bool {
-	return r.auto && !r.goesFirst() && r.State().Type == store.StateScheduled
+	return r.auto && !r.goesFirst() && r.state().Type == store.StateScheduled
 }
 
 // setDue sets when the run is due, and so when it is claimable: at once if it holds a slot, at its due time if it needs one.
 func (r *run) setDue(due micros) {
-	r.Due = due
+	r.due = due
 	if r.claimable = due; r.deployment.limit == nil {
 		r.claimable -= micros(store.ClaimAhead / time.Microsecond)
 	}
@@ -106,20 +106,20 @@ func (r *run) setDue(due micros) {
 // view is a copy of the run.
 func (r *run) view() *store.Run {
 	v := &store.Run{
-		ID: r.Id, Name: r.displayName(), Flow: r.flow.Name, FlowID: r.flow.ID,
-		State: r.State(), History: slices.Clone(r.history), Parameters: r.params.Clone(), Tags: slices.Clone(r.tags),
-		Version: r.version, ScheduledTime: r.Scheduled.Time(), DueTime: r.Due.Time(), StartTime: r.start.Time(),
-		EndTime: r.end.Time(), Attempt: r.attempt, Crashes: r.crashes, Runner: r.runner, AutoScheduled: r.auto,
+		ID: r.id, Name: r.displayName(), Flow: r.flow.Name, FlowID: r.flow.ID,
+		State: r.state(), History: slices.Clone(r.history), Parameters: r.params.Clone(), Tags: slices.Clone(r.tags),
+		Version: r.version, ScheduledTime: r.scheduled.time(), DueTime: r.due.time(), StartTime: r.start.time(),
+		EndTime: r.end.time(), Attempt: r.attempt, Crashes: r.crashes, Runner: r.runner, AutoScheduled: r.auto,
 		IdempotencyKey: r.key, Result: bytes.Clone(r.result),
 	}
 	if d := r.deployment; d != nil {
 		v.Deployment, v.DeploymentID = d.record.Name, d.record.ID
 	}
-	if r.Schedule != nil {
-		v.Schedule = r.Schedule.key
+	if r.schedule != nil {
+		v.Schedule = r.schedule.key
 	}
 	if r.parent != nil {
-		v.ParentID = r.parent.Id
+		v.ParentID = r.parent.id
 	}
 	if r.parked {
 		v.WaitReason = store.WaitLimit
@@ -131,14 +131,14 @@ func (r *run) displayName() string {
 	if r.name != "" {
 		return r.name
 	}
-	return store.RunName(r.Id)
+	return store.RunName(r.id)
 }
 
 // add puts a new run into every index but the queues.
-func (m *Store) Add(r *run) {
-	m.Runs[r.Id] = r
-	m.All.Insert(r)
-	m.inState(r.State().Type).Insert(r)
+func (m *Store) add(r *run) {
+	m.runs[r.id] = r
+	m.all.Insert(r)
+	m.inState(r.state().Type).Insert(r)
 	for _, tag := range r.tags {
 		at(m.tags, tag).Insert(r)
 	}
@@ -146,7 +146,7 @@ func (m *Store) Add(r *run) {
 		r.deployment.runs.Insert(r)
 	}
 	if r.parent != nil {
-		at(m.children, r.parent.Id).Insert(r)
+		at(m.children, r.parent.id).Insert(r)
 	}
 }
 
@@ -156,7 +156,7 @@ func (m *Store) inState(t store.StateType) *sorted.Index[*run] { return at(m.sta
 // remove takes a run out of every index.
 func (m *Store) remove(r *run) {
 	if r.deployment != nil {
-		if r.State().Type == store.StateScheduled {
+		if r.state().Type == store.StateScheduled {
 			m.unpark(r)
 		}
 		m.free(r)
@@ -165,25 +165,25 @@ func (m *Store) remove(r *run) {
 			delete(m.keys, idempotencyKey{r.deployment.record.ID, r.key})
 		}
 	}
-	if r.Schedule != nil {
-		r.Schedule.Runs.Delete(r)
+	if r.schedule != nil {
+		r.schedule.runs.Delete(r)
 	}
-	delete(m.Runs, r.Id)
-	m.All.Delete(r)
+	delete(m.runs, r.id)
+	m.all.Delete(r)
 	m.ended.Delete(r)
-	m.inState(r.State().Type).Delete(r)
+	m.inState(r.state().Type).Delete(r)
 	for _, tag := range r.tags {
 		removeFrom(m.tags, tag, r)
 	}
 	if r.parent != nil {
-		removeFrom(m.children, r.parent.Id, r)
+		removeFrom(m.children, r.parent.id, r)
 	}
 	m.dropLog(r)
-	m.hintRun(r.Id)
+	m.hintRun(r.id)
 }
 
 // advance appends a state that the machine is known to list, and keeps the index by state.
-func (m *Store) Advance(r *run, next store.State) {
+func (m *Store) advance(r *run, next store.State) {
 	if err := m.tryAdvance(r, next); err != nil {
 		panic(fmt.Sprintf("provost: memory store: %v", err)) // a caller has to check first
 	}
@@ -191,7 +191,7 @@ func (m *Store) Advance(r *run, next store.State) {
 
 // tryAdvance appends a state if the machine lists the step.
 func (m *Store) tryAdvance(r *run, next store.State) error {
-	before := r.State().Type
+	before := r.state().Type
 	if err := r.appendState(next); err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ func (m *Store) tryAdvance(r *run, next store.State) error {
 func (r *run) appendState(next store.State) error {
 	history, err := store.AppendState(r.history, next)
 	if err != nil {
-		return fmt.Errorf("run %s: %w", r.Id, err)
+		return fmt.Errorf("run %s: %w", r.id, err)
 	}
 	r.history = history
 	return nil
@@ -211,23 +211,23 @@ func (r *run) appendState(next store.State) error {
 
 // restate moves a run to where its state belongs.
 func (m *Store) restate(r *run, before store.StateType) {
-	if after := r.State().Type; after != before {
+	if after := r.state().Type; after != before {
 		m.inState(before).Delete(r)
 		m.inState(after).Insert(r)
 	}
-	m.hintRun(r.Id)
+	m.hintRun(r.id)
 }
 
 // finish makes a run terminal and lets retention take what there is too much of.
 func (m *Store) finish(r *run, final store.State) {
-	m.Advance(r, final)
+	m.advance(r, final)
 	m.finished(r)
 }
 
 func (m *Store) finished(r *run) {
-	r.end = ToMicros(r.State().Timestamp)
-	if r.Schedule != nil {
-		r.Schedule.decideRun(r, r.end)
+	r.end = toMicros(r.state().Timestamp)
+	if r.schedule != nil {
+		r.schedule.decideRun(r, r.end)
 	}
 	m.endLease(r)
 	m.ended.Insert(r)
@@ -240,10 +240,10 @@ func (m *Store) finished(r *run) {
 
 // forget removes a finished run and the runs inside it; its instant stays decided.
 func (m *Store) forget(r *run) {
-	if s := r.Schedule; s != nil {
+	if s := r.schedule; s != nil {
 		s.bury(r)
 	}
-	if inside := m.children[r.Id]; inside != nil {
+	if inside := m.children[r.id]; inside != nil {
 		for _, child := range slices.Collect(inside.Ascend()) {
 			m.forget(child)
 		}
@@ -254,19 +254,19 @@ func (m *Store) forget(r *run) {
 // endLease ends a claim: the slot goes on to the next, and runs inside the run end with it.
 func (m *Store) endLease(r *run) {
 	if r.claimed() {
-		m.Leases.Delete(r)
-		r.Lease = Never
+		m.leases.Delete(r)
+		r.lease = never
 	}
 	if r.deployment != nil {
 		m.free(r)
 	}
-	inside := m.children[r.Id]
+	inside := m.children[r.id]
 	if inside == nil {
 		return
 	}
 	for _, child := range slices.Collect(inside.Ascend()) {
-		if !child.State().Terminal() {
-			m.finish(child, childEnd(child.State().Type, r.State().Timestamp))
+		if !child.state().Terminal() {
+			m.finish(child, childEnd(child.state().Type, r.state().Timestamp))
 		}
 	}
 }
@@ -281,7 +281,7 @@ func childEnd(state store.StateType, at time.Time) store.State {
 
 // run finds a run.
 func (m *Store) run(id uuid.UUID) (*run, error) {
-	r := m.Runs[id]
+	r := m.runs[id]
 	if r == nil {
 		return nil, fmt.Errorf("run %s: %w", id, store.ErrNotFound)
 	}
@@ -289,7 +289,7 @@ func (m *Store) run(id uuid.UUID) (*run, error) {
 }
 
 // holder is the run whose lease covers r: its own, or its parent's, or theirs.
-func (r *run) Holder() *run {
+func (r *run) holder() *run {
 	for r.parent != nil {
 		r = r.parent
 	}
@@ -302,7 +302,7 @@ func (m *Store) leased(l store.Lease) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	if holder := r.Holder(); !holder.claimed() || holder.Token != l.Token {
+	if holder := r.holder(); !holder.claimed() || holder.token != l.Token {
 		return nil, fmt.Errorf("run %s, token %d: %w", l.RunID, l.Token, store.ErrLeaseLost)
 	}
 	return r, nil

@@ -26,7 +26,7 @@ type runner struct {
 	lastClaimed []store.Lease // what that call claimed
 }
 
-func (r *runner) liveAt(now micros) bool { return ToMicros(r.record.Until) >= now }
+func (r *runner) liveAt(now micros) bool { return toMicros(r.record.Until) >= now }
 
 // lane is a claim queue of deployments: of one priority, and served by one set of runners, so that no claim meets a run that it
 // may not take. All of them have a limit, or none has, so that the heap, which is ordered by the time at which the first of each
@@ -68,22 +68,22 @@ func (d *deployment) head() micros {
 	if first, ok := d.queue.Min(); ok && !d.gap {
 		return first.claimable
 	}
-	return Never
+	return never
 }
 
 // before reports whether the deployment's next run comes before another's in a lane.
 func (d *deployment) before(other *deployment) bool {
 	at, against := d.head(), other.head()
-	if at != against || at == Never {
+	if at != against || at == never {
 		return at < against
 	}
 	r, _ := d.queue.Min()
 	next, _ := other.queue.Min()
-	return r.Scheduled < next.Scheduled
+	return r.scheduled < next.scheduled
 }
 
 // enqueue and dequeue keep the lane in step with the deployment's queue.
-func (m *Store) Enqueue(r *run) {
+func (m *Store) enqueue(r *run) {
 	d := r.deployment
 	d.queue.Insert(r)
 	if first, _ := d.queue.Min(); first == r && d.lane != nil {
@@ -173,7 +173,7 @@ func names(runners []*runner) []string {
 	return list
 }
 
-// RegisterRunner implements [RunnerStore].
+// RegisterRunner implements [store.RunnerStore].
 func (m *Store) RegisterRunner(ctx context.Context, p store.RegisterRunnerParams) ([]uuid.UUID, error) {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return nil, err
@@ -185,7 +185,7 @@ func (m *Store) RegisterRunner(ctx context.Context, p store.RegisterRunnerParams
 			served = append(served, d)
 		}
 	}
-	now := ToMicros(p.Now)
+	now := toMicros(p.Now)
 	record := p.Runner
 	record.Started, record.SeenAt, record.Until = instant.Of(record.Started), instant.Of(record.SeenAt), instant.Of(record.Until)
 	record.Deployments = len(served)
@@ -243,7 +243,7 @@ func (m *Store) stopServing(r *runner, keep []*deployment) {
 			continue
 		}
 		delete(r.deployments, d)
-		d.noteServed(ToMicros(r.record.SeenAt))
+		d.noteServed(toMicros(r.record.SeenAt))
 		d.servers = slices.DeleteFunc(d.servers, func(other *runner) bool { return other == r })
 		m.relane(d)
 		for _, s := range d.schedules {
@@ -255,7 +255,7 @@ func (m *Store) stopServing(r *runner, keep []*deployment) {
 // openGap marks that nobody served the deployment from its last heartbeat until now.
 func (m *Store) openGap(d *deployment, now micros) {
 	for _, r := range d.servers {
-		d.noteServed(ToMicros(r.record.SeenAt))
+		d.noteServed(toMicros(r.record.SeenAt))
 	}
 	if now <= d.lastServed || len(d.schedules) == 0 {
 		return
@@ -272,12 +272,12 @@ func (m *Store) openGap(d *deployment, now micros) {
 }
 
 func (d *deployment) noteServed(at micros) {
-	if at != Never && at > d.lastServed {
+	if at != never && at > d.lastServed {
 		d.lastServed = at
 	}
 }
 
-// HeartbeatRunner implements [RunnerStore].
+// HeartbeatRunner implements [store.RunnerStore].
 func (m *Store) HeartbeatRunner(ctx context.Context, p store.HeartbeatRunnerParams) error {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return err
@@ -305,7 +305,7 @@ func (m *Store) HeartbeatRunner(ctx context.Context, p store.HeartbeatRunnerPara
 
 func runnerUnknown(id uuid.UUID) error { return fmt.Errorf("runner %s: %w", id, store.ErrNotFound) }
 
-// RemoveRunner implements [RunnerStore].
+// RemoveRunner implements [store.RunnerStore].
 func (m *Store) RemoveRunner(ctx context.Context, p store.RemoveRunnerParams) error {
 	if err := m.lockAt(ctx, p.Now); err != nil {
 		return err
@@ -315,9 +315,9 @@ func (m *Store) RemoveRunner(ctx context.Context, p store.RemoveRunnerParams) er
 	if r == nil {
 		return nil
 	}
-	now := ToMicros(p.Now)
-	if r.record.SeenAt = instant.Earlier(r.record.SeenAt, now.Time()); r.liveAt(now) {
-		r.record.SeenAt = now.Time()
+	now := toMicros(p.Now)
+	if r.record.SeenAt = instant.Earlier(r.record.SeenAt, now.time()); r.liveAt(now) {
+		r.record.SeenAt = now.time()
 	}
 	left := make([]*deployment, 0, len(r.deployments))
 	for d := range r.deployments {
@@ -334,7 +334,7 @@ func (m *Store) RemoveRunner(ctx context.Context, p store.RemoveRunnerParams) er
 	return nil
 }
 
-// ListRunners implements [RunnerStore].
+// ListRunners implements [store.RunnerStore].
 func (m *Store) ListRunners(ctx context.Context) ([]store.RunnerRecord, error) {
 	if err := m.lock(ctx); err != nil {
 		return nil, err
@@ -362,7 +362,7 @@ func (m *Store) dropOldRunners(now micros) {
 		return cmp.Or(b.record.Until.Compare(a.record.Until), compareIDs(a.record.ID, b.record.ID))
 	})
 	for i, r := range dead {
-		if i >= store.MaxDeadRunners || ToMicros(r.record.Until) < now-micros(24*time.Hour/time.Microsecond) {
+		if i >= store.MaxDeadRunners || toMicros(r.record.Until) < now-micros(24*time.Hour/time.Microsecond) {
 			m.stopServing(r, nil)
 			delete(m.runners, r.record.ID)
 		}
