@@ -272,7 +272,7 @@ func (h *chaosHost) check(cutoff time.Time) (done tally) {
 		if gap := cutoff.Sub(times[len(times)-1]); gap > time.Second {
 			t.Errorf("%s: the last run before %v is %v older", name, cutoff, gap)
 		}
-		skipped, err := h.client.ListSkips(context.Background(), "tick/"+name, provost.SkipFilter{})
+		skipped, err := h.client.ListSkips(context.Background(), provost.SkipFilter{Deployment: "tick/" + name})
 		if err != nil || len(skipped.Items) > 0 {
 			t.Errorf("%s: skips %v, %v", name, skipped.Items, err)
 		}
@@ -487,7 +487,7 @@ func (h *chaosHost) requestMixed(n int) {
 func (h *chaosHost) cancelAll() {
 	h.t.Helper()
 	for _, run := range h.runs(provost.RunFilter{States: openStates}) {
-		if _, err := h.client.CancelRun(h.t.Context(), run.ID); err != nil && !errors.Is(err, provost.ErrConflict) {
+		if _, err := h.client.CancelRun(h.t.Context(), run.ID, nil); err != nil && !errors.Is(err, provost.ErrConflict) {
 			h.t.Fatal(err)
 		}
 	}

@@ -45,7 +45,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 
 func logOf(t *testing.T, c *provost.Client, id uuid.UUID) (lines []string) {
 	t.Helper()
-	for line, err := range c.Logs(t.Context(), id, false) {
+	for line, err := range c.Logs(t.Context(), id, nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +227,7 @@ func TestChildCancel(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{})
 	run := request(t, c, "wait/d", nil)
 	awaitLog(t, c, run.ID, "waiting pid=")
-	if _, err := c.CancelRun(t.Context(), run.ID); err != nil {
+	if _, err := c.CancelRun(t.Context(), run.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantState(t, wait(t, c, run.ID), provost.StateCancelled, "the run was cancelled")
@@ -240,7 +240,7 @@ func TestChildHearsNoSignals(t *testing.T) {
 	pid := awaitLog(t, c, run.ID, "waiting pid=")
 	interrupt(t, pid)
 	wantState(t, runNow(t, c, "echo/d", nil), provost.StateCompleted) // some time for it to die
-	if _, err := c.CancelRun(t.Context(), run.ID); err != nil {
+	if _, err := c.CancelRun(t.Context(), run.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantState(t, wait(t, c, run.ID), provost.StateCancelled, "the run was cancelled")
@@ -255,7 +255,7 @@ func TestChildDeaf(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{})
 	run := request(t, c, "deaf/d", nil)
 	pid := awaitLog(t, c, run.ID, "waiting pid=")
-	if _, err := c.CancelRun(t.Context(), run.ID); err != nil {
+	if _, err := c.CancelRun(t.Context(), run.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
@@ -279,7 +279,7 @@ func TestChildDeafToCancelIsNotTimedOut(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{})
 	run := request(t, c, "deaf-timeout/d", nil)
 	awaitLog(t, c, run.ID, "waiting pid=")
-	if _, err := c.CancelRun(t.Context(), run.ID); err != nil {
+	if _, err := c.CancelRun(t.Context(), run.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantState(t, wait(t, c, run.ID), provost.StateCancelled, "killed")
@@ -329,7 +329,7 @@ func TestChildLosesLease(t *testing.T) {
 	if run := get(t, c, run.ID); run.State.Terminal() {
 		t.Errorf("run is %s", run.State)
 	}
-	if _, err := c.CancelRun(t.Context(), run.ID); err != nil {
+	if _, err := c.CancelRun(t.Context(), run.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantState(t, wait(t, c, run.ID), provost.StateCancelled)
@@ -438,7 +438,7 @@ func TestChildFamilyCancel(t *testing.T) {
 	if len(inside) != 1 {
 		t.Fatalf("%d child runs", len(inside))
 	}
-	if _, err := c.CancelRun(t.Context(), inside[0].ID); err != nil {
+	if _, err := c.CancelRun(t.Context(), inside[0].ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantState(t, wait(t, c, inside[0].ID), provost.StateCancelled)

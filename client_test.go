@@ -42,11 +42,11 @@ func TestClientErrorsSayWhatIsWrong(t *testing.T) {
 	byID := map[string]func(id uuid.UUID) error{
 		"Wait":   func(id uuid.UUID) error { _, err := c.Wait(ctx, id); return err },
 		"Get":    func(id uuid.UUID) error { _, err := c.GetRun(ctx, id); return err },
-		"Cancel": func(id uuid.UUID) error { _, err := c.CancelRun(ctx, id); return err },
-		"Retry":  func(id uuid.UUID) error { _, err := c.RetryRun(ctx, id); return err },
+		"Cancel": func(id uuid.UUID) error { _, err := c.CancelRun(ctx, id, nil); return err },
+		"Retry":  func(id uuid.UUID) error { _, err := c.RetryRun(ctx, id, nil); return err },
 		"Delete": func(id uuid.UUID) error { return c.DeleteRun(ctx, id) },
 		"Logs": func(id uuid.UUID) error {
-			for _, err := range c.Logs(ctx, id, true) {
+			for _, err := range c.Logs(ctx, id, &provost.LogOptions{Follow: true}) {
 				return err
 			}
 			return nil
@@ -202,7 +202,7 @@ func TestLogsFollow(t *testing.T) {
 		defer stop()
 		run := request(t, c, "f/d", nil)
 		began, n := time.Now(), 0
-		for line, err := range c.Logs(t.Context(), run.ID, true) {
+		for line, err := range c.Logs(t.Context(), run.ID, &provost.LogOptions{Follow: true}) {
 			if err != nil {
 				t.Fatal(err)
 			}

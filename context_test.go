@@ -114,7 +114,7 @@ func TestLogOfARunIsBounded(t *testing.T) {
 		clean(t, stop)
 		wantState(t, run, provost.StateCompleted)
 		kept, size, last := 0, 0, ""
-		for line, err := range c.Logs(t.Context(), run.ID, false) {
+		for line, err := range c.Logs(t.Context(), run.ID, nil) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -60,9 +60,9 @@ func ExampleClient_CancelRun() {
 		fmt.Println(err)
 		return
 	}
-	run, err = client.CancelRun(ctx, run.ID)
+	run, err = client.CancelRun(ctx, run.ID, nil)
 	fmt.Println(run.State, err)
-	run, err = client.CancelRun(ctx, run.ID) // asking twice does no harm
+	run, err = client.CancelRun(ctx, run.ID, nil) // asking twice does no harm
 	fmt.Println(run.State, err)
 	// Output:
 	// Cancelled: cancelled by a client <nil>

@@ -44,7 +44,7 @@ func ExampleLogger() {
 		fmt.Println(err)
 		return
 	}
-	for line, err := range client.Logs(ctx, run.ID, true) { // follows until the run is over
+	for line, err := range client.Logs(ctx, run.ID, &provost.LogOptions{Follow: true}) { // follows until the run is over
 		fmt.Println(line.Level, line.Message, err)
 	}
 	stop()

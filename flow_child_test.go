@@ -55,7 +55,7 @@ func TestChildRunIsRecorded(t *testing.T) {
 func logText(t *testing.T, c *provost.Client, run *provost.Run) string {
 	t.Helper()
 	var lines []string
-	for line, err := range c.Logs(t.Context(), run.ID, false) {
+	for line, err := range c.Logs(t.Context(), run.ID, nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func TestChildRunEndsWithItsParent(t *testing.T) {
 		time.Sleep(time.Hour)
 		wantState(t, childOf(t, c, run), provost.StateRunning)
 		before := time.Now()
-		if _, err := c.CancelRun(t.Context(), run.ID); err != nil {
+		if _, err := c.CancelRun(t.Context(), run.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 		run = wait(t, c, run.ID)
@@ -164,13 +164,13 @@ func TestChildRunIsCancelledByItself(t *testing.T) {
 		defer stop()
 		run := request(t, c, "parent/d", nil)
 		time.Sleep(time.Second)
-		if _, err := c.CancelRun(t.Context(), childOf(t, c, run).ID); err != nil {
+		if _, err := c.CancelRun(t.Context(), childOf(t, c, run).ID, nil); err != nil {
 			t.Fatal(err)
 		}
 		run = wait(t, c, run.ID)
 		wantState(t, run, provost.StateCompleted)
 		wantState(t, childOf(t, c, run), provost.StateCancelled)
-		_, err := c.RetryRun(t.Context(), childOf(t, c, run).ID)
+		_, err := c.RetryRun(t.Context(), childOf(t, c, run).ID, nil)
 		wantIs(t, err, provost.ErrConflict)
 	})
 }

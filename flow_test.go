@@ -226,7 +226,7 @@ func TestFlowRetriesRunOut(t *testing.T) {
 		if attempts != 3 || run.Attempt != 3 {
 			t.Errorf("%d calls, attempt %d", attempts, run.Attempt)
 		}
-		again, err := client.RetryRun(t.Context(), run.ID)
+		again, err := client.RetryRun(t.Context(), run.ID, nil)
 		if err != nil || again.ID != run.ID {
 			t.Fatal(again, err)
 		}
@@ -275,7 +275,7 @@ func TestFlowHooksFollowTheStoredState(t *testing.T) {
 		runNow(t, client, "f/d", provost.Params{"Do": "fail"})
 		run := request(t, client, "f/d", &provost.RunOptions{Parameters: provost.Params{"Do": "wait"}})
 		time.Sleep(time.Second)
-		if _, err := client.CancelRun(t.Context(), run.ID); err != nil {
+		if _, err := client.CancelRun(t.Context(), run.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 		wantState(t, wait(t, client, run.ID), provost.StateCancelled)

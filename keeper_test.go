@@ -130,7 +130,7 @@ func TestLostLeaseStopsTheRunAndWritesNothing(t *testing.T) {
 			t.Errorf("%d lines on the lost lease", n)
 		}
 		for _, id := range entered[1:] {
-			if _, err := client.CancelRun(t.Context(), id); err != nil {
+			if _, err := client.CancelRun(t.Context(), id, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

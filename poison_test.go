@@ -43,7 +43,7 @@ func TestDeafFlowKeepsItsLeaseAndItsSlot(t *testing.T) {
 		time.Sleep(time.Second)
 		_, stopB := serve("b", false)
 		second := request(t, client, "f/d", nil)
-		if _, err := client.CancelRun(t.Context(), first.ID); err != nil {
+		if _, err := client.CancelRun(t.Context(), first.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Minute) // many leases long
@@ -176,7 +176,7 @@ func TestLogAttributesThatMisbehave(t *testing.T) {
 				clean(t, stop)
 				wantState(t, run, provost.StateCompleted)
 				var lines []string
-				for line, err := range client.Logs(t.Context(), run.ID, false) {
+				for line, err := range client.Logs(t.Context(), run.ID, nil) {
 					if err != nil {
 						t.Fatal(err)
 					}

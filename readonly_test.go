@@ -39,7 +39,7 @@ func TestStoreThatTakesNoWritesForHoursLosesNothing(t *testing.T) {
 				t.Errorf("result %s, crashes %d, attempt %d", got.Result, got.Crashes, got.Attempt)
 			}
 			lines := 0
-			for line, err := range client.Logs(t.Context(), run.ID, false) {
+			for line, err := range client.Logs(t.Context(), run.ID, nil) {
 				if lines++; err != nil || line.Message != "nearly there" {
 					t.Errorf("line %+v, %v", line, err)
 				}

@@ -266,7 +266,7 @@ func TestAttemptNumbers(t *testing.T) {
 		if want := []int{2, 2, 3, 4}; !slices.Equal(told, want) || !slices.Equal(backoffs, []int{2, 3}) || run.Attempt != 4 {
 			t.Errorf("told %v, want %v; backoffs %v, attempt %d", told, want, backoffs, run.Attempt)
 		}
-		if _, err := client.RetryRun(t.Context(), run.ID); err != nil {
+		if _, err := client.RetryRun(t.Context(), run.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 		if run = wait(t, client, run.ID); run.Attempt != 5 || told[len(told)-1] != 5 {

@@ -384,7 +384,7 @@ func TestCancelRun(t *testing.T) {
 		cancel := func(run *provost.Run, want provost.StateType) {
 			t.Helper()
 			before := time.Now()
-			got, err := client.CancelRun(t.Context(), run.ID)
+			got, err := client.CancelRun(t.Context(), run.ID, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -393,7 +393,7 @@ func TestCancelRun(t *testing.T) {
 			if took := time.Since(before); took != 0 {
 				t.Errorf("cancelling took %v", took)
 			}
-			_, err = client.CancelRun(t.Context(), run.ID)
+			_, err = client.CancelRun(t.Context(), run.ID, nil)
 			if err != nil {
 				t.Errorf("cancelling again: %v", err)
 			}
@@ -402,7 +402,7 @@ func TestCancelRun(t *testing.T) {
 		pending := request(t, client, "f/d", &provost.RunOptions{ScheduledTime: time.Now().Add(300 * time.Millisecond)})
 		synctest.Wait()
 		wantState(t, get(t, client, pending.ID), provost.StatePending)
-		if got, err := client.CancelRun(t.Context(), pending.ID); err != nil || got.State.Type != provost.StateCancelling {
+		if got, err := client.CancelRun(t.Context(), pending.ID, nil); err != nil || got.State.Type != provost.StateCancelling {
 			t.Fatal(got, err)
 		}
 		wantState(t, wait(t, client, pending.ID), provost.StateCancelled)

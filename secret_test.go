@@ -256,7 +256,7 @@ func TestSecretCanaries(t *testing.T) {
 		if seen.get("flow") != 3 || seen.get("child") != 3 {
 			t.Errorf("the flow saw its secrets %d times, the child %d times, want 3", seen.get("flow"), seen.get("child"))
 		}
-		for line, err := range client.Logs(t.Context(), run.ID, false) {
+		for line, err := range client.Logs(t.Context(), run.ID, nil) {
 			o.plain(line)
 			if err != nil {
 				t.Error(err)
@@ -266,7 +266,7 @@ func TestSecretCanaries(t *testing.T) {
 			o.plain(each)
 			if each.ParentID != uuid.Nil {
 				o.plain(get(t, client.RevealSecrets(), each.ID))
-				for line, err := range client.Logs(t.Context(), each.ID, false) {
+				for line, err := range client.Logs(t.Context(), each.ID, nil) {
 					o.plain(line, err)
 				}
 			}
@@ -278,11 +278,11 @@ func TestSecretCanaries(t *testing.T) {
 		o.plain(upcoming)
 		cancelled, err := client.CancelRun(t.Context(), request(t, client, "sync/d", &provost.RunOptions{
 			Parameters: flow.Params(given), ScheduledTime: time.Now().Add(time.Hour),
-		}).ID)
+		}).ID, nil)
 		if err != nil {
 			t.Error(err)
 		}
-		retried, err := client.RetryRun(t.Context(), cancelled.ID)
+		retried, err := client.RetryRun(t.Context(), cancelled.ID, nil)
 		if err != nil {
 			t.Error(err)
 		}
@@ -609,7 +609,7 @@ func TestSecretsWithoutSchema(t *testing.T) {
 		check("eu")
 		deploy(action[after]()) // the run was made for another schema
 		check("eu")
-		if _, err := client.CancelRun(t.Context(), run.ID); err != nil {
+		if _, err := client.CancelRun(t.Context(), run.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := client.DeleteDeployment(t.Context(), "f/d"); err != nil {
@@ -662,7 +662,7 @@ func TestSecretsOfMaps(t *testing.T) {
 		if run.Parameters["token"] != "***" || run.Parameters["other"] != json.Number("7") {
 			t.Errorf("parameters %v", run.Parameters)
 		}
-		for line, err := range client.Logs(t.Context(), run.ID, false) {
+		for line, err := range client.Logs(t.Context(), run.ID, nil) {
 			if err != nil || line.Message != "got token=*** other=7" {
 				t.Errorf("line %q, %v", line.Message, err)
 			}
@@ -694,7 +694,7 @@ func TestSecretsOfChild(t *testing.T) {
 		if string(run.Result) != `"***"` {
 			t.Errorf("result %s", run.Result)
 		}
-		for line, err := range client.Logs(t.Context(), run.ID, false) {
+		for line, err := range client.Logs(t.Context(), run.ID, nil) {
 			if err != nil || line.Message != "after early=***" {
 				t.Errorf("line %q, %v", line.Message, err)
 			}

@@ -254,7 +254,7 @@ func TestNoHookForARunThatWasCancelledBeforeItBegan(t *testing.T) {
 		for _, ahead := range []time.Duration{time.Hour, 300 * time.Millisecond} {
 			run := request(t, client, "f/d", &provost.RunOptions{ScheduledTime: time.Now().Add(ahead)})
 			synctest.Wait()
-			if _, err := client.CancelRun(t.Context(), run.ID); err != nil {
+			if _, err := client.CancelRun(t.Context(), run.ID, nil); err != nil {
 				t.Fatal(err)
 			}
 			wantState(t, wait(t, client, run.ID), provost.StateCancelled)

@@ -108,7 +108,7 @@ func list(t *testing.T, c *provost.Client, f provost.RunFilter) []*provost.Run {
 
 func skips(t *testing.T, c *provost.Client, handle string) []provost.Skip {
 	t.Helper()
-	page, err := c.ListSkips(t.Context(), handle, provost.SkipFilter{Limit: store.MaxPage})
+	page, err := c.ListSkips(t.Context(), provost.SkipFilter{Deployment: handle, Limit: store.MaxPage})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func main() {
 		run, err = c.Wait(ctx, run.ID)
 		check(err)
 		fmt.Println(run.State.Type, run.State.Message)
-		for line, err := range c.Logs(ctx, run.ID, false) {
+		for line, err := range c.Logs(ctx, run.ID, nil) {
 			check(err)
 			fmt.Println("log:", line.Message)
 		}

@@ -350,7 +350,7 @@ func check(t *testing.T, client *provost.Client, c Config, kills, stops int) {
 	}
 	instants := 0
 	for _, d := range deployments.Items {
-		skips, err := client.ListSkips(t.Context(), d.Handle(), store.SkipFilter{Limit: store.MaxPage})
+		skips, err := client.ListSkips(t.Context(), store.SkipFilter{Deployment: d.Handle(), Limit: store.MaxPage})
 		if err != nil {
 			t.Fatal(err)
 		}

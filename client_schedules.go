@@ -4,18 +4,80 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
-	"github.com/provost-go/provost/internal/clock"
 	"github.com/provost-go/provost/internal/instant"
 	"github.com/provost-go/provost/store"
 )
 
-// UpcomingRuns is the next n scheduled runs of a deployment, by the time they are due: those that the store has, then those that
-// are not materialised yet, which have no ID. A paused schedule has none.
+// PauseDeployment stops every schedule of a deployment, whatever it declares. Its future scheduled
+// runs are removed; runs that are due already, and runs made by hand, still run. The instants of the
+// pause are skipped, not caught up.
+func (c *Client) PauseDeployment(ctx context.Context, handle string) error {
+	return c.setPause(ctx, handle, "", true)
+}
+
+// ResumeDeployment ends a pause of a deployment: an operator's, a declared one, or that of
+// Runner.PauseOnShutdown.
+func (c *Client) ResumeDeployment(ctx context.Context, handle string) error {
+	return c.setPause(ctx, handle, "", false)
+}
+
+// PauseSchedule stops one schedule of a deployment, named by its key, as PauseDeployment stops all.
+func (c *Client) PauseSchedule(ctx context.Context, handle, key string) error {
+	return c.setPause(ctx, handle, key, true)
+}
+
+// ResumeSchedule ends the pause of one schedule of a deployment.
+func (c *Client) ResumeSchedule(ctx context.Context, handle, key string) error {
+	return c.setPause(ctx, handle, key, false)
+}
+
+// setPause sets the operator's mark of a deployment, or of the schedule with the key.
+func (c *Client) setPause(ctx context.Context, handle, key string, paused bool) error {
+	id, err := store.ParseHandle(handle)
+	if err != nil {
+		return err
+	}
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	_, err = c.store.SetPause(callCtx, store.SetPauseParams{
+		Now: clientNow(ctx), DeploymentID: id, Schedule: key, Operator: &paused,
+	})
+	if err != nil {
+		return fmt.Errorf("provost: pause or resume %s: %w", handle, err)
+	}
+	return nil
+}
+
+// ListSkips returns one page of the ranges of instants that became no run, newest first. Set
+// filter.Deployment to list those of one deployment.
+func (c *Client) ListSkips(ctx context.Context, filter SkipFilter) (Page[Skip], error) {
+	callCtx, cancel := c.call(ctx)
+	defer cancel()
+	return c.store.ListSkips(callCtx, filter)
+}
+
+// AllSkips iterates over the skips that the filter selects, newest first, from filter.Cursor to the
+// last page. It reads pages of filter.Limit skips as they are needed. The first error ends the
+// iteration.
+func (c *Client) AllSkips(ctx context.Context, filter SkipFilter) iter.Seq2[Skip, error] {
+	return store.Pages(ctx, func(ctx context.Context, cursor string) (Page[Skip], error) {
+		f := filter
+		if cursor != "" {
+			f.Cursor = cursor
+		}
+		return c.ListSkips(ctx, f)
+	})
+}
+
+// UpcomingRuns returns the next n runs of a deployment, at most [store.MaxPage], sorted by the time
+// they are due: unstarted runs that the store has, and then those that are not materialised yet,
+// which have no ID. A paused schedule has no future ones.
 func (c *Client) UpcomingRuns(ctx context.Context, handle string, n int) ([]*Run, error) {
-	record, err := c.read(ctx, handle)
+	record, err := c.readHandle(ctx, handle)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +91,7 @@ func (c *Client) UpcomingRuns(ctx context.Context, handle string, n int) ([]*Run
 		return nil, err
 	}
 	runs := page.Items
-	now := instant.Of(clock.From(ctx).Now())
+	now := clientNow(ctx)
 	for i := range record.Schedules {
 		s := &record.Schedules[i]
 		if record.Pause.Effective() || s.Pause.Effective() {
@@ -44,11 +106,11 @@ func (c *Client) UpcomingRuns(ctx context.Context, handle string, n int) ([]*Run
 	for _, run := range runs {
 		run.WaitReason = waitReason(run, record, now)
 	}
-	c.maskKnown(maskFor(record), runs)
+	c.maskRuns(maskFor(record), runs)
 	return runs, nil
 }
 
-// upcomingRun is a run that is not materialised yet.
+// upcomingRun returns a run that is not materialised yet.
 func upcomingRun(r *DeploymentRecord, s *store.ScheduleRecord, at, now time.Time) *Run {
 	state := store.NewState(StateScheduled, now, "")
 	return &Run{
@@ -58,28 +120,34 @@ func upcomingRun(r *DeploymentRecord, s *store.ScheduleRecord, at, now time.Time
 	}
 }
 
-// Backfill makes a run for each instant of a deployment's schedules after from, up to and including to, that has none: it was
-// skipped, lies before the deployment's creation, or its run was cancelled as skipped. The time must be past. It makes at most
-// [MaxBackfill] runs and refuses a range with more instants. Instants that no runner has planned yet are left to the runners. The runs are due at once and not AutoScheduled.
+// Backfill makes a run for each instant of a deployment's schedules after from, up to and including
+// to, that has none: an instant that was skipped, that lies before the deployment's creation, or
+// whose run was cancelled as skipped. The runs are due at once and not AutoScheduled. Backfill
+// returns them sorted by their ScheduledTime; repeated, it makes none.
+//
+// The range must lie in the past. One with more than [store.MaxBackfill] instants is refused.
+// Instants that no runner has planned yet are left to the runners.
 func (c *Client) Backfill(ctx context.Context, handle string, from, to time.Time) ([]*Run, error) {
-	now := instant.Of(clock.From(ctx).Now())
+	now := clientNow(ctx)
 	from, to = instant.Of(from), instant.Of(to)
 	switch {
 	case !from.Before(to):
 		return nil, fmt.Errorf("provost: backfill %s: from %s is not before to %s; swap them", handle, from, to)
 	case to.After(now):
-		return nil, fmt.Errorf("provost: backfill %s: %s is not past yet; instants to come run by themselves", handle, to)
+		return nil, fmt.Errorf("provost: backfill %s: %s is not past yet; future instants run by themselves", handle, to)
 	}
-	for attempt := 0; ; attempt++ {
+	for attempt := 1; ; attempt++ {
 		runs, err := c.tryBackfill(ctx, handle, from, to, now)
-		if err == nil || attempt == 4 || !errors.Is(err, ErrConflict) {
+		if err == nil || attempt == maxRefused || !errors.Is(err, ErrConflict) {
 			return runs, err
 		}
 	}
 }
 
+// tryBackfill backfills a deployment as it is now. The error wraps ErrConflict if the deployment or
+// its skips change meanwhile.
 func (c *Client) tryBackfill(ctx context.Context, handle string, from, to, now time.Time) ([]*Run, error) {
-	record, err := c.read(ctx, handle)
+	record, err := c.readHandle(ctx, handle)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +156,7 @@ func (c *Client) tryBackfill(ctx context.Context, handle string, from, to, now t
 	case err != nil:
 		return nil, err
 	case total > store.MaxBackfill:
-		return nil, fmt.Errorf("provost: backfill %s: more than %d instants; ask for a shorter time", handle, store.MaxBackfill)
+		return nil, fmt.Errorf("provost: backfill %s: more than %d instants between from and to; narrow the range", handle, store.MaxBackfill)
 	}
 	var runs []*Run
 	for _, p := range params {
@@ -98,14 +166,15 @@ func (c *Client) tryBackfill(ctx context.Context, handle string, from, to, now t
 		if err != nil {
 			return runs, fmt.Errorf("provost: backfill %s: %w", handle, err)
 		}
-		c.maskKnown(maskFor(record), made)
+		c.maskRuns(maskFor(record), made)
 		runs = append(runs, made...)
 	}
 	slices.SortFunc(runs, func(a, b *Run) int { return a.ScheduledTime.Compare(b.ScheduledTime) })
 	return runs, nil
 }
 
-// backfillParams is what to ask of the store, one schedule each.
+// backfillParams returns what to ask of the store, one element for each schedule, and the number of
+// instants, which is more than MaxBackfill if they are too many.
 func (c *Client) backfillParams(ctx context.Context, record *DeploymentRecord, from, to, now time.Time) (params []store.BackfillRunsParams, total int, err error) {
 	for i := range record.Schedules {
 		s := &record.Schedules[i]
@@ -130,15 +199,11 @@ func (c *Client) backfillParams(ctx context.Context, record *DeploymentRecord, f
 	return params, total, nil
 }
 
-// splits takes the instants of the runs out of the skip ranges that hold them. A range of an earlier declaration of the schedule
-// holds those that were its instants too.
+// splits takes the instants of the runs out of the skip ranges that hold them. A range of an earlier
+// declaration of the schedule holds those of them that were its instants too.
 func (c *Client) splits(ctx context.Context, record *DeploymentRecord, s *store.ScheduleRecord, runs []store.PlannedRun) ([]store.SkipSplit, error) {
 	var splits []store.SkipSplit
-	for skip, err := range store.Pages(ctx, func(ctx context.Context, cursor string) (Page[Skip], error) {
-		callCtx, cancel := c.call(ctx)
-		defer cancel()
-		return c.store.ListSkips(callCtx, SkipFilter{DeploymentID: record.ID, Schedule: s.Key, Cursor: cursor})
-	}) {
+	for skip, err := range c.AllSkips(ctx, SkipFilter{DeploymentID: record.ID, Schedule: s.Key}) {
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +214,7 @@ func (c *Client) splits(ctx context.Context, record *DeploymentRecord, s *store.
 	return splits, nil
 }
 
-// heldBy is which of the runs' instants, that ascend, are in the range.
+// heldBy returns the instants of the runs that are in the range. Both ascend.
 func heldBy(s *Skip, runs []store.PlannedRun) (held []time.Time) {
 	from, _ := slices.BinarySearchFunc(runs, s.First, func(run store.PlannedRun, first time.Time) int { return run.ScheduledTime.Compare(first) })
 	for _, run := range runs[from:] {
@@ -164,8 +229,8 @@ func heldBy(s *Skip, runs []store.PlannedRun) (held []time.Time) {
 	return held
 }
 
-// splitSkip is what is left of the range when some of its instants, that ascend, are taken out: the ranges before, between and after
-// them.
+// splitSkip returns what is left of the range without some of its instants, which ascend: the ranges
+// before, between and after them.
 func splitSkip(s *Skip, taken []time.Time) (rest []Skip) {
 	from, ok := s.First, true
 	keep := func(until time.Time) {
