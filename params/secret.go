@@ -75,7 +75,7 @@ func (s *Secret[T]) UnmarshalJSON(text []byte) error {
 	case string(text) == `"`+Mask+`"`:
 		return errors.New("provost: *** stands for a secret and is not its value")
 	case err != nil:
-		return fmt.Errorf("provost: not a %T; what came is secret and not shown", *value)
+		return fmt.Errorf("provost: not a valid %T; the given value is secret and not shown", *value)
 	}
 	s.value = &value
 	return nil

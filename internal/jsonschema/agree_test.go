@@ -11,16 +11,16 @@ import (
 	"github.com/provost-go/provost/internal/race"
 )
 
-// libraryTakes is the verdict without the fast way.
-func libraryTakes(s *Schema, v any) bool {
-	judge, err := s.library()
+// libraryAccepts returns the library's verdict alone.
+func libraryAccepts(s *Schema, v any) bool {
+	validator, err := s.library()
 	if err != nil {
 		panic(err)
 	}
-	return len(judge.problems(s.root, v)) == 0
+	return len(validator.problems(s.root, v)) == 0
 }
 
-// TestVerdictsAgree compares our own verdict with the library's over random schemas and values.
+// TestVerdictsAgree compares our own verdict with the library's for random schemas and values.
 func TestVerdictsAgree(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	yes, no, schemas := 0, 0, 5000
@@ -35,7 +35,7 @@ func TestVerdictsAgree(t *testing.T) {
 		}
 		for range 10 {
 			v := randomValue(random, 3)
-			got, want := s.Validate(v) == nil, libraryTakes(s, v)
+			got, want := s.Validate(v) == nil, libraryAccepts(s, v)
 			switch {
 			case got:
 				yes++
@@ -43,7 +43,7 @@ func TestVerdictsAgree(t *testing.T) {
 				no++
 			}
 			if got != want {
-				t.Fatalf("schema %s: Validate says %t to %v, the library %t", text, got, show(v), want)
+				t.Fatalf("schema %s: Validate returns %t for %v, the library %t", text, got, show(v), want)
 			}
 		}
 	}
@@ -131,12 +131,13 @@ func randomValue(random *rand.Rand, depth int) any {
 	}
 }
 
-// fuzzed are schemas and values that fuzzing came upon, each of which went a way of its own through the code.
+// fuzzed holds schemas and values that fuzzing found, each of which covers a different path through
+// the code.
 //
 //go:embed testdata/fuzzed.jsonl
 var fuzzed string
 
-// FuzzGuard looks for what crashes or hangs, and for verdicts that differ from the library's.
+// FuzzGuard looks for crashes and hangs, and for verdicts that differ from the library's.
 func FuzzGuard(f *testing.F) {
 	for line := range strings.Lines(fuzzed) {
 		var pair [2]string
@@ -189,9 +190,9 @@ func FuzzGuard(f *testing.F) {
 				return
 			}
 		}
-		const affordable = 10 * maxAsked
-		if s.root.cost(v, affordable) <= affordable && libraryTakes(s, v) != (problems == nil) {
-			t.Fatalf("schema %s, value %s: got %q, the library says %t", schema, value, text(problems), libraryTakes(s, v))
+		const affordable = 10 * maxLibrarySteps
+		if s.root.cost(v, affordable) <= affordable && libraryAccepts(s, v) != (problems == nil) {
+			t.Fatalf("schema %s, value %s: got %q, the library %t", schema, value, text(problems), libraryAccepts(s, v))
 		}
 	})
 }

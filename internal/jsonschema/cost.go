@@ -1,21 +1,22 @@
 package jsonschema
 
-// cost counts the steps that the library takes over v, as far as limit. A step is a schema that judges a value; it costs
-// some microseconds, and about a kilobyte where the value does not fit.
+// cost counts the steps that the library takes over v, and stops at limit. A step applies one
+// schema to one value. It takes some microseconds, and allocates about a kilobyte if the value is
+// invalid.
 func (n *node) cost(v any, limit int) int {
-	c := counter{limit: limit}
+	c := costCounter{limit: limit}
 	c.walk(n, v)
 	return c.steps
 }
 
-type counter struct{ steps, limit int }
+type costCounter struct{ steps, limit int }
 
-func (c *counter) walk(n *node, v any) {
+func (c *costCounter) walk(n *node, v any) {
 	if c.steps++; c.steps > c.limit {
 		return
 	}
 	if n.enum != nil {
-		// The library writes the value as text and compares it with the text of each.
+		// The library encodes the value and compares it with the encoding of each allowed value.
 		c.steps += weigh(v)/8 + len(n.enum)/16
 	}
 	for _, other := range n.inPlace() {
@@ -35,7 +36,7 @@ func (c *counter) walk(n *node, v any) {
 	}
 }
 
-func (c *counter) list(n *node, list []any) {
+func (c *costCounter) list(n *node, list []any) {
 	if n.unique {
 		c.steps += weigh(list) / 4
 	}
@@ -52,8 +53,8 @@ func (c *counter) list(n *node, list []any) {
 	}
 }
 
-func (c *counter) object(n *node, m map[string]any) {
-	c.steps += len(m) * len(n.properties) / 64 // the library looks each key up in a list
+func (c *costCounter) object(n *node, m map[string]any) {
+	c.steps += len(m) * len(n.properties) / 64 // the library looks up each key in a list
 	for _, p := range n.patterns {
 		c.steps += len(m) * (1 + p.weight/256) // and compiles each pattern for each key
 	}
@@ -61,7 +62,7 @@ func (c *counter) object(n *node, m map[string]any) {
 		if c.steps > c.limit {
 			return
 		}
-		free := budget{steps: maxChecked}
+		free := budget{steps: maxSteps}
 		for _, child := range n.keyNodes(key, &free) {
 			c.walk(child, v)
 		}
@@ -74,7 +75,7 @@ func (c *counter) object(n *node, m map[string]any) {
 	}
 }
 
-// weigh is about the number of values inside v, which is what it costs to write v as text.
+// weigh returns roughly the number of values inside v, which is the cost of encoding v.
 func weigh(v any) int {
 	weight := 1
 	switch v := v.(type) {

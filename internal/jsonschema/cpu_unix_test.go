@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// spent is the processor time of this process so far: on a busy machine it says what work costs, which a clock does not.
+// spent returns the processor time that this process has used. On a busy machine it measures the
+// cost of work, which a clock does not.
 func spent() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -2,17 +2,17 @@ package jsonschema
 
 import "maps"
 
-// readDefaults holds each default to its own schema and returns what the schema as a whole gives to an object that says
-// nothing, nil if that is nothing.
+// readDefaults checks each default against its own schema. It returns the defaults that the whole
+// schema defines for an empty object, or nil if there are none.
 func readDefaults(root *node, nodes []*node) (map[string]any, error) {
-	f := filler{open: map[*node]bool{}, budget: budget{steps: maxChecked}}
+	f := defaultCollector{open: map[*node]bool{}, budget: budget{steps: maxSteps}}
 	for _, n := range nodes {
 		if !n.isValue || n.fits(n.value, &f.budget) {
 			continue
 		}
 		problem := newSchema(n).Validate(n.value)
 		if f.budget.spent() {
-			return nil, refuse(n.at+"/default", "checking the defaults takes more than %d steps; simplify the schema", maxChecked)
+			return nil, refuse(n.at+"/default", "checking the defaults takes more than %d steps; simplify the schema", maxSteps)
 		}
 		if problem != nil {
 			return nil, refuse(n.at+"/default", "%s", problem[0].Error())
@@ -23,24 +23,24 @@ func readDefaults(root *node, nodes []*node) (map[string]any, error) {
 		defaults, _ = v.(map[string]any)
 	}
 	if f.budget.spent() {
-		return nil, refuse("", "collecting the defaults takes more than %d steps; simplify the schema", maxChecked)
+		return nil, refuse("", "collecting the defaults takes more than %d steps; simplify the schema", maxSteps)
 	}
 	return defaults, nil
 }
 
-// filler collects the values that a schema gives where nothing is said.
-type filler struct {
-	open   map[*node]bool // whose value is being collected; a schema inside itself gives nothing
-	budget budget         // against definitions that multiply
+// defaultCollector collects the defaults of a schema.
+type defaultCollector struct {
+	open   map[*node]bool // nodes being collected; a schema inside itself contributes nothing
+	budget budget         // bounds definitions that multiply
 }
 
-func (f *filler) value(n *node) (any, bool) {
+func (f *defaultCollector) value(n *node) (any, bool) {
 	if n.isValue {
 		f.budget.spend(4 * weigh(n.value))
 		return clone(n.value), true
 	}
 	f.budget.spend(1)
-	if f.budget.spent() || f.open[n] || n.types&typeNull != 0 { // null says nothing as well
+	if f.budget.spent() || f.open[n] || n.types&typeNull != 0 { // null is a valid absence as well
 		return nil, false
 	}
 	f.open[n] = true
@@ -58,7 +58,8 @@ func (f *filler) value(n *node) (any, bool) {
 	for _, name := range n.order {
 		child := n.properties[name]
 		v, ok := f.value(child)
-		// An object made of nothing but its properties' defaults may lack what it requires; then it stays away.
+		// The defaults of the properties may lack what the object requires. Then the object is left
+		// out.
 		if ok && (child.isValue || child.fits(v, &f.budget)) {
 			m[name] = v
 		}

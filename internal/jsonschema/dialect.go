@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// rules are the keywords that decide about values, of draft-07 and of the later drafts as far as they can be said in it.
-var rules = map[string]bool{
+// ruleKeywords are the keywords that constrain values: those of draft-07, and those of later drafts
+// that draft-07 can express.
+var ruleKeywords = map[string]bool{
 	"type": true, "enum": true, "const": true, "format": true, "pattern": true, "nullable": true,
 	"properties": true, "required": true, "additionalProperties": true, "patternProperties": true, "propertyNames": true, "dependencies": true,
 	"dependentRequired": true, "dependentSchemas": true, "unevaluatedProperties": true,
@@ -20,15 +21,16 @@ var rules = map[string]bool{
 
 func hasRules(m map[string]any) bool {
 	for keyword := range m {
-		if rules[keyword] {
+		if ruleKeywords[keyword] {
 			return true
 		}
 	}
 	return false
 }
 
-// foreign are keywords of other drafts that draft-07 has no words for, with what to write instead.
-var foreign = map[string]string{
+// unsupported lists keywords of other drafts that draft-07 cannot express, with the advice for
+// each.
+var unsupported = map[string]string{
 	"unevaluatedItems": `use "items" beside "prefixItems", or "additionalItems"`,
 	"minContains":      `use "contains", which asks for one`,
 	"maxContains":      "drop it and count in the flow",
@@ -42,61 +44,63 @@ var foreign = map[string]string{
 	"divisibleBy":      `use "multipleOf"`,
 }
 
-// apart are pairs of which only one may be there: they come from different drafts and say different things together.
-var apart = [][2]string{
+// conflicting lists pairs of keywords that cannot stand together: they belong to different drafts
+// and have a different meaning together.
+var conflicting = [][2]string{
 	{"prefixItems", "additionalItems"},
 	{"dependentRequired", "dependencies"},
 	{"dependentSchemas", "dependencies"},
 }
 
-// applicators judge a value by other schemas, which may evaluate its properties.
+// applicators are keywords that apply other schemas to the same value, which may evaluate its
+// properties.
 var applicators = []string{"$ref", "allOf", "anyOf", "oneOf", "not", "if", "dependencies", "dependentSchemas"}
 
-// checkKeywords refuses what would be understood in another way than it was meant.
+// checkKeywords refuses keywords that would be understood differently from what their author meant.
 func (r *reader) checkKeywords(at string, m map[string]any) error {
 	for _, keyword := range slices.Sorted(maps.Keys(m)) {
-		fix, isForeign := foreign[keyword]
-		if isForeign {
+		fix, isUnsupported := unsupported[keyword]
+		if isUnsupported {
 			return refuse(at, "%q is not supported; %s", keyword, fix)
 		}
 		if err := checkName(at, keyword, m[keyword]); err != nil {
 			return err
 		}
 	}
-	for _, pair := range apart {
+	for _, pair := range conflicting {
 		if m[pair[0]] != nil && m[pair[1]] != nil {
-			return refuse(at, "%q and %q are of different drafts; keep one of them", pair[0], pair[1])
+			return refuse(at, "%q and %q belong to different drafts; keep one of them", pair[0], pair[1])
 		}
 	}
 	if _, isRef := m["$ref"]; isRef && !r.newest && hasRules(m) {
-		return refuse(at, `a rule beside "$ref" is ignored in draft-07 and counts in later drafts; write "allOf": [{"$ref": ...}] and put it beside that`)
+		return refuse(at, `draft-07 ignores a keyword beside "$ref" and later drafts apply it; write "allOf": [{"$ref": ...}] and put it beside that`)
 	}
 	if _, isList := m["items"].([]any); isList && m["prefixItems"] != nil {
-		return refuse(at, `"items" beside "prefixItems" is the schema of the items after those; expected a schema, got a list`)
+		return refuse(at, `"items" beside "prefixItems" describes the items after those; expected a schema, got a list`)
 	}
 	if m["unevaluatedProperties"] != nil {
 		for _, keyword := range applicators {
 			if m[keyword] != nil {
-				return refuse(at, `"unevaluatedProperties" beside %q has no equal in draft-07; use "additionalProperties" in the schemas that list the properties`, keyword)
+				return refuse(at, `"unevaluatedProperties" beside %q has no equivalent in draft-07; use "additionalProperties" in the schemas that list the properties`, keyword)
 			}
 		}
 	}
 	return nil
 }
 
-// checkName refuses names that mean something in one draft and nothing in another.
+// checkName refuses names whose meaning depends on the draft.
 func checkName(at, keyword string, v any) error {
 	_, isText := v.(string)
 	switch {
 	case keyword == "id" && at != "" && isText:
-		return refuse(at, `"id" moves the base of references in draft-04 and means nothing later; remove it or write "$id"`)
+		return refuse(at, `"id" changes the base URI in draft-04 and means nothing in later drafts; remove it or write "$id"`)
 	case keyword == "$schema" && at != "" && at != metaschemaID:
 		return refuse(at, `"$schema" belongs to the top of the document; remove it here`)
 	}
 	return nil
 }
 
-// readDraft says whether a document is of a draft later than draft-07.
+// readDraft reports whether a document declares a draft later than draft-07.
 func readDraft(document any) (newest bool, err error) {
 	m, _ := document.(map[string]any)
 	v, ok := m["$schema"]
@@ -111,17 +115,17 @@ func readDraft(document any) (newest bool, err error) {
 	case "json-schema.org/draft/2019-09/schema", "json-schema.org/draft/2020-12/schema":
 		return true, nil
 	}
-	return false, refuse("/$schema", `%s is not supported; write the schema in "http://json-schema.org/draft-07/schema#" or leave "$schema" out`, show(v))
+	return false, refuse("/$schema", `%s is not supported; use "http://json-schema.org/draft-07/schema#" or leave "$schema" out`, show(v))
 }
 
-// addNull lets null in where OpenAPI says "nullable", which adds to the type and to nothing else.
+// addNull applies OpenAPI's "nullable", which adds null to the type and changes nothing else.
 func addNull(n *node, m map[string]any) error {
 	v, ok := m["nullable"]
 	if !ok {
 		return nil
 	}
 	nullable, isBool := v.(bool)
-	spent := budget{steps: maxChecked}
+	spent := budget{steps: maxSteps}
 	switch {
 	case !isBool:
 		return refuse(n.at+"/nullable", "expected true or false, got %s", describe(v))
@@ -130,9 +134,9 @@ func addNull(n *node, m map[string]any) error {
 	case !nullable:
 		return nil
 	case n.types == 0:
-		return refuse(n.at+"/nullable", `it adds null to a "type" and there is none; write "anyOf": [..., {"type": "null"}]`)
+		return refuse(n.at+"/nullable", `it adds null to a "type", which is missing; write "anyOf": [..., {"type": "null"}]`)
 	case n.enum != nil && !n.listed(nil, &spent):
-		return refuse(n.at+"/nullable", `null is not in the list of allowed values; add it there`)
+		return refuse(n.at+"/nullable", `null is not among the allowed values; add it`)
 	}
 	n.types |= typeNull
 	return nil

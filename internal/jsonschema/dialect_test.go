@@ -2,7 +2,8 @@ package jsonschema
 
 import "testing"
 
-// TestDialects judges values by schemas of other drafts, all of which have an equal in draft-07.
+// TestDialects validates values against schemas of other drafts that have an equivalent in
+// draft-07.
 func TestDialects(t *testing.T) {
 	tests := []struct {
 		name, schema     string
@@ -48,20 +49,20 @@ func TestDialects(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			judge := func(value string, want bool) {
+			check := func(value string, want bool) {
 				v, err := Parse([]byte(value), ValueLimits)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if problems := s.Validate(v); (problems == nil) != want || libraryTakes(s, v) != want {
-					t.Errorf("%s: got %q, library %t, want it to fit: %t", value, text(problems), libraryTakes(s, v), want)
+				if problems := s.Validate(v); (problems == nil) != want || libraryAccepts(s, v) != want {
+					t.Errorf("%s: got %q, library %t, want it to fit: %t", value, text(problems), libraryAccepts(s, v), want)
 				}
 			}
 			for _, value := range test.fits {
-				judge(value, true)
+				check(value, true)
 			}
 			for _, value := range test.doesNotFit {
-				judge(value, false)
+				check(value, false)
 			}
 		})
 	}

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// same says that two values are equal in JSON, where 1 and 1.0 are. Like the library it compares numbers as floats, so
-// that the two agree, under "not" as well.
+// same reports whether two JSON values are equal; 1 and 1.0 are. It compares numbers as floats like
+// the library, so that the two agree, even under "not".
 func same(x, y any, b *budget) bool {
 	b.spend(1)
 	switch x := x.(type) {
@@ -32,7 +32,7 @@ func same(x, y any, b *budget) bool {
 
 var hashSeed = maphash.MakeSeed()
 
-// distinct says that no two items are the same.
+// distinct reports whether no two items are equal. It returns false once the budget is spent.
 func distinct(list []any, b *budget) bool {
 	seen := make(map[uint64]int, len(list))
 	for i, item := range list {
@@ -48,7 +48,7 @@ func distinct(list []any, b *budget) bool {
 	return true
 }
 
-// hash is equal for values that are the same.
+// hash returns a hash that is equal for equal values.
 func hash(v any, b *budget) uint64 {
 	b.spend(1)
 	switch v := v.(type) {
@@ -82,7 +82,7 @@ func hashObject(m map[string]any, b *budget) uint64 {
 	defer b.leave()
 	sum := ^uint64(len(m))
 	if b.enter() {
-		for key, item := range m { // in any order
+		for key, item := range m { // independent of the order
 			sum += maphash.Comparable(hashSeed, [2]uint64{maphash.String(hashSeed, key), hash(item, b)})
 		}
 	}

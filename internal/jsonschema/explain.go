@@ -13,79 +13,80 @@ import (
 	"github.com/xeipuuv/gojsonschema"
 )
 
-// explain says what is wrong with v, which does not fit.
+// explain returns what is wrong with v, which is invalid.
 func (s *Schema) explain(v any) []*Problem {
 	library, err := s.library()
 	if err != nil {
 		return []*Problem{{Reason: err.Error()}}
 	}
 	root := s.root.target()
-	r := reporter{judges: map[*node]judge{root: library}, size: library.size, checked: budget{steps: maxChecked}, asked: maxAsked}
+	r := reporter{validators: map[*node]validator{root: library}, size: library.size, budget: budget{steps: maxSteps}, libraryLeft: maxLibrarySteps}
 	r.report(root, v, "")
-	if r.problems == nil { // not found again in time
-		b := budget{steps: maxChecked}
+	if r.problems == nil { // the budget ran out before anything was found
+		b := budget{steps: maxSteps}
 		r.here(root, root.broken(v, &b), v, "")
 	}
-	return sorted(s.concealed(sorted(r.problems), v))
+	return sorted(s.conceal(sorted(r.problems), v))
 }
 
-// reporter collects problems. The library explains what is small; what is large is taken apart first, because the library
-// goes on over all of it and keeps each error.
+// reporter collects problems. The library explains small values. Large ones are taken apart first,
+// because the library continues over the whole value and keeps every error.
 type reporter struct {
-	judges   map[*node]judge
-	size     int    // of the largest judge in nodes
-	checked  budget // steps of our own that are left
-	asked    int    // steps of the library that are left
-	problems []*Problem
+	validators  map[*node]validator
+	size        int    // of the validator of the root, in nodes
+	budget      budget // steps of this package that are left
+	libraryLeft int    // steps of the library that are left
+	problems    []*Problem
 }
 
 func (r *reporter) add(p *Problem) { r.problems = append(r.problems, p) }
 
-func (r *reporter) full() bool { return len(r.problems) >= MaxProblems || r.checked.spent() }
+func (r *reporter) full() bool { return len(r.problems) >= MaxProblems || r.budget.spent() }
 
-// report adds what is wrong with v by a node that v does not fit.
+// report adds the problems of v, which is invalid for n.
 func (r *reporter) report(n *node, v any, path string) {
 	n = n.target()
-	steps := n.cost(v, r.asked)
-	if r.checked.spend(min(steps, r.asked)); steps <= r.asked {
-		r.asked -= steps
-		if r.ask(n, v, path) {
+	steps := n.cost(v, r.libraryLeft)
+	if r.budget.spend(min(steps, r.libraryLeft)); steps <= r.libraryLeft {
+		r.libraryLeft -= steps
+		if r.askLibrary(n, v, path) {
 			return
 		}
 	}
-	if rule := n.brokenHere(v, &r.checked); rule != "" {
+	if rule := n.brokenAssertion(v, &r.budget); rule != "" {
 		r.here(n, rule, v, path)
 		return
 	}
 	before := len(r.problems)
 	for _, other := range n.allOf {
-		if !r.full() && !other.takes(v, &r.checked) {
+		if !r.full() && !other.accepts(v, &r.budget) {
 			r.report(other, v, path)
 		}
 	}
-	if inner := n.solid(); inner != n && inner != nil && len(r.problems) == before && !inner.takes(v, &r.checked) {
+	if inner := n.unwrapped(); inner != n && inner != nil && len(r.problems) == before && !inner.accepts(v, &r.budget) {
 		r.report(inner, v, path)
 	}
 	r.inside(n, v, path)
 	if len(r.problems) == before && !r.full() {
-		r.here(n, n.broken(v, &r.checked), v, path)
+		r.here(n, n.broken(v, &r.budget), v, path)
 	}
 }
 
-// ask lets the library explain; it is false if the library is too dear.
-func (r *reporter) ask(n *node, v any, path string) bool {
-	j, ok := r.judges[n]
+// askLibrary adds the problems that the library finds. It returns false if the library would cost
+// too much or finds nothing.
+func (r *reporter) askLibrary(n *node, v any, path string) bool {
+	j, ok := r.validators[n]
 	if !ok {
-		if r.asked < r.size {
+		if r.libraryLeft < r.size {
 			return false
 		}
-		r.asked -= r.size
+		r.libraryLeft -= r.size
 		var err error
-		if j, err = newJudge(n); err != nil {
+		if j, err = newValidator(n); err != nil {
 			r.add(&Problem{Path: path, Reason: err.Error()})
 			return true
 		}
-		r.judges[n] = j
+		r.validators[n] = j
 	}
 	problems := j.problems(n, v)
 	for _, p := range problems {
@@ -95,24 +96,24 @@ func (r *reporter) ask(n *node, v any, path string) bool {
 	return problems != nil
 }
 
-// here reports a rule of n itself.
+// here adds the problem of one violated rule of n itself.
 func (r *reporter) here(n *node, rule string, v any, path string) {
 	m, _ := v.(map[string]any)
 	switch rule {
 	case "required":
 		for _, name := range n.required {
 			if _, ok := m[name]; !ok && !r.full() {
-				r.add(broke("required", Join(path, name), missing(n.find([]string{name}))))
+				r.add(brokenRule("required", Join(path, name), missing(n.find([]string{name}))))
 			}
 		}
 	case "enum":
-		r.add(broke(rule, path, notListed(n.enum, v)))
+		r.add(brokenRule(rule, path, notListed(n.enum, v)))
 	default:
-		r.add(brokenBy(rule, n.argument(rule), path, v))
+		r.add(brokenByValue(rule, n.argument(rule), path, v))
 	}
 }
 
-// argument is what a rule of n asks for, as text.
+// argument returns what a rule of n asks for, as text.
 func (n *node) argument(rule string) string {
 	if count, ok := n.counts[rule]; ok {
 		return strconv.Itoa(count)
@@ -128,7 +129,7 @@ func (n *node) argument(rule string) string {
 	return string(n.numbers[rule])
 }
 
-// inside reports the items and properties that do not fit.
+// inside adds the problems of items and properties.
 func (r *reporter) inside(n *node, v any, path string) {
 	switch v := v.(type) {
 	case []any:
@@ -136,19 +137,19 @@ func (r *reporter) inside(n *node, v any, path string) {
 			if r.full() {
 				return
 			}
-			if child := n.itemNode(i); child != nil && !child.takes(item, &r.checked) {
+			if child := n.itemNode(i); child != nil && !child.accepts(item, &r.budget) {
 				r.report(child, item, path+index(i))
 			}
 		}
 	case map[string]any:
 		for _, key := range r.wrongKeys(n, v) {
-			for _, child := range n.keyNodes(key, &r.checked) {
+			for _, child := range n.keyNodes(key, &r.budget) {
 				switch {
 				case r.full():
 					return
 				case child == n.additional && child.verdict != nil && !*child.verdict:
-					r.add(broke("additionalProperties", Join(path, key), "is not a parameter here"+nearest(key, n.order)))
-				case !child.takes(v[key], &r.checked):
+					r.add(brokenRule("additionalProperties", Join(path, key), "is not a parameter here"+nearest(key, n.order)))
+				case !child.accepts(v[key], &r.budget):
 					r.report(child, v[key], Join(path, key))
 				}
 			}
@@ -156,12 +157,12 @@ func (r *reporter) inside(n *node, v any, path string) {
 	}
 }
 
-// wrongKeys are the first of the keys whose values do not fit, sorted.
+// wrongKeys returns the keys with invalid values, sorted, at most MaxProblems.
 func (r *reporter) wrongKeys(n *node, m map[string]any) []string {
 	var wrong []string
 	for key, v := range m {
 		i, _ := slices.BinarySearchFunc(wrong, key, comparePaths)
-		if i == MaxProblems || !slices.ContainsFunc(n.keyNodes(key, &r.checked), func(child *node) bool { return !child.takes(v, &r.checked) }) {
+		if i == MaxProblems || !slices.ContainsFunc(n.keyNodes(key, &r.budget), func(child *node) bool { return !child.accepts(v, &r.budget) }) {
 			continue
 		}
 		wrong = slices.Insert(wrong, i, key)
@@ -170,8 +171,8 @@ func (r *reporter) wrongKeys(n *node, m map[string]any) []string {
 	return wrong
 }
 
-// problems asks the library what is wrong with v, which has been measured.
-func (j judge) problems(root *node, v any) (problems []*Problem) {
+// problems returns what the library finds wrong with v, which has been measured against the limits.
+func (j validator) problems(root *node, v any) (problems []*Problem) {
 	var err error
 	defer func() {
 		if err != nil {
@@ -183,7 +184,7 @@ func (j judge) problems(root *node, v any) (problems []*Problem) {
 	if err != nil {
 		return nil
 	}
-	// That no alternative fits is worth saying only if none of them says why.
+	// That no alternative matches is worth reporting only if none of them says why.
 	var vague []*Problem
 	for _, e := range result.Errors() {
 		p := explain(root, v, e)
@@ -200,7 +201,7 @@ func (j judge) problems(root *node, v any) (problems []*Problem) {
 	return append(problems, vague...)
 }
 
-// anyAt says that one of the problems, which are sorted, lies at a path or below it.
+// anyAt reports whether one of the problems, which are sorted, is at path or below it.
 func anyAt(problems []*Problem, path string) bool {
 	for _, below := range []string{path, path + ".", path + "["} {
 		i, _ := slices.BinarySearchFunc(problems, below, func(p *Problem, path string) int { return cmp.Compare(p.Path, path) })
@@ -211,7 +212,8 @@ func anyAt(problems []*Problem, path string) bool {
 	return path == "" && len(problems) > 0
 }
 
-// keywords are the rules behind the library's kinds of error, with the detail that says what the rule asks for.
+// keywords maps the library's kinds of errors to the violated rule, and to the detail that holds
+// the rule's argument.
 var keywords = map[string]struct{ rule, detail string }{
 	"false": {"false", ""}, "invalid_type": {"type", "expected"}, "number_any_of": {"anyOf", ""}, "number_one_of": {"oneOf", ""}, "number_not": {"not", ""},
 	"array_min_items": {"minItems", "min"}, "array_max_items": {"maxItems", "max"}, "array_no_additional_items": {"items", ""},
@@ -221,7 +223,8 @@ var keywords = map[string]struct{ rule, detail string }{
 	"number_lte": {"maximum", "max"}, "number_lt": {"exclusiveMaximum", "max"},
 }
 
-// explain turns an error of the library into one of ours; nil if it says no more than those beside it.
+// explain converts an error of the library to a Problem, or to nil if the errors beside it already
+// say as much.
 func explain(root *node, v any, e gojsonschema.ResultError) *Problem {
 	path, keys := pathOf(v, e.Context())
 	details := e.Details()
@@ -231,39 +234,31 @@ func explain(root *node, v any, e gojsonschema.ResultError) *Problem {
 		return nil
 	case "required":
 		name := fmt.Sprint(details["property"])
-		return broke("required", at(name), missing(root.find(append(keys, name))))
+		return brokenRule("required", at(name), missing(root.find(append(keys, name))))
 	case "additional_property_not_allowed":
 		name := fmt.Sprint(details["property"])
-		return broke("additionalProperties", at(name), "is not a parameter here"+nearest(name, root.namesAt(keys)))
+		return brokenRule("additionalProperties", at(name), "is not a parameter here"+nearest(name, root.namesAt(keys)))
 	case "enum", "const":
 		if n := root.find(keys); n != nil && n.enum != nil {
-			return broke("enum", path, notListed(n.enum, e.Value()))
+			return brokenRule("enum", path, notListed(n.enum, e.Value()))
 		}
-		return broke("enum", path, "expected one of "+cut(fmt.Sprint(details["allowed"]), 300)+"; got "+describe(e.Value()))
+		return brokenRule("enum", path, "expected one of "+cut(fmt.Sprint(details["allowed"]), 300)+"; got "+describe(e.Value()))
 	case "missing_dependency":
-		return broke("required", at(fmt.Sprint(details["dependency"])), "is required beside another parameter and missing; add it")
+		return brokenRule("required", at(fmt.Sprint(details["dependency"])), "is required together with another parameter; add it")
 	case "unique":
-		return broke("uniqueItems", path, fmt.Sprintf("items %v and %v are equal; remove one of them", details["i"], details["j"]))
+		return brokenRule("uniqueItems", path, fmt.Sprintf("items %v and %v are equal; remove one of them", details["i"], details["j"]))
 	case "invalid_property_name":
-		return broke("propertyNames", path, fmt.Sprintf("%q is not allowed as a key here", cut(fmt.Sprint(details["property"]), 60)))
+		return brokenRule("propertyNames", path, fmt.Sprintf("%q is not allowed as a key here", cut(fmt.Sprint(details["property"]), 60)))
 	default:
 		known, ok := keywords[kind]
 		if !ok {
-			return broke("", path, e.Description())
+			return brokenRule("", path, e.Description())
 		}
-		return brokenBy(known.rule, argument(details[known.detail]), path, e.Value())
+		return brokenByValue(known.rule, argument(details[known.detail]), path, e.Value())
 	}
 }
 
-func broke(rule, path, reason string) *Problem {
-	return &Problem{Path: path, Reason: reason, rule: rule}
-}
-
-func brokenBy(rule, argument, path string, v any) *Problem {
-	return &Problem{path, reason(rule, argument, v), rule, argument}
-}
-
-// argument is a detail of an error as we write it.
+// argument formats a detail of an error in our own way.
 func argument(detail any) string {
 	f, ok := detail.(*big.Float)
 	switch {
@@ -275,7 +270,8 @@ func argument(detail any) string {
 	return f.Text('g', 15)
 }
 
-// reason says which rule v breaks and what would not; argument is what the rule asks for.
+// reason describes how v violates a rule and what would satisfy it. The argument is what the rule
+// asks for.
 func reason(rule, argument string, v any) string {
 	got := describe(v)
 	switch rule {
@@ -285,9 +281,9 @@ func reason(rule, argument string, v any) string {
 		expected := strings.Split(argument, ",")
 		return "expected " + article(expected) + ", got " + got + hint(expected, v)
 	case "anyOf":
-		return "fits none of the allowed forms, got " + got
+		return "matches none of the allowed forms, got " + got
 	case "oneOf":
-		return "must fit exactly one of the allowed forms, got " + got
+		return "must match exactly one of the allowed forms, got " + got
 	case "not":
 		return got + " is excluded here; choose another value"
 	case "minItems":
@@ -299,11 +295,11 @@ func reason(rule, argument string, v any) string {
 	case "maxProperties":
 		return fmt.Sprintf("expected at most %s, got %d; send fewer", plural(argument, "key"), size(v))
 	case "items":
-		return fmt.Sprintf("got %s, more than are described; send fewer", plural(size(v), "item"))
+		return fmt.Sprintf("got %s, more than the schema describes; send fewer", plural(size(v), "item"))
 	case "uniqueItems":
 		return fmt.Sprintf("two of the %d items are equal; remove one of them", size(v))
 	case "contains":
-		return "no item is of the form that must be in the list"
+		return "no item matches the form that the list must contain"
 	case "minLength":
 		return fmt.Sprintf("expected at least %s, got %s", plural(argument, "character"), got)
 	case "maxLength":
@@ -323,10 +319,10 @@ func reason(rule, argument string, v any) string {
 	case "exclusiveMaximum":
 		return fmt.Sprintf("expected less than %s, got %s", argument, got)
 	}
-	return fmt.Sprintf("does not fit the rule %q of the schema, got %s", rule, got)
+	return fmt.Sprintf("violates %q of the schema, got %s", rule, got)
 }
 
-// nearestMultiples names the allowed numbers around a whole one.
+// nearestMultiples names the allowed numbers around a whole number.
 func nearestMultiples(v any, of string) string {
 	number, _ := v.(json.Number)
 	x, errX := ParseInt(string(number))
@@ -338,10 +334,11 @@ func nearestMultiples(v any, of string) string {
 	return fmt.Sprintf("; the nearest are %d and %d", below, below+step)
 }
 
-// separator stands between the keys that the library writes as one text. Nobody can have it in a key.
+// separator separates the keys that the library joins in one text. It is random, so that no key can
+// contain it.
 var separator = "\x00" + rand.Text()
 
-// pathOf is the place of an error: as a path, and as the keys that lead there.
+// pathOf returns where an error is: as a path, and as the keys that lead there.
 func pathOf(v any, context *gojsonschema.JsonContext) (path string, keys []string) {
 	steps := strings.Split(context.String(separator), separator)
 	for _, key := range steps[1:] { // the first is the root

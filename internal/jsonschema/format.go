@@ -14,12 +14,12 @@ import (
 	"unicode/utf8"
 )
 
-// formats are the formats that provost checks; any other is a hint to people, as the specification has it. What passes
-// here decodes into the Go type that stands for the format.
+// formats lists the formats that provost checks. Any other format is an annotation, as the
+// specification allows. A text that passes here can be decoded into the Go type of the format.
 var formats = map[string]struct {
 	example string
-	text    func(string) bool      // nil: a format of numbers
-	number  func(json.Number) bool // nil: a format of strings
+	text    func(string) bool      // nil: the format is for numbers
+	number  func(json.Number) bool // nil: the format is for strings
 }{
 	"date-time":             {example: `"2026-03-05T14:00:00+01:00"`, text: func(s string) bool { _, err := ParseTime(s); return err == nil }},
 	"date":                  {example: `"2026-03-05"`, text: func(s string) bool { _, err := time.Parse(time.DateOnly, s); return err == nil }},
@@ -48,7 +48,7 @@ var formats = map[string]struct {
 	"float":                 {example: "a number that a float32 can hold", number: func(n json.Number) bool { _, err := strconv.ParseFloat(string(n), 32); return err == nil }},
 }
 
-// matches says that v has the format, or that the format does not apply to v.
+// matches reports whether v has the format, or the format does not apply to v.
 func matches(format string, v any) bool {
 	f := formats[format]
 	switch v := v.(type) {
@@ -60,8 +60,9 @@ func matches(format string, v any) bool {
 	return true
 }
 
-// ParseTime reads a date and time of RFC 3339, strictly: time.Parse takes one-digit hours and decimal commas, and neither
-// a small t or z nor a leap second, which here is the instant after it. The offset is kept as it is written and never
+// ParseTime parses a date and time of RFC 3339. It is stricter than time.Parse, which accepts
+// one-digit hours and decimal commas. It also accepts what time.Parse refuses: lower-case t and z,
+// and leap seconds, which become the instant after them. The offset is kept as written and never
 // becomes time.Local.
 func ParseTime(s string) (time.Time, error) {
 	if len(s) < len("2006-01-02T15:04:05Z") || s[10]|0x20 != 't' || !isClock(s[11:]) {
@@ -89,7 +90,8 @@ func isInt64(n json.Number) bool {
 	return err == nil
 }
 
-// isClock says that s has the shape of "15:04:05Z" or "15:04:05.9+01:00". It leaves hours, minutes and seconds to others.
+// isClock reports whether s has the shape of "15:04:05Z" or "15:04:05.9+01:00". It does not check
+// the hours, minutes and seconds.
 func isClock(s string) bool {
 	if len(s) < len("15:04:05Z") || s[2] != ':' || s[5] != ':' || strings.Contains(s, ",") {
 		return false
@@ -101,7 +103,7 @@ func isClock(s string) bool {
 	return i >= len("15:04:05") && (s[i] == '+' || s[i] == '-') && s[i+1:] <= "23:59" && s[i+4:] <= "59"
 }
 
-// isTime takes the time of day that ParseTime takes after a date.
+// isTime reports whether s is a time of day that ParseTime accepts after a date.
 func isTime(s string) bool {
 	_, err := ParseTime("2000-01-02T" + s)
 	return err == nil
@@ -135,8 +137,8 @@ func isASCII(s string) bool {
 	return strings.IndexFunc(s, func(c rune) bool { return c >= utf8.RuneSelf }) < 0
 }
 
-// isHost takes names in letters of any script. That a label becomes longer in ASCII is counted as one character for each
-// letter, which is the least it can be.
+// isHost reports whether s is a host name in letters of any script. For the length of a label in
+// ASCII it counts one character for each letter, which is the least it can be.
 func isHost(s string) bool {
 	if len(s) > 253 && isASCII(s) {
 		return false
@@ -173,7 +175,7 @@ func isURI(s string) bool {
 	return err == nil && u.Scheme != "" && isReference(s)
 }
 
-// isTemplate takes text with expressions in braces that are not inside each other.
+// isTemplate reports whether s is text with expressions in braces, none inside another.
 func isTemplate(s string) bool {
 	var plain strings.Builder
 	for {

@@ -38,7 +38,7 @@ func TestFormats(t *testing.T) {
 	for name, f := range formats {
 		test, ok := tests[name]
 		if !ok && f.text != nil {
-			t.Errorf("%s is not tested", name)
+			t.Errorf("%s has no test", name)
 		}
 		for _, s := range test.fits {
 			if !matches(name, s) {
@@ -47,7 +47,7 @@ func TestFormats(t *testing.T) {
 		}
 		for _, s := range test.doesNotFit {
 			if matches(name, s) {
-				t.Errorf("%s takes %q", name, s)
+				t.Errorf("%s accepts %q", name, s)
 			}
 		}
 		if example, _, quoted := strings.Cut(strings.TrimPrefix(f.example, `"`), `"`); quoted && name != "json" && !matches(name, example) {
@@ -98,7 +98,7 @@ func TestNumbers(t *testing.T) {
 		{"12345678901234567890123.1", "3", false},
 		{"1.0", "1", true},
 	} {
-		b := budget{steps: maxChecked}
+		b := budget{steps: maxSteps}
 		if got := isMultiple(test.x, test.of, &b); got != test.want {
 			t.Errorf("isMultiple(%s, %s) = %t", test.x, test.of, got)
 		}
@@ -117,7 +117,7 @@ func TestNumbers(t *testing.T) {
 		{"0.1", "0.10000000000000000001", -1},
 		{"-0", "0", 0},
 	} {
-		b := budget{steps: maxChecked}
+		b := budget{steps: maxSteps}
 		if got, ok := compareNumbers(test.x, test.y, &b); !ok || got != test.want {
 			t.Errorf("compareNumbers(%s, %s) = %d, %t", test.x, test.y, got, ok)
 		}

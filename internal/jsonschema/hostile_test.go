@@ -15,14 +15,14 @@ import (
 	"github.com/provost-go/provost/internal/race"
 )
 
-// What a refusal may cost, in processor time and in bytes allocated.
+// Bounds of one refusal: processor time, and bytes allocated.
 const (
 	hostileTime   = 50 * time.Millisecond
 	hostileMemory = 16 << 20
 )
 
-// refusedCheaply runs refuse, which returns the refusals, and holds the first to its words and the best of ten to its
-// cost: what else the machine does slows single ones.
+// refusedCheaply runs refuse, which returns the problems. It checks the text of the first problem,
+// and the cost of the best of ten tries, because other work on the machine slows single ones.
 func refusedCheaply(t *testing.T, words string, refuse func() []*Problem) {
 	t.Helper()
 	took, memory := time.Duration(math.MaxInt64), uint64(math.MaxUint64)
@@ -53,7 +53,7 @@ func nested(open, inner, end string, n int) string {
 	return strings.Repeat(open, n) + inner + strings.Repeat(end, n)
 }
 
-// doubling is a schema whose references apply 2^n schemas to one value.
+// doubling returns a schema whose references apply 2^n schemas to one value.
 func doubling(n int) string {
 	var b strings.Builder
 	b.WriteString(`{"allOf":[{"$ref":"#/definitions/a0"}],"definitions":{`)
@@ -64,7 +64,7 @@ func doubling(n int) string {
 	return b.String()
 }
 
-// object is the text of an object with n keys.
+// object returns the text of an object with n keys.
 func object(n int, value string) string {
 	var b strings.Builder
 	for i := range n {
@@ -77,27 +77,27 @@ func TestHostileSchemas(t *testing.T) {
 	hits := 0
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits++ }))
 	defer server.Close()
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never answers
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and never answers
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer silent.Close()
 	tests := []struct{ name, schema, words string }{
-		{"reference to a server", `{"$ref":"` + server.URL + `/x"}`, "leads out of the schema"},
-		{"reference to a server that never answers", `{"$ref":"http://` + silent.Addr().String() + `/x"}`, "leads out of the schema"},
-		{"reference to a file", `{"$ref":"file:///etc/passwd"}`, "leads out of the schema"},
-		{"reference relative to a server", `{"$id":"` + server.URL + `/","items":{"$ref":"x#/a"}}`, "leads out of the schema"},
+		{"reference to a server", `{"$ref":"` + server.URL + `/x"}`, "points outside the schema"},
+		{"reference to a server that never answers", `{"$ref":"http://` + silent.Addr().String() + `/x"}`, "points outside the schema"},
+		{"reference to a file", `{"$ref":"file:///etc/passwd"}`, "points outside the schema"},
+		{"reference relative to a server", `{"$id":"` + server.URL + `/","items":{"$ref":"x#/a"}}`, "points outside the schema"},
 		{"draft on a server", `{"$schema":"` + server.URL + `/schema"}`, "is not supported"},
-		{"reference to itself", `{"$ref":"#"}`, "lead back here"},
-		{"reference to itself in allOf", `{"allOf":[{"$ref":"#"}]}`, "lead back here"},
-		{"reference to itself in anyOf", `{"anyOf":[{"type":"null"},{"$ref":"#"}]}`, "lead back here"},
-		{"reference to itself in oneOf", `{"oneOf":[{"type":"null"},{"$ref":"#"}]}`, "lead back here"},
-		{"reference to itself in not", `{"not":{"$ref":"#"}}`, "lead back here"},
-		{"reference to itself in if", `{"if":{"$ref":"#"}}`, "lead back here"},
-		{"reference to itself in dependentSchemas", `{"dependentSchemas":{"a":{"$ref":"#"}}}`, "lead back here"},
-		{"reference to itself by address", `{"$id":"http://x/y","$ref":"y"}`, "lead back here"},
-		{"reference to itself by name", `{"$anchor":"a","$ref":"#a"}`, "lead back here"},
-		{"references to each other", `{"$ref":"#/definitions/a","definitions":{"a":{"$ref":"#/definitions/b"},"b":{"$ref":"#/definitions/a"}}}`, "lead back here"},
+		{"reference to itself", `{"$ref":"#"}`, "form a cycle"},
+		{"reference to itself in allOf", `{"allOf":[{"$ref":"#"}]}`, "form a cycle"},
+		{"reference to itself in anyOf", `{"anyOf":[{"type":"null"},{"$ref":"#"}]}`, "form a cycle"},
+		{"reference to itself in oneOf", `{"oneOf":[{"type":"null"},{"$ref":"#"}]}`, "form a cycle"},
+		{"reference to itself in not", `{"not":{"$ref":"#"}}`, "form a cycle"},
+		{"reference to itself in if", `{"if":{"$ref":"#"}}`, "form a cycle"},
+		{"reference to itself in dependentSchemas", `{"dependentSchemas":{"a":{"$ref":"#"}}}`, "form a cycle"},
+		{"reference to itself by address", `{"$id":"http://x/y","$ref":"y"}`, "form a cycle"},
+		{"reference to itself by name", `{"$anchor":"a","$ref":"#a"}`, "form a cycle"},
+		{"references to each other", `{"$ref":"#/definitions/a","definitions":{"a":{"$ref":"#/definitions/b"},"b":{"$ref":"#/definitions/a"}}}`, "form a cycle"},
 		{"long chain of references", chain(6_000), "more than 5000 schemas"},
 		{"2^20 paths", doubling(20), "expand to more than"},
 		{"2^12 paths", doubling(12), "expand to more than"},
@@ -117,9 +117,9 @@ func TestHostileSchemas(t *testing.T) {
 		{"number with a large exponent", `{"maximum":1e1000000000}`, "exponent"},
 		{"number of 200,000 digits", `{"multipleOf":` + strings.Repeat("9", 200_000) + `}`, "the limit is 40"},
 		{"defaults that multiply", multiplying(), "takes more than"},
-		{"trailing garbage", `{} garbage`, "not one JSON text"},
-		{"one key twice", `{"type":"string","type":"null"}`, "comes twice"},
-		{"nothing", ``, "not one JSON text"},
+		{"trailing garbage", `{} garbage`, "not a single JSON value"},
+		{"one key twice", `{"type":"string","type":"null"}`, "duplicate key"},
+		{"nothing", ``, "not a single JSON value"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestHostileSchemas(t *testing.T) {
 	}
 }
 
-// chain is a schema of n references, each to the next.
+// chain returns a schema of n references, each to the next.
 func chain(n int) string {
 	var b strings.Builder
 	b.WriteString(`{"definitions":{`)
@@ -149,7 +149,7 @@ func chain(n int) string {
 	return b.String()
 }
 
-// multiplying is a schema with a large default that each of its many properties has.
+// multiplying returns a schema with many properties that share one large default.
 func multiplying() string {
 	return `{"definitions":{"a":{"default":[` + repeat("1", 10_000) + `]}},"properties":` + object(4_000, `{"$ref":"#/definitions/a"}`) + `}`
 }
@@ -164,10 +164,10 @@ func TestHostileTexts(t *testing.T) {
 		{"number with a large exponent", `1e999999999`, "exponent"},
 		{"199 numbers with large exponents", "[" + repeat("1e1000000", 199) + "]", "exponent"},
 		{"number of 500,000 digits", strings.Repeat("9", 500_000), "the limit is 40"},
-		{"trailing garbage", `{} garbage`, "not one JSON text"},
-		{"two texts", `{}{}`, "not one JSON text"},
-		{"one key twice", `{"a":1,"a":2}`, "comes twice"},
-		{"one key twice, escaped", `{"a":1,"\u0061":2}`, "comes twice"},
+		{"trailing garbage", `{} garbage`, "not a single JSON value"},
+		{"two texts", `{}{}`, "not a single JSON value"},
+		{"one key twice", `{"a":1,"a":2}`, "duplicate key"},
+		{"one key twice, escaped", `{"a":1,"\u0061":2}`, "duplicate key"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestHostileValues(t *testing.T) {
 	around[0] = around
 	tests := []struct {
 		name, schema string
-		value        any // its text where it is json.RawMessage, made late where it is a func
+		value        any // a json.RawMessage is its text, a func makes it late
 		words        string
 	}{
 		{"large exponent under minimum", `{"minimum":3}`, number, "exponent"},
@@ -207,9 +207,9 @@ func TestHostileValues(t *testing.T) {
 		{"large exponent under integer", `{"type":"integer"}`, number, "exponent"},
 		{"small exponent under integer", `{"type":"integer"}`, json.Number("1e-1000000000"), "exponent"},
 		{"large exponent under format", `{"format":"int64"}`, number, "exponent"},
-		{"large exponent in an item", `{"items":{"type":"integer"}}`, []any{json.Number("1e1000001")}, "[0]: a number with an exponent"},
+		{"large exponent in an item", `{"items":{"type":"integer"}}`, []any{json.Number("1e1000001")}, "[0]: the exponent of the number"},
 		{"1,000,000 digits", `{"type":"integer","maximum":3}`, json.Number(strings.Repeat("9", 1_000_000)), "1000000 characters"},
-		{"not a number", `{"type":"string"}`, json.Number("NaN"), "not a number"},
+		{"not a number", `{"type":"string"}`, json.Number("NaN"), "not a JSON number"},
 		{"100,000 deep", `{"items":{"$ref":"#"},"type":"string"}`, tooDeep, "nested deeper"},
 		{"100,000 deep, under a recursive schema", `{"items":{"$ref":"#"},"type":"array"}`, tooDeep, "nested deeper"},
 		{"inside itself", `{"items":{"$ref":"#"}}`, around, "nested deeper"},
@@ -221,18 +221,18 @@ func TestHostileValues(t *testing.T) {
 		{"one wrong item, the last", `{"items":{"type":"integer"}}`, append(list("1", 100_000)[:200_000], `,"x"]`...), "[100000]: expected a whole number, got the text"},
 		{"200,000 items, two allowed", `{"maxItems":2,"items":{"type":"string"}}`, list("1", 200_000), "expected at most 2 items, got 200000; send fewer"},
 		{"200,000 items that fit no form", `{"items":{"oneOf":[{"type":"string"},{"type":"null"}]}}`, list("1", 200_000), "[0]: "},
-		{"a list that fits no form", `{"anyOf":[{"items":{"type":"string"}},{"items":{"type":"null"}}]}`, list("1", 100_000), "fits none of the allowed forms, got a list of 100000 items"},
+		{"a list that fits no form", `{"anyOf":[{"items":{"type":"string"}},{"items":{"type":"null"}}]}`, list("1", 100_000), "matches none of the allowed forms, got a list of 100000 items"},
 		{"items of wrong objects", `{"items":{"required":["b"],"properties":{"a":{"type":"string"}}}}`, list(`{"a":1}`, 40_000), "[0].a: expected text"},
 		{"200,000 items, two equal", `{"uniqueItems":true}`, list("1", 200_000), "two of the 200000 items are equal"},
-		{"none of 200,000 items as it must be", `{"contains":{"type":"string"}}`, list("1", 200_000), "no item is of the form"},
+		{"none of 200,000 items as it must be", `{"contains":{"type":"string"}}`, list("1", 200_000), "no item matches the form"},
 		{"not this list", `{"not":{"items":{"type":"integer"}}}`, list("1", 100_000), "a list of 100000 items is excluded here"},
 		{"numbers close to a bound", `{"items":{"maximum":0.1}}`, list("0.1000000000000000055511151231257827021", 12_000), "expected at most 0.1"},
 		{"fractions under multipleOf", `{"items":{"multipleOf":0.01}}`, list("0.015", 80_000), "expected a multiple of 0.01"},
 		{"long fractions under multipleOf", `{"items":{"multipleOf":0.01}}`, list("0.2500000000000000000000000000000000000", 12_000), "takes more than"},
 		{"large enum, many values", `{"items":{"enum":[` + repeat(`"x"`, 50_000) + `,"y"]}}`, list(`"y"`, 100_000), "takes more than"},
 		{"large enum, wrong values", `{"items":{"enum":[` + repeat(`"xx"`, 50_000) + `]}}`, list(`"y"`, 100_000), "expected one of"},
-		{"40,000 unknown keys", `{"additionalProperties":false,"properties":{"a":{}}}`, json.RawMessage(object(40_000, "1")), "is not a parameter here; known are a"},
-		{"40,000 wrong keys", `{"propertyNames":{"maxLength":1}}`, json.RawMessage(object(40_000, "1")), `does not fit the rule "propertyNames"`},
+		{"40,000 unknown keys", `{"additionalProperties":false,"properties":{"a":{}}}`, json.RawMessage(object(40_000, "1")), "is not a parameter here; expected one of a"},
+		{"40,000 wrong keys", `{"propertyNames":{"maxLength":1}}`, json.RawMessage(object(40_000, "1")), `violates "propertyNames"`},
 		{"40,000 keys, two allowed", `{"maxProperties":2,"additionalProperties":{"type":"string"}}`, json.RawMessage(object(40_000, "1")), "expected at most 2 keys"},
 		{"40,000 keys and dear patterns", `{"patternProperties":{"(\\pL|\\pN){100}":{}}}`, json.RawMessage(object(40_000, "1")), "takes more than"},
 		{"5,000 wrong properties", `{"properties":` + object(4_500, `{"type":"string"}`) + `}`, json.RawMessage(object(4_500, "1")), "k0: expected text"},
@@ -245,7 +245,7 @@ func TestHostileValues(t *testing.T) {
 		{"long text of the format regex", `{"format":"regex"}`, strings.Repeat("(", 500_000), "expected the format regex"},
 		{"name and address", `{"format":"email"}`, "Bob <a@b.c>", "expected the format email"},
 		{"second item of prefixItems", `{"prefixItems":[{},{"type":"string"}]}`, list("1", 2), "[1]: expected text"},
-		{"dependentRequired", `{"dependentRequired":{"a":["b"]}}`, deep(1), "b: is required beside another parameter"},
+		{"dependentRequired", `{"dependentRequired":{"a":["b"]}}`, deep(1), "b: is required together with another parameter"},
 		{"one wrong of 500,000 characters", `{"enum":["a"]}`, strings.Repeat("b", 500_000), `expected "a"; got the text "bbb`},
 	}
 	for _, test := range tests {
@@ -259,7 +259,7 @@ func TestHostileValues(t *testing.T) {
 			}
 			refusedCheaply(t, test.words, func() []*Problem {
 				v := test.value
-				if text, ok := v.(json.RawMessage); ok { // what comes as text costs its reading
+				if text, ok := v.(json.RawMessage); ok { // for text the reading counts too
 					if v, err = Parse(text, ValueLimits); err != nil {
 						t.Fatal(err)
 					}

@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// node is one schema as this package understood it. Nodes that refer to each other form a graph; a node without any
-// rule accepts everything.
+// node is one schema as this package understands it. Nodes refer to each other and form a graph. A
+// node without any rule accepts every value.
 type node struct {
-	at      string // where it stands in its document, a JSON pointer
-	verdict *bool  // the schemas true and false
+	at      string // its location in the document, a JSON pointer
+	verdict *bool  // of the schemas true and false
 	ref     *node
 	types   typeSet
 
 	properties map[string]*node
-	order      []string // the names of properties, sorted
+	order      []string // the names of the properties, sorted
 	required   []string
 	additional *node
 	patterns   []patternNode
@@ -37,14 +37,14 @@ type node struct {
 	numbers map[string]json.Number // minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf
 	counts  map[string]int         // minLength, maxLength, minItems, maxItems, minProperties, maxProperties
 
-	allOf, anyOf, oneOf []*node
-	not, cond, then, or *node
+	allOf, anyOf, oneOf             []*node
+	not, ifNode, thenNode, elseNode *node
 
-	value   any // default
+	value   any // the default
 	isValue bool
 
-	secret bool // writeOnly, or a password: never shown
-	hides  bool // there is a secret here or below
+	secret      bool // writeOnly, or a password: never shown
+	holdsSecret bool // there is a secret at or below the node
 }
 
 type patternNode struct {
@@ -52,7 +52,7 @@ type patternNode struct {
 	node *node
 }
 
-// typeSet has one bit per JSON type; none means any.
+// typeSet has one bit for each JSON type. No bits mean any type.
 type typeSet uint8
 
 var typeNames = []string{"array", "boolean", "integer", "null", "number", "object", "string"}
@@ -77,7 +77,7 @@ func (t typeSet) names() []string {
 	return names
 }
 
-// target is where the references of n end.
+// target returns the node at the end of n's references.
 func (n *node) target() *node {
 	for n.ref != nil {
 		n = n.ref
@@ -85,10 +85,10 @@ func (n *node) target() *node {
 	return n
 }
 
-// inPlace lists the nodes that judge the same value as n does.
+// inPlace returns the nodes that apply to the same value as n.
 func (n *node) inPlace() []*node {
 	var list []*node
-	for _, other := range []*node{n.ref, n.not, n.cond, n.then, n.or} {
+	for _, other := range []*node{n.ref, n.not, n.ifNode, n.thenNode, n.elseNode} {
 		if other != nil {
 			list = append(list, other)
 		}
@@ -100,7 +100,7 @@ func (n *node) inPlace() []*node {
 	return list
 }
 
-// children lists all nodes that n uses.
+// children returns all nodes that n uses.
 func (n *node) children() []*node {
 	list := slices.Concat(n.inPlace(), n.tuple)
 	for _, other := range []*node{n.additional, n.names, n.items, n.more, n.contains} {
@@ -115,38 +115,4 @@ func (n *node) children() []*node {
 		list = append(list, p.node)
 	}
 	return list
-}
-
-// checkExpansion refuses references that go in a circle without ever stepping into the value, on which the library
-// overflows the stack, and those that multiply.
-func checkExpansion(nodes []*node) error {
-	applied := map[*node]int{} // 0: not seen, -1: being counted
-	var count func(n *node) error
-	count = func(n *node) error {
-		switch applied[n] {
-		case 0:
-		case -1:
-			return refuse(n.at, "the references lead back here without stepping into a property or an item; break the circle")
-		default:
-			return nil
-		}
-		applied[n] = -1
-		total := 1
-		for _, other := range n.inPlace() {
-			if err := count(other); err != nil {
-				return err
-			}
-			if total += applied[other]; total > maxApplied {
-				return refuse(n.at, "references and combinations expand to more than %d schemas for one value; simplify them", maxApplied)
-			}
-		}
-		applied[n] = total
-		return nil
-	}
-	for _, n := range nodes {
-		if err := count(n); err != nil {
-			return err
-		}
-	}
-	return nil
 }

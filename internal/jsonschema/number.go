@@ -2,19 +2,20 @@ package jsonschema
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"math/big"
 	"strconv"
 	"strings"
 )
 
-// ErrFraction says that a number is not whole, ErrRange that its type cannot hold it.
+// Errors of ParseInt and ParseUint: the number is not whole, or its type cannot hold it.
 var (
 	ErrFraction = errors.New("not a whole number")
 	ErrRange    = errors.New("out of range")
 )
 
-// ParseInt reads an integer exactly, in whatever way JSON spells it: 3, 3.0, 3e2.
+// ParseInt parses an integer exactly, however JSON spells it: 3, 3.0, 3e2.
 func ParseInt(literal string) (int64, error) {
 	if n, err := strconv.ParseInt(literal, 10, 64); err == nil {
 		return n, nil
@@ -29,7 +30,7 @@ func ParseInt(literal string) (int64, error) {
 	return n.Int64(), nil
 }
 
-// ParseUint is ParseInt for integers without sign.
+// ParseUint is like ParseInt for unsigned integers.
 func ParseUint(literal string) (uint64, error) {
 	if n, err := strconv.ParseUint(literal, 10, 64); err == nil {
 		return n, nil
@@ -55,7 +56,8 @@ func parseWhole(literal string) (*big.Int, error) {
 	return r.Num(), nil
 }
 
-// rational is the exact value of a literal; not ok if the literal is too large to compute with.
+// rational returns the exact value of a literal. It returns false if the literal is too large to
+// compute with.
 func rational(literal string) (*big.Rat, bool) {
 	if CheckNumber(literal) != "" {
 		return nil, false
@@ -63,7 +65,7 @@ func rational(literal string) (*big.Rat, bool) {
 	return new(big.Rat).SetString(literal)
 }
 
-// isWhole is exact without computing.
+// isWhole reports whether a literal is a whole number. It is exact, without arithmetic.
 func isWhole(literal string) bool {
 	digits, exponent, ok := scanNumber(literal)
 	if digits || !ok {
@@ -81,7 +83,7 @@ func isWhole(literal string) bool {
 		mantissa = mantissa[:i]
 	}
 	_, fraction, _ := strings.Cut(mantissa, ".")
-	zeros := 0 // at the end of all digits
+	zeros := 0 // trailing zeros of all digits
 	for i := len(mantissa) - 1; i >= 0 && (mantissa[i] == '0' || mantissa[i] == '.'); i-- {
 		if mantissa[i] == '0' {
 			zeros++
@@ -90,17 +92,18 @@ func isWhole(literal string) bool {
 	return strings.Trim(mantissa, "0.") == "" || len(fraction)-zeros <= shift
 }
 
-// fraction is what exact arithmetic costs in steps.
+// fraction is the cost of exact arithmetic, in steps.
 const fraction = 128
 
-// compareNumbers is exact. Literals that are too large to compute with are not compared: ok is false.
+// compareNumbers compares two literals exactly. It returns false if they are too large to compute
+// with.
 func compareNumbers(x, y string, b *budget) (sign int, ok bool) {
 	if i, err := strconv.ParseInt(x, 10, 64); err == nil {
 		if j, err := strconv.ParseInt(y, 10, 64); err == nil {
 			return compare(i, j), true
 		}
 	}
-	// Rounding keeps order, so only what is rounded to the same number needs more.
+	// Rounding keeps the order, so only numbers that round to the same float need more.
 	f, errX := strconv.ParseFloat(x, 64)
 	g, errY := strconv.ParseFloat(y, 64)
 	if errX == nil && errY == nil && f != g {
@@ -115,7 +118,7 @@ func compareNumbers(x, y string, b *budget) (sign int, ok bool) {
 	return r.Cmp(s), true
 }
 
-// compare is cmp.Compare without its care for NaN.
+// compare is cmp.Compare without the handling of NaN.
 func compare[T int64 | float64](x, y T) int {
 	switch {
 	case x < y:
@@ -130,7 +133,7 @@ func isMultiple(x, of string, b *budget) bool {
 	m, e, okX := decimal(x)
 	n, f, okOf := decimal(of)
 	if okX && okOf {
-		// In the unit of the smaller exponent both are whole.
+		// Scaled by the smaller exponent, both are whole.
 		m, okX = scale(m, e-f)
 		n, okOf = scale(n, f-e)
 		if okX && okOf && n != 0 {
@@ -143,7 +146,7 @@ func isMultiple(x, of string, b *budget) bool {
 	return okX && okOf && s.Sign() != 0 && new(big.Rat).Quo(r, s).IsInt()
 }
 
-// decimal reads a literal as mantissa × 10^exponent, where 64 bits are enough.
+// decimal parses a literal as mantissa × 10^exponent. It returns false if 64 bits are not enough.
 func decimal(literal string) (mantissa int64, exponent int, ok bool) {
 	if i := strings.IndexAny(literal, "eE"); i >= 0 {
 		var err error
@@ -157,7 +160,7 @@ func decimal(literal string) (mantissa int64, exponent int, ok bool) {
 	return mantissa, exponent - len(part), err == nil
 }
 
-// scale multiplies by a power of ten that is not negative; others leave m as it is.
+// scale multiplies m by a power of ten. A negative power leaves m as it is.
 func scale(m int64, power int) (scaled int64, ok bool) {
 	for ; power > 0 && m != 0; power-- {
 		if m > math.MaxInt64/10 || m < math.MinInt64/10 {
@@ -166,4 +169,69 @@ func scale(m int64, power int) (scaled int64, ok bool) {
 		m *= 10
 	}
 	return m, true
+}
+
+// CheckNumber returns why provost does not accept a literal as a number, or "" if it does. A
+// literal that passes is valid JSON and a finite float64, and small enough for exact arithmetic.
+// The reason does not repeat the literal, because CheckNumber does not know whether it is secret.
+func CheckNumber(literal string) (reason string) {
+	if len(literal) > MaxNumber {
+		return fmt.Sprintf("the number has %d characters, the limit is %d; send it as a string", len(literal), MaxNumber)
+	}
+	digits, exponent, ok := scanNumber(literal)
+	switch {
+	case !ok:
+		return "not a JSON number"
+	case digits:
+		return ""
+	}
+	if exponent != "" {
+		if n, err := strconv.Atoi(exponent); err != nil || n > MaxExponent || n < -MaxExponent {
+			return fmt.Sprintf("the exponent of the number is outside -%d to %d; send it as a string", MaxExponent, MaxExponent)
+		}
+	}
+	if f, err := strconv.ParseFloat(literal, 64); err != nil || math.IsInf(f, 0) {
+		return "the number is too large for a float64; send it as a string"
+	}
+	return ""
+}
+
+// scanNumber checks the grammar of a number and returns its exponent. The result digits reports
+// whether the number is an integer in plain digits.
+func scanNumber(s string) (digits bool, exponent string, ok bool) {
+	rest := strings.TrimPrefix(s, "-")
+	whole := leadingDigits(rest)
+	if whole == 0 || whole > 1 && rest[0] == '0' {
+		return false, "", false
+	}
+	if rest = rest[whole:]; rest == "" {
+		return true, "", true
+	}
+	if rest[0] == '.' {
+		fraction := leadingDigits(rest[1:])
+		if fraction == 0 {
+			return false, "", false
+		}
+		rest = rest[1+fraction:]
+	}
+	if rest == "" {
+		return false, "", true
+	}
+	if rest[0] != 'e' && rest[0] != 'E' {
+		return false, "", false
+	}
+	exponent = rest[1:]
+	unsigned := exponent
+	if unsigned != "" && (unsigned[0] == '+' || unsigned[0] == '-') {
+		unsigned = unsigned[1:]
+	}
+	return false, exponent, unsigned != "" && leadingDigits(unsigned) == len(unsigned)
+}
+
+func leadingDigits(s string) int {
+	n := 0
+	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
+		n++
+	}
+	return n
 }

@@ -8,25 +8,28 @@ import (
 	"strings"
 )
 
-// maxPattern bounds all regular expressions of a schema together, by weight: some 12,000 instructions.
+// maxPattern bounds the total weight of the regular expressions of a schema: some 12,000
+// instructions.
 const maxPattern = 200_000
 
-// pattern is a regular expression and what it costs: size is what matching costs per character, weight what compiling
-// costs.
+// pattern is a regular expression with its costs: size is the cost of matching one character,
+// weight the cost of compiling.
 type pattern struct {
 	expr         *regexp.Regexp
 	size, weight int
 }
 
-// matches spends what matching costs: each character is read once per instruction, at the worst.
+// matches reports whether s matches, and spends the cost: in the worst case each instruction reads
+// each character once.
 func (p *pattern) matches(s string, b *budget) bool {
 	b.spend(p.steps(s, 32))
 	return !b.spent() && p.expr.MatchString(s)
 }
 
-// steps is what reading s costs, where a step is so many characters and instructions.
+// steps returns the cost of reading s, where one step covers that many pairs of character and
+// instruction.
 func (p *pattern) steps(s string, step int64) int {
-	return int(min(int64(len(s))*int64(p.size)/step, 2*maxChecked))
+	return int(min(int64(len(s))*int64(p.size)/step, 2*maxSteps))
 }
 
 func (r *reader) readPattern(v any, at string) (*pattern, error) {
@@ -38,7 +41,7 @@ func (r *reader) readPattern(v any, at string) (*pattern, error) {
 	if err != nil {
 		return nil, refuse(at, "%v", err)
 	}
-	// Compiling multiplies what is counted, so it is weighed before.
+	// Compiling expands what is counted here, so weigh the expression before.
 	weight := weighPattern(parsed)
 	if r.weight += weight; r.weight > maxPattern {
 		return nil, refuse(at, tooLarge)
@@ -60,7 +63,7 @@ func parsePattern(source string) (*syntax.Regexp, error) {
 	}
 	parsed, err := syntax.Parse(source, syntax.Perl)
 	if err != nil {
-		return nil, fmt.Errorf("%s; the syntax is RE2, which has no look-around and no back-references", withoutPrefix(err))
+		return nil, fmt.Errorf("%s; the syntax is RE2, which has no look-around and no backreferences", withoutPrefix(err))
 	}
 	return parsed, nil
 }
@@ -71,8 +74,9 @@ func withoutPrefix(err error) string {
 	return strings.TrimPrefix(err.Error(), "error parsing regexp: ")
 }
 
-// weighPattern counts what an expression becomes: instructions, and the ranges of their characters, which cost less.
-// Repeats multiply; it stops counting where it is too much anyway.
+// weighPattern counts what an expression compiles to: instructions, and the ranges of their
+// characters, which cost less. Repetitions multiply. It stops counting where the weight is too
+// large anyway.
 func weighPattern(re *syntax.Regexp) int {
 	const instruction = 16
 	weight := instruction + len(re.Rune)

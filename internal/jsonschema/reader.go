@@ -9,22 +9,23 @@ import (
 	"strings"
 )
 
-// reader turns a document into nodes, each place of it once.
+// reader converts a document to nodes, one for each location.
 type reader struct {
-	newest  bool             // the document says that it is of a draft in which $ref is a rule beside others
-	nodes   map[string]*node // by place
+	newest  bool             // the document declares a draft in which $ref stands beside other rules
+	nodes   map[string]*node // by location
 	weight  int              // of the regular expressions so far
-	links   links
-	pending []link
+	lookup  lookup
+	pending []reference
 }
 
-// parseSchema reads a schema and refuses what could harm: it returns the root and every node that can be reached.
+// parseSchema reads a schema and refuses what could do harm. It returns the root and all reachable
+// nodes.
 func parseSchema(text []byte) (*node, []*node, error) {
 	document, err := Parse(text, Limits{Bytes: MaxSchema, Depth: MaxDepth, Numbers: true})
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &reader{nodes: map[string]*node{}, links: newLinks(document)}
+	r := &reader{nodes: map[string]*node{}, lookup: newLookup(document)}
 	if r.newest, err = readDraft(document); err != nil {
 		return nil, nil, err
 	}
@@ -50,7 +51,7 @@ func (r *reader) node(v any, at string) (*node, error) {
 		return n, nil
 	}
 	if len(r.nodes) >= maxNodes {
-		return nil, refuse(at, "more than %d schemas inside each other and beside each other; simplify them", maxNodes)
+		return nil, refuse(at, "more than %d schemas in total; simplify them", maxNodes)
 	}
 	n := &node{at: at}
 	r.nodes[at] = n
@@ -69,7 +70,7 @@ func (r *reader) fill(n *node, m map[string]any) error {
 		return err
 	}
 	n.value, n.isValue = m["default"]
-	// Sorted, so that of several mistakes the same one is reported each time.
+	// Sorted, so that of several mistakes always the same one is reported.
 	for _, keyword := range slices.Sorted(maps.Keys(m)) {
 		if err := r.rule(n, keyword, m[keyword], m); err != nil {
 			return err
@@ -81,8 +82,9 @@ func (r *reader) fill(n *node, m map[string]any) error {
 	return checkRanges(n)
 }
 
-// fillRef makes n the schema it refers to; where other rules stand beside the reference, it is one of them. What is
-// referred to may get its name further down, so that references are followed at the end.
+// fillRef makes n the schema that a reference points to or, if there are other rules beside the
+// reference, makes that schema one of them. References are resolved at the end, because their
+// target may be named further down.
 func (r *reader) fillRef(n *node, v any, all map[string]any) error {
 	at := n.at + "/$ref"
 	ref, ok := v.(string)
@@ -94,16 +96,16 @@ func (r *reader) fillRef(n *node, v any, all map[string]any) error {
 		n.allOf = append(n.allOf, beside)
 		n = beside
 	}
-	r.pending = append(r.pending, link{n, ref, at})
+	r.pending = append(r.pending, reference{n, ref, at})
 	return nil
 }
 
-// follow binds the references, among them those in what they lead to.
+// follow resolves the references, and those in their targets.
 func (r *reader) follow() error {
 	for len(r.pending) > 0 {
 		l := r.pending[0]
 		r.pending = r.pending[1:]
-		to, err := r.links.resolve(l)
+		to, err := r.lookup.resolve(l)
 		if err != nil {
 			return refuse(l.at, "%v", err)
 		}
@@ -121,9 +123,9 @@ func (r *reader) rule(n *node, keyword string, v any, all map[string]any) (err e
 	case "$ref":
 		err = r.fillRef(n, v, all)
 	case "$id":
-		err = r.links.addID(v, n.at, all)
+		err = r.lookup.addID(v, n.at, all)
 	case "$anchor":
-		err = r.links.addAnchor(v, n.at, all)
+		err = r.lookup.addAnchor(v, n.at, all)
 	case "type":
 		n.types, err = readTypes(v, at)
 	case "enum":
@@ -204,11 +206,11 @@ func (r *reader) rule(n *node, keyword string, v any, all map[string]any) (err e
 	case "not":
 		n.not, err = r.node(v, at)
 	case "if":
-		n.cond, err = r.node(v, at)
+		n.ifNode, err = r.node(v, at)
 	case "then":
-		n.then, err = r.node(v, at)
+		n.thenNode, err = r.node(v, at)
 	case "else":
-		n.or, err = r.node(v, at)
+		n.elseNode, err = r.node(v, at)
 	case "definitions", "$defs":
 		_, err = r.nodeMap(v, at)
 	}
@@ -262,13 +264,13 @@ func (r *reader) fillPatterns(n *node, v any, at string) error {
 	return nil
 }
 
-// fillDependencies reads what the presence of a key asks for: names that must be there too, or a schema.
+// fillDependencies reads what the presence of a key requires: other keys, or a schema.
 func (r *reader) fillDependencies(n *node, v any, at string) error {
 	m, ok := v.(map[string]any)
 	if !ok {
 		return refuse(at, "expected an object, got %s", describe(v))
 	}
-	if n.deps != nil { // the schemas come under one keyword, the names under another
+	if n.deps != nil { // schemas under one keyword, names under another
 		beside := &node{at: at}
 		n.allOf = append(n.allOf, beside)
 		n = beside
@@ -288,12 +290,12 @@ func (r *reader) fillDependencies(n *node, v any, at string) error {
 	return nil
 }
 
-// fillContent holds text to its encoding and its media type, together.
+// fillContent reads contentEncoding and contentMediaType, which together are one format.
 func fillContent(n *node, keyword string, all map[string]any) {
 	encoding, media := all["contentEncoding"], all["contentMediaType"]
 	format := ""
 	switch {
-	case keyword == "contentMediaType" && encoding != nil: // said already
+	case keyword == "contentMediaType" && encoding != nil: // covered by contentEncoding
 	case encoding == "base64" && media == "application/json":
 		format = "byte of json"
 	case encoding == "base64":
@@ -333,7 +335,7 @@ func readTypes(v any, at string) (typeSet, error) {
 		types |= 1 << i
 	}
 	if types == 0 {
-		return 0, refuse(at, "no type is listed, nothing would fit; leave it out to allow any")
+		return 0, refuse(at, "no type is listed; leave it out to allow any")
 	}
 	return types, nil
 }
@@ -362,7 +364,7 @@ func readNumber(n *node, keyword string, v any, all map[string]any) error {
 		n.numbers = map[string]json.Number{}
 	}
 	if exclusive, isBool := v.(bool); isBool && strings.HasPrefix(keyword, "exclusive") {
-		// draft-04: a flag beside the bound.
+		// draft-04: a flag beside the bound
 		bound, ok := all[strings.ToLower(strings.TrimPrefix(keyword, "exclusive"))].(json.Number)
 		if !ok {
 			return refuse(at, "expected a number, got %s", describe(v))
@@ -402,17 +404,17 @@ func checkRanges(n *node) error {
 		least, hasLeast := n.counts["min"+what]
 		most, hasMost := n.counts["max"+what]
 		if hasLeast && hasMost && least > most {
-			return refuse(n.at, "min%s %d is above max%s %d, nothing would fit", what, least, what, most)
+			return refuse(n.at, "min%s %d is above max%s %d, no value would be valid", what, least, what, most)
 		}
 	}
 	least, most := n.numbers["minimum"], n.numbers["maximum"]
 	if sign, ok := compareNumbers(string(least), string(most), new(budget)); least != "" && most != "" && ok && sign > 0 {
-		return refuse(n.at, "minimum %s is above maximum %s, nothing would fit", least, most)
+		return refuse(n.at, "minimum %s is above maximum %s, no value would be valid", least, most)
 	}
 	return nil
 }
 
-// refuse is a problem at a JSON pointer, which it turns into a path.
+// refuse returns a problem at a JSON pointer, which it converts to a path.
 func refuse(at, format string, args ...any) error {
 	path := ""
 	for i, token := range strings.Split(at, "/") {

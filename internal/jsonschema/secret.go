@@ -2,22 +2,22 @@ package jsonschema
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
-	"strings"
 )
 
-// maxHidden bounds the schemas that are held against the parts of one value to find its secrets. What comes after that is
-// treated as secret.
+// maxHidden bounds the work of finding the secrets in a value: the number of times a schema is
+// applied to a part of it. Everything beyond is treated as secret.
 const maxHidden = 200_000
 
-// markSecrets tells each node whether there is a secret at or below it.
+// markSecrets marks the nodes that have a secret at or below them.
 func markSecrets(nodes []*node) {
 	above := map[*node][]*node{}
 	var reached []*node
 	for _, n := range nodes {
 		if n.secret {
-			n.hides = true
+			n.holdsSecret = true
 			reached = append(reached, n)
 		}
 		for _, child := range n.children() {
@@ -29,71 +29,72 @@ func markSecrets(nodes []*node) {
 		n := reached[last]
 		reached = reached[:last]
 		for _, parent := range above[n] {
-			if !parent.hides {
-				parent.hides = true
+			if !parent.holdsSecret {
+				parent.holdsSecret = true
 				reached = append(reached, parent)
 			}
 		}
 	}
 }
 
-// checkSecretDefaults refuses a default that tells a secret to whoever reads the schema.
+// checkSecretDefaults refuses a default that reveals a secret to readers of the schema.
 func checkSecretDefaults(nodes []*node) error {
 	for _, n := range nodes {
-		if !n.isValue || !n.hides {
+		if !n.isValue || !n.holdsSecret {
 			continue
 		}
-		told := false
-		h := hider{steps: maxHidden, hide: func(string, any) any { told = true; return nil }}
+		visible := false
+		h := hider{steps: maxHidden, hide: func(string, any) any { visible = true; return nil }}
 		h.value([]*node{n}, n.value, "")
-		if told {
-			return refuse(n.at+"/default", "a secret's default can be read in the schema; remove it, and set the value in the deployment's parameters")
+		if visible {
+			return refuse(n.at+"/default", "everybody can read a secret's default in the schema; remove it and set the value in the deployment's parameters")
 		}
 	}
 	return nil
 }
 
-// Secret says that the schema declares secrets: values that are writeOnly, or text in the format password.
-func (s *Schema) Secret() bool { return s.root.hides }
+// HasSecrets reports whether the schema declares secrets: values that are writeOnly, or text in the
+// format password.
+func (s *Schema) HasSecrets() bool { return s.root.holdsSecret }
 
-// Secrets returns v with each secret in it replaced by what hide returns for its path and value. Null is no secret. The
-// value itself is not changed.
-func (s *Schema) Secrets(v any, hide func(path string, v any) any) any {
-	if !s.root.hides {
+// ReplaceSecrets returns v with each secret replaced by what hide returns for its path and value.
+// Null is not a secret. It does not change v.
+func (s *Schema) ReplaceSecrets(v any, hide func(path string, v any) any) any {
+	if !s.root.holdsSecret {
 		return v
 	}
 	h := hider{steps: maxHidden, hide: hide}
 	return h.value([]*node{s.root}, v, "")
 }
 
-// Conceal is Secrets for a value that may have been made for another schema: of an object that does not fit, the members
-// that are not described, or do not fit, are hidden too, because nothing says what they are.
+// Conceal is like ReplaceSecrets, for a value that may have been made for another schema. If an
+// object is invalid, Conceal also hides the members that the schema does not describe and those
+// that do not fit it, because nothing tells what they are.
 func (s *Schema) Conceal(v any, hide func(path string, v any) any) any {
 	m, ok := v.(map[string]any)
 	if !ok || s.ValidatePartial(v) == nil {
-		return s.Secrets(v, hide)
+		return s.ReplaceSecrets(v, hide)
 	}
-	known, judged := make(map[string]any, len(m)), make(map[string]any, len(m))
+	known, shown := make(map[string]any, len(m)), make(map[string]any, len(m))
 	for key, item := range m {
-		if item == nil || s.root.takesMember(key, item) {
+		if item == nil || s.root.acceptsMember(key, item) {
 			known[key] = item
 		} else {
-			judged[key] = hide(Join("", key), item)
+			shown[key] = hide(Join("", key), item)
 		}
 	}
-	shown, _ := s.Secrets(known, hide).(map[string]any)
-	for key, item := range shown {
-		judged[key] = item
-	}
-	return judged
+	fitting, _ := s.ReplaceSecrets(known, hide).(map[string]any)
+	maps.Copy(shown, fitting)
+	return shown
 }
 
-// takesMember says that an object may have a member, as far as one can tell without the others.
-func (n *node) takesMember(key string, v any) bool {
-	b := budget{steps: maxChecked}
+// acceptsMember reports whether an object may have a member, as far as that is known without the
+// others.
+func (n *node) acceptsMember(key string, v any) bool {
+	b := budget{steps: maxSteps}
 	for _, same := range expand([]*node{n}, false) {
 		for _, child := range same.keyNodes(key, &b) {
-			if !child.takes(v, &b) {
+			if !child.accepts(v, &b) {
 				return false
 			}
 		}
@@ -105,7 +106,7 @@ func (n *node) takesMember(key string, v any) bool {
 type hider struct {
 	steps int
 	hide  func(path string, v any) any
-	known map[*node][]*node // what expand found out
+	known map[*node][]*node // results of expand
 }
 
 func (h *hider) value(nodes []*node, v any, path string) any {
@@ -129,14 +130,15 @@ func (h *hider) value(nodes []*node, v any, path string) any {
 	case map[string]any:
 		m := make(map[string]any, len(v))
 		for key, item := range v {
-			m[key] = h.part(nodes, func(n *node) []*node { return n.keyNodes(key, &budget{steps: maxChecked}) }, item, Join(path, key))
+			m[key] = h.part(nodes, func(n *node) []*node { return n.keyNodes(key, &budget{steps: maxSteps}) }, item, Join(path, key))
 		}
 		return m
 	}
 	return v
 }
 
-// expand adds the nodes that judge the same value and lead to a secret. Mostly it is one node, again and again.
+// expand is like the function expand, limited to nodes that lead to a secret. It remembers the
+// results for single nodes, because most calls repeat one of them.
 func (h *hider) expand(nodes []*node) []*node {
 	if len(nodes) != 1 {
 		return expand(nodes, true)
@@ -152,7 +154,7 @@ func (h *hider) expand(nodes []*node) []*node {
 	return all
 }
 
-// itemNodes lists the nodes that judge item i.
+// itemNodes returns the nodes that apply to item i.
 func (n *node) itemNodes(i int) []*node {
 	var list []*node
 	for _, other := range []*node{n.itemNode(i), n.contains} {
@@ -163,7 +165,7 @@ func (n *node) itemNodes(i int) []*node {
 	return list
 }
 
-// part is value for what lies one step into the value that the nodes judge.
+// part is value for a part one step inside the value that the nodes apply to.
 func (h *hider) part(nodes []*node, step func(*node) []*node, v any, path string) any {
 	if h.steps -= len(nodes); h.steps < 0 {
 		return h.hide(path, v)
@@ -173,13 +175,14 @@ func (h *hider) part(nodes []*node, step func(*node) []*node, v any, path string
 
 func isSecret(n *node) bool { return n.secret }
 
-// expand adds the nodes that judge the same value; with hiding only those that lead to a secret.
+// expand adds the nodes that apply to the same value. If hiding is true, it keeps only the nodes
+// that lead to a secret.
 func expand(nodes []*node, hiding bool) []*node {
 	var all []*node
 	seen := map[*node]bool{}
 	var add func(n *node)
 	add = func(n *node) {
-		if seen[n] || hiding && !n.hides {
+		if seen[n] || hiding && !n.holdsSecret {
 			return
 		}
 		seen[n] = true
@@ -194,12 +197,12 @@ func expand(nodes []*node, hiding bool) []*node {
 	return all
 }
 
-// below lists the nodes one step into the value that lead to a secret.
+// below returns the nodes one step inside the value that lead to a secret.
 func below(nodes []*node, step func(*node) []*node) []*node {
 	var list []*node
 	for _, n := range nodes {
 		for _, child := range step(n) {
-			if child.hides {
+			if child.holdsSecret {
 				list = append(list, child)
 			}
 		}
@@ -207,10 +210,10 @@ func below(nodes []*node, step func(*node) []*node) []*node {
 	return list
 }
 
-// secretAt says that the keys lead to a secret, or into one. It takes from steps what it looked at; once there are none
-// left, everything is secret.
+// secretAt reports whether the keys lead to a secret, or into one. It subtracts its work from
+// steps. Once no steps are left, everything is secret.
 func (n *node) secretAt(keys []string, steps *int) bool {
-	if !n.hides {
+	if !n.holdsSecret {
 		return false
 	}
 	nodes := expand([]*node{n}, true)
@@ -220,7 +223,7 @@ func (n *node) secretAt(keys []string, steps *int) bool {
 			return true
 		}
 		nodes = expand(below(nodes, func(n *node) []*node {
-			children := n.keyNodes(key, &budget{steps: maxChecked})
+			children := n.keyNodes(key, &budget{steps: maxSteps})
 			if i, err := strconv.Atoi(key); err == nil {
 				children = append(children, n.itemNodes(i)...)
 			}
@@ -230,22 +233,22 @@ func (n *node) secretAt(keys []string, steps *int) bool {
 	return slices.ContainsFunc(nodes, isSecret)
 }
 
-// concealed rewrites what problems of v say about secrets: they tell the rule only.
-func (s *Schema) concealed(problems []*Problem, v any) []*Problem {
-	if !s.secrets.hides {
+// conceal rewrites the problems of secrets in v, so that they name only the rule.
+func (s *Schema) conceal(problems []*Problem, v any) []*Problem {
+	if !s.secrets.holdsSecret {
 		return problems
 	}
 	h := hider{steps: maxHidden}
 	for _, p := range problems {
 		if path, ok := h.around(s.secrets, v, p.Path); ok {
-			p.Path, p.Reason = path, "expected "+p.expected()+"; what came is secret and not shown"
+			p.Path, p.Reason = path, "expected "+p.expected()+"; the given value is secret and not shown"
 		}
 	}
 	return problems
 }
 
-// SecretAround is the secret at a path of v or around it. A text or a number in the place of an object or a list that has
-// secrets is taken for one. What cannot be judged counts as secret.
+// SecretAround returns the path of the secret at or around a path of v. A scalar in the place of an
+// object or list with secrets counts as a secret, and so does everything that cannot be determined.
 func (s *Schema) SecretAround(v any, path string) (secret string, ok bool) {
 	h := hider{steps: maxHidden}
 	return h.around(s.secrets, v, path)
@@ -277,7 +280,7 @@ func (h *hider) around(root *node, v any, path string) (secret string, ok bool) 
 		default:
 			m, _ := v.(map[string]any)
 			v = m[key]
-			nodes = below(nodes, func(n *node) []*node { return n.keyNodes(key, &budget{steps: maxChecked}) })
+			nodes = below(nodes, func(n *node) []*node { return n.keyNodes(key, &budget{steps: maxSteps}) })
 		}
 	}
 }
@@ -290,61 +293,14 @@ func isScalar(v any) bool {
 	return false
 }
 
-// cutStep reads the first step of a path, which is a key, or an index if that is not negative. Size is how long it is in the
-// path, 0 if it is none that [Join] or index has written.
-func cutStep(path string) (key string, i, size int) {
-	if path[0] == '.' {
-		size, path = 1, path[1:]
-	}
-	if path == "" || path[0] != '[' {
-		end := strings.IndexAny(path, ".[")
-		if end < 0 {
-			end = len(path)
-		}
-		return path[:end], -1, size + end
-	}
-	quoted, err := strconv.QuotedPrefix(path[1:])
-	if err == nil {
-		key, _ = strconv.Unquote(quoted) // it is quoted
-		return key, -1, size + len("[") + len(quoted) + len("]")
-	}
-	end := strings.IndexByte(path, ']')
-	if i, err = strconv.Atoi(path[1:max(1, end)]); err != nil || i < 0 {
-		return "", -1, 0
-	}
-	return "", i, size + end + 1
-}
-
-// expected says what the rule asks for.
-func (p *Problem) expected() string {
-	switch p.rule {
-	case "required", "additionalProperties", "propertyNames":
-		return "an object with the keys of its schema"
-	case "type":
-		return article(strings.Split(p.argument, ","))
-	case "minLength":
-		return "at least " + plural(p.argument, "character")
-	case "maxLength":
-		return "at most " + plural(p.argument, "character")
-	case "pattern":
-		return "text that matches " + p.argument
-	case "format":
-		return "the format " + p.argument
-	case "minimum":
-		return "at least " + p.argument
-	case "maximum":
-		return "at most " + p.argument
-	}
-	return "a value that fits its schema"
-}
-
-// Uncovered names the first place that is secret in other and not in s, "" if there is none. Both describe the same values.
+// Uncovered returns the path of the first secret of other that is not secret in s, or "" if there
+// is none. Both schemas must describe the same values.
 func (s *Schema) Uncovered(other *Schema) (path string) {
 	steps := maxHidden
 	open := map[*node]bool{} // other may contain itself
 	var walk func(n *node, keys []string, path string) string
 	walk = func(n *node, keys []string, path string) string {
-		if !n.hides || open[n] {
+		if !n.holdsSecret || open[n] {
 			return ""
 		}
 		if n.secret && !s.root.secretAt(keys, &steps) {

@@ -71,14 +71,14 @@ func TestSecrets(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s, v := mustCompile(t, test.schema), parse(t, test.value)
 			before := asText(t, v)
-			if got := asText(t, s.Secrets(v, star)); got != test.want {
+			if got := asText(t, s.ReplaceSecrets(v, star)); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
 			if got := asText(t, s.Conceal(v, star)); got != test.want {
 				t.Errorf("concealed %s, want %s", got, test.want)
 			}
-			if s.Secret() != (test.want != test.value) && test.name != "null" {
-				t.Errorf("Secret is %v", s.Secret())
+			if s.HasSecrets() != (test.want != test.value) && test.name != "null" {
+				t.Errorf("Secret is %v", s.HasSecrets())
 			}
 			if after := asText(t, v); after != before {
 				t.Errorf("the value became %s", after)
@@ -87,7 +87,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// TestConceal hides what a value has that does not fit.
+// TestConceal checks that the invalid parts of a value are hidden.
 func TestConceal(t *testing.T) {
 	const schema = `{"type":"object","properties":{"a":{"type":"string"},"o":{"type":"object","properties":{"x":{"type":"string"}},"additionalProperties":false}},"additionalProperties":false,"required":["a"]}`
 	for value, want := range map[string]string{
@@ -148,7 +148,8 @@ func TestSecretProblems(t *testing.T) {
 			}
 		}
 	}
-	// Nor do the schemas that judge lower layers, or keys that look like the library's own, or a reference at the root.
+	// The same holds for the schemas of lower layers, for keys that look like the library's own,
+	// and for a reference at the root.
 	for schema, value := range map[string]string{
 		`{"$ref":"#/definitions/d","writeOnly":true,"definitions":{"d":{"type":"integer"}}}`:                                                              `"canary"`,
 		`{"$ref":"#/definitions/d","writeOnly":true,"definitions":{"d":{"properties":{"a":{"type":"integer"}}}}}`:                                         `{"a":"canary"}`,
@@ -171,14 +172,15 @@ func TestSecretProblems(t *testing.T) {
 			}
 		}
 	}
-	// A name is no value, and what is not secret is told.
+	// A key is not a value, and what is not secret is shown.
 	problems := schema.Validate(parse(t, `{"o":{"q":1}}`))
-	if len(problems) != 1 || !strings.Contains(problems[0].Reason, "known are p") {
+	if len(problems) != 1 || !strings.Contains(problems[0].Reason, "expected one of p") {
 		t.Errorf("problems %v", problems)
 	}
 }
 
-// TestSecretsBounded holds hostile schemas and values to a bound: what comes after it is hidden.
+// TestSecretsBounded checks that hostile schemas and values cost a bounded time, and that
+// everything beyond the bound is hidden.
 func TestSecretsBounded(t *testing.T) {
 	var all strings.Builder
 	for i := range 900 {
@@ -187,7 +189,7 @@ func TestSecretsBounded(t *testing.T) {
 	schema := mustCompile(t, `{"properties":{"a":{"allOf":[`+all.String()+`{}]}}}`)
 	value := parse(t, `{"a":[`+strings.Repeat(`{"x":"y"},`, 40_000)+`{"x":"last"}]}`)
 	began := time.Now()
-	shown := schema.Secrets(value, star)
+	shown := schema.ReplaceSecrets(value, star)
 	within(t, began)
 	began = time.Now()
 	for _, p := range schema.Validate(parse(t, `{"a":[`+strings.Repeat(`"x",`, 40)+`"canary"]}`)) {
@@ -205,13 +207,13 @@ func TestSecretsBounded(t *testing.T) {
 		fmt.Fprintf(&chain, `"d%d":{"properties":{"a":{"$ref":"#/definitions/d%d"}}},`, i, i+1)
 	}
 	began = time.Now()
-	if !mustCompile(t, `{"$ref":"#/definitions/d0","definitions":{`+chain.String()+`"d2000":{"writeOnly":true}}}`).Secret() {
+	if !mustCompile(t, `{"$ref":"#/definitions/d0","definitions":{`+chain.String()+`"d2000":{"writeOnly":true}}}`).HasSecrets() {
 		t.Error("a secret at the end of a long chain is not found")
 	}
 	within(t, began)
 }
 
-// TestConcealingIsCheap refuses values with more places for secrets than a message has room for.
+// TestConcealingIsCheap refuses values with more secrets than a message has room for.
 func TestConcealingIsCheap(t *testing.T) {
 	schema := mustCompile(t, `{"properties":{"l":{"items":{"type":"string","writeOnly":true}},"m":{"additionalProperties":{"type":"integer","writeOnly":true}}}}`)
 	var wide strings.Builder

@@ -14,9 +14,9 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the measured table into the manual")
+var update = flag.Bool("update", false, "write the measured table to the manual")
 
-// suiteGroup is one schema of the JSON Schema Test Suite with its cases.
+// suiteGroup is a schema of the JSON Schema Test Suite with its cases.
 type suiteGroup struct {
 	subject     string
 	Description string
@@ -28,7 +28,8 @@ type suiteGroup struct {
 	}
 }
 
-// readSuite finds the suite for draft-07 in the module of the library, which ships it. What fetches documents is left out.
+// readSuite reads the suite for draft-07 from the module of the library, which ships it. It leaves
+// out refRemote, which fetches documents.
 func readSuite(t testing.TB) []suiteGroup {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/xeipuuv/gojsonschema").Output()
@@ -64,19 +65,20 @@ func readSuite(t testing.TB) []suiteGroup {
 	return groups
 }
 
-// suiteExceptions are the cases that do not pass, by subject and description of the group, with the cause.
+// suiteExceptions lists the cases that do not pass, by subject and description of the group, with
+// the cause.
 var suiteExceptions = map[string]struct {
 	byDesign bool
 	cause    string
 }{
-	"ref: ref overrides any sibling keywords": {true, "a rule beside `$ref`, which draft-07 ignores in silence, is refused when the schema is registered"},
+	"ref: ref overrides any sibling keywords": {true, "a rule beside `$ref`, which draft-07 silently ignores, is refused when the schema is registered"},
 	"optional: bignum: integer":               {true, "numbers of more than 40 characters are refused"},
 	"optional: bignum: number":                {true, "numbers of more than 40 characters are refused"},
-	"optional: bignum: string":                {true, "a number of more than 40 characters is refused, as the case wants, but for its length"},
-	"format: iri: validation of IRIs":         {false, "`http://2001:0db8:85a3:0000:0000:8a2e:0370:7334` is not an IRI by RFC 3987, which wants brackets around the address; later editions of the suite agree"},
+	"optional: bignum: string":                {true, "a number of more than 40 characters is refused, as the case expects, but because of its length"},
+	"format: iri: validation of IRIs":         {false, "`http://2001:0db8:85a3:0000:0000:8a2e:0370:7334` is not an IRI by RFC 3987, which requires brackets around the address; later editions of the suite agree"},
 }
 
-// emitted are the subjects of the keywords that the schemas derived from Go types use.
+// emitted lists the subjects of the keywords in the schemas that are derived from Go types.
 var emitted = []string{
 	"additionalProperties", "anyOf", "const", "default", "definitions", "enum", "exclusiveMaximum", "exclusiveMinimum", "items", "maximum", "maxItems",
 	"maxLength", "minimum", "minItems", "minLength", "multipleOf", "pattern", "properties", "ref", "required", "type", "uniqueItems", "format: date-time",
@@ -93,11 +95,11 @@ func TestSuite(t *testing.T) {
 		}
 		var s *Schema
 		root, _, err := parseSchema(g.Schema)
-		if err == nil { // without a look at the defaults, of which the suite has some that do not fit
+		if err == nil { // without checking the defaults, since some of the suite's are invalid
 			s, err = compile(root)
 		}
 		for _, test := range g.Tests {
-			verdict, reason := judgeCase(s, err, test.Data)
+			verdict, reason := verdictOn(s, err, test.Data)
 			name := g.subject + ": " + g.Description
 			exception, known := suiteExceptions[name]
 			for _, c := range []*suiteCount{counts[g.subject], counts["all"]} {
@@ -134,8 +136,8 @@ func TestSuite(t *testing.T) {
 	compareManual(t, suiteTable(counts, failed))
 }
 
-// judgeCase is the verdict on a case; a reason says why there is none.
-func judgeCase(s *Schema, err error, data []byte) (verdict bool, reason string) {
+// verdictOn returns the verdict on a case, or the reason why there is none.
+func verdictOn(s *Schema, err error, data []byte) (verdict bool, reason string) {
 	if err != nil {
 		return false, err.Error()
 	}
@@ -146,7 +148,7 @@ func judgeCase(s *Schema, err error, data []byte) (verdict bool, reason string) 
 	return s.Validate(v) == nil, ""
 }
 
-// suiteTable writes what was measured as the manual has it.
+// suiteTable formats the measured results as the manual shows them.
 func suiteTable(counts map[string]*suiteCount, failed map[string]int) string {
 	var b strings.Builder
 	b.WriteString("| subject | cases | passed | refused by design |\n|---|---|---|---|\n")
@@ -171,7 +173,8 @@ func suiteTable(counts map[string]*suiteCount, failed map[string]int) string {
 	return b.String()
 }
 
-// suitePart orders the table: keywords, optional parts, formats, the sum.
+// suitePart returns the place of a subject in the table: keywords, optional parts, formats, the
+// sum.
 func suitePart(subject string) int {
 	switch {
 	case subject == "all":
@@ -184,7 +187,7 @@ func suitePart(subject string) int {
 	return 0
 }
 
-// compareManual holds the manual to what was measured.
+// compareManual checks that the manual shows what was measured.
 func compareManual(t *testing.T, table string) {
 	t.Helper()
 	const file, begin, end = "../../docs/parameters.md", "<!-- suite -->\n", "<!-- end of suite -->"

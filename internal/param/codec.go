@@ -217,7 +217,7 @@ func encodeNumber(literal string) (any, error) {
 		return json.Number("0"), nil
 	}
 	if !json.Valid([]byte(literal)) || strings.IndexByte("-0123456789", literal[0]) < 0 {
-		return nil, &params.Error{Reason: fmt.Sprintf("%q is not a number in JSON", literal)}
+		return nil, &params.Error{Reason: fmt.Sprintf("%q is not a JSON number", literal)}
 	}
 	return json.Number(literal), nil
 }

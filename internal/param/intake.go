@@ -111,7 +111,7 @@ func (c *codec) takesAnything() bool {
 
 func (c *codec) takeAny(in any, dst reflect.Value, x *extent) bool {
 	size, ok := jsonschema.Measure(in, x.depth)
-	return ok && x.spend(size) && (c.own == nil || !c.own.Secret() && c.own.Validate(in) == nil) && c.decode(in, dst, true) == nil
+	return ok && x.spend(size) && (c.own == nil || !c.own.HasSecrets() && c.own.Validate(in) == nil) && c.decode(in, dst, true) == nil
 }
 
 func (c *codec) takeBool(b bool, dst reflect.Value, r *rules) bool {

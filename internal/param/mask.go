@@ -33,7 +33,7 @@ func (v *Schema) SecretValues(p params.Params) []any {
 		return nil
 	}
 	var values []any
-	v.Schema.Secrets(map[string]any(p), func(_ string, item any) any {
+	v.Schema.ReplaceSecrets(map[string]any(p), func(_ string, item any) any {
 		values = append(values, item)
 		return nil
 	})
@@ -45,7 +45,7 @@ func (v *Schema) WrapSecrets(p params.Params) params.Params {
 	if v == nil || len(p) == 0 {
 		return p
 	}
-	wrapped, _ := v.Schema.Secrets(map[string]any(p), func(_ string, item any) any { return params.NewSecret(item) }).(map[string]any)
+	wrapped, _ := v.Schema.ReplaceSecrets(map[string]any(p), func(_ string, item any) any { return params.NewSecret(item) }).(map[string]any)
 	return wrapped
 }
 
@@ -65,7 +65,7 @@ func (v *Schema) HidesAllOf(derived json.RawMessage) error {
 		return err
 	}
 	if path := v.Schema.Uncovered(own.Schema); path != "" {
-		return &params.Error{Path: path, Reason: `is secret in the flow's type and not in this schema, so it would be shown; add "writeOnly": true`}
+		return &params.Error{Path: path, Reason: `is secret in the flow's type but not in this schema, which would expose it; add "writeOnly": true`}
 	}
 	return nil
 }

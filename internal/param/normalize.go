@@ -109,7 +109,7 @@ func formatTime(t time.Time) (string, error) {
 		t = t.UTC()
 	}
 	if year := t.Year(); year < 0 || year > 9999 {
-		return "", &params.Error{Reason: "the year " + strconv.Itoa(year) + " has no form in RFC 3339, which knows 0 to 9999"}
+		return "", &params.Error{Reason: "the year " + strconv.Itoa(year) + " is outside 0 to 9999, the range of RFC 3339"}
 	}
 	return t.Format(time.RFC3339Nano), nil
 }

@@ -527,7 +527,7 @@ func readLengthTag(text string) (any, string) {
 
 func readPatternTag(text string) (any, string) {
 	if _, err := regexp.Compile(text); err != nil {
-		return nil, fmt.Sprintf("%v; the syntax is RE2, which has no look-around and no back-references", err)
+		return nil, fmt.Sprintf("%v; the syntax is RE2, which has no look-around and no backreferences", err)
 	}
 	return text, ""
 }
@@ -627,7 +627,7 @@ func Compile(raw json.RawMessage) (*Schema, error) {
 	if err != nil {
 		return nil, fromGuard(err)
 	}
-	v := &Schema{Schema: schema, emptyFits: schema.Empty()}
+	v := &Schema{Schema: schema, emptyFits: schema.AcceptsEmpty()}
 	validators.put(raw, v)
 	return v, nil
 }

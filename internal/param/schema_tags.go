@@ -29,7 +29,7 @@ func beyondType(c *codec, text string) (fix string) {
 	}
 	whole, _, _ := strings.Cut(text, ".") // a bound need not be whole
 	if err := c.decodeNumber(json.Number(whole), reflect.New(c.typ).Elem()); err != nil {
-		return fmt.Sprintf("the type is %v, which ends before that; drop the tag or choose a larger type", c.typ)
+		return fmt.Sprintf("it is out of range for %v; drop the tag or choose a larger type", c.typ)
 	}
 	return ""
 }
@@ -45,7 +45,7 @@ func addExamples(f *field, schema members) (members, error) {
 		return nil, &params.Error{Reason: fmt.Sprintf("examples %s: %s", quote(text), reasonOf(err))}
 	}
 	if schema.has("writeOnly") {
-		return refuse(errors.New("a secret's examples can be read in the schema; remove them"))
+		return refuse(errors.New("everybody can read a secret's examples in the schema; remove them"))
 	}
 	examples, err := readExamples(f.codec, text)
 	if err != nil {
@@ -57,7 +57,7 @@ func addExamples(f *field, schema members) (members, error) {
 			examples[i] = fmt.Sprint(example)
 		}
 		if !f.codec.take(examples[i], reflect.New(f.codec.typ).Elem(), asked, new(extent)) {
-			return refuse(fmt.Errorf("%v does not fit the type and the other tags; change one of them", example))
+			return refuse(fmt.Errorf("%v contradicts the type or another tag; change one of them", example))
 		}
 	}
 	return schema.with("examples", examples), nil
@@ -114,7 +114,7 @@ func ownSchema(t reflect.Type) (_ members, err error) {
 		return nil, &params.Error{Reason: fmt.Sprintf("JSONSchema of %v: %v", t, err)}
 	}
 	if refers(plain) {
-		return nil, &params.Error{Reason: fmt.Sprintf(`JSONSchema of %v: "$ref" leads out of it, into the schema that it becomes a part of; write in place what it names`, t)}
+		return nil, &params.Error{Reason: fmt.Sprintf(`JSONSchema of %v: "$ref" points outside it, into the schema that contains it; write the target in its place`, t)}
 	}
 	own := members{}
 	object, _ := plain.(map[string]any)

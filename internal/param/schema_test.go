@@ -155,16 +155,16 @@ func TestSchemaRefuses(t *testing.T) {
 		}{}, "N", "default: expected a multiple of 2"},
 		{struct {
 			N int8 `maximum:"200"`
-		}{}, "N", `maximum "200": the type is int8, which ends before that`},
+		}{}, "N", `maximum "200": it is out of range for int8`},
 		{struct {
 			N *uint `minimum:"-1"`
-		}{}, "N", `minimum "-1": the type is uint`},
+		}{}, "N", `minimum "-1": it is out of range for uint`},
 		{struct {
 			N int `json:",string" minimum:"1"`
 		}{}, "N", "the tag is for numbers"},
 		{struct {
 			S string `examples:"a,abc" maxLength:"2"`
-		}{}, "S", `examples "a,abc": abc does not fit`},
+		}{}, "S", `examples "a,abc": abc contradicts`},
 		{struct {
 			N int `examples:"1,x"`
 		}{}, "N", `examples "1,x": expected a whole number`},
@@ -183,7 +183,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{struct {
 			C colour `default:"#10"`
 		}{}, "C", "default"},
-		{struct{ D describedBadly }{}, "D", `"$ref" leads out of it`},
+		{struct{ D describedBadly }{}, "D", `"$ref" points outside it`},
 		{struct{ L []describedWorse }{}, "L[]", "type"},
 		{struct{ D describedByPanic }{}, "D", "panic: no idea"},
 		{half{}, "Level", "has MarshalText but no UnmarshalText"},
@@ -335,7 +335,7 @@ func TestDecodeJSON(t *testing.T) {
 		t.Errorf("got %+v, %v, want %+v", p, err, want)
 	}
 	for text, want := range map[string]string{
-		`{"region":"us"`: "not one JSON text", `[]`: "expected an object", `{"region":"us","region":"us"}`: "comes twice",
+		`{"region":"us"`: "not a single JSON value", `[]`: "expected an object", `{"region":"us","region":"us"}`: "duplicate key",
 		`{"region":"us","limit":1.5}`: "limit: expected a whole number", `{}`: "region: is required", `{"region":"us","x":1}`: "x: is not a parameter",
 	} {
 		if p, err := decode(text); err == nil || !strings.Contains(err.Error(), want) || p != (reportParams{}) {
@@ -380,7 +380,7 @@ func TestValidatorDefaults(t *testing.T) {
 
 func TestSchemasFromOutside(t *testing.T) {
 	_, err := Compile([]byte(`{"properties":{"a":{"$ref":"http://localhost/x"}}}`))
-	refused(t, err, "properties.a.$ref", "leads out of the schema")
+	refused(t, err, "properties.a.$ref", "points outside the schema")
 	v, err := Compile([]byte(`{"title":"Parameters","type":"object","required":["n"],"properties":{"n":{"title":"n","position":0,"allOf":[{"$ref":"#/definitions/N"}]}},"definitions":{"N":{"enum":[1,2]}}}`))
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ func masked(parameters bool) error {
 
 var errMasked = &params.Error{Reason: `"***" stands for a secret and is not its value; read the parameters with Client.RevealSecrets, or send the value`}
 
-const notShown = "; what came is secret and not shown"
+const notShown = "; the given value is secret and not shown"
 
 // unshown is the error of a secret that does not encode or decode, without what came.
 func redacted(c *codec, err error) error {
@@ -197,12 +197,12 @@ func (c *codec) hideFields(v reflect.Value, m map[string]any, hide func(any) any
 
 // refuseMask refuses parameters that send the mask back where a secret belongs.
 func (v *Schema) refuseMask(p params.Params) error {
-	if !v.Schema.Secret() || !hasMask(map[string]any(p)) {
+	if !v.Schema.HasSecrets() || !hasMask(map[string]any(p)) {
 		return nil
 	}
 	var refused *params.Error
 	for key, item := range p {
-		v.Schema.Secrets(map[string]any{key: item}, func(path string, item any) any {
+		v.Schema.ReplaceSecrets(map[string]any{key: item}, func(path string, item any) any {
 			if item == any(params.Mask) && (refused == nil || path < refused.Path) {
 				refused = &params.Error{Path: path, Reason: fmt.Sprintf(
 					`you sent "***", which stands for a secret, back in its place; leave %s out to keep what is set, or send the value`, key)}
@@ -236,7 +236,7 @@ func hasMask(v any) bool {
 // limits tells no value: only where it lies inside of a secret, its path and reason may tell a key.
 func (v *Schema) RedactedError(p params.Params, err error, limits bool) error {
 	refused, ok := err.(*params.Error)
-	if v == nil || !ok || !v.Schema.Secret() {
+	if v == nil || !ok || !v.Schema.HasSecrets() {
 		return err
 	}
 	if refused.Reason == errMasked.Reason || strings.HasSuffix(refused.Reason, notShown) {
@@ -246,7 +246,7 @@ func (v *Schema) RedactedError(p params.Params, err error, limits bool) error {
 	if !ok || limits && path == refused.Path {
 		return err
 	}
-	return &params.Error{Path: path, Reason: "cannot be read as what the flow takes" + notShown}
+	return &params.Error{Path: path, Reason: "cannot be decoded into the type that the flow takes" + notShown}
 }
 
 // refuseBare refuses a Secret where the schema does not say that there is one: it would be shown.
@@ -261,7 +261,7 @@ func (v *Schema) refuseBare(given, plain params.Params) error {
 	if bare == nil {
 		return nil
 	}
-	v.Schema.Secrets(map[string]any(plain), func(path string, _ any) any {
+	v.Schema.ReplaceSecrets(map[string]any(plain), func(path string, _ any) any {
 		maps.DeleteFunc(bare, func(place string, _ bool) bool {
 			rest, within := strings.CutPrefix(place, path)
 			return within && (rest == "" || rest[0] == '.' || rest[0] == '[')
@@ -269,7 +269,7 @@ func (v *Schema) refuseBare(given, plain params.Params) error {
 		return nil
 	})
 	for _, path := range slices.Sorted(maps.Keys(bare)) {
-		return &params.Error{Path: path, Reason: `is given as a Secret where the flow has none, so it would be shown; make the field a Secret, or tag it secret:"true"`}
+		return &params.Error{Path: path, Reason: `is given as a Secret, but the flow does not declare one and would expose it; make the field a Secret, or tag it secret:"true"`}
 	}
 	return nil
 }

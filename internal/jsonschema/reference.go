@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// metaschemaID is the one document outside of a schema that references may lead to.
+// metaschemaID is the only document outside a schema that references may point to.
 const metaschemaID = "http://json-schema.org/draft-07/schema"
 
 //go:embed draft-07.json
@@ -17,45 +17,46 @@ var metaschemaText []byte
 
 var metaschema = sync.OnceValues(func() (any, error) { return Parse(metaschemaText, Limits{}) })
 
-// link is a reference that is yet to be followed.
-type link struct {
+// reference is a reference that has not been resolved yet.
+type reference struct {
 	from *node
 	ref  string
 	at   string
 }
 
-// links are the names that references in a document may use. Addresses are compared, nothing is ever fetched.
-type links struct {
-	at       map[string]*resource // by the place in the document
+// lookup resolves the references of a document. Addresses are only compared; nothing is ever
+// fetched.
+type lookup struct {
+	at       map[string]*resource // by location in the document
 	resource map[string]*resource // by address
 }
 
 // resource is the document, or a schema in it that has an address of its own.
 type resource struct {
 	address *url.URL
-	top     place
-	anchors map[string]place // by name
+	top     location
+	anchors map[string]location // by name
 }
 
-// place is a value in the document, and the JSON pointer to it.
-type place struct {
+// location is a value in the document and the JSON pointer to it.
+type location struct {
 	value any
 	at    string
 }
 
-func newLinks(document any) links {
-	l := links{at: map[string]*resource{}, resource: map[string]*resource{}}
-	l.add(&url.URL{}, place{document, ""})
+func newLookup(document any) lookup {
+	l := lookup{at: map[string]*resource{}, resource: map[string]*resource{}}
+	l.add(&url.URL{}, location{document, ""})
 	return l
 }
 
-func (l *links) add(address *url.URL, top place) {
-	r := &resource{address: address, top: top, anchors: map[string]place{}}
+func (l *lookup) add(address *url.URL, top location) {
+	r := &resource{address: address, top: top, anchors: map[string]location{}}
 	l.at[top.at], l.resource[address.String()] = r, r
 }
 
-// around is the resource that a place is in.
-func (l *links) around(at string) *resource {
+// around returns the resource that contains a location.
+func (l *lookup) around(at string) *resource {
 	for len(l.at) > 1 {
 		if r := l.at[at]; r != nil {
 			return r
@@ -69,9 +70,10 @@ func (l *links) around(at string) *resource {
 	return l.at[""]
 }
 
-// addID gives a schema an address, or a name in the resource around it where the $id is a fragment, as draft-07 has it.
-func (l *links) addID(v any, at string, schema map[string]any) error {
-	if at == metaschemaID { // has it already
+// addID records the $id of a schema. As in draft-07, a $id that is a fragment is a name within the
+// resource that contains the schema, and any other is an address.
+func (l *lookup) addID(v any, at string, schema map[string]any) error {
+	if at == metaschemaID { // it is recorded already
 		return nil
 	}
 	id, _ := v.(string)
@@ -80,45 +82,45 @@ func (l *links) addID(v any, at string, schema map[string]any) error {
 	}
 	address, err := l.around(at).address.Parse(strings.TrimSuffix(id, "#"))
 	if err != nil || id == "" || address.Fragment != "" {
-		return refuse(at+"/$id", "expected an address without fragment, got %s", describe(v))
+		return refuse(at+"/$id", "expected a URI without fragment, got %s", describe(v))
 	}
 	if l.resource[address.String()] != nil || address.String() == metaschemaID {
 		return refuse(at+"/$id", "%q names two schemas; rename one of them", id)
 	}
-	l.add(address, place{schema, at})
+	l.add(address, location{schema, at})
 	return nil
 }
 
-func (l *links) addAnchor(v any, at string, schema map[string]any) error {
+func (l *lookup) addAnchor(v any, at string, schema map[string]any) error {
 	name, _ := v.(string)
 	if name == "" || strings.ContainsAny(name, "#/") {
-		return refuse(at, "a name of a schema is text without # and /, got %s", describe(v))
+		return refuse(at, "a schema name is text without # and /, got %s", describe(v))
 	}
 	anchors := l.around(at).anchors
 	if _, ok := anchors[name]; ok {
 		return refuse(at, "%q names two schemas; rename one of them", name)
 	}
-	anchors[name] = place{schema, at}
+	anchors[name] = location{schema, at}
 	return nil
 }
 
-// resolve finds what a reference leads to.
-func (l *links) resolve(from link) (to place, err error) {
+// resolve returns what a reference points to.
+func (l *lookup) resolve(from reference) (to location, err error) {
 	address, fragment, _ := strings.Cut(from.ref, "#")
 	if fragment, err = url.PathUnescape(fragment); err != nil {
-		return place{}, fmt.Errorf("%q is not a valid reference", from.ref)
+		return location{}, fmt.Errorf("%q is not a valid reference", from.ref)
 	}
 	in := l.around(from.at)
 	if address != "" {
 		full, err := in.address.Parse(address)
 		if err != nil {
-			return place{}, fmt.Errorf("%q is not a valid reference", from.ref)
+			return location{}, fmt.Errorf("%q is not a valid reference", from.ref)
 		}
 		if in, err = l.find(full.String()); err != nil {
-			return place{}, err
+			return location{}, err
 		}
 		if in == nil {
-			return place{}, fmt.Errorf(`%q leads out of the schema; copy what it names into "definitions" and refer to "#/definitions/..."`, from.ref)
+			return location{}, fmt.Errorf(`%q points outside the schema; copy its target into "definitions" and refer to "#/definitions/..."`, from.ref)
 		}
 	}
 	var ok bool
@@ -128,13 +130,14 @@ func (l *links) resolve(from link) (to place, err error) {
 		to, ok = in.anchors[fragment]
 	}
 	if !ok {
-		return place{}, fmt.Errorf("%q names nothing in the schema", from.ref)
+		return location{}, fmt.Errorf("%q does not exist in the schema", from.ref)
 	}
 	return to, nil
 }
 
-// find is the resource with an address, nil if the document has none. The schema of schemas is added when it is asked for.
-func (l *links) find(address string) (*resource, error) {
+// find returns the resource with an address, or nil if the document has none. It adds the
+// metaschema on first use.
+func (l *lookup) find(address string) (*resource, error) {
 	if address == metaschemaID && l.resource[address] == nil {
 		document, err := metaschema()
 		if err != nil {
@@ -144,13 +147,13 @@ func (l *links) find(address string) (*resource, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.add(full, place{document, metaschemaID})
+		l.add(full, location{document, metaschemaID})
 	}
 	return l.resource[address], nil
 }
 
 // point follows a JSON pointer.
-func (p place) point(pointer string) (place, bool) {
+func (p location) point(pointer string) (location, bool) {
 	if pointer == "" {
 		return p, true
 	}
@@ -166,7 +169,7 @@ func (p place) point(pointer string) (place, bool) {
 			}
 		}
 		if !ok {
-			return place{}, false
+			return location{}, false
 		}
 		p.at += "/" + token
 	}

@@ -7,28 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// budget is how many steps a walk may still take, each some tens of nanoseconds, and how deep into the value it is.
-type budget struct{ steps, depth int }
-
-func (b *budget) spend(steps int) { b.steps -= steps }
-
-func (b *budget) spent() bool { return b.steps <= 0 }
-
-// enter is false where a value is nested deeper than any may be. It bounds the stack: a Go value may contain itself.
-func (b *budget) enter() bool {
-	if b.depth++; b.depth > MaxDepth {
-		b.steps = 0
-	}
-	return !b.spent()
-}
-
-func (b *budget) leave() { b.depth-- }
-
-// outOfBudget is what broken returns once the budget is spent; whoever gave the budget asks it before the answer counts.
-const outOfBudget = "budget"
-
-// broken is the keyword of the first rule that v breaks, "" if v fits. It looks at no more of the value than the schema
-// describes, at what is cheap before what is dear, and allocates nothing for ordinary values.
+// broken returns the keyword of the first rule that v violates, or "" if v is valid. It looks only
+// at the parts of the value that the schema describes, does cheap checks before expensive ones, and
+// does not allocate for ordinary values.
 func (n *node) broken(v any, b *budget) string {
 	if b.spend(1); b.spent() {
 		return outOfBudget
@@ -41,23 +22,23 @@ func (n *node) broken(v any, b *budget) string {
 	case n.verdict != nil:
 		return "false"
 	}
-	rule := n.brokenHere(v, b)
+	rule := n.brokenAssertion(v, b)
 	if rule == "" {
 		rule = n.brokenInPlace(v, b)
 	}
 	if rule == "" {
-		rule = n.brokenInside(v, b)
+		rule = n.brokenChild(v, b)
 	}
 	return rule
 }
 
-func (n *node) takes(v any, b *budget) bool { return n.broken(v, b) == "" }
+func (n *node) accepts(v any, b *budget) bool { return n.broken(v, b) == "" }
 
-// fits says that v fits and that it did not take too long to find out.
-func (n *node) fits(v any, b *budget) bool { return n.takes(v, b) && !b.spent() }
+// fits reports whether v is valid and the budget sufficed to find out.
+func (n *node) fits(v any, b *budget) bool { return n.accepts(v, b) && !b.spent() }
 
-// brokenHere judges by the rules that need no other schema.
-func (n *node) brokenHere(v any, b *budget) string {
+// brokenAssertion checks the rules that need no other schema.
+func (n *node) brokenAssertion(v any, b *budget) string {
 	switch {
 	case n.types != 0 && !n.types.has(v):
 		return "type"
@@ -204,34 +185,34 @@ func (n *node) brokenCount(count int, least, most string) string {
 	return ""
 }
 
-// brokenInPlace judges by the schemas that look at the same value.
+// brokenInPlace checks the rules that apply other schemas to the same value.
 func (n *node) brokenInPlace(v any, b *budget) string {
 	for _, other := range n.allOf {
-		if !other.takes(v, b) {
+		if !other.accepts(v, b) {
 			return "allOf"
 		}
 	}
-	if n.anyOf != nil && !slices.ContainsFunc(n.anyOf, func(other *node) bool { return other.takes(v, b) }) {
+	if n.anyOf != nil && !slices.ContainsFunc(n.anyOf, func(other *node) bool { return other.accepts(v, b) }) {
 		return "anyOf"
 	}
 	if n.oneOf != nil && n.countFits(v, b) != 1 {
 		return "oneOf"
 	}
-	if n.not != nil && n.not.takes(v, b) {
+	if n.not != nil && n.not.accepts(v, b) {
 		return "not"
 	}
-	if n.cond != nil {
-		branch, keyword := n.or, "else"
-		if n.cond.takes(v, b) {
-			branch, keyword = n.then, "then"
+	if n.ifNode != nil {
+		branch, keyword := n.elseNode, "else"
+		if n.ifNode.accepts(v, b) {
+			branch, keyword = n.thenNode, "then"
 		}
-		if branch != nil && !branch.takes(v, b) {
+		if branch != nil && !branch.accepts(v, b) {
 			return keyword
 		}
 	}
 	if m, ok := v.(map[string]any); ok {
 		for key, other := range n.deps {
-			if _, ok := m[key]; ok && !other.takes(v, b) {
+			if _, ok := m[key]; ok && !other.accepts(v, b) {
 				return "dependencies"
 			}
 		}
@@ -242,15 +223,15 @@ func (n *node) brokenInPlace(v any, b *budget) string {
 func (n *node) countFits(v any, b *budget) int {
 	count := 0
 	for _, other := range n.oneOf {
-		if other.takes(v, b) {
+		if other.accepts(v, b) {
 			count++
 		}
 	}
 	return count
 }
 
-// brokenInside judges items and properties.
-func (n *node) brokenInside(v any, b *budget) (rule string) {
+// brokenChild checks the rules that apply schemas to items and properties.
+func (n *node) brokenChild(v any, b *budget) (rule string) {
 	switch v := v.(type) {
 	case []any:
 		if rule = outOfBudget; b.enter() {
@@ -272,18 +253,18 @@ func (n *node) brokenItems(list []any, b *budget) string {
 			if b.spent() {
 				return outOfBudget
 			}
-			if child := n.itemNode(i); child != nil && !child.takes(item, b) {
+			if child := n.itemNode(i); child != nil && !child.accepts(item, b) {
 				return "items"
 			}
 		}
 	}
-	if n.contains != nil && !slices.ContainsFunc(list, func(item any) bool { return n.contains.takes(item, b) }) {
+	if n.contains != nil && !slices.ContainsFunc(list, func(item any) bool { return n.contains.accepts(item, b) }) {
 		return "contains"
 	}
 	return ""
 }
 
-// itemNode is the node that judges item i, nil if none does.
+// itemNode returns the node that applies to item i, or nil if there is none.
 func (n *node) itemNode(i int) *node {
 	switch {
 	case n.items != nil:
@@ -304,7 +285,7 @@ func (n *node) brokenProperties(m map[string]any, b *budget) string {
 		if b.spend(1); b.spent() {
 			return outOfBudget
 		}
-		if n.names != nil && !n.names.takes(key, b) {
+		if n.names != nil && !n.names.accepts(key, b) {
 			return "propertyNames"
 		}
 		if n.patterns == nil {
@@ -312,13 +293,13 @@ func (n *node) brokenProperties(m map[string]any, b *budget) string {
 			if child == nil {
 				child = n.additional
 			}
-			if child != nil && !child.takes(v, b) {
+			if child != nil && !child.accepts(v, b) {
 				return "properties"
 			}
 			continue
 		}
 		for _, child := range n.keyNodes(key, b) {
-			if !child.takes(v, b) {
+			if !child.accepts(v, b) {
 				return "properties"
 			}
 		}
@@ -326,7 +307,7 @@ func (n *node) brokenProperties(m map[string]any, b *budget) string {
 	return ""
 }
 
-// keyNodes lists the nodes that judge the value of a key.
+// keyNodes returns the nodes that apply to the value of a key.
 func (n *node) keyNodes(key string, b *budget) []*node {
 	var list []*node
 	if child := n.properties[key]; child != nil {

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// describe names a value for a message: its type, and the value itself if it is short.
+// describe names a value in a message: its type, and the value itself if it is short.
 func describe(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -29,7 +29,7 @@ func describe(v any) string {
 	return fmt.Sprintf("%T", v)
 }
 
-// show writes a value as JSON, cut short.
+// show returns a value as JSON, cut short.
 func show(v any) string {
 	if s, ok := v.(string); ok {
 		return strconv.Quote(cut(s, 60))
@@ -70,7 +70,7 @@ func plural(count any, noun string) string {
 	return fmt.Sprint(count) + " " + noun + "s"
 }
 
-// typeWords are the JSON types as a sentence has them.
+// typeWords are the JSON types as they are called in messages.
 var typeWords = map[string]string{
 	"array": "a list", "boolean": "true or false", "integer": "a whole number", "null": "null", "number": "a number",
 	"object": "an object", "string": "text",
@@ -84,13 +84,13 @@ func article(types []string) string {
 		}
 	}
 	slices.Sort(words)
-	if i := slices.Index(words, "null"); i >= 0 { // last
+	if i := slices.Index(words, "null"); i >= 0 { // null goes last
 		words = append(slices.Delete(words, i, i+1), "null")
 	}
 	return strings.Join(words, " or ")
 }
 
-// hint is the nearest fix of a wrong type.
+// hint suggests the nearest fix of a wrong type.
 func hint(expected []string, got any) string {
 	switch v := got.(type) {
 	case nil:
@@ -118,9 +118,9 @@ func hint(expected []string, got any) string {
 	return ""
 }
 
-// find follows keys from n to the node that judges what is there, nil if no single one does.
+// find follows keys from n and returns the node that applies there, or nil if no single one does.
 func (n *node) find(keys []string) *node {
-	n = n.solid()
+	n = n.unwrapped()
 	if n == nil || len(keys) == 0 {
 		return n
 	}
@@ -129,16 +129,17 @@ func (n *node) find(keys []string) *node {
 			return child.find(keys[1:])
 		}
 	}
-	free := budget{steps: maxChecked}
+	free := budget{steps: maxSteps}
 	for _, child := range n.keyNodes(keys[0], &free) {
 		return child.find(keys[1:])
 	}
 	return nil
 }
 
-// solid steps through references and through combinations with one branch that is more than null.
-func (n *node) solid() *node {
-	for range maxApplied {
+// unwrapped follows references, and combinations with a single branch besides null. It returns nil
+// if they do not end.
+func (n *node) unwrapped() *node {
+	for range maxExpansion {
 		switch {
 		case n.ref != nil:
 			n = n.ref
@@ -167,7 +168,7 @@ func (n *node) namesAt(keys []string) []string {
 	return n.order
 }
 
-// missing tells what a required value should be.
+// missing words the problem of a missing value, with what it should be.
 func missing(n *node) string {
 	const what = "is required and missing; "
 	switch {
@@ -179,7 +180,7 @@ func missing(n *node) string {
 	return what + "add it"
 }
 
-// nearest tells what a wrong name may have meant, else which names there are.
+// nearest suggests the name that a wrong name may have meant, or else lists the known names.
 func nearest(name string, known []string) string {
 	if guess := closest(name, known); guess != "" {
 		return fmt.Sprintf("; did you mean %s?", guess)
@@ -187,7 +188,7 @@ func nearest(name string, known []string) string {
 	if len(known) == 0 {
 		return "; leave it out"
 	}
-	return "; known are " + cut(strings.Join(known, ", "), 300)
+	return "; expected one of " + cut(strings.Join(known, ", "), 300)
 }
 
 // notListed names the allowed values and the nearest of them.
@@ -199,7 +200,7 @@ func notListed(allowed []any, v any) string {
 	return expected + list(allowed) + "; got " + describe(v) + nearestOf(allowed, v)
 }
 
-// list writes values one after the other, as many as fit into a message.
+// list lists values, as many as fit in a message.
 func list(values []any) string {
 	var text strings.Builder
 	for i, v := range values {
@@ -215,7 +216,8 @@ func list(values []any) string {
 	return text.String()
 }
 
-// nearestOf is the allowed value that v may have meant: the text with the fewest letters to change, the nearest number.
+// nearestOf suggests the allowed value that v may have meant: the text with the fewest letters to
+// change, or the nearest number.
 func nearestOf(allowed []any, v any) string {
 	switch v := v.(type) {
 	case string:
@@ -239,7 +241,8 @@ func nearestOf(allowed []any, v any) string {
 	return ""
 }
 
-// texts are the strings among values, as far as it does not take long to compare with all of them.
+// texts returns the strings among the first 500 values, so that comparing with all of them stays
+// cheap.
 func texts(values []any) []string {
 	var list []string
 	for _, v := range values[:min(len(values), 500)] {
@@ -250,7 +253,8 @@ func texts(values []any) []string {
 	return list
 }
 
-// closest is the name within a third of the letters of what was written, "" if none is.
+// closest returns the name that differs from s in at most a third of its letters and least of all,
+// or "" if there is none.
 func closest(s string, names []string) string {
 	best, least := "", len(s)/3+1
 	for _, name := range names {
@@ -264,9 +268,9 @@ func closest(s string, names []string) string {
 	return best
 }
 
-// distance is the number of letters to change, add, remove or swap with their neighbour.
+// distance returns the number of letters to change, add, remove or swap with their neighbour.
 func distance(a, b string) int {
-	// Three rows of the table of distances between beginnings of a and b.
+	// Three rows of the table of distances between prefixes of a and b.
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
 		last[j] = j

@@ -2,86 +2,21 @@ package jsonschema
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
-	"math/big"
 	"slices"
 	"strconv"
-
-	"github.com/xeipuuv/gojsonschema"
 )
 
-// ownFormat keeps our formats apart from the library's in its global registry, which other code of the process may use.
-const ownFormat = "provost-"
-
-func init() {
-	for name := range formats {
-		gojsonschema.FormatCheckers.Add(ownFormat+name, checker(name))
-	}
-}
-
-// checker is a format as the library calls it.
-type checker string
-
-func (c checker) IsFormat(input any) bool {
-	if r, ok := input.(*big.Rat); ok {
-		return matchesRat(string(c), r)
-	}
-	return matches(string(c), input)
-}
-
-// matchesRat is matches for a number, which the library hands over as a fraction.
-func matchesRat(format string, r *big.Rat) bool {
-	if formats[format].number == nil {
-		return true
-	}
-	if r.IsInt() {
-		return matches(format, json.Number(r.Num().String()))
-	}
-	f, _ := r.Float64() // which may be whole: so a format that takes no fractions is not asked
-	return matches(format, json.Number("0.5")) && matches(format, json.Number(strconv.FormatFloat(f, 'g', -1, 64)))
-}
-
-// judge is the library with one schema.
-type judge struct {
-	schema *gojsonschema.Schema
-	size   int // in nodes
-}
-
-// newJudge hands the library a schema that this package wrote.
-func newJudge(root *node) (j judge, err error) {
-	defer recoverTo(&err)
-	w := writer{shared: map[*node]int{}, names: map[*node]string{}, definitions: map[string]any{}}
-	w.count(root)
-	document := map[string]any{"$schema": "http://json-schema.org/draft-07/schema#", "allOf": []any{w.refer(root)}, "definitions": w.definitions}
-	for len(w.queue) > 0 {
-		n := w.queue[0]
-		w.queue = w.queue[1:]
-		w.definitions[w.names[n]] = w.document(n)
-	}
-	schema, err := gojsonschema.NewSchema(gojsonschema.NewRawLoader(document))
-	if err != nil {
-		return judge{}, &Problem{Reason: err.Error()}
-	}
-	return judge{schema, len(w.shared)}, nil
-}
-
-func recoverTo(err *error) {
-	if r := recover(); r != nil {
-		*err = &Problem{Reason: fmt.Sprintf("the schema library failed: %v", r)}
-	}
-}
-
-// writer writes nodes as a draft-07 document. A node that several others use is written once, in definitions; all others
-// in place, because the library takes long over a reference.
-type writer struct {
-	shared      map[*node]int // how many use a node
+// documentWriter writes nodes as a draft-07 document. A node with several users is written once,
+// under definitions. All others are written in place, because references are slow in the library.
+type documentWriter struct {
+	shared      map[*node]int // the number of users of a node
 	names       map[*node]string
 	queue       []*node
 	definitions map[string]any
 }
 
-func (w *writer) count(n *node) {
+func (w *documentWriter) count(n *node) {
 	if w.shared[n]++; w.shared[n] > 1 {
 		return
 	}
@@ -90,7 +25,7 @@ func (w *writer) count(n *node) {
 	}
 }
 
-func (w *writer) refer(n *node) any {
+func (w *documentWriter) refer(n *node) any {
 	if n.verdict != nil {
 		return *n.verdict
 	}
@@ -106,12 +41,12 @@ func (w *writer) refer(n *node) any {
 	return map[string]any{"$ref": "#/definitions/" + name}
 }
 
-// small says that n takes less to repeat than to refer to.
+// small reports whether n is cheaper to repeat than to reference.
 func (n *node) small() bool {
 	return n.enum == nil && n.pattern == nil && n.ref == nil && len(n.required) < 10 && len(n.children()) == 0
 }
 
-func (w *writer) document(n *node) any {
+func (w *documentWriter) document(n *node) any {
 	if n.ref != nil {
 		return w.refer(n.ref)
 	}
@@ -126,7 +61,7 @@ func (w *writer) document(n *node) any {
 		m["type"] = toAny(n.types.names())
 	}
 	if n.enum != nil {
-		m["enum"] = unlike(n.enum)
+		m["enum"] = withoutFloatTwins(n.enum)
 	}
 	if n.pattern != nil {
 		m["pattern"] = n.pattern.expr.String()
@@ -146,9 +81,9 @@ func (w *writer) document(n *node) any {
 	w.one(m, "additionalItems", n.more)
 	w.one(m, "contains", n.contains)
 	w.one(m, "not", n.not)
-	w.one(m, "if", n.cond)
-	w.one(m, "then", n.then)
-	w.one(m, "else", n.or)
+	w.one(m, "if", n.ifNode)
+	w.one(m, "then", n.thenNode)
+	w.one(m, "else", n.elseNode)
 	w.list(m, "items", n.tuple)
 	w.list(m, "allOf", n.allOf)
 	w.list(m, "anyOf", n.anyOf)
@@ -157,13 +92,13 @@ func (w *writer) document(n *node) any {
 	return m
 }
 
-func (w *writer) one(m map[string]any, keyword string, n *node) {
+func (w *documentWriter) one(m map[string]any, keyword string, n *node) {
 	if n != nil {
 		m[keyword] = w.refer(n)
 	}
 }
 
-func (w *writer) list(m map[string]any, keyword string, nodes []*node) {
+func (w *documentWriter) list(m map[string]any, keyword string, nodes []*node) {
 	if nodes == nil {
 		return
 	}
@@ -174,7 +109,7 @@ func (w *writer) list(m map[string]any, keyword string, nodes []*node) {
 	m[keyword] = list
 }
 
-func (w *writer) objects(m map[string]any, n *node) {
+func (w *documentWriter) objects(m map[string]any, n *node) {
 	if n.properties != nil {
 		properties := map[string]any{}
 		for _, name := range n.order {
@@ -201,8 +136,9 @@ func (w *writer) objects(m map[string]any, n *node) {
 	}
 }
 
-// unlike drops values that the library holds for equal, because it refuses an enum with two such values.
-func unlike(values []any) []any {
+// withoutFloatTwins drops values that are equal to others as floats, because the library refuses an
+// enum with two values that it considers equal.
+func withoutFloatTwins(values []any) []any {
 	seen := map[string]bool{}
 	var list []any
 	for _, v := range values {

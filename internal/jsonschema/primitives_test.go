@@ -33,7 +33,7 @@ func TestIsMultiple(t *testing.T) {
 	}{
 		{"6", "2", true},
 		{"7", "2", false},
-		{"0.3", "0.1", true}, // not so in floats
+		{"0.3", "0.1", true}, // false in floats
 		{"0.35", "0.1", false},
 		{"-1e2", "0.5", true},
 		{"0", "3", true},
@@ -53,9 +53,9 @@ func TestMeasureCountsFromDepth(t *testing.T) {
 		t.Errorf("got %d, %t", size, ok)
 	}
 	if _, ok := Measure(v, MaxDepth-1); ok {
-		t.Error("too deep, and taken")
+		t.Error("accepted although too deep")
 	}
 	if _, ok := Measure([]any{strings.Repeat("x", MaxValue)}, 0); ok {
-		t.Error("too large, and taken")
+		t.Error("accepted although too large")
 	}
 }

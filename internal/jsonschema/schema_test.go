@@ -25,26 +25,26 @@ func TestCompileRefuses(t *testing.T) {
 		return b.String()
 	}
 	tests := []struct{ name, schema, path, reason string }{
-		{"remote reference", `{"properties":{"a":{"$ref":"` + server.URL + `/x"}}}`, "properties.a.$ref", "leads out of the schema"},
-		{"file reference", `{"$ref":"file:///etc/passwd"}`, "$ref", "leads out of the schema"},
-		{"relative reference", `{"$ref":"other.json#/a"}`, "$ref", "leads out of the schema"},
-		{"named anchor", `{"$ref":"#here"}`, "$ref", "names nothing"},
-		{"dangling reference", `{"$ref":"#/definitions/a"}`, "$ref", "names nothing"},
-		{"moved base", `{"properties":{"a":{"$id":"http://x/","$ref":"#/definitions/b"}},"definitions":{"b":{}}}`, "properties.a.$ref", "names nothing"},
-		{"moved base to fetch", `{"$id":"` + server.URL + `/","properties":{"a":{"$ref":"x"}}}`, "properties.a.$ref", "leads out of the schema"},
-		{"moved base, draft-04", `{"items":{"id":"http://x/"}}`, "items", "moves the base"},
+		{"remote reference", `{"properties":{"a":{"$ref":"` + server.URL + `/x"}}}`, "properties.a.$ref", "points outside the schema"},
+		{"file reference", `{"$ref":"file:///etc/passwd"}`, "$ref", "points outside the schema"},
+		{"relative reference", `{"$ref":"other.json#/a"}`, "$ref", "points outside the schema"},
+		{"named anchor", `{"$ref":"#here"}`, "$ref", "does not exist"},
+		{"dangling reference", `{"$ref":"#/definitions/a"}`, "$ref", "does not exist"},
+		{"moved base", `{"properties":{"a":{"$id":"http://x/","$ref":"#/definitions/b"}},"definitions":{"b":{}}}`, "properties.a.$ref", "does not exist"},
+		{"moved base to fetch", `{"$id":"` + server.URL + `/","properties":{"a":{"$ref":"x"}}}`, "properties.a.$ref", "points outside the schema"},
+		{"moved base, draft-04", `{"items":{"id":"http://x/"}}`, "items", "changes the base"},
 		{"one address twice", `{"definitions":{"a":{"$id":"x"},"b":{"$id":"x"}}}`, "definitions.b.$id", "names two schemas"},
 		{"one name twice", `{"definitions":{"a":{"$anchor":"x"},"b":{"$id":"#x"}}}`, "definitions.b", "names two schemas"},
-		{"bad address", `{"$id":"%zz"}`, "$id", "expected an address"},
+		{"bad address", `{"$id":"%zz"}`, "$id", "expected a URI"},
 		{"posing as the metaschema", `{"$id":"http://json-schema.org/draft-07/schema#","$ref":"#"}`, "$id", "names two schemas"},
-		{"self reference", `{"$ref":"#"}`, "", "lead back here"},
-		{"self reference in allOf", `{"allOf":[{"$ref":"#"}]}`, "", "lead back here"},
-		{"self reference in anyOf", `{"anyOf":[{"type":"string"},{"$ref":"#"}]}`, "", "lead back here"},
-		{"self reference in not", `{"not":{"$ref":"#"}}`, "", "lead back here"},
-		{"self reference in if", `{"if":{"$ref":"#"}}`, "", "lead back here"},
-		{"self reference in dependencies", `{"dependencies":{"a":{"$ref":"#"}}}`, "", "lead back here"},
-		{"mutual references", `{"$ref":"#/definitions/a","definitions":{"a":{"$ref":"#/definitions/b"},"b":{"$ref":"#/definitions/a"}}}`, "", "lead back here"},
-		{"circle through an unused part", `{"definitions":{"a":{"$ref":"#/definitions/a"}}}`, "definitions.a", "lead back here"},
+		{"self reference", `{"$ref":"#"}`, "", "form a cycle"},
+		{"self reference in allOf", `{"allOf":[{"$ref":"#"}]}`, "", "form a cycle"},
+		{"self reference in anyOf", `{"anyOf":[{"type":"string"},{"$ref":"#"}]}`, "", "form a cycle"},
+		{"self reference in not", `{"not":{"$ref":"#"}}`, "", "form a cycle"},
+		{"self reference in if", `{"if":{"$ref":"#"}}`, "", "form a cycle"},
+		{"self reference in dependencies", `{"dependencies":{"a":{"$ref":"#"}}}`, "", "form a cycle"},
+		{"mutual references", `{"$ref":"#/definitions/a","definitions":{"a":{"$ref":"#/definitions/b"},"b":{"$ref":"#/definitions/a"}}}`, "", "form a cycle"},
+		{"circle through an unused part", `{"definitions":{"a":{"$ref":"#/definitions/a"}}}`, "definitions.a", "form a cycle"},
 		{"references that multiply", doubling(20), "definitions.a", "expand to more than"},
 		{"large", `{"description":"` + strings.Repeat("x", MaxSchema) + `"}`, "", "the limit is 262144"},
 		{"deep", nested(MaxDepth), "", "nested deeper than 64"},
@@ -53,17 +53,17 @@ func TestCompileRefuses(t *testing.T) {
 		{"many patterns", `{"allOf":[` + strings.Repeat(`{"pattern":"\\pL{999}"},`, 1000) + `{}]}`, "", "too large"},
 		{"bad patternProperties", `{"patternProperties":{"(":{}}}`, "patternProperties", "RE2"},
 		{"unevaluatedItems", `{"unevaluatedItems":false}`, "", `"unevaluatedItems" is not supported`},
-		{"unevaluatedProperties of others", `{"unevaluatedProperties":false,"allOf":[{}]}`, "", `beside "allOf" has no equal`},
+		{"unevaluatedProperties of others", `{"unevaluatedProperties":false,"allOf":[{}]}`, "", `beside "allOf" has no equivalent`},
 		{"minContains", `{"contains":{},"minContains":2}`, "", `"minContains" is not supported`},
 		{"$dynamicRef", `{"$dynamicRef":"#a"}`, "", `"$dynamicRef" is not supported`},
 		{"$recursiveRef", `{"$recursiveRef":"#"}`, "", `"$recursiveRef" is not supported`},
 		{"$vocabulary", `{"$vocabulary":{}}`, "", `"$vocabulary" is not supported`},
 		{"draft-03", `{"items":{"divisibleBy":2}}`, "items", `"divisibleBy" is not supported; use "multipleOf"`},
 		{"prefixItems beside a list", `{"prefixItems":[{}],"items":[{}]}`, "", "expected a schema, got a list"},
-		{"prefixItems beside additionalItems", `{"prefixItems":[{}],"additionalItems":false}`, "", "of different drafts"},
-		{"dependentRequired beside dependencies", `{"dependentRequired":{},"dependencies":{}}`, "", "of different drafts"},
-		{"nullable without type", `{"nullable":true}`, "nullable", `there is none`},
-		{"nullable beside enum", `{"type":"string","enum":["a"],"nullable":true}`, "nullable", "null is not in the list"},
+		{"prefixItems beside additionalItems", `{"prefixItems":[{}],"additionalItems":false}`, "", "belong to different drafts"},
+		{"dependentRequired beside dependencies", `{"dependentRequired":{},"dependencies":{}}`, "", "belong to different drafts"},
+		{"nullable without type", `{"nullable":true}`, "nullable", `which is missing`},
+		{"nullable beside enum", `{"type":"string","enum":["a"],"nullable":true}`, "nullable", "null is not among"},
 		{"not nullable but null", `{"type":["null","string"],"nullable":false}`, "nullable", "remove one of the two"},
 		{"nullable of a wrong kind", `{"type":"string","nullable":"yes"}`, "nullable", "expected true or false"},
 		{"unknown draft", `{"$schema":"https://json-schema.org/draft/next/schema"}`, "$schema", "draft-07"},
@@ -74,17 +74,17 @@ func TestCompileRefuses(t *testing.T) {
 		{"unknown type", `{"type":"float"}`, "type", "expected one of"},
 		{"type of a wrong kind", `{"type":3}`, "type", "expected one of"},
 		{"negative length", `{"minLength":-1}`, "minLength", "from 0 up"},
-		{"bounds that cross", `{"minLength":3,"maxLength":2}`, "", "nothing would fit"},
+		{"bounds that cross", `{"minLength":3,"maxLength":2}`, "", "no value would be valid"},
 		{"multipleOf 0", `{"multipleOf":0}`, "multipleOf", "above 0"},
 		{"required beside the property", `{"properties":{"a":{"required":true}}}`, "properties.a.required", "belongs to the object"},
 		{"properties of a wrong kind", `{"properties":[]}`, "properties", "expected an object of schemas"},
 		{"a number for a schema", `{"items":3}`, "items", "expected a schema"},
 		{"empty enum", `{"enum":[]}`, "enum", "expected a list"},
-		{"trailing text", `{} {}`, "", "not one JSON text"},
-		{"duplicate key", `{"type":"string","type":"number"}`, "type", "comes twice"},
+		{"trailing text", `{} {}`, "", "not a single JSON value"},
+		{"duplicate key", `{"type":"string","type":"number"}`, "type", "duplicate key"},
 		{"default that does not fit", `{"properties":{"a":{"type":"string","default":3}}}`, "properties.a.default", "expected text"},
 		{"default that does not fit, by the library", `{"properties":{"a":{"multipleOf":2,"default":3}}}`, "properties.a.default", "multiple of 2"},
-		{"nothing", ``, "", "not one JSON text"},
+		{"nothing", ``, "", "not a single JSON value"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -153,12 +153,12 @@ func TestProblems(t *testing.T) {
 		{`{"region":"europe","limit":11}`, "limit: expected at most 10, got the number 11"},
 		{`{"region":"europe","limit":0.5}`, "limit: expected a whole number, got the number 0.5"},
 		{`{"region":"europe","limt":5}`, "limt: is not a parameter here; did you mean limit?"},
-		{`{"region":"europe","a.b":5}`, `["a.b"]: is not a parameter here; known are at, customer, even, limit, name, nested, one, region, size`},
+		{`{"region":"europe","a.b":5}`, `["a.b"]: is not a parameter here; expected one of at, customer, even, limit, name, nested, one, region, size`},
 		{`{"region":"europe","name":"ABCDEFG"}`, `name: expected at most 5 characters, got 7: the text "ABCDEFG"` + "\n" + `name: expected text that matches ^[a-z]+$, got the text "ABCDEFG"`},
 		{`{"region":"europe","at":"12:00:00"}`, `at: expected the format date-time, such as "2026-03-05T14:00:00+01:00"; got the text "12:00:00"`},
 		{`{"region":"europe","customer":{"address":[{},{},{"zip":3}]}}`, `customer.address[2].zip: expected text, got the number 3; write "3" in quotes`},
 		{`{"region":"europe","size":"x"}`, `size: expected a whole number, got the text "x"`},
-		{`{"region":"europe","one":3}`, "one: must fit exactly one of the allowed forms, got the number 3"},
+		{`{"region":"europe","one":3}`, "one: must match exactly one of the allowed forms, got the number 3"},
 		{`{"region":"europe","nmae":"x"}`, "nmae: is not a parameter here; did you mean name?"},
 		{`{"region":"europe","nested":{}}`, "nested.n: is required and missing; add a whole number"},
 		{`{"region":"europe","even":3}`, "even: expected a multiple of 2, got the number 3; the nearest are 2 and 4"},
@@ -187,7 +187,7 @@ func text(problems []*Problem) string {
 	return strings.Join(lines, "\n")
 }
 
-// TestManualQuotesProblems holds the manual to the words of refusals that it shows.
+// TestManualQuotesProblems checks the error texts that the manual shows.
 func TestManualQuotesProblems(t *testing.T) {
 	manual, err := os.ReadFile("../../docs/parameters.md")
 	if err != nil {
@@ -248,7 +248,7 @@ func TestPartialRequiresNothingAtTheTop(t *testing.T) {
 		}
 		empty, inner := map[string]any{}, map[string]any{"a": map[string]any{}}
 		if s.Validate(empty) == nil {
-			t.Errorf("%s takes nothing for complete", schema)
+			t.Errorf("%s: the empty object is complete", schema)
 		}
 		if problems := s.ValidatePartial(empty); problems != nil {
 			t.Errorf("%s: partial: %v", schema, text(problems))
@@ -271,7 +271,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, _ := json.Marshal(s.Defaults())
-	// "next" is the schema itself and would go on for ever.
+	// "next" is the schema itself and would never end.
 	want := `{"a":3,"b":{"c":"x"},"h":[1]}`
 	if string(got) != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -282,11 +282,11 @@ func TestParse(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{`{"a":[1,{"b":"\u00e9\n"}],"c":null}`, ""},
 		{` [ ] `, ""},
-		{`{"a":{"b":1,"b":2}}`, "a.b: the key comes twice in one object; remove one of them"},
-		{`[1] 2`, "not one JSON text: invalid character '2' after top-level value at byte 5"},
-		{`[1e309]`, "[0]: a number with an exponent outside -308 to 308; send it as a string"},
-		{`[9e308]`, "[0]: a number larger than a float64 can hold; send it as a string"},
-		{`{"a.b":[0,1e400]}`, `["a.b"][1]: a number with an exponent outside -308 to 308; send it as a string`},
+		{`{"a":{"b":1,"b":2}}`, "a.b: duplicate key in an object; remove one of them"},
+		{`[1] 2`, "not a single JSON value: invalid character '2' after top-level value at byte 5"},
+		{`[1e309]`, "[0]: the exponent of the number is outside -308 to 308; send it as a string"},
+		{`[9e308]`, "[0]: the number is too large for a float64; send it as a string"},
+		{`{"a.b":[0,1e400]}`, `["a.b"][1]: the exponent of the number is outside -308 to 308; send it as a string`},
 	} {
 		v, err := Parse([]byte(test.text), ValueLimits)
 		if got := fmt.Sprint(err); err != nil && got != test.want || err == nil && test.want != "" {
@@ -315,7 +315,7 @@ func TestCheckNumber(t *testing.T) {
 	}
 	for _, literal := range []string{"", "-", "+1", "01", "1.", ".5", "1e", "1e+", "0x1", "1_0", "Inf", "NaN", "1e309", "9e308", "1e-309", "1e99999999999999999999", strings.Repeat("1", MaxNumber+1), "1 "} {
 		if CheckNumber(literal) == "" {
-			t.Errorf("%q is taken", literal)
+			t.Errorf("%q is accepted", literal)
 		}
 	}
 }
@@ -339,7 +339,7 @@ func BenchmarkValidate(b *testing.B) {
 	b.Run("library", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if !libraryTakes(s, good) {
+			if !libraryAccepts(s, good) {
 				b.Fatal("refused")
 			}
 		}
@@ -348,7 +348,7 @@ func BenchmarkValidate(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			if s.Validate(bad) == nil {
-				b.Fatal("taken")
+				b.Fatal("accepted")
 			}
 		}
 	})
