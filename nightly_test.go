@@ -10,7 +10,7 @@ import (
 )
 
 func TestNightly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // time in here passes when everybody waits
+	synctest.Test(t, func(t *testing.T) { // time advances when every goroutine in here waits
 		client := provosttest.Serve(t, nil, nightly()) // until the test ends
 
 		time.Sleep(30 * 24 * time.Hour)
