@@ -17,9 +17,9 @@ import (
 	"github.com/provost-go/provost/params"
 )
 
-// scheduleJSON is a schedule as one flat object: Prefect's timing keys, then provost's. Exactly one of cron, interval, rrule and
-// at says the kind.
-type document struct {
+// jsonForm is a schedule as one flat object: the timing keys of Prefect, then the keys of provost.
+// Exactly one of cron, interval, rrule and at is present and decides the kind.
+type jsonForm struct {
 	Cron       *string          `json:"cron,omitempty"`
 	DayOr      *bool            `json:"day_or,omitempty"`
 	Interval   *json.RawMessage `json:"interval,omitempty"` // a number of seconds
@@ -32,7 +32,7 @@ type document struct {
 	Until         *string           `json:"until,omitempty"`
 	Except        []string          `json:"except,omitempty"`
 	ExceptOn      []json.RawMessage `json:"except_on,omitempty"`
-	Jitter        string            `json:"jitter,omitempty"` // as time.Duration writes it
+	Jitter        string            `json:"jitter,omitempty"` // as time.Duration prints it
 	CatchUp       CatchUpPolicy     `json:"catch_up,omitempty"`
 	CatchUpWindow string            `json:"catch_up_window,omitempty"`
 	Parameters    params.Params     `json:"parameters,omitempty"`
@@ -40,54 +40,59 @@ type document struct {
 	Paused        bool              `json:"paused,omitempty"`
 }
 
-var scheduleKeys = []string{
+// jsonKeys are the keys of jsonForm.
+var jsonKeys = []string{
 	"cron", "day_or", "interval", "anchor_date", "rrule", "at", "timezone", "from", "until", "except", "except_on",
 	"jitter", "catch_up", "catch_up_window", "parameters", "slug", "paused",
 }
 
-// MarshalJSON writes the schedule as one flat object; reading it back gives an equal schedule.
+// MarshalJSON returns the schedule as one flat object; the package documentation lists its keys.
+// UnmarshalJSON turns it into an equal schedule. It fails for the zero Schedule and for parameters
+// that have no JSON form.
 func (s Schedule) MarshalJSON() ([]byte, error) {
-	if s.spec == nil || s.spec.kind == 0 {
+	d := s.definition
+	if d == nil || d.kind == 0 {
 		return nil, fmt.Errorf("schedule: %w", errEmptySchedule)
 	}
-	c := s.spec
-	j := document{Timezone: c.zone, CatchUp: c.catchUp, Slug: c.slug, Paused: c.paused}
-	switch c.kind {
-	case cronSchedule:
-		j.Cron = &c.expr
-		if c.dayAnd {
+	j := jsonForm{Timezone: d.zone, CatchUp: d.catchUp, Slug: d.slug, Paused: d.paused}
+	switch d.kind {
+	case kindCron:
+		j.Cron = &d.expr
+		if d.dayAnd {
 			j.DayOr = new(bool)
 		}
-	case intervalSchedule:
-		seconds := secondsOf(c.interval)
+	case kindInterval:
+		seconds := secondsText(d.interval)
 		j.Interval = &seconds
-		j.AnchorDate = instantText(c.anchor)
-	case rruleSchedule:
-		j.RRule = &c.expr
-	case atSchedule:
-		j.At = instantText(c.at)
+		j.AnchorDate = instantText(d.anchor)
+	case kindRRule:
+		j.RRule = &d.expr
+	case kindAt:
+		j.At = instantText(d.at)
 	}
-	j.Jitter, j.CatchUpWindow = durationText(c.jitter), durationText(c.window)
-	if x := c.extra; x != nil {
-		j.From, j.Until, j.Except = instantText(x.from), instantText(x.until), x.except
-		for _, other := range x.exceptOn {
+	j.Jitter, j.CatchUpWindow = durationText(d.jitter), durationText(d.window)
+	if f := d.filter; f != nil {
+		j.From, j.Until, j.Except = instantText(f.from), instantText(f.until), f.except
+		for _, other := range f.exceptOn {
 			text, err := other.MarshalJSON()
 			if err != nil {
 				return nil, err
 			}
 			j.ExceptOn = append(j.ExceptOn, text)
 		}
-		parameters, err := param.Normalize(x.parameters)
-		if err != nil {
-			return nil, fmt.Errorf("schedule: %w", err)
-		}
-		j.Parameters = parameters
 	}
+	parameters, err := param.Normalize(d.parameters)
+	if err != nil {
+		return nil, fmt.Errorf("schedule: %w", err)
+	}
+	j.Parameters = parameters
 	return json.Marshal(j)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes, and Prefect's schedules of these kinds. It refuses unknown and repeated keys, an
-// object of no kind or of two, and every schedule that Err would complain of.
+// UnmarshalJSON reads what MarshalJSON returns, and Prefect's cron, interval and rrule schedules as
+// far as they use the same keys. It refuses unknown and repeated keys, an object without a kind or
+// with two, and every schedule that Err would refuse. It leaves s unchanged when it returns an
+// error.
 func (s *Schedule) UnmarshalJSON(text []byte) error {
 	read, err := readSchedule(text, false)
 	if err != nil {
@@ -97,29 +102,30 @@ func (s *Schedule) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// readSchedule reads a schedule, or a calendar of one. It knows which, so that it need not read calendars within calendars.
+// readSchedule reads a schedule or, if calendar is set, one of its except_on schedules, which have
+// no except_on themselves: it does not read those at all.
 func readSchedule(text []byte, calendar bool) (Schedule, error) {
 	if err := checkKeys(text); err != nil {
 		return Schedule{}, err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
-	var j document
+	var j jsonForm
 	if err := decoder.Decode(&j); err != nil {
 		return Schedule{}, typeError(err)
 	}
 	if calendar && len(j.ExceptOn) > 0 {
 		return Schedule{}, errors.New("it has calendars of its own: give each of them to the schedule instead")
 	}
-	spec, err := j.spec()
+	d, err := j.definition()
 	if err != nil {
 		return Schedule{}, err
 	}
-	read := build(spec)
-	return read, read.spec.err
+	read := newSchedule(d)
+	return read, read.definition.err
 }
 
-// checkKeys sees to what encoding/json lets pass: another case, and a key that comes twice.
+// checkKeys refuses what encoding/json accepts: keys in another case, and keys that are repeated.
 func checkKeys(text []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	if start, err := decoder.Token(); err != nil {
@@ -134,8 +140,8 @@ func checkKeys(text []byte) error {
 			return err
 		}
 		key, _ := token.(string)
-		if !slices.Contains(scheduleKeys, key) {
-			return fmt.Errorf("key %q is unknown: use %s", key, strings.Join(scheduleKeys, ", "))
+		if !slices.Contains(jsonKeys, key) {
+			return fmt.Errorf("key %q is unknown: use %s", key, strings.Join(jsonKeys, ", "))
 		}
 		if seen[key] {
 			return fmt.Errorf("key %q is given twice: remove one", key)
@@ -149,7 +155,7 @@ func checkKeys(text []byte) error {
 	return nil
 }
 
-// typeError says in JSON's words that a value has the wrong type.
+// typeError describes a value of the wrong type in terms of JSON, not of Go.
 func typeError(err error) error {
 	var mismatch *json.UnmarshalTypeError
 	if !errors.As(err, &mismatch) {
@@ -159,42 +165,46 @@ func typeError(err error) error {
 	return fmt.Errorf("%s has the JSON type %s: write %s", mismatch.Field, mismatch.Value, want[mismatch.Type.Kind()])
 }
 
-func (j *document) spec() (spec, error) {
-	c := spec{zone: j.Timezone, catchUp: j.CatchUp, slug: j.Slug, paused: j.Paused}
-	if err := j.readKind(&c); err != nil {
-		return c, err
+func (j *jsonForm) definition() (definition, error) {
+	d := definition{zone: j.Timezone, catchUp: j.CatchUp, slug: j.Slug, paused: j.Paused}
+	if len(j.Parameters) > 0 {
+		d.parameters = j.Parameters
+	}
+	if err := j.readKind(&d); err != nil {
+		return d, err
 	}
 	var err error
-	if c.jitter, err = readDuration("jitter", j.Jitter); err != nil {
-		return c, err
+	if d.jitter, err = readDuration("jitter", j.Jitter); err != nil {
+		return d, err
 	}
-	if c.window, err = readDuration("catch_up_window", j.CatchUpWindow); err != nil {
-		return c, err
+	if d.window, err = readDuration("catch_up_window", j.CatchUpWindow); err != nil {
+		return d, err
 	}
-	return c, j.readExtra(&c)
+	d.filter, err = j.readFilter()
+	return d, err
 }
 
-func (j *document) readKind(c *spec) (err error) {
+func (j *jsonForm) readKind(d *definition) (err error) {
 	var kinds []string
 	if j.Cron != nil {
 		kinds = append(kinds, "cron")
-		c.kind, c.expr = cronSchedule, *j.Cron
+		d.kind, d.expr = kindCron, *j.Cron
 	}
 	if j.Interval != nil {
 		kinds = append(kinds, "interval")
-		c.kind = intervalSchedule
-		if c.interval, err = readSeconds("interval", string(*j.Interval)); err != nil {
+		d.kind = kindInterval
+		if d.interval, err = readSeconds("interval", string(*j.Interval)); err != nil {
 			return err
 		}
 	}
 	if j.RRule != nil {
 		kinds = append(kinds, "rrule")
-		c.kind, c.expr = rruleSchedule, *j.RRule
+		d.kind, d.expr = kindRRule, *j.RRule
 	}
 	if j.At != nil {
 		kinds = append(kinds, "at")
-		c.kind = atSchedule
-		if c.at, err = readInstant("at", j.At); err != nil {
+		d.kind = kindAt
+		if d.at, err = readInstant("at", j.At); err != nil {
 			return err
 		}
 	}
@@ -202,54 +212,52 @@ func (j *document) readKind(c *spec) (err error) {
 	case 0:
 		return errors.New("no kind: give one of cron, interval, rrule and at")
 	case 1:
-		return j.readKindOptions(c)
+		return j.readKindOptions(d)
 	default:
 		return fmt.Errorf("two kinds or more: %s: give only one of them", strings.Join(kinds, ", "))
 	}
 }
 
-// readKindOptions reads the keys that go with one kind.
-func (j *document) readKindOptions(c *spec) (err error) {
+// readKindOptions reads the keys that belong to one kind.
+func (j *jsonForm) readKindOptions(d *definition) (err error) {
 	if j.DayOr != nil {
-		if c.kind != cronSchedule {
+		if d.kind != kindCron {
 			return errors.New("day_or goes with cron only: remove it")
 		}
-		c.dayAnd = !*j.DayOr
+		d.dayAnd = !*j.DayOr
 	}
-	if j.AnchorDate != nil && c.kind != intervalSchedule {
+	if j.AnchorDate != nil && d.kind != kindInterval {
 		return errors.New("anchor_date goes with interval only: use from to set a beginning")
 	}
-	c.anchor, err = readInstant("anchor_date", j.AnchorDate)
+	d.anchor, err = readInstant("anchor_date", j.AnchorDate)
 	return err
 }
 
-func (j *document) readExtra(c *spec) (err error) {
-	if j.From == nil && j.Until == nil && len(j.Except) == 0 && len(j.ExceptOn) == 0 && len(j.Parameters) == 0 {
-		return nil
+// readFilter returns nil if there are neither bounds nor exceptions.
+func (j *jsonForm) readFilter() (*filter, error) {
+	if j.From == nil && j.Until == nil && len(j.Except) == 0 && len(j.ExceptOn) == 0 {
+		return nil, nil
 	}
-	x := &extra{except: slices.Compact(slices.Sorted(slices.Values(j.Except)))}
-	if len(j.Parameters) > 0 {
-		x.parameters = j.Parameters
+	f := &filter{except: sortedDates(j.Except)}
+	var err error
+	if f.from, err = readInstant("from", j.From); err != nil {
+		return nil, err
 	}
-	if x.from, err = readInstant("from", j.From); err != nil {
-		return err
-	}
-	if x.until, err = readInstant("until", j.Until); err != nil {
-		return err
+	if f.until, err = readInstant("until", j.Until); err != nil {
+		return nil, err
 	}
 	for _, text := range j.ExceptOn {
 		calendar, err := readSchedule(text, true)
 		if err != nil {
-			return fmt.Errorf("except_on: %w", err)
+			return nil, fmt.Errorf("except_on: %w", err)
 		}
-		x.exceptOn = append(x.exceptOn, calendar)
+		f.exceptOn = append(f.exceptOn, calendar)
 	}
-	c.extra = x
-	return nil
+	return f, nil
 }
 
-// secondsOf writes a duration as a decimal number of seconds, exactly.
-func secondsOf(d time.Duration) json.RawMessage {
+// secondsText returns a duration as a decimal number of seconds, exactly.
+func secondsText(d time.Duration) json.RawMessage {
 	if whole := d.Truncate(time.Second); whole == d {
 		return json.RawMessage(fmt.Sprint(int64(d / time.Second)))
 	}
@@ -266,7 +274,7 @@ func secondsOf(d time.Duration) json.RawMessage {
 
 var plainDecimal = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
 
-// readSeconds reads what secondsOf writes. It refuses what it would have to round.
+// readSeconds reads what secondsText returns. It refuses what it would have to round.
 func readSeconds(key, text string) (time.Duration, error) {
 	short := text
 	if strings.Contains(text, ".") {
@@ -279,7 +287,7 @@ func readSeconds(key, text string) (time.Duration, error) {
 	return d, nil
 }
 
-// instantText is nil for the zero time.
+// instantText returns nil for the zero time.
 func instantText(t time.Time) *string {
 	if t.IsZero() {
 		return nil
@@ -288,7 +296,7 @@ func instantText(t time.Time) *string {
 	return &text
 }
 
-// readInstant is the zero time for nil.
+// readInstant returns the zero time for nil.
 func readInstant(key string, text *string) (time.Time, error) {
 	if text == nil {
 		return time.Time{}, nil

@@ -23,7 +23,7 @@ func TestDueTime(t *testing.T) {
 		for _, instant := range sched.Upcoming(time.Unix(1_790_000_000, 0), 1000) {
 			due := sched.DueTime(deployment, sched.Key(), instant)
 			next, more := sched.Next(instant)
-			room := sched.spec.jitter
+			room := sched.definition.jitter
 			if more {
 				room = min(room, next.Sub(instant)-time.Microsecond)
 			}
@@ -147,23 +147,23 @@ func TestScheduleDefaults(t *testing.T) {
 		if policy, window := sched.CatchUpRule(); policy != CatchUpLatest || window != 0 {
 			t.Errorf("catch-up is %q, %v; want latest without a window", policy, window)
 		}
-		if sched.spec != nil && (sched.spec.paused || sched.spec.slug != "" || sched.Parameters() != nil) {
+		if sched.definition != nil && (sched.definition.paused || sched.definition.slug != "" || sched.Parameters() != nil) {
 			t.Errorf("%s is paused, named or has parameters", sched)
 		}
 	}
 	sched := Cron("@daily").CatchUp(CatchUpAll).CatchUpWindow(time.Hour).Named("x").Paused().WithParameters(params.Params{"a": 1})
 	policy, window := sched.CatchUpRule()
-	if policy != CatchUpAll || window != time.Hour || !sched.spec.paused || sched.spec.slug != "x" || sched.Parameters()["a"] != json.Number("1") {
+	if policy != CatchUpAll || window != time.Hour || !sched.definition.paused || sched.definition.slug != "x" || sched.Parameters()["a"] != json.Number("1") {
 		t.Errorf("%s lost a refinement", sched)
 	}
 }
 
 // A hundred thousand deployments have a hundred thousand schedules.
 func TestScheduleIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(spec{}); size > 300 {
+	if size := unsafe.Sizeof(definition{}); size > 300 {
 		t.Errorf("a schedule takes %d bytes", size)
 	}
-	if Cron("@daily").In("Europe/Berlin").spec.timing != Cron("@daily").In("Europe/Berlin").spec.timing {
+	if Cron("@daily").In("Europe/Berlin").definition.timing != Cron("@daily").In("Europe/Berlin").definition.timing {
 		t.Error("two schedules of one expression and zone are parsed twice")
 	}
 }

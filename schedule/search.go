@@ -6,75 +6,78 @@ import (
 	"time"
 )
 
-// A search for an instant that no exception drops goes from local date to local date: one instant tells of its whole date. It
-// is bounded, because a schedule can drop all that it has: it ends after a calendar cycle of 400 years, in which every
-// combination of date and weekday has come, and after a number of steps that is a matter of milliseconds.
+// A search that skips exceptions goes from local date to local date: one instant decides for its
+// whole date. The search is bounded, because exceptions may drop every instant. It ends after a
+// calendar cycle of 400 years, in which each combination of date and weekday has occurred, and
+// after a number of steps that takes milliseconds.
 const (
-	maxSearchSteps = 1 << 12 // over five years of dates that a calendar drops
+	maxSearchSteps = 1 << 12 // enough for over five years of dates that a calendar drops
 	maxSearchSpan  = 146_097 * secondsPerDay
 	secondsPerDay  = 24 * 60 * 60
 )
 
 // search is one Next or Prev of a schedule with bounds or exceptions.
 type search struct {
-	spec      *spec
+	filter    *filter
+	location  *time.Location
 	way       direction
-	steps     int                        // left
-	calendars [maxCalendars]calendarDate // of spec.extra.exceptOn
+	steps     int                        // that are left
+	calendars [maxCalendars]calendarDate // of filter.exceptOn
 }
 
-// calendarDate is what a search knows of a calendar: from the date asked, found is the first on its way. A calendar is thus
-// read once, however many dates the search passes.
+// calendarDate is what a search has read of a calendar: the first date that the calendar has,
+// starting at asked, is found. A calendar is thus read once, however many dates the search passes.
 type calendarDate struct {
 	known        bool
 	asked, found int64 // days since 1970
 }
 
-// seek finds the first instant from t on, in one direction, that neither a bound nor an exception drops.
-func (c *spec) seek(t time.Time, way direction) (time.Time, bool) {
-	x := c.extra
-	s := search{spec: c, way: way, steps: maxSearchSteps + len(x.except)}
-	t = x.enter(t, way)
-	first, ok := way.step(c.timing, t)
-	for at := first; ok && !x.outside(at); at, ok = way.step(c.timing, t) {
+// seek returns the first instant after t, or the last one before it, that no bound and no exception
+// drops.
+func (d *definition) seek(t time.Time, way direction) (time.Time, bool) {
+	f := d.filter
+	s := search{filter: f, location: d.location, way: way, steps: maxSearchSteps + len(f.except)}
+	t = f.enter(t, way)
+	first, ok := way.step(d.timing, t)
+	for at := first; ok && !f.isOutside(at); at, ok = way.step(d.timing, t) {
 		if !s.drops(at) {
 			return at, true
 		}
 		if s.steps--; s.steps < 0 || way.distance(first.Unix(), at.Unix()) > maxSearchSpan {
 			break
 		}
-		t = way.leave(at, c.location)
+		t = way.leave(at, d.location)
 	}
 	return time.Time{}, false
 }
 
-// enter moves t to the bound that the search comes to first.
-func (x *extra) enter(t time.Time, way direction) time.Time {
-	if way == forward && !x.from.IsZero() && t.Before(x.from) {
-		return x.from.Add(-time.Nanosecond)
+// enter moves a start outside the bounds to the bound that the search reaches first.
+func (f *filter) enter(t time.Time, way direction) time.Time {
+	if way == forward && !f.from.IsZero() && t.Before(f.from) {
+		return f.from.Add(-time.Nanosecond)
 	}
-	if way == backward && !x.until.IsZero() && t.After(x.until) {
-		return x.until.Add(time.Nanosecond)
+	if way == backward && !f.until.IsZero() && t.After(f.until) {
+		return f.until.Add(time.Nanosecond)
 	}
 	return t
 }
 
-func (x *extra) outside(t time.Time) bool {
-	return !x.from.IsZero() && t.Before(x.from) || !x.until.IsZero() && t.After(x.until)
+// isOutside reports whether t is outside the bounds.
+func (f *filter) isOutside(t time.Time) bool {
+	return !f.from.IsZero() && t.Before(f.from) || !f.until.IsZero() && t.After(f.until)
 }
 
-// drops says whether the local date of an instant is excepted.
+// drops reports whether the local date of an instant is excepted.
 func (s *search) drops(at time.Time) bool {
-	x := s.spec.extra
-	if len(x.except) > 0 {
+	if len(s.filter.except) > 0 {
 		var buffer [len(time.DateOnly)]byte
-		date := at.In(s.spec.location).AppendFormat(buffer[:0], time.DateOnly)
-		if _, found := slices.BinarySearch(x.except, string(date)); found {
+		date := at.In(s.location).AppendFormat(buffer[:0], time.DateOnly)
+		if _, found := slices.BinarySearch(s.filter.except, string(date)); found {
 			return true
 		}
 	}
-	day := localDay(at, s.spec.location)
-	for i, calendar := range x.exceptOn {
+	day := localDay(at, s.location)
+	for i, calendar := range s.filter.exceptOn {
 		if s.nearest(i, calendar, day) == day {
 			return true
 		}
@@ -82,7 +85,7 @@ func (s *search) drops(at time.Time) bool {
 	return false
 }
 
-// nearest is the first date from day on, on the way of the search, that a calendar has.
+// nearest returns the first date of a calendar, from day on in the direction of the search.
 func (s *search) nearest(i int, calendar Schedule, day int64) int64 {
 	c := &s.calendars[i]
 	if !c.known || s.way.distance(c.asked, day) < 0 || s.way.distance(day, c.found) < 0 {
@@ -92,7 +95,7 @@ func (s *search) nearest(i int, calendar Schedule, day int64) int64 {
 	return c.found
 }
 
-// direction is the way of a search.
+// direction is the direction of a search.
 type direction int64
 
 const (
@@ -100,24 +103,21 @@ const (
 	backward direction = -1
 )
 
-func (way direction) step(t interface {
-	Next(time.Time) (time.Time, bool)
-	Prev(time.Time) (time.Time, bool)
-}, from time.Time,
-) (time.Time, bool) {
+// step returns the instant that follows from in the direction.
+func (way direction) step(instants sequence, from time.Time) (time.Time, bool) {
 	if way == forward {
-		return t.Next(from)
+		return instants.Next(from)
 	}
-	return t.Prev(from)
+	return instants.Prev(from)
 }
 
-// distance is how far b lies ahead of a, negative if behind.
+// distance returns how far b is ahead of a in the direction, negative if it is behind.
 func (way direction) distance(a, b int64) int64 { return int64(way) * (b - a) }
 
-// noDate is ahead of every date.
+// noDate is beyond every date.
 const noDate = math.MaxInt32
 
-// firstDate is the first local date of a calendar from day on.
+// firstDate returns the first local date of a calendar from day on, in the direction.
 func (way direction) firstDate(calendar Schedule, day int64) int64 {
 	location := calendar.location()
 	t := way.dateStart(day, location)
@@ -133,16 +133,16 @@ func (way direction) firstDate(calendar Schedule, day int64) int64 {
 	}
 }
 
-// dateStart is where a search of a local date begins: no instant of the date lies behind it. Near a change of the clock the
-// standard library does not say which midnight it means, nor does a date that is skipped have one, so there the search begins
-// well before.
+// dateStart returns a time before every instant of a local date, seen in the direction of the
+// search. Near an offset change it stays well clear of midnight: the standard library does not
+// define which of two midnights it returns, and a date that the clock skips has none.
 func (way direction) dateStart(day int64, location *time.Location) time.Time {
 	if way == backward {
 		day++
 	}
 	year, month, date := time.Unix(day*secondsPerDay, 0).UTC().Date()
 	midnight := time.Date(year, month, date, 0, 0, 0, 0, location)
-	const margin = 25 * time.Hour // a clock may jump by a day: over the date line
+	const margin = 25 * time.Hour // a clock may jump by a day, across the date line
 	begin, end := midnight.ZoneBounds()
 	if midnight.Sub(begin) < margin || !end.IsZero() && end.Sub(midnight) < margin {
 		midnight = midnight.Add(time.Duration(way) * -margin)
@@ -153,8 +153,8 @@ func (way direction) dateStart(day int64, location *time.Location) time.Time {
 	return midnight
 }
 
-// leave is where a search goes on that is through with the local date of an instant: at the end of the date, or where the clock
-// changes if that comes first. Between the two no other date can lie.
+// leave returns where a search continues after the local date of an instant: at the end of the
+// date, or at the next offset change if that comes first. No other date begins before either.
 func (way direction) leave(at time.Time, location *time.Location) time.Time {
 	local := at.In(location)
 	_, offset := local.Zone()
@@ -173,7 +173,7 @@ func (way direction) leave(at time.Time, location *time.Location) time.Time {
 	return midnight.Add(-time.Nanosecond)
 }
 
-// localDay is the date that the clock of a location shows, in days since 1970.
+// localDay returns the date that the clock of a location shows, in days since 1970.
 func localDay(t time.Time, location *time.Location) int64 {
 	_, offset := t.In(location).Zone()
 	second := t.Unix() + int64(offset)
