@@ -1,6 +1,7 @@
 package provost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,10 +74,11 @@ func (c *Client) watch(ctx context.Context, id uuid.UUID) iter.Seq2[struct{}, er
 	}
 }
 
-// CancelOptions refines a cancellation. The zero value, and nil, are as documented for each field.
+// CancelOptions refines [Client.CancelRun]. Nil is the zero value.
 type CancelOptions struct {
-	// Message stands in the run's state for everyone who reads the run. It is a line of at most 1000
-	// bytes, in UTF-8 and without control characters. "" is "cancelled by a client".
+	// Message becomes the message of the state that the call sets: one line of UTF-8 text without control
+	// characters, at most 1000 bytes, which everyone who reads the run sees. "" is "cancelled by a
+	// client".
 	Message string
 }
 
@@ -86,11 +88,11 @@ type CancelOptions struct {
 // The error is [ErrConflict] if the run has ended in another way, and [ErrNotFound] if it does not
 // exist.
 func (c *Client) CancelRun(ctx context.Context, id uuid.UUID, options *CancelOptions) (*Run, error) {
-	message := ""
-	if options != nil {
-		message = options.Message
+	if options == nil {
+		options = &CancelOptions{}
 	}
-	if err := checkMessage(&message, "cancelled by a client"); err != nil {
+	message, err := clientMessage(options.Message, "cancelled by a client")
+	if err != nil {
 		return nil, fmt.Errorf("provost: cancel run %s: %w", id, err)
 	}
 	callCtx, cancel := c.call(ctx)
@@ -99,10 +101,11 @@ func (c *Client) CancelRun(ctx context.Context, id uuid.UUID, options *CancelOpt
 	return c.showRun(ctx, run, err)
 }
 
-// RetryOptions refines a retry. The zero value, and nil, are as documented for each field.
+// RetryOptions refines [Client.RetryRun]. Nil is the zero value.
 type RetryOptions struct {
-	// Message stands in the run's state for everyone who reads the run. It is a line of at most 1000
-	// bytes, in UTF-8 and without control characters. "" is "retried by a client".
+	// Message becomes the message of the state that the call sets: one line of UTF-8 text without control
+	// characters, at most 1000 bytes, which everyone who reads the run sees. "" is "retried by a
+	// client".
 	Message string
 }
 
@@ -111,11 +114,11 @@ type RetryOptions struct {
 // attempts have used it up, a failure is final. The error is [ErrConflict] if the run is in another
 // state, is a child run, or its deployment was deleted since, and [ErrNotFound] if it does not exist.
 func (c *Client) RetryRun(ctx context.Context, id uuid.UUID, options *RetryOptions) (*Run, error) {
-	message := ""
-	if options != nil {
-		message = options.Message
+	if options == nil {
+		options = &RetryOptions{}
 	}
-	if err := checkMessage(&message, "retried by a client"); err != nil {
+	message, err := clientMessage(options.Message, "retried by a client")
+	if err != nil {
 		return nil, fmt.Errorf("provost: retry run %s: %w", id, err)
 	}
 	callCtx, cancel := c.call(ctx)
@@ -124,16 +127,16 @@ func (c *Client) RetryRun(ctx context.Context, id uuid.UUID, options *RetryOptio
 	return c.showRun(ctx, run, err)
 }
 
-// checkMessage fills in the default of a message that options give, or refuses it.
-func checkMessage(message *string, byDefault string) error {
-	if *message == "" {
-		*message = byDefault
+// clientMessage returns the message that options give, or the default if it is empty.
+func clientMessage(given, byDefault string) (string, error) {
+	if given == "" {
+		return byDefault, nil
 	}
 	p := &problems{subject: "options"}
-	if err := checkText(*message, maxMessage); err != nil {
+	if err := checkText(given, maxMessage); err != nil {
 		p.add("Message", "%w", err)
 	}
-	return p.join()
+	return given, p.join()
 }
 
 // GetRun reads a run. A due run that has not started has the reason in WaitReason. The error is
@@ -242,9 +245,9 @@ func (c *Client) PruneRuns(ctx context.Context, handle string, retention Retenti
 
 // pruning returns what a step of PruneRuns asks of the store.
 func (c *Client) pruning(ctx context.Context, handle string, retention Retention) (p store.PruneRunsParams, err error) {
-	refused := &problems{subject: "retention"}
+	refused := &problems{subject: cmp.Or(handle, "all deployments")}
 	if checkRetention(refused, retention); retention == (Retention{}) {
-		refused.add("Age, Runs", "are 0, which bounds nothing; set at least one of them")
+		refused.add("Retention", "is zero and bounds nothing; set Age, Runs or both")
 	}
 	if err := refused.join(); err != nil {
 		return p, err

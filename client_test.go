@@ -29,6 +29,7 @@ func TestClientErrorsSayWhatIsWrong(t *testing.T) {
 		"ResumeSchedule":   func(h string) error { return c.ResumeSchedule(ctx, h, "hourly") },
 		"Upcoming":         func(h string) error { _, err := c.UpcomingRuns(ctx, h, 3); return err },
 		"Backfill":         func(h string) error { _, err := c.Backfill(ctx, h, time.Unix(0, 0), time.Unix(9, 0)); return err },
+		"PruneRuns":        func(h string) error { _, err := c.PruneRuns(ctx, h, provost.Retention{Runs: 1}); return err },
 	}
 	for name, call := range byHandle {
 		wantError(t, call("order"), `"order"`, "flow/deployment")
