@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -108,10 +109,16 @@ func (w *clockWorld) check() {
 	}
 	w.watermark = s.Watermark
 	fates := make(map[time.Time]int)
-	for r := range w.store.All.Ascend() {
-		fates[r.Scheduled.Time()]++
+	for r, err := range store.Pages(w.Context(), func(ctx context.Context, cursor string) (store.Page[*store.Run], error) {
+		return w.store.ListRuns(ctx, store.RunFilter{Limit: store.MaxPage, Cursor: cursor})
+	}) {
+		w.must(err)
+		fates[r.ScheduledTime]++
 	}
-	for skip := range w.store.Skips.Ascend() {
+	for skip, err := range store.Pages(w.Context(), func(ctx context.Context, cursor string) (store.Page[store.Skip], error) {
+		return w.store.ListSkips(ctx, store.SkipFilter{Limit: store.MaxPage, Cursor: cursor})
+	}) {
+		w.must(err)
 		inside := w.schedule.Between(skip.First.Add(-time.Microsecond), skip.Last)
 		if len(inside) != skip.Count {
 			w.Errorf("skip of %d has %d instants", skip.Count, len(inside))
@@ -184,10 +191,15 @@ func TestMonthOfSeconds(t *testing.T) {
 	w.feed()
 	w.leave()
 	w.now = w.now.Add(30 * 24 * time.Hour)
-	began, before := time.Now(), len(w.store.Runs)
+	before, err := w.store.CountRuns(t.Context(), store.RunFilter{})
+	w.must(err)
+	began := time.Now()
 	w.serve()
 	w.feed()
-	if took, made := time.Since(began), len(w.store.Runs)-before; took > time.Second || made > catchUpAllRuns+2*upcomingRuns {
+	took := time.Since(began)
+	after, err := w.store.CountRuns(t.Context(), store.RunFilter{})
+	w.must(err)
+	if made := after - before; took > time.Second || made > catchUpAllRuns+2*upcomingRuns {
 		t.Errorf("took %v, made %d runs", took, made)
 	}
 }
