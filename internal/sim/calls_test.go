@@ -12,15 +12,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/provost-go/provost"
 	"github.com/provost-go/provost/internal/clock"
 	"github.com/provost-go/provost/internal/race"
-
-	"github.com/provost-go/provost"
 	"github.com/provost-go/provost/schedule"
 )
 
-// simCallFaults are what each call of the scenario suffers in its turn.
-var simCallFaults = []simFault{
+// callFaults are the faults that each call of the scenario gets in turn.
+var callFaults = []fault{
 	{kind: errorBefore},
 	{kind: errorAfter},
 	{hangBefore, time.Hour},
@@ -31,20 +30,20 @@ var simCallFaults = []simFault{
 	{kind: twice},
 }
 
-// TestEachCallFails serves one scenario again and again. Each time another one of the runner's store calls fails, in each of
-// the ways in which a call can: nothing is lost by any of them. A sample of these is tried unless -sim.calls (or
-// PROVOST_SIM_CALLS) asks for all.
+// TestEachCallFails repeats one scenario. Each time another one of the runner's store calls fails,
+// in each of the ways of callFaults, and nothing may be lost. It tries a sample of these unless
+// -sim.calls (or PROVOST_SIM_CALLS) asks for all.
 func TestEachCallFails(t *testing.T) {
-	found, calls, history := simulateCall(t, 0, simFault{})
+	found, calls, h := simulateCall(t, 0, fault{})
 	if len(found) > 0 {
-		t.Fatalf("without a fault:\n%s\n%s", strings.Join(found, "\n"), excerpt(history, found))
+		t.Fatalf("without a fault:\n%s\n%s", strings.Join(found, "\n"), excerpt(h, found))
 	}
 	if calls < 150 {
-		t.Errorf("the scenario makes %d calls, too few to tell much", calls)
+		t.Errorf("the scenario makes only %d calls, want at least 150", calls)
 	}
 	step := 17 // so that each way of failing meets every part of the scenario
 	switch {
-	case *simCalls || os.Getenv("PROVOST_SIM_CALLS") != "":
+	case *allCallsFlag || os.Getenv("PROVOST_SIM_CALLS") != "":
 		step = 1
 	case race.Enabled || testing.Short():
 		step = 97
@@ -53,37 +52,38 @@ func TestEachCallFails(t *testing.T) {
 	for worker := range runtime.GOMAXPROCS(0) {
 		t.Run(fmt.Sprint("worker", worker), func(t *testing.T) {
 			t.Parallel()
-			for i := int(next.Add(1) - 1); i*step < calls*len(simCallFaults) && failed.Load() < 5; i = int(next.Add(1) - 1) {
-				k, fault := 1+i*step/len(simCallFaults), simCallFaults[i*step%len(simCallFaults)]
-				if found, _, history := simulateCall(t, k, fault); len(found) > 0 {
+			for i := int(next.Add(1) - 1); i*step < calls*len(callFaults) && failed.Load() < 5; i = int(next.Add(1) - 1) {
+				k, f := 1+i*step/len(callFaults), callFaults[i*step%len(callFaults)]
+				if found, _, h := simulateCall(t, k, f); len(found) > 0 {
 					failed.Add(1)
-					t.Errorf("call %d, %s:\n%s\n%s", k, fault, strings.Join(found[:min(len(found), 20)], "\n"), excerpt(history, found))
+					t.Errorf("call %d, %s:\n%s\n%s", k, f, strings.Join(found[:min(len(found), 20)], "\n"), excerpt(h, found))
 				}
 			}
 		})
 	}
 }
 
-// simulateCall runs the scenario with a fault in call k, and says how many calls there were until the faults were over.
-func simulateCall(t *testing.T, k int, fault simFault) (found []string, calls int, history *simHistory) {
+// simulateCall runs the scenario with a fault in call k. calls is how many calls the runner made
+// before the faults end.
+func simulateCall(t *testing.T, k int, f fault) (found []string, calls int, h *history) {
 	defer func() {
 		if p := recover(); p != nil {
-			panic(fmt.Sprintf("call %d, %s: %v", k, fault, p))
+			panic(fmt.Sprintf("call %d, %s: %v", k, f, p))
 		}
 	}()
 	synctest.Test(t, func(t *testing.T) {
 		var made atomic.Int64
 		w := newCallWorld()
-		history = w.history
-		w.draw = func(int, int) func(string) simFault {
-			return func(string) simFault {
+		h = w.history
+		w.draw = func(int, int) func(string) fault {
+			return func(string) fault {
 				if w.calm.Load() {
-					return simFault{}
+					return fault{}
 				}
 				if made.Add(1) == int64(k) {
-					return fault
+					return f
 				}
-				return simFault{}
+				return fault{}
 			}
 		}
 		ctx := clock.With(context.Background(), w.now)
@@ -94,18 +94,19 @@ func simulateCall(t *testing.T, k int, fault simFault) (found []string, calls in
 		found = append(found, w.check(ctx)...)
 		calls = int(made.Load())
 	})
-	return found, calls, history
+	return found, calls, h
 }
 
-// newCallWorld has a bit of everything: a limit, retries, logs, child runs, a flow that runs at most once.
-func newCallWorld() *simWorld {
-	w := emptySimWorld(7, rand.New(rand.NewPCG(7, 7)), simConfig{
-		view: simRemote, runners: 1, leaseTTL: 2 * time.Second, poll: time.Second, shutdown: time.Second, length: 40 * time.Second,
+// newCallWorld returns a world with a bit of everything: a limit, retries, logs, child runs, and a
+// flow that runs at most once.
+func newCallWorld() *world {
+	w := newEmptyWorld(7, rand.New(rand.NewPCG(7, 7)), config{
+		view: remoteView, runners: 1, leaseTTL: 2 * time.Second, poll: time.Second, shutdown: time.Second, length: 40 * time.Second,
 	}, nil)
-	limited := &simFlow{name: "limited", retries: 2, retryDelay: time.Second, length: 400 * time.Millisecond, failing: 0.4, chatty: true}
-	family := &simFlow{name: "family", length: time.Second, children: true, failing: 0.2}
-	once := &simFlow{name: "once", length: time.Second, once: true, failing: 0.2}
-	w.deployments = []*simDeployment{
+	limited := &flow{name: "limited", retries: 2, retryDelay: time.Second, length: 400 * time.Millisecond, failing: 0.4, chatty: true}
+	family := &flow{name: "family", length: time.Second, children: true, failing: 0.2}
+	once := &flow{name: "once", length: time.Second, once: true, failing: 0.2}
+	w.deployments = []*deployment{
 		{flow: limited, builds: []*provost.Deployment{{Name: "d", ConcurrencyLimit: 1, Schedules: []schedule.Schedule{schedule.Every(4 * time.Second).Named("s")}}}},
 		{flow: family, builds: []*provost.Deployment{{Name: "d", Schedules: []schedule.Schedule{schedule.Every(6 * time.Second).Jitter(time.Second).Named("s")}}}},
 		{flow: once, builds: []*provost.Deployment{{Name: "d", Schedules: []schedule.Schedule{schedule.Every(7 * time.Second).CatchUp(schedule.CatchUpAll).Named("s")}}}},
@@ -113,16 +114,16 @@ func newCallWorld() *simWorld {
 	return w
 }
 
-// playCalls is the scenario up to the end of faults.
-func (w *simWorld) playCalls(ctx context.Context) {
-	seat := w.seats[0]
-	seat.start()
+// playCalls plays the scenario up to the end of the faults.
+func (w *world) playCalls(ctx context.Context) {
+	s := w.seats[0]
+	s.start()
 	for _, step := range []func(){
 		func() { w.byKey(ctx, "limited/d", "a") },
 		func() { w.byKey(ctx, "family/d", "b"); w.byKey(ctx, "limited/d", "c") },
 		func() { w.cancelSome(ctx) },
 		func() { w.retrySome(ctx) },
-		func() { seat.shut(); seat.start() },
+		func() { s.shut(); s.start() },
 		func() { w.byKey(ctx, "once/d", "d") },
 	} {
 		time.Sleep(w.config.length / 8)
@@ -130,10 +131,11 @@ func (w *simWorld) playCalls(ctx context.Context) {
 	}
 	time.Sleep(w.config.length / 4)
 	w.calm.Store(true)
-	w.history.add(simRecord{who: "world", call: simCalm{}})
+	w.history.add(entry{who: "world", call: calmEvent{}})
 }
 
-func (w *simWorld) byKey(ctx context.Context, handle, key string) {
+// byKey requests a run with an idempotency key.
+func (w *world) byKey(ctx context.Context, handle, key string) {
 	_, err := w.client.RunDeployment(ctx, handle, &provost.RunOptions{IdempotencyKey: key})
 	w.tried(err)
 }

@@ -12,111 +12,112 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// simCheck holds a history against what was promised. It knows the store's answers and final contents, nothing of its code.
-type simCheck struct {
-	world *simWorld
+// checker checks a history against the promises. It knows the calls, the answers and the final
+// contents of the store, and nothing of its code.
+type checker struct {
+	world *world
 	found []string
 
-	runs        map[uuid.UUID]*simRun
-	deployments map[uuid.UUID]*simDeclared
-	claims      map[uuid.UUID]bool // IDs of calls of ClaimRuns: one that is repeated may give the same leases
-	visits      []*simVisit        // calls of flows' functions, by entry
-	inside      map[store.Lease]*simVisit
-	wrote       map[store.Lease]int  // lines that functions logged
-	closed      map[store.Lease]bool // the holder's word on how it ended was taken
-	missing     int                  // lines of those that are neither kept nor counted as dropped
-	stalls      []simSpan
-	jumps       []simSpan // when leases could end by the wall clock alone
+	runs        map[uuid.UUID]*knownRun
+	deployments map[uuid.UUID]*declaredDeployment
+	claims      map[uuid.UUID]bool // by ID of a ClaimRuns call: a repeated call may return the same leases
+	visits      []*visit           // calls of flows' functions, in the order in which they began
+	inside      map[store.Lease]*visit
+	wrote       map[store.Lease]int  // how many lines functions logged
+	closed      map[store.Lease]bool // the store accepted how the holder ended it
+	missing     int                  // lines of closed leases that are neither kept nor counted as dropped
+	stalls      []span
+	jumps       []span // when leases may expire by the wall clock alone
 	calm        time.Duration
-	rested      time.Time // wall clock when all was paused for the end
-	jumped      bool      // the wall clock moved at all
-	setBack     bool      // it was set back, ever
+	rested      time.Time // wall clock time when every schedule was paused for the end
+	jumped      bool      // the wall clock jumped, ever
+	setBack     bool      // the wall clock was set back, ever
 }
 
-// simSpan is a time in which something was the matter: a runner stood still, or the wall clock leapt.
-type simSpan struct {
+// span is a span of time in which a runner stood still, or the wall clock jumped.
+type span struct {
 	who         string
 	from, until time.Duration
 }
 
-// simRun is a run as the calls told of it.
-type simRun struct {
+// knownRun is what the calls show of a run.
+type knownRun struct {
 	id         uuid.UUID
-	deployment *simDeclared // nil for a child run
-	parent     *simRun
+	deployment *declaredDeployment // nil for a child run
+	parent     *knownRun
 	token      int64
-	held       bool      // under that token
-	until      time.Time // end of the lease
-	cut        time.Time // what it may have been cut to since it was given, as the clock was set back; zero for no cut
+	held       bool      // under token
+	until      time.Time // the end of the lease
+	cut        time.Time // what the lease may have been cut to since, because the clock was set back; zero for no cut
 	holder     string
 	claim      store.Claim
-	ended      store.StateType // what ended that claim
-	over       bool
-	retried    int  // failures that were given another attempt, since it was opened
-	reopenable int  // accepted calls that may reopen it
-	reopened   bool // it was, ever
+	ended      store.StateType // the state that ended the claim
+	finished   bool
+	retried    int  // failures that got another attempt, since the run was last opened
+	reopenable int  // accepted calls that may reopen the run
+	reopened   bool // the run was reopened, ever
 	crashes    int
-	began      bool // the store knows that an attempt began under the token
-	attempt    int  // highest that a function began
-	entries    int  // of its function
+	began      bool // the store knows that an attempt began under token
+	attempt    int  // the highest that a function began
+	entries    int  // calls of its function
 }
 
-// simVisit is one call of a flow's function.
-type simVisit struct {
-	simEntered
+// visit is one call of a flow's function.
+type visit struct {
+	enteredEvent
 	who  string
 	from time.Duration
-	to   time.Duration // negative until it returned
+	to   time.Duration // negative until the call returned
 }
 
-// simDeclared is a deployment as it was declared, build by build.
-type simDeclared struct {
+// declaredDeployment is a deployment as one build after another declared it.
+type declaredDeployment struct {
 	record   *store.DeploymentRecord
-	flow     *simFlow
-	versions map[string]*simTimeline // by key of the schedule
-	sizes    []int                   // of its limit, over time
+	flow     *flow
+	versions map[string]*timeline // by key of the schedule
+	sizes    []int                // of its concurrency limit, one for each change
 }
 
-func (c *simCheck) bad(at time.Duration, format string, args ...any) {
+func (c *checker) bad(at time.Duration, format string, args ...any) {
 	c.found = append(c.found, fmt.Sprintf("%s: ", at)+fmt.Sprintf(format, args...))
 }
 
-// check gives all that is wrong with what happened and with what is left.
-func (w *simWorld) check(ctx context.Context) []string {
-	c := &simCheck{
-		world: w, runs: make(map[uuid.UUID]*simRun), deployments: make(map[uuid.UUID]*simDeclared),
-		claims: make(map[uuid.UUID]bool), inside: make(map[store.Lease]*simVisit),
+// check returns everything that is wrong with the history and the final contents of the store.
+func (w *world) check(ctx context.Context) []string {
+	c := &checker{
+		world: w, runs: make(map[uuid.UUID]*knownRun), deployments: make(map[uuid.UUID]*declaredDeployment),
+		claims: make(map[uuid.UUID]bool), inside: make(map[store.Lease]*visit),
 		wrote: make(map[store.Lease]int), closed: make(map[store.Lease]bool),
 	}
-	for i := range w.history.records {
-		c.follow(&w.history.records[i])
+	for i := range w.history.entries {
+		c.follow(&w.history.entries[i])
 	}
 	c.checkVisits()
 	c.checkContents(ctx)
-	c.checkMeasure()
+	c.checkRates()
 	return c.found
 }
 
-// follow takes the next step of the history.
-func (c *simCheck) follow(r *simRecord) {
+// follow takes the next entry of the history into account.
+func (c *checker) follow(r *entry) {
 	if r.err != nil {
-		return // the store refused
+		return // the store refused it
 	}
 	switch p := r.call.(type) {
 	case store.RegisterDeploymentsParams:
 		c.declared(r, p, r.answer.([]store.Registration))
 	case store.SetPauseParams:
-		c.timelinesReset(p.DeploymentID, p.Now)
+		c.mayReset(p.DeploymentID, p.Now)
 	case store.RegisterRunnerParams:
 		if c.world.config.pauses {
 			for _, id := range p.Deployments {
-				c.timelinesMayReset(id, p.Now)
+				c.mayReset(id, p.Now)
 			}
 		}
 	case store.RemoveRunnerParams:
 		if p.Pause {
 			for id := range c.deployments {
-				c.timelinesMayReset(id, p.Now)
+				c.mayReset(id, p.Now)
 			}
 		}
 	case store.PlanRunsParams:
@@ -139,76 +140,76 @@ func (c *simCheck) follow(r *simRecord) {
 		c.reaped(r, p, r.answer.(store.ReapLeasesResult))
 	case store.AppendLogsParams:
 		c.logged(r, p, r.answer.([]error))
-	case simDeletion:
+	case deletion:
 		c.deleted(r.answer.(*store.Run))
 	default:
 		c.followEvent(r)
 	}
 }
 
-func (c *simCheck) followEvent(r *simRecord) {
+func (c *checker) followEvent(r *entry) {
 	switch e := r.call.(type) {
-	case simEntered:
+	case enteredEvent:
 		c.entered(r, e)
-	case simWrote:
+	case loggedEvent:
 		c.wrote[e.lease]++
-	case simLeft:
+	case leftEvent:
 		if v := c.inside[e.Lease]; v != nil {
 			v.to = r.at
 			delete(c.inside, e.Lease)
 		}
-	case simCrashed:
+	case crashedEvent:
 		for lease, v := range c.inside {
 			if v.who == r.who {
 				v.to = r.at
 				delete(c.inside, lease)
 			}
 		}
-	case simStalled:
-		c.stalls = append(c.stalls, simSpan{r.who, r.at, e.until})
-	case simJumped:
+	case stalledEvent:
+		c.stalls = append(c.stalls, span{r.who, r.at, e.until})
+	case jumpedEvent:
 		c.jumped = true
 		if e.by > 0 {
-			c.jumps = append(c.jumps, simSpan{from: r.at, until: r.at})
-		} else { // a call that was under way then comes with a time ahead
+			c.jumps = append(c.jumps, span{from: r.at, until: r.at})
+		} else { // a call that was pending then arrives with a time ahead
 			c.setBack = true
-			c.jumps = append(c.jumps, simSpan{from: r.at, until: r.at + engine.StoreTimeout})
+			c.jumps = append(c.jumps, span{from: r.at, until: r.at + engine.StoreTimeout})
 		}
-	case simCalm:
+	case calmEvent:
 		c.calm = r.at
-	case simRested:
+	case restedEvent:
 		c.rested = e.wall
 	}
 }
 
-// run is what is known of a run, from the first time that anybody spoke of it.
-func (c *simCheck) run(id, deployment uuid.UUID) *simRun {
+// run returns what is known of a run. A new run is known from now on.
+func (c *checker) run(id, deploymentID uuid.UUID) *knownRun {
 	r := c.runs[id]
 	if r == nil {
-		r = &simRun{id: id, deployment: c.deployments[deployment]}
+		r = &knownRun{id: id, deployment: c.deployments[deploymentID]}
 		c.runs[id] = r
 	}
 	return r
 }
 
-func (r *simRun) reopen() {
+func (r *knownRun) reopen() {
 	r.reopenable++
-	r.retried, r.over, r.crashes = 0, false, 0
+	r.retried, r.finished, r.crashes = 0, false, 0
 	r.reopened = true
 }
 
-// root is the run whose lease covers this one.
-func (r *simRun) root() *simRun {
+// root returns the run whose lease covers this one.
+func (r *knownRun) root() *knownRun {
 	for r.parent != nil {
 		r = r.parent
 	}
 	return r
 }
 
-func (c *simCheck) created(r *simRecord, p store.CreateRunParams, run *store.Run) {
+func (c *checker) created(r *entry, p store.CreateRunParams, run *store.Run) {
 	if run.ID != p.ID {
 		if p.IdempotencyKey == "" || run.IdempotencyKey != p.IdempotencyKey {
-			c.bad(r.at, "creating run %s gave run %s", idText(p.ID), idText(run.ID))
+			c.bad(r.at, "creating run %s returned run %s", idText(p.ID), idText(run.ID))
 		}
 		return
 	}
@@ -222,13 +223,15 @@ func (c *simCheck) created(r *simRecord, p store.CreateRunParams, run *store.Run
 		return
 	}
 	if root := made.root(); !root.held || root.token != p.Child.Parent.Token {
-		c.bad(r.at, "child run %s was made under a lease that is over, %s", idText(p.ID), leaseText(p.Child.Parent))
+		c.bad(r.at, "child run %s was created under a lease that has ended, %s", idText(p.ID), leaseText(p.Child.Parent))
 	}
 }
 
-func (r *simRun) lease(now time.Time, ttl time.Duration) { r.until, r.cut = now.Add(ttl), time.Time{} }
+func (r *knownRun) lease(now time.Time, ttl time.Duration) {
+	r.until, r.cut = now.Add(ttl), time.Time{}
+}
 
-func (c *simCheck) claimed(r *simRecord, p store.ClaimRunsParams, claims store.ClaimRunsResult) {
+func (c *checker) claimed(r *entry, p store.ClaimRunsParams, claims store.ClaimRunsResult) {
 	repeated := c.claims[p.ID]
 	c.claims[p.ID] = true
 	for _, claim := range claims.Runs {
@@ -241,8 +244,8 @@ func (c *simCheck) claimed(r *simRecord, p store.ClaimRunsParams, claims store.C
 			c.bad(r.at, "run %s was claimed with token %d after %d", idText(run.id), claim.Token, run.token)
 		case run.held:
 			c.bad(r.at, "run %s was claimed by %s while %s held it (token %d)", idText(run.id), r.who, run.holder, run.token)
-		case run.over:
-			c.bad(r.at, "run %s was claimed though it is over", idText(run.id))
+		case run.finished:
+			c.bad(r.at, "run %s was claimed though it is finished", idText(run.id))
 		}
 		if early := claim.DueTime.Sub(p.Now); early > store.ClaimAhead {
 			c.bad(r.at, "run %s was claimed %s before it is due", idText(run.id), early)
@@ -257,8 +260,9 @@ func (c *simCheck) claimed(r *simRecord, p store.ClaimRunsParams, claims store.C
 	}
 }
 
-// checkLimit holds the leases under a limit against its size. Where builds differ in it, the largest counts.
-func (c *simCheck) checkLimit(r *simRecord, claimed *simRun) {
+// checkLimit checks that the leases under a limit are not more than its size. If builds declare
+// different sizes the largest counts.
+func (c *checker) checkLimit(r *entry, claimed *knownRun) {
 	key := claimed.deployment.record.LimitKey()
 	if key == "" {
 		return
@@ -275,8 +279,8 @@ func (c *simCheck) checkLimit(r *simRecord, claimed *simRun) {
 	}
 }
 
-func (c *simCheck) renewed(r *simRecord, p store.RenewLeasesParams, renewal store.RenewLeasesResult) {
-	several := make(map[uuid.UUID]int) // leases of one run: only the newest can be held
+func (c *checker) renewed(r *entry, p store.RenewLeasesParams, renewal store.RenewLeasesResult) {
+	several := make(map[uuid.UUID]int) // leases of one run, of which only the newest can be held
 	for _, lease := range p.Leases {
 		several[lease.RunID]++
 	}
@@ -289,16 +293,16 @@ func (c *simCheck) renewed(r *simRecord, p store.RenewLeasesParams, renewal stor
 		ours := run != nil && run.held && run.token == lease.Token
 		switch {
 		case lost && ours:
-			c.bad(r.at, "lease %s was called lost, but nothing ended it", leaseText(lease))
+			c.bad(r.at, "lease %s was reported lost, but nothing ended it", leaseText(lease))
 		case !lost && !ours:
-			c.bad(r.at, "lease %s was renewed, but it is over", leaseText(lease))
+			c.bad(r.at, "lease %s was renewed, but it has ended", leaseText(lease))
 		case !lost:
 			run.lease(p.Now, p.TTL)
 		}
 	}
 }
 
-func (c *simCheck) settledAll(r *simRecord, p store.SettleRunsParams, errs []error) {
+func (c *checker) settledAll(r *entry, p store.SettleRunsParams, errs []error) {
 	for i := range p.Updates {
 		u := &p.Updates[i]
 		run := c.runs[u.RunID]
@@ -309,7 +313,7 @@ func (c *simCheck) settledAll(r *simRecord, p store.SettleRunsParams, errs []err
 			continue
 		}
 		if errs != nil && errs[i] != nil {
-			if root := run.root(); root.held && root.token == u.Token && !run.over {
+			if root := run.root(); root.held && root.token == u.Token && !run.finished {
 				c.bad(r.at, "the holder of run %s was refused to write %q: %v", leaseText(u.Lease), u.State.Type, errs[i])
 			}
 			continue
@@ -318,16 +322,16 @@ func (c *simCheck) settledAll(r *simRecord, p store.SettleRunsParams, errs []err
 	}
 }
 
-func (c *simCheck) settled(r *simRecord, run *simRun, u *store.RunUpdate) {
+func (c *checker) settled(r *entry, run *knownRun, u *store.RunUpdate) {
 	root := run.root()
 	if u.State.Type != "" && run.ended == u.State.Type && root.token == u.Token {
-		return // said again
+		return // repeated
 	}
 	switch {
 	case !root.held || root.token != u.Token:
 		c.bad(r.at, "a stale write was accepted: %s %q; the newest token is %d, held: %t", leaseText(u.Lease), u.State.Type, root.token, root.held)
-	case run.over:
-		c.bad(r.at, "run %s was over and ended again, as %s", idText(run.id), u.State.Type)
+	case run.finished:
+		c.bad(r.at, "run %s was finished and ended again, as %s", idText(run.id), u.State.Type)
 	}
 	if !u.StartTime.IsZero() {
 		run.began = true
@@ -337,14 +341,14 @@ func (c *simCheck) settled(r *simRecord, run *simRun, u *store.RunUpdate) {
 		return
 	case u.State.Type == store.StateScheduled && u.State.Name == store.NameAwaitingRetry:
 		if u.Crashed {
-			break // no retry
+			break // a crash is no retry
 		}
 		if run.retried++; run.deployment != nil && !run.reopened && run.retried > run.deployment.flow.retries {
 			c.bad(r.at, "run %s gets retry %d of %d", idText(run.id), run.retried, run.deployment.flow.retries)
 		}
 	case u.State.Type == store.StateScheduled:
 		if u.Attempt != run.claim.Attempt {
-			c.bad(r.at, "run %s was handed back at attempt %d and came with %d", idText(run.id), u.Attempt, run.claim.Attempt)
+			c.bad(r.at, "run %s was claimed at attempt %d and handed back at attempt %d", idText(run.id), run.claim.Attempt, u.Attempt)
 		}
 	default:
 		c.ends(r, run, u)
@@ -353,30 +357,30 @@ func (c *simCheck) settled(r *simRecord, run *simRun, u *store.RunUpdate) {
 	c.closed[u.Lease] = true
 }
 
-// ends is a run that becomes terminal by its holder's word.
-func (c *simCheck) ends(r *simRecord, run *simRun, u *store.RunUpdate) {
-	run.over = true
+// ends takes into account that the holder of a run made it terminal.
+func (c *checker) ends(r *entry, run *knownRun, u *store.RunUpdate) {
+	run.finished = true
 	if run.deployment == nil {
 		return
 	}
-	flow := run.deployment.flow
-	if u.State.Type == store.StateFailed && !run.reopened && run.retried < flow.retries {
-		c.bad(r.at, "run %s failed for good after %d of %d retries", idText(run.id), run.retried, flow.retries)
+	f := run.deployment.flow
+	if u.State.Type == store.StateFailed && !run.reopened && run.retried < f.retries {
+		c.bad(r.at, "run %s failed for good after %d of %d retries", idText(run.id), run.retried, f.retries)
 	}
 	if u.State.Type == store.StateCompleted && !c.visited(u.Lease) {
-		c.bad(r.at, "run %s completed, but nobody entered its function under that token", leaseText(u.Lease))
+		c.bad(r.at, "run %s completed, but its function was not entered under that token", leaseText(u.Lease))
 	}
 }
 
-func (c *simCheck) visited(lease store.Lease) bool {
-	return slices.ContainsFunc(c.visits, func(v *simVisit) bool { return v.Lease == lease })
+func (c *checker) visited(lease store.Lease) bool {
+	return slices.ContainsFunc(c.visits, func(v *visit) bool { return v.Lease == lease })
 }
 
-func (c *simCheck) reaped(r *simRecord, p store.ReapLeasesParams, reaped store.ReapLeasesResult) {
+func (c *checker) reaped(r *entry, p store.ReapLeasesParams, reaped store.ReapLeasesResult) {
 	if ends := p.Now.Add(c.world.config.leaseTTL); c.setBack {
 		for _, run := range c.runs {
 			if run.held && run.until.After(ends) && (run.cut.IsZero() || ends.Before(run.cut)) {
-				run.cut = ends // the first cut holds, not the newest
+				run.cut = ends // the earliest cut holds, not the latest
 			}
 		}
 	}
@@ -391,31 +395,31 @@ func (c *simCheck) reaped(r *simRecord, p store.ReapLeasesParams, reaped store.R
 		}
 		run.held, run.ended = false, ""
 		if run.crashes++; !run.began {
-			run.attempt = max(run.attempt, run.claim.Attempt+1) // the crash is one
+			run.attempt = max(run.attempt, run.claim.Attempt+1) // the crash counts as one
 			if after.Attempt != run.claim.Attempt+1 {
 				c.bad(r.at, "run %s crashed before attempt %d began, and has attempt %d", idText(run.id), run.claim.Attempt+1, after.Attempt)
 			}
 		}
-		run.over = after.State.Terminal()
+		run.finished = after.State.Terminal()
 		if after.State.Type == store.StateCrashed && run.crashes < store.MaxCrashes && !run.deployment.flow.once {
 			c.bad(r.at, "run %s is Crashed for good after %d crashes", idText(run.id), run.crashes)
 		}
 	}
 }
 
-func (c *simCheck) logged(r *simRecord, p store.AppendLogsParams, errs []error) {
+func (c *checker) logged(r *entry, p store.AppendLogsParams, errs []error) {
 	for i, log := range p.Runs {
 		if errs != nil && errs[i] != nil {
 			continue
 		}
 		run := c.runs[log.RunID]
 		if run == nil || !run.root().held || run.root().token != log.Token {
-			c.bad(r.at, "lines of the log were accepted under a lease that is over, %s", leaseText(log.Lease))
+			c.bad(r.at, "log lines were accepted under a lease that has ended, %s", leaseText(log.Lease))
 		}
 	}
 }
 
-func (c *simCheck) deleted(run *store.Run) {
+func (c *checker) deleted(run *store.Run) {
 	if run.State.Terminal() {
 		if run.Schedule != "" {
 			c.timeline(run.DeploymentID, run.Schedule).gone = append(c.timeline(run.DeploymentID, run.Schedule).gone, run)
@@ -425,8 +429,8 @@ func (c *simCheck) deleted(run *store.Run) {
 	c.bad(0, "run %s was deleted though it is %s", idText(run.ID), run.State.Type)
 }
 
-func (c *simCheck) entered(r *simRecord, e simEntered) {
-	v := &simVisit{simEntered: e, who: r.who, from: r.at, to: -1}
+func (c *checker) entered(r *entry, e enteredEvent) {
+	v := &visit{enteredEvent: e, who: r.who, from: r.at, to: -1}
 	c.visits = append(c.visits, v)
 	if c.inside[e.Lease] != nil {
 		c.bad(r.at, "the function of run %s was entered twice under one token", leaseText(e.Lease))
@@ -438,8 +442,7 @@ func (c *simCheck) entered(r *simRecord, e simEntered) {
 		return
 	}
 	run.entries++
-	flow := run.deployment.flow
-	if flow.once && run.entries > 1+run.reopenable {
+	if run.deployment.flow.once && run.entries > 1+run.reopenable {
 		c.bad(r.at, "the function of run %s, which runs at most once, was entered %d times", idText(run.id), run.entries)
 	}
 	if e.Token == run.token && e.attempt < run.attempt {
@@ -449,9 +452,9 @@ func (c *simCheck) entered(r *simRecord, e simEntered) {
 	c.checkInside(r, run, v)
 }
 
-// checkInside holds the functions of a limit that are under way against its size, but for those that do not obey, stood still, or lost
-// their lease to a leap of the clock.
-func (c *simCheck) checkInside(r *simRecord, entered *simRun, v *simVisit) {
+// checkInside checks that the functions that execute under a limit are not more than its size. It
+// does not count those that do not obey, stood still, or lost their lease to a jump of the clock.
+func (c *checker) checkInside(r *entry, entered *knownRun, v *visit) {
 	key := entered.deployment.record.LimitKey()
 	if key == "" || !v.obeys || c.excused(v, r.at) {
 		return
@@ -465,14 +468,14 @@ func (c *simCheck) checkInside(r *simRecord, entered *simRun, v *simVisit) {
 		}
 	}
 	if inside > size {
-		c.bad(r.at, "%d functions are under way under limit %s of %d with that of run %s", inside, key, size, idText(entered.id))
+		c.bad(r.at, "%d functions execute under limit %s of %d with that of run %s", inside, key, size, idText(entered.id))
 	}
 }
 
-// checkVisits: no two calls of one run's function overlap, unless the first did not obey, stood still, or lost its lease to a
-// leap of the clock.
-func (c *simCheck) checkVisits() {
-	byRun := make(map[uuid.UUID]*simVisit)
+// checkVisits checks that no two calls of one run's function overlap, unless the first one did not
+// obey, stood still, or lost its lease to a jump of the clock.
+func (c *checker) checkVisits() {
+	byRun := make(map[uuid.UUID]*visit)
 	for _, v := range c.visits {
 		if v.to < 0 {
 			v.to = 1 << 62
@@ -489,13 +492,13 @@ func (c *simCheck) checkVisits() {
 	}
 }
 
-// excused reports whether a call may have gone on without a lease by the given time.
-func (c *simCheck) excused(v *simVisit, at time.Duration) bool {
+// excused reports whether a call may go on without a lease at the given time.
+func (c *checker) excused(v *visit, at time.Duration) bool {
 	for _, s := range c.stalls {
 		if s.who == v.who && s.from <= at && s.until >= v.from {
 			return true
 		}
 	}
 	since := v.from - c.world.config.leaseTTL
-	return slices.ContainsFunc(c.jumps, func(j simSpan) bool { return j.until >= since && j.from <= at })
+	return slices.ContainsFunc(c.jumps, func(j span) bool { return j.until >= since && j.from <= at })
 }

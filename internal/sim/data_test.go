@@ -16,8 +16,9 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// simFlow is how the functions of a flow behave. What one call does depends on the seed, the flow, the instant and the attempt.
-type simFlow struct {
+// flow is how the function of a flow behaves. What a call does depends on the seed, the flow, the
+// instant and the attempt.
+type flow struct {
 	name       string
 	retries    int
 	retryDelay time.Duration
@@ -26,21 +27,21 @@ type simFlow struct {
 
 	length   time.Duration // of a typical call
 	failing  float64       // how likely a call returns an error, panics or ends its goroutine
-	deaf     bool          // calls go on for a while after their context has ended
+	stubborn bool          // calls go on for a while after their context has ended
 	children bool          // calls make child runs
 	chatty   bool          // calls log
 }
 
-// simDeployment is a deployment as successive builds declare it.
-type simDeployment struct {
-	flow   *simFlow
-	builds []*provost.Deployment // without Flow
+// deployment is a deployment as one build after another declares it.
+type deployment struct {
+	flow   *flow
+	builds []*provost.Deployment // without their Flow
 }
 
-func (d *simDeployment) handle() string { return store.Handle(d.flow.name, d.builds[0].Name) }
+func (d *deployment) handle() string { return store.Handle(d.flow.name, d.builds[0].Name) }
 
-// declare is the deployment of a build, as a runner serves it.
-func (d *simDeployment) declare(build int, w *simWorld, g *simGate) *provost.Deployment {
+// declare returns the deployment of a build, as a runner with the given gate serves it.
+func (d *deployment) declare(build int, w *world, g *gate) *provost.Deployment {
 	c := *d.builds[min(build, len(d.builds)-1)]
 	f := provost.NewJob(d.flow.name, func(ctx context.Context) error { return w.enter(ctx, g, d) })
 	f.Retries, f.RetryDelay, f.Timeout, f.AtMostOnce = d.flow.retries, d.flow.retryDelay, d.flow.timeout, d.flow.once
@@ -48,18 +49,18 @@ func (d *simDeployment) declare(build int, w *simWorld, g *simGate) *provost.Dep
 	return &c
 }
 
-// pick is one of some values.
+// pick returns one of the values.
 func pick[T any](r *rand.Rand, values ...T) T { return values[r.IntN(len(values))] }
 
-// chance is true as often as it says.
+// chance returns true with probability p.
 func chance(r *rand.Rand, p float64) bool { return r.Float64() < p }
 
-// upTo is a duration between nothing and d, in whole microseconds.
+// upTo returns a duration between 0 and d, in whole microseconds.
 func upTo(r *rand.Rand, d time.Duration) time.Duration {
 	return time.Duration(r.Int64N(int64(d) + 1)).Truncate(time.Microsecond)
 }
 
-func simSchedule(r *rand.Rand, now time.Time) schedule.Schedule {
+func newSchedule(r *rand.Rand, now time.Time) schedule.Schedule {
 	var s schedule.Schedule
 	switch r.IntN(12) {
 	case 0:
@@ -87,12 +88,12 @@ func simSchedule(r *rand.Rand, now time.Time) schedule.Schedule {
 	return s
 }
 
-func newSimFlow(r *rand.Rand, i int) *simFlow {
-	f := &simFlow{
-		name:    fmt.Sprintf("flow%d", i),
-		length:  pick(r, 0, 0, 10*time.Millisecond, time.Second, 3*time.Second, 12*time.Second),
-		failing: pick(r, 0, 0, 0.2, 0.5),
-		deaf:    chance(r, 0.15), children: chance(r, 0.2), chatty: chance(r, 0.3),
+func newFlow(r *rand.Rand, i int) *flow {
+	f := &flow{
+		name:     fmt.Sprintf("flow%d", i),
+		length:   pick(r, 0, 0, 10*time.Millisecond, time.Second, 3*time.Second, 12*time.Second),
+		failing:  pick(r, 0, 0, 0.2, 0.5),
+		stubborn: chance(r, 0.15), children: chance(r, 0.2), chatty: chance(r, 0.3),
 	}
 	if f.once = chance(r, 0.2); !f.once {
 		f.retries = r.IntN(3)
@@ -104,14 +105,14 @@ func newSimFlow(r *rand.Rand, i int) *simFlow {
 	return f
 }
 
-func newSimDeployments(r *rand.Rand, now time.Time) []*simDeployment {
+func newDeployments(r *rand.Rand, now time.Time) []*deployment {
 	grouped, group := chance(r, 0.3), 1+r.IntN(2)
-	var list []*simDeployment
+	var list []*deployment
 	for i := range 1 + r.IntN(4) {
-		d := &simDeployment{flow: newSimFlow(r, i)}
+		d := &deployment{flow: newFlow(r, i)}
 		base := &provost.Deployment{Name: "d"}
 		for n := range r.IntN(3) {
-			base.Schedules = append(base.Schedules, simSchedule(r, now).Named(fmt.Sprint("s", n)))
+			base.Schedules = append(base.Schedules, newSchedule(r, now).Named(fmt.Sprint("s", n)))
 		}
 		switch {
 		case grouped && chance(r, 0.6):
@@ -131,7 +132,7 @@ func newSimDeployments(r *rand.Rand, now time.Time) []*simDeployment {
 		}
 		list = append(list, d)
 	}
-	if len(list[0].builds[0].Schedules) == 0 { // something happens in every simulation
+	if len(list[0].builds[0].Schedules) == 0 { // so that something happens in every simulation
 		for _, build := range list[0].builds {
 			build.Schedules = append(build.Schedules, schedule.Every(5*time.Second).Named("s9"))
 		}
@@ -139,7 +140,7 @@ func newSimDeployments(r *rand.Rand, now time.Time) []*simDeployment {
 	return list
 }
 
-// nextBuild changes a declaration a little.
+// nextBuild returns a declaration with a small change.
 func nextBuild(r *rand.Rand, before *provost.Deployment, now time.Time) *provost.Deployment {
 	next := *before
 	next.Schedules = append([]schedule.Schedule(nil), before.Schedules...)
@@ -151,38 +152,38 @@ func nextBuild(r *rand.Rand, before *provost.Deployment, now time.Time) *provost
 			next.Schedules = next.Schedules[1:]
 		}
 	case 2:
-		added := simSchedule(r, now).Named(fmt.Sprint("n", r.IntN(100)))
+		added := newSchedule(r, now).Named(fmt.Sprint("n", r.IntN(100)))
 		if !slices.ContainsFunc(next.Schedules, func(s schedule.Schedule) bool { return s.Key() == added.Key() }) {
 			next.Schedules = append(next.Schedules, added)
 		}
 	case 3:
 		for i, s := range next.Schedules {
-			next.Schedules[i] = simSchedule(r, now).Named(s.Key())
+			next.Schedules[i] = newSchedule(r, now).Named(s.Key())
 		}
 	}
 	return &next
 }
 
-// behaviour is the random numbers of one call of a flow's function.
-func (w *simWorld) behaviour(flow string, at time.Time, attempt int) *rand.Rand {
+// behaviour returns the random numbers for one call of a flow's function.
+func (w *world) behaviour(flowName string, at time.Time, attempt int) *rand.Rand {
 	h := fnv.New64a()
-	fmt.Fprint(h, flow, at.UnixMicro(), attempt)
+	fmt.Fprint(h, flowName, at.UnixMicro(), attempt)
 	return rand.New(rand.NewPCG(w.seed, h.Sum64()))
 }
 
 // enter is the function of every flow.
-func (w *simWorld) enter(ctx context.Context, g *simGate, d *simDeployment) (err error) {
+func (w *world) enter(ctx context.Context, g *gate, d *deployment) (err error) {
 	info, lease := engine.FromContext(ctx).Info(), engine.FromContext(ctx).Lease()
 	r := w.behaviour(d.flow.name, info.ScheduledTime, info.Attempt)
 	if !g.thaw() {
 		return errSimulated
 	}
-	w.history.add(simRecord{who: g.who, call: simEntered{
-		Lease: lease, deployment: store.DeploymentID(info.Flow, info.Deployment), attempt: info.Attempt, obeys: !d.flow.deaf && !d.flow.children,
+	w.history.add(entry{who: g.who, call: enteredEvent{
+		Lease: lease, deployment: store.DeploymentID(info.Flow, info.Deployment), attempt: info.Attempt, obeys: !d.flow.stubborn && !d.flow.children,
 	}})
 	outcome := "ended abnormally"
 	defer func() {
-		w.history.add(simRecord{who: g.who, call: simLeft{Lease: lease, outcome: outcome}})
+		w.history.add(entry{who: g.who, call: leftEvent{Lease: lease, outcome: outcome}})
 	}()
 	err = w.act(ctx, g, d, r)
 	if outcome = "ok"; err != nil {
@@ -191,12 +192,12 @@ func (w *simWorld) enter(ctx context.Context, g *simGate, d *simDeployment) (err
 	return err
 }
 
-// simHurry is what functions take when all is to come to an end: no time at all would let a backlog of them be called that many times
-// in a minute.
-const simHurry = 50 * time.Millisecond
+// hurriedLength is how long functions take while the world comes to rest. If they took no time, all
+// of a backlog would be called in one minute.
+const hurriedLength = 50 * time.Millisecond
 
-// act is what a function does between its first and its last line.
-func (w *simWorld) act(ctx context.Context, g *simGate, d *simDeployment, r *rand.Rand) error {
+// act is the body of a function.
+func (w *world) act(ctx context.Context, g *gate, d *deployment, r *rand.Rand) error {
 	if d.flow.chatty {
 		for line := range 1 + r.IntN(3) {
 			w.say(ctx, g, line)
@@ -207,19 +208,19 @@ func (w *simWorld) act(ctx context.Context, g *simGate, d *simDeployment, r *ran
 		length = upTo(r, length)
 	}
 	if w.hurry.Load() {
-		length = min(length, simHurry)
+		length = min(length, hurriedLength)
 	}
-	deaf := time.Duration(0)
-	if d.flow.deaf && chance(r, 0.5) {
-		deaf = upTo(r, 8*time.Second)
+	overtime := time.Duration(0)
+	if d.flow.stubborn && chance(r, 0.5) {
+		overtime = upTo(r, 8*time.Second)
 	}
 	if d.flow.children && chance(r, 0.5) {
-		if err := w.runSimChild(ctx, g, length/4, chance(r, d.flow.failing)); err != nil {
+		if err := w.runChild(ctx, g, length/4, chance(r, d.flow.failing)); err != nil {
 			return err
 		}
 		length /= 2
 	}
-	if err := g.sleep(ctx, length, deaf); err != nil {
+	if err := g.sleep(ctx, length, overtime); err != nil {
 		return err
 	}
 	if chance(r, d.flow.failing) {
@@ -234,24 +235,25 @@ func (w *simWorld) act(ctx context.Context, g *simGate, d *simDeployment, r *ran
 	return nil
 }
 
-// say logs a line, numbered within the attempt.
-func (w *simWorld) say(ctx context.Context, g *simGate, line int) {
+// say logs the line of a number, which counts within the attempt.
+func (w *world) say(ctx context.Context, g *gate, line int) {
 	lease := engine.FromContext(ctx).Claim.Lease
-	w.history.add(simRecord{who: g.who, call: simWrote{lease, line}})
-	provost.Logger(ctx).Info(simLine(lease, line))
+	w.history.add(entry{who: g.who, call: loggedEvent{lease, line}})
+	provost.Logger(ctx).Info(lineText(lease, line))
 }
 
-func simLine(lease store.Lease, line int) string {
+// lineText returns the text of a line that a flow logs.
+func lineText(lease store.Lease, line int) string {
 	return fmt.Sprintf("token %d line %d", lease.Token, line)
 }
 
-func (w *simWorld) runSimChild(ctx context.Context, g *simGate, length time.Duration, fails bool) error {
+func (w *world) runChild(ctx context.Context, g *gate, length time.Duration, fails bool) error {
 	child := provost.NewJob("child", func(ctx context.Context) error {
 		if err := g.sleep(ctx, length, 0); err != nil {
 			return err
 		}
 		if fails {
-			return errors.New("simulated mistake of a child")
+			return errors.New("simulated mistake of a child run")
 		}
 		return nil
 	})
@@ -259,9 +261,9 @@ func (w *simWorld) runSimChild(ctx context.Context, g *simGate, length time.Dura
 	return err
 }
 
-// sleep is time that a function takes. It ends with ctx, or some time after it; with a crash at once; and a stalled process
-// stands still in it.
-func (g *simGate) sleep(ctx context.Context, d, deaf time.Duration) error {
+// sleep is the time that a function takes. It ends after d, or overtime after the end of ctx, or at
+// once in a crash. It does not end while the process is stalled.
+func (g *gate) sleep(ctx context.Context, d, overtime time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	var err error
@@ -271,8 +273,8 @@ func (g *simGate) sleep(ctx context.Context, d, deaf time.Duration) error {
 	case <-timer.C:
 	case <-ctx.Done():
 		err = context.Cause(ctx)
-		if deaf > 0 {
-			timer.Reset(deaf)
+		if overtime > 0 {
+			timer.Reset(overtime)
 			select {
 			case <-g.dead:
 			case <-timer.C:

@@ -18,9 +18,10 @@ import (
 	"github.com/provost-go/provost/store/memory"
 )
 
-// What simulations found, each as small as it gets.
+// These are defects that simulations found, each in its smallest form.
 
-// A lease that ends before its run began is a crash and an attempt. It must not look like a retry that is left.
+// TestCrashBeforeTheStartGivesNoSecondEntry checks that a lease that ends before its run began
+// counts as a crash and as an attempt. It must not look like a retry that is left.
 func TestCrashBeforeTheStartGivesNoSecondEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory.New()
@@ -63,7 +64,8 @@ func TestCrashBeforeTheStartGivesNoSecondEntry(t *testing.T) {
 	})
 }
 
-// A run that was cancelled ahead of its time is not counted among the skips of a pause as well.
+// TestCancelledRunInsideAPauseIsDecidedOnce checks that a run that was cancelled ahead of its time
+// is not also among the skips of a pause.
 func TestCancelledRunInsideAPauseIsDecidedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory.New()
@@ -80,14 +82,14 @@ func TestCancelledRunInsideAPauseIsDecidedOnce(t *testing.T) {
 			t.Fatalf("%d runs lie ahead: %v", len(page.Items), err)
 		}
 		second := page.Items[1]
-		if _, err := client.CancelRun(ctx, second.ID); err != nil {
+		if _, err := client.CancelRun(ctx, second.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := client.PauseDeployment(ctx, "f/d"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5*time.Hour + 30*time.Minute)
-		skips, err := client.ListSkips(ctx, "f/d", store.SkipFilter{})
+		skips, err := client.ListSkips(ctx, store.SkipFilter{Deployment: "f/d"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +109,8 @@ func TestCancelledRunInsideAPauseIsDecidedOnce(t *testing.T) {
 	})
 }
 
-// A crash ends a run that somebody wants cancelled, like anything else that comes to nothing.
+// TestCrashEndsCancelling checks that a crash ends a run whose cancellation was requested as
+// Cancelled: the run is not executed again.
 func TestCrashEndsCancelling(t *testing.T) {
 	st, now := memory.New(), time.Now()
 	client := provost.NewClient(st)
@@ -127,7 +130,7 @@ func TestCrashEndsCancelling(t *testing.T) {
 	if err != nil || len(claims.Runs) != 1 {
 		t.Fatalf("claimed %d runs: %v", len(claims.Runs), err)
 	}
-	if _, err := client.CancelRun(t.Context(), run.ID); err != nil {
+	if _, err := client.CancelRun(t.Context(), run.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	crashed := store.RunUpdate{Lease: claims.Runs[0].Lease, StartTime: now, Attempt: 1, State: store.NewState(store.StateCrashed, now, "killed"), Crashed: true}
@@ -140,40 +143,41 @@ func TestCrashEndsCancelling(t *testing.T) {
 	}
 }
 
-// heldQuestion is a store on whose answer to DueSchedules one call waits for what held does.
-type heldQuestion struct {
+// slowPlanning is a store whose DueSchedules calls before first.
+type slowPlanning struct {
 	store.Store
-	held func()
+	before func()
 }
 
-func (s heldQuestion) DueSchedules(ctx context.Context, p store.DueSchedulesParams) (store.DueSchedulesResult, error) {
-	s.held()
+func (s slowPlanning) DueSchedules(ctx context.Context, p store.DueSchedulesParams) (store.DueSchedulesResult, error) {
+	s.before()
 	return s.Store.DueSchedules(ctx, p)
 }
 
-// A clock that leaps while the question what to plan is under way opens a gap that the answer tells of. The plan must be one for the
-// time after the leap: one for the time before would close the gap with nothing dealt with, and every missed instant would become a run.
+// TestClockLeapsWhileTheFeederAsks checks that a clock jump during a DueSchedules call, which opens
+// a gap that its answer reports, leads to a plan for the time after the jump. A plan for the time
+// before would close the gap without handling it, and every missed instant would become a run.
 func TestClockLeapsWhileTheFeederAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var leap atomic.Int64
-		asked := false
+		var offset atomic.Int64
+		jumped := false
 		st := memory.New()
 		began := time.Now()
-		held := func() {
-			if time.Since(began) > time.Minute && !asked {
-				asked = true
+		before := func() {
+			if time.Since(began) > time.Minute && !jumped {
+				jumped = true
 				time.Sleep(2 * time.Second)
-				leap.Store(int64(30 * 24 * time.Hour))
-				time.Sleep(3 * time.Second) // a heartbeat comes
+				offset.Store(int64(30 * 24 * time.Hour))
+				time.Sleep(3 * time.Second) // for a heartbeat
 			}
 		}
-		now := func() time.Time { return time.Now().Round(0).Add(time.Duration(leap.Load())) }
+		now := func() time.Time { return time.Now().Round(0).Add(time.Duration(offset.Load())) }
 		client := provost.NewClient(st)
 		d := &provost.Deployment{Flow: provost.NewJob("f", func(context.Context) error { return nil }), Name: "d", Schedules: []schedule.Schedule{schedule.Every(10 * time.Second)}}
 		ctx, stop := context.WithCancel(clock.With(t.Context(), now))
 		served := make(chan error, 1)
 		runner := &provost.Runner{
-			Store: heldQuestion{st, held}, LeaseTTL: 5 * time.Second, Logger: slog.New(slog.DiscardHandler),
+			Store: slowPlanning{st, before}, LeaseTTL: 5 * time.Second, Logger: slog.New(slog.DiscardHandler),
 		}
 		go func() { served <- runner.Serve(ctx, d) }()
 		time.Sleep(2 * time.Minute)
@@ -183,11 +187,11 @@ func TestClockLeapsWhileTheFeederAsks(t *testing.T) {
 		}
 		runs, err := client.CountRuns(t.Context(), store.RunFilter{})
 		if err != nil || runs > 20 {
-			t.Errorf("%d runs (%v), want those of two minutes and one for the leap", runs, err)
+			t.Errorf("%d runs (%v), want those of two minutes and one for the jump", runs, err)
 		}
-		skips, err := client.ListSkips(t.Context(), "f/d", store.SkipFilter{})
+		skips, err := client.ListSkips(t.Context(), store.SkipFilter{Deployment: "f/d"})
 		if err != nil || len(skips.Items) != 1 || skips.Items[0].Reason != store.SkipMissed || skips.Items[0].Count < 250_000 {
-			t.Errorf("skips are %+v (%v), want one range of what the leap passed over", skips.Items, err)
+			t.Errorf("skips are %+v (%v), want one range of what the jump passed over", skips.Items, err)
 		}
 	})
 }

@@ -13,122 +13,123 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// simHistory is what happened in a simulation, in the order in which it happened: every store call as the store answered it,
-// whatever its caller was told, and what was done to runners and flows.
-type simHistory struct {
+// history is everything that happened in a simulation, in order: the store calls with the answers
+// that the store returned, which may differ from what the caller got, and the events.
+type history struct {
 	began time.Time
 
-	// mu makes a call and its record one step.
+	// mu makes a call and its entry one step.
 	mu      sync.Mutex
-	records []simRecord
+	entries []entry
 }
 
-// simRecord is a call of the store or an event.
-type simRecord struct {
+// entry is a store call or an event.
+type entry struct {
 	at     time.Duration // virtual time since the simulation began
 	who    string        // runner or client
-	call   any           // params of the call, or one of the sim events
+	call   any           // the parameters of the call, or one of the events below
 	answer any
 	err    error
-	fault  string // what the caller's side of it suffered
+	fault  string // what went wrong with the call for its caller
 }
 
-// The events beside store calls.
+// The events.
 type (
-	simEntered struct { // a flow's function began
+	enteredEvent struct { // a flow's function was called
 		store.Lease
 		deployment uuid.UUID
 		attempt    int
 		obeys      bool // it returns as soon as its context ends
 	}
-	simLeft struct { // it returned, panicked or ended its goroutine
+	leftEvent struct { // the function returned, panicked or ended its goroutine
 		store.Lease
 		outcome string
 	}
-	simServed  struct{}                      // a runner began to serve
-	simEnded   struct{ err error }           // Serve returned
-	simCrashed struct{}                      // the runner is gone, and its flows with it
-	simStalled struct{ until time.Duration } // the runner stands still, its flows too
-	simCut     struct{ until time.Duration } // its store calls fail
-	simJumped  struct{ by time.Duration }    // the wall clock jumped
-	simCalm    struct{}                      // the last fault is over
-	simRested  struct{ wall time.Time }      // every deployment was paused for the end
-	simRemark  struct{ text string }         // for the reader
-	simLost    struct{ call string }         // a call that did not reach the store
-	simWrote   struct {
+	servedEvent  struct{}                      // Serve was called
+	endedEvent   struct{ err error }           // Serve returned
+	crashedEvent struct{}                      // a runner died, and its functions with it
+	stalledEvent struct{ until time.Duration } // a runner stands still, and its functions too
+	cutEvent     struct{ until time.Duration } // a runner's store calls fail
+	jumpedEvent  struct{ by time.Duration }    // the wall clock jumped
+	calmEvent    struct{}                      // the time with faults ended
+	restedEvent  struct{ wall time.Time }      // every deployment is paused for the end
+	remarkEvent  struct{ text string }         // a note for the reader
+	lostEvent    struct{ call string }         // a call that did not reach the store
+	loggedEvent  struct {                      // a flow logged the line of that number
 		lease store.Lease
 		line  int
-	} // a flow logged its line of that number
+	}
 )
 
-func (h *simHistory) add(r simRecord) {
+func (h *history) add(e entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.append(r)
+	h.append(e)
 }
 
-// append is add for who holds mu.
-func (h *simHistory) append(r simRecord) {
-	r.at = time.Since(h.began)
-	h.records = append(h.records, r)
+// append is add with mu held.
+func (h *history) append(e entry) {
+	e.at = time.Since(h.began)
+	h.entries = append(h.entries, e)
 }
 
-// recorded makes a store call and its record one step.
-func recorded[P, A any](h *simHistory, who, fault string, p P, call func() (A, error)) (A, error) {
+// recorded makes a store call and appends its entry, in one step.
+func recorded[P, A any](h *history, who, faultText string, p P, call func() (A, error)) (A, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	answer, err := call()
-	r := simRecord{who: who, call: p, answer: answer, err: err, fault: fault}
-	if fault != "" || err != nil || r.matters() {
-		h.append(r)
+	e := entry{who: who, call: p, answer: answer, err: err, fault: faultText}
+	if faultText != "" || err != nil || e.matters() {
+		h.append(e)
 	}
 	return answer, err
 }
 
-// matters is false for calls that look and find nothing.
-func (r *simRecord) matters() bool {
-	switch answer := r.answer.(type) {
+// matters reports whether a call is worth an entry: reads, and claims of nothing, are not.
+func (e *entry) matters() bool {
+	switch answer := e.answer.(type) {
 	case store.ClaimRunsResult:
 		return len(answer.Runs) > 0
 	case store.DueSchedulesResult:
 		return false
 	case *store.Run:
-		_, read := r.call.(uuid.UUID)
+		_, read := e.call.(uuid.UUID)
 		return !read
 	case store.Page[*store.Run], store.Page[*store.DeploymentRecord], *store.DeploymentRecord, store.Page[store.Skip], store.LogPage:
-		_, pause := r.call.(store.SetPauseParams)
+		_, pause := e.call.(store.SetPauseParams)
 		return pause
 	}
 	return true
 }
 
-// text is the end of a history, for people.
-func (h *simHistory) text(last int) string {
+// text returns the last entries as text.
+func (h *history) text(last int) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var b strings.Builder
-	records := h.records
-	if cut := len(records) - last; cut > 0 {
-		fmt.Fprintf(&b, "... %d earlier records\n", cut)
-		records = records[cut:]
+	entries := h.entries
+	if cut := len(entries) - last; cut > 0 {
+		fmt.Fprintf(&b, "... %d earlier entries\n", cut)
+		entries = entries[cut:]
 	}
-	for i := range records {
-		b.WriteString(records[i].String())
+	for i := range entries {
+		b.WriteString(entries[i].String())
 		b.WriteByte('\n')
 	}
 	return b.String()
 }
 
-// of is a history's records that speak of one of the given runs, and all that is not about single runs.
-func (h *simHistory) of(words ...string) string {
+// of returns, as text, the entries that contain one of the words and all that are not about single
+// runs.
+func (h *history) of(words ...string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var b strings.Builder
-	for i := range h.records {
-		line := h.records[i].String()
+	for i := range h.entries {
+		line := h.entries[i].String()
 		general := false
-		switch h.records[i].call.(type) {
-		case simServed, simEnded, simCrashed, simStalled, simCut, simJumped, simCalm, simRested, simRemark,
+		switch h.entries[i].call.(type) {
+		case servedEvent, endedEvent, crashedEvent, stalledEvent, cutEvent, jumpedEvent, calmEvent, restedEvent, remarkEvent,
 			store.RegisterDeploymentsParams, store.SetPauseParams:
 			general = true
 		}
@@ -140,13 +141,13 @@ func (h *simHistory) of(words ...string) string {
 	return b.String()
 }
 
-func (r *simRecord) String() string {
-	line := fmt.Sprintf("%12s %-8s %s", r.at, r.who, describeCall(r.call, r.answer))
-	if r.fault != "" {
-		line += "  [" + r.fault + "]"
+func (e *entry) String() string {
+	line := fmt.Sprintf("%12s %-8s %s", e.at, e.who, describeCall(e.call, e.answer))
+	if e.fault != "" {
+		line += "  [" + e.fault + "]"
 	}
-	if r.err != nil {
-		line += "  error: " + r.err.Error()
+	if e.err != nil {
+		line += "  error: " + e.err.Error()
 	}
 	return line
 }
@@ -215,9 +216,9 @@ func describeCall(call, answer any) string {
 		return "retry " + idText(p.RunID)
 	case uuid.UUID:
 		return "delete or read " + idText(p)
-	case simEntered:
+	case enteredEvent:
 		return fmt.Sprintf("ENTERED %s attempt %d", leaseText(p.Lease), p.attempt)
-	case simLeft:
+	case leftEvent:
 		return fmt.Sprintf("LEFT %s: %s", leaseText(p.Lease), p.outcome)
 	default:
 		return fmt.Sprintf("%T%+v", p, p)
@@ -254,12 +255,12 @@ func wallText(t time.Time) string {
 	return t.UTC().Format("01-02T15:04:05.000")
 }
 
-// idText is the end of an ID, where it is random.
+// idText returns the end of an ID, which is random.
 func idText(id uuid.UUID) string { return id.String()[28:] }
 
 func leaseText(l store.Lease) string { return fmt.Sprintf("%s:%d", idText(l.RunID), l.Token) }
 
-// withoutAnswer fits a call that gives no more than an error.
+// withoutAnswer adapts a call that returns nothing but an error.
 func withoutAnswer[P any](call func(context.Context, P) error) func(context.Context, P) (struct{}, error) {
 	return func(ctx context.Context, p P) (struct{}, error) { return struct{}{}, call(ctx, p) }
 }

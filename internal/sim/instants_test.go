@@ -13,42 +13,45 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// simTimeline is what was declared of one schedule over time, by the wall clock, and how far it must be decided.
-type simTimeline struct {
-	versions  []simVersion
-	open      bool         // the last version is declared still
-	low, high time.Time    // bounds of how far runs are materialised
-	planned   time.Time    // how far the newest plan said that they are
-	decided   time.Time    // instants up to here are settled for good
-	gone      []*store.Run // runs of it that were deleted
+// timeline is what builds declared of one schedule over time, by the wall clock, and how far its
+// instants are decided.
+type timeline struct {
+	versions  []version
+	open      bool         // the last version is still declared
+	low, high time.Time    // bounds of how far runs are planned
+	planned   time.Time    // how far runs are planned according to the newest plan
+	decided   time.Time    // instants up to here are decided for good
+	gone      []*store.Run // runs of the schedule that were deleted
 }
 
-// simVersion is a schedule as one build declared it. Each of its instants after from, up to until, has to be decided.
-type simVersion struct {
+// version is a schedule as one build declared it. Each of its instants after from, up to until,
+// must be decided.
+type version struct {
 	schedule    schedule.Schedule
 	from, until time.Time
-	planned     bool // once at least
+	planned     bool // at least once
 }
 
-func (c *simCheck) timeline(deployment uuid.UUID, key string) *simTimeline {
-	d := c.deployments[deployment]
+// timeline returns the timeline of a schedule. That of an unknown deployment is empty and not kept.
+func (c *checker) timeline(deploymentID uuid.UUID, key string) *timeline {
+	d := c.deployments[deploymentID]
 	if d == nil {
-		return &simTimeline{}
+		return &timeline{}
 	}
 	t := d.versions[key]
 	if t == nil {
-		t = &simTimeline{}
+		t = &timeline{}
 		d.versions[key] = t
 	}
 	return t
 }
 
-// declared takes up what a registration changed.
-func (c *simCheck) declared(r *simRecord, p store.RegisterDeploymentsParams, registrations []store.Registration) {
+// declared takes into account what a registration changed.
+func (c *checker) declared(r *entry, p store.RegisterDeploymentsParams, registrations []store.Registration) {
 	for i, record := range p.Deployments {
 		d := c.deployments[record.ID]
 		if d == nil {
-			d = &simDeclared{versions: make(map[string]*simTimeline)}
+			d = &declaredDeployment{versions: make(map[string]*timeline)}
 			c.deployments[record.ID] = d
 			for _, known := range c.world.deployments {
 				if known.handle() == record.Handle() {
@@ -74,8 +77,9 @@ func (c *simCheck) declared(r *simRecord, p store.RegisterDeploymentsParams, reg
 	}
 }
 
-// declare begins a version, unless the schedule is what it was. What is not materialised of the old one is the new one's.
-func (t *simTimeline) declare(s schedule.Schedule, now time.Time) {
+// declare begins a version, unless the schedule is unchanged. Instants that are not planned of the
+// old version belong to the new one.
+func (t *timeline) declare(s schedule.Schedule, now time.Time) {
 	switch {
 	case t.open:
 		t.reset(now)
@@ -90,19 +94,20 @@ func (t *simTimeline) declare(s schedule.Schedule, now time.Time) {
 		t.high = now
 	}
 	t.decided = instant.Latest(t.decided, t.high)
-	t.versions = append(t.versions, simVersion{schedule: s, from: t.high})
+	t.versions = append(t.versions, version{schedule: s, from: t.high})
 	t.open, t.low = true, t.high
 }
 
-// claimed is what a claim decides: its instant, with all that were planned before it, be the clock set back and the schedule changed
-// after it.
-func (t *simTimeline) claimed(claim store.Claim) {
+// claimed takes into account what a claim decides: its instant and all that were planned before it,
+// even if the clock is set back and the schedule changed afterwards.
+func (t *timeline) claimed(claim store.Claim) {
 	t.decided = instant.Latest(t.decided, instant.Earliest(t.high, instant.Earliest(claim.ScheduledTime, claim.DueTime)))
 }
 
-// takeOver is the first plan of a version: what lies before it is the version's before, as where the call that declared it was long
-// under way, or the clock was set back.
-func (t *simTimeline) takeOver(from time.Time) {
+// takeOver takes the first plan of a version into account: what lies before the plan belongs to the
+// previous version, for example if the call that declared the version took long, or the clock was
+// set back.
+func (t *timeline) takeOver(from time.Time) {
 	last := len(t.versions) - 1
 	if last < 0 || t.versions[last].planned {
 		return
@@ -113,7 +118,8 @@ func (t *simTimeline) takeOver(from time.Time) {
 	}
 }
 
-func (t *simTimeline) retire(now time.Time) {
+// retire ends the last version: the schedule is no longer declared.
+func (t *timeline) retire(now time.Time) {
 	if t.open {
 		t.reset(now)
 		t.versions[len(t.versions)-1].until = t.low
@@ -121,45 +127,44 @@ func (t *simTimeline) retire(now time.Time) {
 	}
 }
 
-// reset is what a change of the declaration or of a pause does: what lies ahead is planned anew, what is decided stays.
-func (t *simTimeline) reset(now time.Time) {
+// reset takes a change of the declaration or of a pause into account: what lies ahead is planned
+// again, what is decided stays.
+func (t *timeline) reset(now time.Time) {
 	t.low = instant.Latest(t.decided, instant.Earliest(t.low, now))
 	t.high = instant.Latest(t.decided, instant.Earliest(t.high, now))
 	t.decided = instant.Latest(t.decided, t.low)
 }
 
-func (c *simCheck) timelinesReset(deployment uuid.UUID, now time.Time) {
-	c.timelinesMayReset(deployment, now) // of a schedule that was paused otherwise, nothing changes
-}
-
-func (c *simCheck) timelinesMayReset(deployment uuid.UUID, now time.Time) {
-	if d := c.deployments[deployment]; d != nil {
+// mayReset takes into account that a pause may have reset the timelines of a deployment: it changes
+// nothing for a schedule that was already paused in another way.
+func (c *checker) mayReset(deploymentID uuid.UUID, now time.Time) {
+	if d := c.deployments[deploymentID]; d != nil {
 		for _, t := range d.versions {
 			t.low = instant.Latest(t.decided, instant.Earliest(t.low, now))
 		}
 	}
 }
 
-func (c *simCheck) planned(r *simRecord, p store.PlanRunsParams, errs []error) {
+func (c *checker) planned(r *entry, p store.PlanRunsParams, errs []error) {
 	for i := range p.Plans {
 		plan := &p.Plans[i]
 		if errs[i] != nil {
 			continue
 		}
 		t := c.timeline(plan.DeploymentID, plan.Key)
-		if !plan.From.Equal(t.planned) { // a change came between, and what was planned then is decided
+		if !plan.From.Equal(t.planned) { // a change came between; what was planned then is decided
 			t.decided = instant.Latest(t.decided, plan.From)
 		}
 		t.takeOver(plan.From)
 		t.low = instant.Latest(plan.From, plan.Planned)
 		t.planned = t.low
-		if t.high = t.low; plan.PlanTime.IsZero() { // it has ended: what is declared next begins when it is declared
-			t.high = instant.Latest(t.high, simFarAhead)
+		if t.high = t.low; plan.PlanTime.IsZero() { // the schedule has ended: its next version begins when it is declared
+			t.high = instant.Latest(t.high, farAhead)
 		}
 		for _, skip := range plan.Skips {
 			t.decided = instant.Latest(t.decided, skip.Last)
 			if skip.Last.After(p.Now) {
-				c.bad(r.at, "schedule %s skips %s, which has not come yet", plan.Key, wallText(skip.Last))
+				c.bad(r.at, "schedule %s skips %s, which is in the future", plan.Key, wallText(skip.Last))
 			}
 		}
 		for _, planned := range plan.Runs {
@@ -171,19 +176,19 @@ func (c *simCheck) planned(r *simRecord, p store.PlanRunsParams, errs []error) {
 	}
 }
 
-// simFarAhead is later than any instant of a simulation.
-var simFarAhead = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+// farAhead is later than any instant of a simulation.
+var farAhead = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// simDecision is what became of instants: a run, or a range of skips.
-type simDecision struct {
+// decision is the outcome of instants: a run, or a range of skips.
+type decision struct {
 	first, last time.Time
 	timing      schedule.Schedule // of a range
 	run         *store.Run        // nil for a range
-	gone        bool              // it was deleted
+	gone        bool              // the run was deleted
 	count       int
 }
 
-func (d simDecision) String() string {
+func (d decision) String() string {
 	switch {
 	case d.gone:
 		return "deleted run " + idText(d.run.ID)
@@ -193,23 +198,23 @@ func (d simDecision) String() string {
 	return fmt.Sprintf("skip %s..%s of %d", wallText(d.first), wallText(d.last), d.count)
 }
 
-// checkInstants holds what was decided against what was declared, schedule by schedule.
-func (c *simCheck) checkInstants(runs []*store.Run, skips []store.Skip) {
+// checkInstants compares what was decided with what was declared, schedule by schedule.
+func (c *checker) checkInstants(runs []*store.Run, skips []store.Skip) {
 	for id, d := range c.deployments {
-		decisions := make(map[string][]simDecision)
+		decisions := make(map[string][]decision)
 		for _, run := range runs {
 			if run.DeploymentID == id && run.Schedule != "" {
-				decisions[run.Schedule] = append(decisions[run.Schedule], simDecision{first: run.ScheduledTime, last: run.ScheduledTime, run: run, count: 1})
+				decisions[run.Schedule] = append(decisions[run.Schedule], decision{first: run.ScheduledTime, last: run.ScheduledTime, run: run, count: 1})
 			}
 		}
 		for _, skip := range skips {
 			if skip.DeploymentID == id {
-				decisions[skip.Schedule] = append(decisions[skip.Schedule], simDecision{first: skip.First, last: skip.Last, timing: skip.Timing, count: skip.Count})
+				decisions[skip.Schedule] = append(decisions[skip.Schedule], decision{first: skip.First, last: skip.Last, timing: skip.Timing, count: skip.Count})
 			}
 		}
 		for key, t := range d.versions {
 			for _, run := range t.gone {
-				decisions[key] = append(decisions[key], simDecision{first: run.ScheduledTime, last: run.ScheduledTime, run: run, gone: true, count: 1})
+				decisions[key] = append(decisions[key], decision{first: run.ScheduledTime, last: run.ScheduledTime, run: run, gone: true, count: 1})
 			}
 			if t.open {
 				t.versions[len(t.versions)-1].until = c.rested
@@ -223,14 +228,15 @@ func (c *simCheck) checkInstants(runs []*store.Run, skips []store.Skip) {
 		}
 		for key := range decisions {
 			if d.versions[key] == nil {
-				c.bad(0, "%s was decided for, but nobody declared it", key)
+				c.bad(0, "instants of schedule %s were decided, but nobody declared it", key)
 			}
 		}
 	}
 }
 
-// checkOnce: nothing is decided twice. A run that was deleted may be made again by a backfill.
-func (c *simCheck) checkOnce(name string, list []simDecision) {
+// checkOnce checks that no instant is decided twice. A backfill may make a run that was deleted
+// again.
+func (c *checker) checkOnce(name string, list []decision) {
 	for i := 1; i < len(list); i++ {
 		a, b := list[i-1], list[i]
 		if b.first.After(a.last) || again(a, b) || again(b, a) || !a.shares(b) {
@@ -240,9 +246,9 @@ func (c *simCheck) checkOnce(name string, list []simDecision) {
 	}
 }
 
-// shares reports whether an instant is in both, given that their times overlap. Ranges of one schedule that was declared anew may
-// lie within each other, instant beside instant.
-func (d simDecision) shares(other simDecision) bool {
+// shares reports whether both decisions have an instant in common, given that their times overlap.
+// Ranges of two versions of a schedule may overlap without a common instant.
+func (d decision) shares(other decision) bool {
 	switch {
 	case d.run != nil && other.run != nil:
 		return true
@@ -255,19 +261,20 @@ func (d simDecision) shares(other simDecision) bool {
 }
 
 // again reports whether b is a backfill of an instant whose run a was deleted.
-func again(a, b simDecision) bool { return a.gone && b.run != nil && !b.run.AutoScheduled }
+func again(a, b decision) bool { return a.gone && b.run != nil && !b.run.AutoScheduled }
 
-// maxSimCounted bounds the ranges that are counted by going through them.
-const maxSimCounted = 5000
+// maxCounted is the size up to which ranges are counted instant by instant.
+const maxCounted = 5000
 
-// checkWanted: what was decided was asked for, and ranges are counted right.
-func (c *simCheck) checkWanted(name string, t *simTimeline, list []simDecision) {
+// checkWanted checks that a build declared what was decided, and that the counts of ranges are
+// right.
+func (c *checker) checkWanted(name string, t *timeline, list []decision) {
 	for _, d := range list {
-		asked := slices.ContainsFunc(t.versions, func(v simVersion) bool { return v.schedule.Has(d.first) })
-		if !asked {
-			c.bad(0, "%s: nobody asked for %s at %s", name, d, wallText(d.first))
+		declared := slices.ContainsFunc(t.versions, func(v version) bool { return v.schedule.Has(d.first) })
+		if !declared {
+			c.bad(0, "%s: no build declared %s at %s", name, d, wallText(d.first))
 		}
-		if d.run == nil && d.count < maxSimCounted {
+		if d.run == nil && d.count < maxCounted {
 			if want := len(d.timing.Between(d.first.Add(-time.Microsecond), d.last)); want != d.count {
 				c.bad(0, "%s: %s has %d instants", name, d, want)
 			}
@@ -275,21 +282,21 @@ func (c *simCheck) checkWanted(name string, t *simTimeline, list []simDecision) 
 	}
 }
 
-// maxSimLost bounds how many lost instants of a schedule are reported.
-const maxSimLost = 3
+// maxLost is how many lost instants of a schedule are reported.
+const maxLost = 3
 
-// checkComplete: every instant that a build asked for is decided.
-func (c *simCheck) checkComplete(name string, t *simTimeline, list []simDecision) {
+// checkComplete checks that every instant that a build declared is decided.
+func (c *checker) checkComplete(name string, t *timeline, list []decision) {
 	lost := 0
 	for _, v := range t.versions {
-		for cursor := v.from; lost < maxSimLost; {
+		for cursor := v.from; lost < maxLost; {
 			next, ok := v.schedule.Next(cursor)
 			if !ok || next.After(v.until) {
 				break
 			}
 			i := sort.Search(len(list), func(i int) bool { return !list[i].last.Before(next) })
 			if i == len(list) || list[i].first.After(next) {
-				c.bad(0, "%s: instant %s is lost; it was asked for after %s, up to %s", name, wallText(next), wallText(v.from), wallText(v.until))
+				c.bad(0, "%s: instant %s is lost; it was declared after %s, up to %s", name, wallText(next), wallText(v.from), wallText(v.until))
 				lost++
 				cursor = next
 				continue

@@ -16,33 +16,34 @@ import (
 	"github.com/provost-go/provost/store/memory"
 )
 
-// maxSimReal is how much real time a seed may take, that is some 30 ms on average: more is a loop that does not end.
-const maxSimReal = 20 * time.Second
+// maxRealTime is how much real time a seed may take. It takes 30 ms on average; one that takes
+// longer than this is in an endless loop.
+const maxRealTime = 20 * time.Second
 
-// simulate runs the world of a seed from its first Serve to its last, and gives what is wrong with its history.
-func simulate(t *testing.T, seed uint64, defect func(*memory.Store) store.Store) (found []string, history *simHistory) {
+// simulate simulates the world of a seed and returns what is wrong with its history.
+func simulate(t *testing.T, seed uint64, defect func(*memory.Store) store.Store) (found []string, h *history) {
 	defer func() {
 		if p := recover(); p != nil {
 			panic(fmt.Sprintf("simulation of seed %d: %v", seed, p))
 		}
 	}()
-	watched := make(chan *simHistory, 1)
-	watchdog := time.AfterFunc(maxSimReal, func() {
-		text := "it did not even begin"
+	watched := make(chan *history, 1)
+	watchdog := time.AfterFunc(maxRealTime, func() {
+		text := "it did not begin"
 		select {
-		case h := <-watched:
-			if text = h.text(2000); *simWhole != "" {
-				_ = os.WriteFile(*simWhole, []byte(h.text(1<<30)), 0o600)
+		case watched := <-watched:
+			if text = watched.text(2000); *historyFlag != "" {
+				_ = os.WriteFile(*historyFlag, []byte(watched.text(1<<30)), 0o600)
 			}
 		default:
 		}
-		panic(fmt.Sprintf("seed %d takes more than %s:\n%s", seed, maxSimReal, text))
+		panic(fmt.Sprintf("seed %d takes more than %s:\n%s", seed, maxRealTime, text))
 	})
 	defer watchdog.Stop()
 	synctest.Test(t, func(t *testing.T) {
-		w := newSimWorld(seed, defect)
-		history = w.history
-		watched <- w.history
+		w := newWorld(seed, defect)
+		h = w.history
+		watched <- h
 		ctx := clock.With(context.Background(), w.now)
 		w.trouble(ctx)
 		w.recover(ctx)
@@ -52,27 +53,27 @@ func simulate(t *testing.T, seed uint64, defect func(*memory.Store) store.Store)
 			found = append(found, w.check(ctx)...)
 		}
 	})
-	return found, history
+	return found, h
 }
 
-// simAct is something that happens to the world from outside.
-type simAct struct {
+// action is something that happens to a world at some time.
+type action struct {
 	at time.Duration
 	do func(context.Context)
 }
 
-// trouble is the time with faults.
-func (w *simWorld) trouble(ctx context.Context) {
-	w.history.add(simRecord{who: "world", call: simRemark{fmt.Sprintf("%+v", w.config)}})
+// trouble plays the time with faults.
+func (w *world) trouble(ctx context.Context) {
+	w.history.add(entry{who: "world", call: remarkEvent{fmt.Sprintf("%+v", w.config)}})
 	for _, s := range w.seats {
 		s.start()
 		if chance(w.rand, 0.3) {
 			time.Sleep(upTo(w.rand, 5*time.Second))
 		}
 	}
-	acts := w.script()
-	slices.SortStableFunc(acts, func(a, b simAct) int { return int(a.at - b.at) })
-	for _, a := range acts {
+	actions := w.script()
+	slices.SortStableFunc(actions, func(a, b action) int { return int(a.at - b.at) })
+	for _, a := range actions {
 		if wait := a.at - time.Since(w.began); wait > 0 {
 			time.Sleep(wait)
 		}
@@ -85,18 +86,18 @@ func (w *simWorld) trouble(ctx context.Context) {
 	for _, s := range w.seats {
 		s.start()
 	}
-	w.history.add(simRecord{who: "world", call: simCalm{}})
+	w.history.add(entry{who: "world", call: calmEvent{}})
 }
 
-// script draws what happens in the time with faults.
-func (w *simWorld) script() []simAct {
-	var acts []simAct
+// script draws the actions of the time with faults.
+func (w *world) script() []action {
+	var actions []action
 	add := func(upToTimes int, do func(context.Context)) {
 		for range w.rand.IntN(upToTimes + 1) {
-			acts = append(acts, simAct{upTo(w.rand, w.config.length), do})
+			actions = append(actions, action{upTo(w.rand, w.config.length), do})
 		}
 	}
-	if w.config.view != simLocal {
+	if w.config.view != localView {
 		add(w.often(3), w.crashSome)
 		add(w.often(2), w.stallSome)
 		add(w.often(2), w.cutSome)
@@ -113,50 +114,50 @@ func (w *simWorld) script() []simAct {
 	if w.config.jumps {
 		add(3, w.jump)
 	}
-	return acts
+	return actions
 }
 
-// often leaves some kinds of acts out of a world altogether.
-func (w *simWorld) often(times int) int {
+// often returns times, or 0 to leave a kind of action out of this world.
+func (w *world) often(times int) int {
 	if chance(w.rand, 0.4) {
 		return 0
 	}
 	return times
 }
 
-func (w *simWorld) someSeat() *simSeat { return pick(w.rand, w.seats...) }
+func (w *world) someSeat() *seat { return pick(w.rand, w.seats...) }
 
-func (w *simWorld) crashSome(context.Context) {
+func (w *world) crashSome(context.Context) {
 	s, away := w.someSeat(), upTo(w.rand, pick(w.rand, time.Second, 20*time.Second, 2*time.Minute))
 	s.crash()
 	w.startLater(s, away)
 }
 
-func (w *simWorld) startLater(s *simSeat, after time.Duration) {
+func (w *world) startLater(s *seat, after time.Duration) {
 	w.lives.Go(func() {
 		time.Sleep(after)
 		s.start()
 	})
 }
 
-func (w *simWorld) stallSome(context.Context) {
+func (w *world) stallSome(context.Context) {
 	if g := w.someSeat().gate(); g != nil {
 		d := upTo(w.rand, pick(w.rand, time.Second, w.config.leaseTTL, 4*w.config.leaseTTL))
-		w.history.add(simRecord{who: g.who, call: simStalled{time.Since(w.began) + d}})
+		w.history.add(entry{who: g.who, call: stalledEvent{time.Since(w.began) + d}})
 		g.stall(d)
 	}
 }
 
-func (w *simWorld) cutSome(context.Context) {
+func (w *world) cutSome(context.Context) {
 	if g := w.someSeat().gate(); g != nil {
 		d := upTo(w.rand, pick(w.rand, 5*time.Second, 3*w.config.leaseTTL))
-		w.history.add(simRecord{who: g.who, call: simCut{time.Since(w.began) + d}})
+		w.history.add(entry{who: g.who, call: cutEvent{time.Since(w.began) + d}})
 		g.cutOff(d)
 	}
 }
 
-// restartSome replaces a runner in good order; the new one comes at once or after a while.
-func (w *simWorld) restartSome(context.Context) {
+// restartSome shuts a runner down and starts another one, at once or after a while.
+func (w *world) restartSome(context.Context) {
 	s := w.someSeat()
 	s.shut()
 	if chance(w.rand, 0.5) {
@@ -166,16 +167,16 @@ func (w *simWorld) restartSome(context.Context) {
 	}
 }
 
-func (w *simWorld) redeploySome(ctx context.Context) {
+func (w *world) redeploySome(ctx context.Context) {
 	w.build.Add(1)
-	w.history.add(simRecord{who: "world", call: simRemark{fmt.Sprintf("build %d", w.build.Load())}})
+	w.history.add(entry{who: "world", call: remarkEvent{fmt.Sprintf("build %d", w.build.Load())}})
 	w.restartSome(ctx)
 }
 
-func (w *simWorld) someDeployment() *simDeployment { return pick(w.rand, w.deployments...) }
+func (w *world) someDeployment() *deployment { return pick(w.rand, w.deployments...) }
 
-// someKey is a schedule of a deployment, or "" for the whole of it.
-func (w *simWorld) someKey(d *simDeployment) string {
+// someKey returns the key of a schedule of a deployment, or "" for all of them.
+func (w *world) someKey(d *deployment) string {
 	schedules := d.builds[0].Schedules
 	if len(schedules) == 0 || chance(w.rand, 0.5) {
 		return ""
@@ -183,24 +184,33 @@ func (w *simWorld) someKey(d *simDeployment) string {
 	return pick(w.rand, schedules...).Key()
 }
 
-func (w *simWorld) pauseSome(ctx context.Context) {
+func (w *world) pauseSome(ctx context.Context) {
 	d := w.someDeployment()
-	w.tried(w.client.SetPause(ctx, d.handle(), w.someKey(d), true))
-}
-
-func (w *simWorld) resumeSome(ctx context.Context) {
-	d := w.someDeployment()
-	w.tried(w.client.SetPause(ctx, d.handle(), w.someKey(d), false))
-}
-
-// tried notes what an operator was refused: mostly because nothing is registered yet, or the run has moved on.
-func (w *simWorld) tried(err error) {
-	if err != nil {
-		w.history.add(simRecord{who: "operator", call: simRemark{"refused"}, err: err})
+	if key := w.someKey(d); key == "" {
+		w.tried(w.client.PauseDeployment(ctx, d.handle()))
+	} else {
+		w.tried(w.client.PauseSchedule(ctx, d.handle(), key))
 	}
 }
 
-func (w *simWorld) runByHand(ctx context.Context) {
+func (w *world) resumeSome(ctx context.Context) {
+	d := w.someDeployment()
+	if key := w.someKey(d); key == "" {
+		w.tried(w.client.ResumeDeployment(ctx, d.handle()))
+	} else {
+		w.tried(w.client.ResumeSchedule(ctx, d.handle(), key))
+	}
+}
+
+// tried records what the operator was refused, mostly because nothing is registered yet or the run
+// has moved on.
+func (w *world) tried(err error) {
+	if err != nil {
+		w.history.add(entry{who: "operator", call: remarkEvent{"refused"}, err: err})
+	}
+}
+
+func (w *world) runByHand(ctx context.Context) {
 	o := &provost.RunOptions{}
 	if chance(w.rand, 0.5) {
 		o.IdempotencyKey = fmt.Sprint("key", w.rand.IntN(3))
@@ -215,61 +225,65 @@ func (w *simWorld) runByHand(ctx context.Context) {
 	}
 }
 
-func (w *simWorld) cancelSome(ctx context.Context) {
+func (w *world) cancelSome(ctx context.Context) {
 	if ids := w.ids(ctx, store.StateRunning, store.StatePending, pick(w.rand, store.StateScheduled, store.StateRunning)); len(ids) > 0 {
-		_, err := w.client.CancelRun(ctx, pick(w.rand, ids...))
+		_, err := w.client.CancelRun(ctx, pick(w.rand, ids...), nil)
 		w.tried(err)
 	}
 }
 
-func (w *simWorld) retrySome(ctx context.Context) {
+func (w *world) retrySome(ctx context.Context) {
 	if ids := w.ids(ctx, store.StateFailed, store.StateCrashed, store.StateCancelled); len(ids) > 0 {
-		_, err := w.client.RetryRun(ctx, pick(w.rand, ids...))
+		_, err := w.client.RetryRun(ctx, pick(w.rand, ids...), nil)
 		w.tried(err)
 	}
 }
 
-func (w *simWorld) deleteSome(ctx context.Context) {
+func (w *world) deleteSome(ctx context.Context) {
 	if ids := w.ids(ctx, store.StateCompleted, store.StateFailed, store.StateCancelled); len(ids) > 0 {
 		w.tried(w.client.DeleteRun(ctx, pick(w.rand, ids...)))
 	}
 }
 
-func (w *simWorld) backfillSome(ctx context.Context) {
+func (w *world) backfillSome(ctx context.Context) {
 	now := w.now()
 	_, err := w.client.Backfill(ctx, w.someDeployment().handle(), now.Add(-upTo(w.rand, 2*time.Minute)-time.Second), now)
 	w.tried(err)
 }
 
-// jump moves the wall clock of all, while timers run on.
-func (w *simWorld) jump(context.Context) {
+// jump moves the wall clock of everybody, while timers run on.
+func (w *world) jump(context.Context) {
 	by := upTo(w.rand, pick(w.rand, 3*time.Second, time.Minute, 3*time.Hour, 400*24*time.Hour))
 	if chance(w.rand, 0.5) {
 		by = -by
 	}
 	w.offset.Add(int64(by))
-	w.history.add(simRecord{who: "world", call: simJumped{by}})
+	w.history.add(entry{who: "world", call: jumpedEvent{by}})
 }
 
-// recover is how long runners get to make up for what happened: leases end, backoffs pass, and work goes on for a while.
-func (w *simWorld) recover(context.Context) {
+// recover gives runners time to recover from the faults: leases end, backoffs pass, and work goes
+// on for a while.
+func (w *world) recover(context.Context) {
 	time.Sleep(w.recoveryTime() + 20*time.Second)
 }
 
-// recoveryTime is after how long without faults nothing may be left of them: a lease has to end, be looked for three times in
-// it, with the store's patience for a call and the runner's for a store that failed in between, and the longest stall.
-func (w *simWorld) recoveryTime() time.Duration {
+// recoveryTime returns how long after the last fault its effects must be gone: the longest stall,
+// the end of a lease, the interval at which runners look for expired leases (three times in a
+// lease), and in between the timeout of a store call, the longest backoff of a failing store, and
+// two polls.
+func (w *world) recoveryTime() time.Duration {
 	return 5*w.config.leaseTTL + w.config.leaseTTL + w.config.leaseTTL/3 + engine.StoreTimeout + engine.MaxBackoff + 2*w.config.poll
 }
 
-// maxRest bounds how long what is due may take to end once nothing new comes and functions take hardly any time.
+// maxRest is how long due runs may take to finish once no new ones come and functions take hardly
+// any time.
 const maxRest = 10 * time.Minute
 
-// maxSimOpen bounds what may be due at once: more is a gap whose instants all became runs.
-const maxSimOpen = 50_000
+// maxOpen is how many runs may be due at once: more means that all instants of a gap became runs.
+const maxOpen = 50_000
 
-// rest pauses all schedules and waits until every due run is over.
-func (w *simWorld) rest(ctx context.Context) (found []string) {
+// rest pauses all schedules and waits until every due run is finished.
+func (w *world) rest(ctx context.Context) (found []string) {
 	page, err := w.client.ListDeployments(ctx, store.DeploymentFilter{})
 	if err != nil || len(page.Items) != len(w.deployments) {
 		return []string{fmt.Sprintf("%d of %d deployments are registered (%v)", len(page.Items), len(w.deployments), err)}
@@ -279,14 +293,14 @@ func (w *simWorld) rest(ctx context.Context) (found []string) {
 			found = append(found, err.Error())
 		}
 	}
-	w.history.add(simRecord{who: "world", call: simRested{w.now()}})
+	w.history.add(entry{who: "world", call: restedEvent{w.now()}})
 	w.hurry.Store(true)
 	for began := time.Now(); ; time.Sleep(5 * time.Second) {
 		open := w.open(ctx)
 		if len(open) == 0 {
 			break
 		}
-		if len(open) > maxSimOpen {
+		if len(open) > maxOpen {
 			w.flooded = true
 			found = append(found, fmt.Sprintf("%d runs are due, first %s, last %s", len(open), wallText(open[len(open)-1].ScheduledTime), wallText(open[0].ScheduledTime)))
 			break
@@ -302,12 +316,12 @@ func (w *simWorld) rest(ctx context.Context) (found []string) {
 			break
 		}
 	}
-	time.Sleep(2 * engine.PausedPlanEvery) // the skips of the pause are recorded
+	time.Sleep(2 * engine.PausedPlanEvery) // until the skips of the pause are recorded
 	return found
 }
 
-// open is the runs that are due and not over.
-func (w *simWorld) open(ctx context.Context) (open []*store.Run) {
+// open returns the runs that are due and not finished.
+func (w *world) open(ctx context.Context) (open []*store.Run) {
 	for run, err := range store.Pages(ctx, func(ctx context.Context, cursor string) (store.Page[*store.Run], error) {
 		return w.memory.ListRuns(ctx, store.RunFilter{
 			States: []store.StateType{store.StateScheduled, store.StatePending, store.StateRunning, store.StateCancelling}, Cursor: cursor, Limit: store.MaxPage,
@@ -320,9 +334,9 @@ func (w *simWorld) open(ctx context.Context) (open []*store.Run) {
 	return open
 }
 
-// heldAhead counts runs that a clock which was set back moved into the future. One that had a slot keeps it until it is due again,
-// and others of its limit wait that long.
-func (w *simWorld) heldAhead(ctx context.Context) (held int) {
+// heldAhead counts the runs that are in the future because the clock was set back. A run that had a
+// slot keeps it until it is due again, and others under its limit wait as long.
+func (w *world) heldAhead(ctx context.Context) (held int) {
 	for run, err := range store.Pages(ctx, func(ctx context.Context, cursor string) (store.Page[*store.Run], error) {
 		return w.memory.ListRuns(ctx, store.RunFilter{States: []store.StateType{store.StateScheduled}, Cursor: cursor, Limit: store.MaxPage})
 	}) {
@@ -336,8 +350,8 @@ func (w *simWorld) heldAhead(ctx context.Context) (held int) {
 	return held
 }
 
-// close ends every life.
-func (w *simWorld) close() {
+// close ends every life and waits for late calls.
+func (w *world) close() {
 	w.closing.Store(true)
 	for _, s := range w.seats {
 		s.shut()

@@ -14,22 +14,23 @@ import (
 )
 
 var (
-	simSeed  = flag.Int64("sim.seed", -1, "simulate this seed alone, again and again (or PROVOST_SIM_SEED)")
-	simSeeds = flag.Int("sim.seeds", 0, "how many seeds to simulate (or PROVOST_SIM_SEEDS)")
-	simWhole = flag.String("sim.history", "", "write the whole history of a seed that fails to this file")
-	simCalls = flag.Bool("sim.calls", false, "let each call fail in each way (or PROVOST_SIM_CALLS)")
-	simFirst = flag.Int("sim.first", 0, "the first of them (or PROVOST_SIM_FIRST)")
+	seedFlag     = flag.Int64("sim.seed", -1, "simulate only this seed, up to 200 times (or PROVOST_SIM_SEED)")
+	seedsFlag    = flag.Int("sim.seeds", 0, "how many seeds to simulate (or PROVOST_SIM_SEEDS)")
+	historyFlag  = flag.String("sim.history", "", "write the whole history of a failed seed to this file")
+	allCallsFlag = flag.Bool("sim.calls", false, "let each call of the scenario fail in each way (or PROVOST_SIM_CALLS)")
+	firstFlag    = flag.Int("sim.first", 0, "the first of these seeds (or PROVOST_SIM_FIRST)")
 )
 
-// simNumber is a flag, else the environment variable, else the default.
-func simNumber(t *testing.T, given int64, unset int64, variable string, otherwise int64) int64 {
+// setting returns the value of a flag; if that is unset, the environment variable; if there is
+// none, the fallback.
+func setting(t *testing.T, value, unset int64, variable string, fallback int64) int64 {
 	t.Helper()
-	if given != unset {
-		return given
+	if value != unset {
+		return value
 	}
 	text := os.Getenv(variable)
 	if text == "" {
-		return otherwise
+		return fallback
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
@@ -38,11 +39,8 @@ func simNumber(t *testing.T, given int64, unset int64, variable string, otherwis
 	return n
 }
 
-// TestSimulation lets runners serve one store through crashes, stalls, partitions, clock jumps and failing calls, each world
-// from a seed, and holds its history against what was promised. A seed fixes faults, times and data, not the order in which
-// goroutines run: -sim.seed=N tries that one up to 200 times. -sim.seeds=N simulates more, from -sim.first on:
-//
-//	go test -run 'TestSimulation$' -sim.seeds=20000 -timeout 3h .
+// TestSimulation simulates a world for each seed, with crashes, stalls, partitions, clock jumps and
+// failing calls, and checks its history. See the package documentation for the flags.
 func TestSimulation(t *testing.T) {
 	seeds := 200
 	switch {
@@ -51,7 +49,7 @@ func TestSimulation(t *testing.T) {
 	case testing.Short():
 		seeds = 50
 	}
-	if seed := simNumber(t, *simSeed, -1, "PROVOST_SIM_SEED", -1); seed >= 0 {
+	if seed := setting(t, *seedFlag, -1, "PROVOST_SIM_SEED", -1); seed >= 0 {
 		for range 200 {
 			simulateSeed(t, uint64(seed))
 			if t.Failed() {
@@ -60,8 +58,8 @@ func TestSimulation(t *testing.T) {
 		}
 		return
 	}
-	first := simNumber(t, int64(*simFirst), 0, "PROVOST_SIM_FIRST", 0)
-	last := first + simNumber(t, int64(*simSeeds), 0, "PROVOST_SIM_SEEDS", int64(seeds))
+	first := setting(t, int64(*firstFlag), 0, "PROVOST_SIM_FIRST", 0)
+	last := first + setting(t, int64(*seedsFlag), 0, "PROVOST_SIM_SEEDS", int64(seeds))
 	var next, failed atomic.Int64
 	next.Store(first)
 	for worker := range runtime.GOMAXPROCS(0) {
@@ -76,28 +74,29 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// simulateSeed reports what is wrong with the history of a seed.
+// simulateSeed simulates a seed and reports what is wrong with its history.
 func simulateSeed(t *testing.T, seed uint64) bool {
 	t.Helper()
-	found, history := simulate(t, seed, nil)
+	found, h := simulate(t, seed, nil)
 	if len(found) == 0 {
 		return true
 	}
-	if *simWhole != "" {
-		if err := os.WriteFile(*simWhole, []byte(history.text(1<<30)), 0o600); err != nil {
+	if *historyFlag != "" {
+		if err := os.WriteFile(*historyFlag, []byte(h.text(1<<30)), 0o600); err != nil {
 			t.Error(err)
 		}
 	}
-	t.Errorf("seed %d (again: go test -run 'TestSimulation$' -sim.seed=%d .):\n%s\n%s", seed, seed,
-		strings.Join(found[:min(len(found), 20)], "\n"), excerpt(history, found))
+	t.Errorf("seed %d (to repeat: go test -run 'TestSimulation$' -sim.seed=%d ./internal/sim):\n%s\n%s", seed, seed,
+		strings.Join(found[:min(len(found), 20)], "\n"), excerpt(h, found))
 	return false
 }
 
-// maxExcerpt bounds what is shown of a history.
+// maxExcerpt is the limit of an excerpt, in bytes.
 const maxExcerpt = 40_000
 
-// excerpt is what the history says of the runs that are complained of, and its end.
-func excerpt(h *simHistory, found []string) string {
+// excerpt returns the part of a history that is about the runs that the first findings name. If
+// they name none it returns the end of the history.
+func excerpt(h *history, found []string) string {
 	var words []string
 	for _, line := range found[:min(len(found), 3)] {
 		for word := range strings.FieldsFuncSeq(line, func(r rune) bool { return strings.ContainsRune(" ,.:;()", r) }) {

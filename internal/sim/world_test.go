@@ -19,38 +19,39 @@ import (
 	"github.com/provost-go/provost/store/memory"
 )
 
-// simWorld is a simulation: production code in virtual time, with faults, times and data from a seed.
-type simWorld struct {
+// world is one simulation: production code in virtual time, with faults, times and data from a
+// seed.
+type world struct {
 	seed    uint64
-	rand    *rand.Rand // of who plays the operator
-	history *simHistory
+	rand    *rand.Rand // of the operator
+	history *history
 	memory  *memory.Store
-	store   store.Store // memory, perhaps behind a defect
+	store   store.Store // memory, or a mutant around it
 	offset  atomic.Int64
 
-	config      simConfig
-	deployments []*simDeployment
-	seats       []*simSeat
-	operator    *simGate
+	config      config
+	deployments []*deployment
+	seats       []*seat
+	operator    *gate
 	client      *provost.Client
-	log         *simLog
-	gates       []*simGate // every one there was
+	log         *runnerLog
+	gates       []*gate // all that were ever made
 	gatesMu     sync.Mutex
 	closing     atomic.Bool
 	calm        atomic.Bool // no more faults
-	flooded     bool        // more runs than there is any use in checking
-	hurry       atomic.Bool // functions take hardly any time
+	flooded     bool        // there are too many runs to check
+	hurry       atomic.Bool // functions take at most hurriedLength
 	build       atomic.Int64
 	lives       sync.WaitGroup
 	late        sync.WaitGroup
-	storms      []simStorm
-	draw        func(seat, life int) func(call string) simFault // the faults of a runner
+	storms      []storm
+	draw        func(seat, life int) func(call string) fault // draws the faults of a runner
 	began       time.Time
 }
 
-// simConfig is what kind of world it is.
-type simConfig struct {
-	view     simView
+// config is the configuration of a world.
+type config struct {
+	view     view
 	runners  int
 	leaseTTL time.Duration
 	poll     time.Duration
@@ -58,31 +59,31 @@ type simConfig struct {
 	shutdown time.Duration // ShutdownTimeout
 	pauses   bool          // PauseOnShutdown
 	length   time.Duration // of the time with faults
-	base     float64       // how likely a call suffers a fault at any time
+	base     float64       // how likely a call has a fault at any time
 	jumps    bool
-	late     bool // duplicates may arrive late
+	late     bool // duplicate calls may arrive late
 }
 
-// simView is how much of the store's abilities runners see.
-type simView uint8
+// view is which of the store's optional abilities runners see.
+type view uint8
 
 const (
-	simRemote simView = iota // polled
-	simHinted                // polled, with hints
-	simLocal                 // not polled
+	remoteView   view = iota // none: they poll
+	notifiedView             // polled, with hints
+	localView                // not polled
 )
 
-// simStorm is a time in which more calls suffer.
-type simStorm struct {
+// storm is a span of time in which more calls have faults.
+type storm struct {
 	from, until time.Duration
 	seat        int // -1: all
 	rate        float64
-	kinds       []simFaultKind
+	kinds       []faultKind
 }
 
-func newSimConfig(r *rand.Rand) simConfig {
-	c := simConfig{
-		view: pick(r, simRemote, simRemote, simRemote, simHinted, simLocal), runners: 1 + r.IntN(5),
+func newConfig(r *rand.Rand) config {
+	c := config{
+		view: pick(r, remoteView, remoteView, remoteView, notifiedView, localView), runners: 1 + r.IntN(5),
 		leaseTTL: pick(r, 2*time.Second, 5*time.Second, 10*time.Second, 30*time.Second),
 		poll:     pick(r, 500*time.Millisecond, time.Second, 2*time.Second),
 		limit:    pick(r, 0, 0, 0, 2, -1),
@@ -92,78 +93,80 @@ func newSimConfig(r *rand.Rand) simConfig {
 		base:     pick(r, 0, 0, 0.01, 0.05, 0.2),
 		jumps:    chance(r, 0.25), late: chance(r, 0.2),
 	}
-	if c.view == simLocal { // a store that lives and dies with its process does not fail by itself
+	if c.view == localView { // a store inside the process does not fail by itself
 		c.base = 0
 	}
 	return c
 }
 
-// newSimWorld draws a world.
-func newSimWorld(seed uint64, defect func(*memory.Store) store.Store) *simWorld {
+// newWorld draws the world of a seed. A defect, if any, wraps its store.
+func newWorld(seed uint64, defect func(*memory.Store) store.Store) *world {
 	r := rand.New(rand.NewPCG(seed, 1))
-	w := emptySimWorld(seed, r, newSimConfig(r), defect)
-	w.deployments = newSimDeployments(r, w.now())
+	w := newEmptyWorld(seed, r, newConfig(r), defect)
+	w.deployments = newDeployments(r, w.now())
 	w.draw = w.drawer
-	if w.config.view != simLocal {
+	if w.config.view != localView {
 		w.drawStorms()
 	}
 	return w
 }
 
-func emptySimWorld(seed uint64, r *rand.Rand, config simConfig, defect func(*memory.Store) store.Store) *simWorld {
-	w := &simWorld{
-		seed: seed, rand: r, history: &simHistory{began: time.Now()}, memory: memory.New(), config: config,
-		began: time.Now(), log: &simLog{counts: make(map[simLogKey]int)},
+// newEmptyWorld returns a world without deployments and faults.
+func newEmptyWorld(seed uint64, r *rand.Rand, c config, defect func(*memory.Store) store.Store) *world {
+	w := &world{
+		seed: seed, rand: r, history: &history{began: time.Now()}, memory: memory.New(), config: c,
+		began: time.Now(), log: &runnerLog{counts: make(map[logKey]int)},
 	}
 	w.memory.Keep = -1
 	w.store = w.memory
 	if defect != nil {
 		w.store = defect(w.memory)
 	}
-	w.operator = w.newGate("operator", func(string) simFault { return simFault{} })
+	w.operator = w.newGate("operator", func(string) fault { return fault{} })
 	w.client = provost.NewClient(w.operator)
 	for i := range w.config.runners {
-		w.seats = append(w.seats, &simSeat{world: w, index: i})
+		w.seats = append(w.seats, &seat{world: w, index: i})
 	}
 	return w
 }
 
-// now is the wall clock of the machine that all runners and clients are on.
-func (w *simWorld) now() time.Time {
+// now returns the time on the wall clock of the machine that all runners and clients share.
+func (w *world) now() time.Time {
 	return time.Now().Round(0).Add(time.Duration(w.offset.Load()))
 }
 
-func (w *simWorld) drawStorms() {
+func (w *world) drawStorms() {
 	for range w.rand.IntN(4) {
-		s := simStorm{
+		s := storm{
 			from: upTo(w.rand, w.config.length), seat: w.rand.IntN(len(w.seats)+1) - 1,
 			rate: pick(w.rand, 0.1, 0.3, 0.6, 1),
 		}
 		s.until = s.from + upTo(w.rand, 40*time.Second)
 		for range 1 + w.rand.IntN(3) {
-			s.kinds = append(s.kinds, simFaultKind(1+w.rand.IntN(int(simFaultKinds)-1)))
+			s.kinds = append(s.kinds, faultKind(1+w.rand.IntN(int(faultKinds)-1)))
 		}
 		w.storms = append(w.storms, s)
 	}
 }
 
-// newGate is the store for one process.
-func (w *simWorld) newGate(who string, draw func(string) simFault) *simGate {
-	g := &simGate{inner: w.store, history: w.history, who: who, draw: draw, dead: make(chan struct{}), late: &w.late}
+// newGate returns the store as one process sees it.
+func (w *world) newGate(who string, draw func(string) fault) *gate {
+	g := &gate{inner: w.store, history: w.history, who: who, draw: draw, dead: make(chan struct{}), late: &w.late}
 	w.gatesMu.Lock()
 	defer w.gatesMu.Unlock()
 	w.gates = append(w.gates, g)
 	return g
 }
 
-// drawer gives the faults of one runner's calls. It is called under the gate's lock.
-func (w *simWorld) drawer(seat, life int) func(string) simFault {
-	r := rand.New(rand.NewPCG(w.seed, uint64(1000+100*seat+life)))
-	return func(call string) simFault {
+// drawer returns a function that draws the faults of one runner's calls. The gate calls it with its
+// lock held.
+func (w *world) drawer(seatIndex, lifeIndex int) func(string) fault {
+	r := rand.New(rand.NewPCG(w.seed, uint64(1000+100*seatIndex+lifeIndex)))
+	return func(call string) fault {
 		if w.calm.Load() {
-			return simFault{}
+			return fault{}
 		}
-		f := w.drawFault(r, seat)
+		f := w.drawFault(r, seatIndex)
 		switch f.kind {
 		case slowBefore, slowAfter:
 			f.delay = upTo(r, pick(r, 50*time.Millisecond, 3*time.Second, 15*time.Second)) + time.Microsecond
@@ -171,50 +174,51 @@ func (w *simWorld) drawer(seat, life int) func(string) simFault {
 			f.delay = time.Hour
 		case twiceLate:
 			if f.delay = upTo(r, 8*time.Second); !w.config.late || !mayComeLate(call) {
-				f = simFault{kind: twice}
+				f = fault{kind: twice}
 			}
 		}
 		return f
 	}
 }
 
-func (w *simWorld) drawFault(r *rand.Rand, seat int) simFault {
+func (w *world) drawFault(r *rand.Rand, seatIndex int) fault {
 	at := time.Since(w.began)
 	for _, s := range w.storms {
-		if at >= s.from && at < s.until && (s.seat == -1 || s.seat == seat) && chance(r, s.rate) {
-			return simFault{kind: pick(r, s.kinds...)}
+		if at >= s.from && at < s.until && (s.seat == -1 || s.seat == seatIndex) && chance(r, s.rate) {
+			return fault{kind: pick(r, s.kinds...)}
 		}
 	}
 	if chance(r, w.config.base) {
-		return simFault{kind: simFaultKind(1 + r.IntN(int(simFaultKinds)-1))}
+		return fault{kind: faultKind(1 + r.IntN(int(faultKinds)-1))}
 	}
-	return simFault{}
+	return fault{}
 }
 
-// mayComeLate says which calls a network may deliver again after others of the same runner.
+// mayComeLate reports whether a network may deliver a call again after later calls of the same
+// runner.
 func mayComeLate(call string) bool {
 	return slices.Contains([]string{"ClaimRuns", "SettleRuns", "ReapLeases", "PlanRuns", "AppendLogs"}, call)
 }
 
-// simSeat is a place where a runner runs: one life after the other.
-type simSeat struct {
-	world *simWorld
+// seat is a place for a runner, which has one life after another.
+type seat struct {
+	world *world
 	index int
 
-	// mu guards what follows.
+	// mu guards the fields below.
 	mu    sync.Mutex
 	lives int
-	life  *simLife // nil while the seat is empty
+	life  *life // nil while the seat is empty
 }
 
-// simLife is one Serve call.
-type simLife struct {
-	gate *simGate
+// life is one Serve call.
+type life struct {
+	gate *gate
 	stop context.CancelFunc
 }
 
-// start begins a life, unless the seat has one.
-func (s *simSeat) start() {
+// start starts a runner, unless the seat has one.
+func (s *seat) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.world
@@ -224,8 +228,8 @@ func (s *simSeat) start() {
 	g := w.newGate(fmt.Sprintf("r%d.%d", s.index, s.lives), w.draw(s.index, s.lives))
 	s.lives++
 	ctx, stop := context.WithCancel(clock.With(context.Background(), s.world.now))
-	life := &simLife{gate: g, stop: stop}
-	s.life = life
+	l := &life{gate: g, stop: stop}
+	s.life = l
 	w.lives.Go(func() {
 		err := w.serve(ctx, g)
 		stop()
@@ -234,29 +238,29 @@ func (s *simSeat) start() {
 			return
 		default:
 		}
-		w.history.add(simRecord{who: g.who, call: simEnded{err}})
-		if s.leave(life) { // it ended by itself, as when it could not register: it is started again
+		w.history.add(entry{who: g.who, call: endedEvent{err}})
+		if s.leave(l) { // it returned on its own, for example because it could not register: start it again
 			time.Sleep(time.Second)
 			s.start()
 		}
 	})
 }
 
-func (w *simWorld) serve(ctx context.Context, g *simGate) error {
+func (w *world) serve(ctx context.Context, g *gate) error {
 	c := w.config
 	runner := &provost.Runner{
 		Name: g.who, Limit: c.limit, PollInterval: c.poll, LeaseTTL: c.leaseTTL, ShutdownTimeout: c.shutdown, PauseOnShutdown: c.pauses,
-		Logger: slog.New(simLogHandler{w.log, g.who, ""}),
+		Logger: slog.New(logHandler{w.log, g.who, ""}),
 	}
 	switch c.view {
-	case simRemote:
-		runner.Store = simHiddenGate{g}
-	case simHinted:
-		runner.Store = simHintingGate{g}
-	case simLocal:
-		runner.Store = simLocalGate{g}
+	case remoteView:
+		runner.Store = remoteGate{g}
+	case notifiedView:
+		runner.Store = notifiedGate{g}
+	case localView:
+		runner.Store = localGate{g}
 	}
-	w.history.add(simRecord{who: g.who, call: simServed{}})
+	w.history.add(entry{who: g.who, call: servedEvent{}})
 	var deployments []*provost.Deployment
 	for _, d := range w.deployments {
 		deployments = append(deployments, d.declare(int(w.build.Load()), w, g))
@@ -264,28 +268,28 @@ func (w *simWorld) serve(ctx context.Context, g *simGate) error {
 	return runner.Serve(ctx, deployments...)
 }
 
-// leave empties the seat if that life still has it.
-func (s *simSeat) leave(life *simLife) bool {
+// leave empties the seat if l still has it.
+func (s *seat) leave(l *life) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.life != life {
+	if s.life != l {
 		return false
 	}
 	s.life = nil
 	return true
 }
 
-// take empties the seat and gives the life that had it, nil if none.
-func (s *simSeat) take() *simLife {
+// take empties the seat. It returns the life that had it, or nil.
+func (s *seat) take() *life {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	life := s.life
+	l := s.life
 	s.life = nil
-	return life
+	return l
 }
 
-// gate is that of the present life, nil if there is none.
-func (s *simSeat) gate() *simGate {
+// gate returns the gate of the current life, or nil.
+func (s *seat) gate() *gate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life == nil {
@@ -294,24 +298,24 @@ func (s *simSeat) gate() *simGate {
 	return s.life.gate
 }
 
-// crash ends a life without a word.
-func (s *simSeat) crash() {
-	if life := s.take(); life != nil {
-		s.world.history.add(simRecord{who: life.gate.who, call: simCrashed{}})
-		close(life.gate.dead)
-		life.stop()
+// crash ends the current life like kill -9.
+func (s *seat) crash() {
+	if l := s.take(); l != nil {
+		s.world.history.add(entry{who: l.gate.who, call: crashedEvent{}})
+		close(l.gate.dead)
+		l.stop()
 	}
 }
 
-// shut ends a life in good order.
-func (s *simSeat) shut() {
-	if life := s.take(); life != nil {
-		life.stop()
+// shut shuts the current runner down.
+func (s *seat) shut() {
+	if l := s.take(); l != nil {
+		l.stop()
 	}
 }
 
-// ids are the runs that a filter finds.
-func (w *simWorld) ids(ctx context.Context, states ...store.StateType) []uuid.UUID {
+// ids returns the IDs of up to a page of runs in the given states.
+func (w *world) ids(ctx context.Context, states ...store.StateType) []uuid.UUID {
 	page, err := w.client.ListRuns(ctx, store.RunFilter{States: states, Limit: store.MaxPage})
 	if err != nil {
 		return nil
@@ -323,25 +327,25 @@ func (w *simWorld) ids(ctx context.Context, states ...store.StateType) []uuid.UU
 	return ids
 }
 
-// simLog counts the lines of runners.
-type simLog struct {
+// runnerLog counts the lines that runners log.
+type runnerLog struct {
 	mu     sync.Mutex
-	counts map[simLogKey]int
-	lost   int // lines of runs' logs that runners said they had lost
+	counts map[logKey]int
+	lost   int // lines of runs' logs that runners reported as lost
 }
 
-type simLogKey struct {
+type logKey struct {
 	who, message string
 	minute       int64
 }
 
-type simLogHandler struct {
-	log     *simLog
+type logHandler struct {
+	log     *runnerLog
 	who     string
 	subject string
 }
 
-// perRun are messages that say what runs lost: there may be as many as there are losses.
+// perRun are the messages about losses of single runs: there may be as many as there are losses.
 var perRun = []string{
 	"leases not renewed in time: their runs are told to stop", engine.LinesLost,
 	"leases lost: their runs are told to stop, and what becomes of them is not stored",
@@ -349,11 +353,11 @@ var perRun = []string{
 	"runs skipped",
 }
 
-func (h simLogHandler) Enabled(_ context.Context, level slog.Level) bool {
+func (h logHandler) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn
 }
 
-func (h simLogHandler) Handle(_ context.Context, r slog.Record) error {
+func (h logHandler) Handle(_ context.Context, r slog.Record) error {
 	if r.Message == engine.LinesLost {
 		r.Attrs(func(a slog.Attr) bool {
 			if a.Key == "lines" {
@@ -367,7 +371,7 @@ func (h simLogHandler) Handle(_ context.Context, r slog.Record) error {
 	if slices.Contains(perRun, r.Message) {
 		return nil
 	}
-	key := simLogKey{who: h.who, message: r.Message, minute: r.Time.Unix() / 60}
+	key := logKey{who: h.who, message: r.Message, minute: r.Time.Unix() / 60}
 	r.Attrs(func(a slog.Attr) bool {
 		if a.Key == "operation" {
 			key.message += " " + a.Value.String()
@@ -380,6 +384,6 @@ func (h simLogHandler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-func (h simLogHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+func (h logHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 
-func (h simLogHandler) WithGroup(string) slog.Handler { return h }
+func (h logHandler) WithGroup(string) slog.Handler { return h }
