@@ -1,15 +1,9 @@
 package store
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"hash"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,12 +14,13 @@ import (
 )
 
 // Overlap decides what happens to a run that finds its deployment's concurrency limit full.
+// [RunStore] has the details.
 type Overlap string
 
 // The overlap policies.
 const (
 	OverlapEnqueue       Overlap = ""               // the run waits; waiting runs are served first come, first served
-	OverlapCancelNew     Overlap = "cancel_new"     // the run becomes Cancelled, as Skipped with the message "overlap"
+	OverlapCancelNew     Overlap = "cancel_new"     // the run becomes CANCELLED/Skipped, with the message "overlap"
 	OverlapCancelRunning Overlap = "cancel_running" // waiting runs of the deployment and its oldest running one are cancelled
 )
 
@@ -39,8 +34,8 @@ const (
 	Subprocess       Isolation = "subprocess" // in a process of its own
 )
 
-// DeploymentRecord is a deployment as stores and clients know it: what was declared, without the Go function, and what became
-// of it since. It round-trips JSON.
+// DeploymentRecord is a deployment as stores and clients know it: what was declared, without the Go
+// function, and its state in the store. It round-trips JSON.
 type DeploymentRecord struct {
 	ID     uuid.UUID `json:"id"` // the same in every store: derived from the handle
 	FlowID uuid.UUID `json:"flow_id"`
@@ -79,13 +74,14 @@ type DeploymentRecord struct {
 	Updated    time.Time       `json:"updated"`
 }
 
-// Server is a runner that serves a deployment.
+// ServingRunner is a runner that serves a deployment.
 type ServingRunner struct {
 	Name  string    `json:"name"`
-	Until time.Time `json:"until"` // end of its lease: after that it counts no more
+	Until time.Time `json:"until"` // end of its lease, after which it no longer counts
 }
 
-// ServedAt reports whether some runner's lease lists the deployment at a time.
+// ServedAt reports whether a runner serves the deployment at a time: one lists it, and its lease
+// has not ended.
 func (r *DeploymentRecord) ServedAt(now time.Time) bool {
 	return slices.ContainsFunc(r.ServedBy, func(s ServingRunner) bool { return !s.Until.Before(now) })
 }
@@ -97,47 +93,20 @@ type ScheduleRecord struct {
 	Pause    Pause             `json:"pause"`
 
 	Watermark time.Time `json:"watermark"` // every instant up to here is decided; never moves back
-	Planned   time.Time `json:"planned"`   // runs are materialised up to here
+	Planned   time.Time `json:"planned"`   // its runs are materialised up to here
 }
 
-// Pause is the marks that can keep schedules from firing. Runs made by hand are never paused.
-type Pause struct {
-	Declared bool  `json:"declared,omitempty"` // Deployment.Paused or Schedule.Paused
-	Operator *bool `json:"operator,omitempty"` // overrides Declared until that changes or the operator clears it
-	Shutdown bool  `json:"shutdown,omitempty"` // set by Runner.PauseOnShutdown, cleared by the next Serve
-}
-
-// Effective reports whether the marks together pause.
-func (p Pause) Effective() bool {
-	if p.Shutdown {
-		return true
-	}
-	if p.Operator != nil {
-		return *p.Operator
-	}
-	return p.Declared
-}
-
-// redeclare applies a new declared value. The operator's mark lapses where it differs from the old one.
-func (p Pause) Redeclare(declared bool) Pause {
-	if p.Declared != declared {
-		p.Operator = nil
-	}
-	p.Declared = declared
-	return p
-}
-
-// FlowRecord is a flow as stores and clients know it.
+// FlowRecord is a flow as stores and clients know it. It round-trips JSON.
 type FlowRecord struct {
 	ID      uuid.UUID `json:"id"` // the same in every store: derived from the name
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
 }
 
-// Handle is "flow/deployment".
+// Handle returns the deployment's handle, "flow/deployment".
 func (r *DeploymentRecord) Handle() string { return Handle(r.Flow, r.Name) }
 
-// Schedule finds a schedule by its key, nil if there is none.
+// Schedule returns the schedule with a key, nil if there is none.
 func (r *DeploymentRecord) Schedule(key string) *ScheduleRecord {
 	for i := range r.Schedules {
 		if r.Schedules[i].Key == key {
@@ -147,7 +116,8 @@ func (r *DeploymentRecord) Schedule(key string) *ScheduleRecord {
 	return nil
 }
 
-// LimitKey names the row that grants slots to the deployment's runs: its LimitGroup, else its own. It is "" without a limit.
+// LimitKey returns the key of the limit that grants slots to the deployment's runs: that of its
+// LimitGroup if it has one, else its own. It is "" if the deployment has no limit.
 func (r *DeploymentRecord) LimitKey() string {
 	switch {
 	case r.ConcurrencyLimit == 0:
@@ -159,8 +129,9 @@ func (r *DeploymentRecord) LimitKey() string {
 	}
 }
 
-// ScheduledParameters are what a scheduled run gets: the schema's defaults, then the deployment's parameters, then the
-// schedule's. An unknown key stands for a run made by hand.
+// ScheduledParameters returns the parameters of a run of the schedule with a key: the deployment's,
+// which include the defaults of the schema, overridden by the schedule's. For an unknown key it
+// returns those of a run made by hand.
 func (r *DeploymentRecord) ScheduledParameters(key string) params.Params {
 	if s := r.Schedule(key); s != nil {
 		return params.Merge(r.Parameters, s.Schedule.Parameters())
@@ -168,138 +139,30 @@ func (r *DeploymentRecord) ScheduledParameters(key string) params.Params {
 	return r.Parameters
 }
 
-// Clone is a deep copy.
+// Clone returns a deep copy.
 func (r *DeploymentRecord) Clone() *DeploymentRecord {
 	c := *r
 	c.Parameters = r.Parameters.Clone()
 	c.ParameterSchema = slices.Clone(r.ParameterSchema)
 	c.Schedules = slices.Clone(r.Schedules)
 	for i := range c.Schedules {
-		c.Schedules[i].Pause.Operator = ClonePointer(c.Schedules[i].Pause.Operator)
+		c.Schedules[i].Pause.Operator = clonePointer(c.Schedules[i].Pause.Operator)
 	}
 	c.Triggers = param.CloneRaw(r.Triggers)
 	c.Tags = slices.Clone(r.Tags)
 	c.Env = maps.Clone(r.Env)
 	c.JobVariables = r.JobVariables.Clone()
 	c.PullSteps = param.CloneRaw(r.PullSteps)
-	c.Pause.Operator = ClonePointer(r.Pause.Operator)
+	c.Pause.Operator = clonePointer(r.Pause.Operator)
 	c.ServedBy = slices.Clone(r.ServedBy)
 	return &c
 }
 
-func ClonePointer[T any](p *T) *T {
+// clonePointer returns a pointer to a copy of what p points to, nil for nil.
+func clonePointer[T any](p *T) *T {
 	if p == nil {
 		return nil
 	}
 	c := *p
 	return &c
-}
-
-// Diff names the declared fields in which two records differ.
-func (r *DeploymentRecord) Diff(other *DeploymentRecord) []string {
-	theirs := other.declared()
-	var fields []string
-	for i, mine := range r.declared() {
-		if mine.text != theirs[i].text {
-			fields = append(fields, mine.name)
-		}
-	}
-	return fields
-}
-
-// digest stands for the declaration: two with one digest are the same to the store. Version is left out, so that a new build
-// of an unchanged declaration resets nothing.
-func (r *DeploymentRecord) ComputeDigest() string {
-	h := sha256.New()
-	for _, f := range r.declared() {
-		if f.text != "" {
-			writeSized(h, f.name)
-			writeSized(h, f.text)
-		}
-	}
-	var sum [sha256.Size]byte
-	return hex.EncodeToString(h.Sum(sum[:0])[:16])
-}
-
-func writeSized(h hash.Hash, s string) {
-	var size [8]byte
-	binary.BigEndian.PutUint64(size[:], uint64(len(s)))
-	h.Write(size[:])
-	h.Write([]byte(s))
-}
-
-type declaredField struct{ name, text string }
-
-// declared is the declaration as text, field by field; "" where a field is zero.
-func (r *DeploymentRecord) declared() []declaredField {
-	return []declaredField{
-		{"Entrypoint", r.Entrypoint},
-		{"Path", r.Path},
-		{"Parameters", declaredJSON(len(r.Parameters), r.Parameters)},
-		{"ParameterSchema", string(r.ParameterSchema)},
-		{"SkipParameterValidation", declaredFlag(r.SkipParameterValidation)},
-		{"Schedules", declaredSchedules(r.Schedules)},
-		{"Paused", declaredFlag(r.Pause.Declared)},
-		{"Triggers", declaredJSON(len(r.Triggers), r.Triggers)},
-		{"Description", r.Description},
-		{"Tags", declaredJSON(len(r.Tags), r.Tags)},
-		{"ConcurrencyLimit", declaredNumber(r.ConcurrencyLimit)},
-		{"Overlap", string(r.Overlap)},
-		{"LimitGroup", r.LimitGroup},
-		{"MaxWaiting", declaredNumber(r.MaxWaiting)},
-		{"Priority", declaredNumber(r.Priority)},
-		{"RunOnStart", declaredFlag(r.RunOnStart)},
-		{"AtMostOnce", declaredFlag(r.AtMostOnce)},
-		{"Isolation", string(r.Isolation)},
-		{"Env", declaredJSON(len(r.Env), r.Env)},
-		{"WorkPool", r.WorkPool},
-		{"WorkQueue", r.WorkQueue},
-		{"JobVariables", declaredJSON(len(r.JobVariables), r.JobVariables)},
-		{"PullSteps", declaredJSON(len(r.PullSteps), r.PullSteps)},
-	}
-}
-
-func declaredFlag(set bool) string {
-	if set {
-		return "true"
-	}
-	return ""
-}
-
-func declaredNumber(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprint(n)
-}
-
-// declaredJSON encodes what Validate has already seen encode.
-func declaredJSON(size int, v any) string {
-	if size == 0 {
-		return ""
-	}
-	text, err := json.Marshal(v)
-	if err != nil {
-		return "unencodable: " + err.Error()
-	}
-	return string(text)
-}
-
-// declaredSchedules leaves out what the store adds to a schedule.
-func declaredSchedules(schedules []ScheduleRecord) string {
-	if len(schedules) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	for _, s := range schedules {
-		text, err := s.Schedule.MarshalJSON()
-		if err != nil {
-			text = []byte("unencodable: " + err.Error())
-		}
-		b.WriteString(s.Key)
-		b.WriteByte(' ')
-		b.Write(text)
-		b.WriteByte('\n')
-	}
-	return b.String()
 }

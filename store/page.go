@@ -5,13 +5,14 @@ import (
 	"iter"
 )
 
-// Page is a stretch of a list.
+// Page is a part of a list.
 type Page[T any] struct {
 	Items []T    `json:"items"`
 	Next  string `json:"next,omitempty"` // cursor of the next page; "" on the last
 }
 
-// pages walks a list to its end, page by page; it stops at the first error, which it yields.
+// Pages iterates over a whole list, one page after the other. list returns the page at a cursor;
+// the first is at "". The sequence ends after the first error, which it yields with a zero T.
 func Pages[T any](ctx context.Context, list func(ctx context.Context, cursor string) (Page[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		cursor := ""

@@ -1,22 +1,20 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 var stateTypes = []StateType{
 	StateScheduled, StatePending, StateRunning, StateCompleted, StateFailed, StateCrashed, StateCancelling, StateCancelled,
 }
 
-// TestAppendState walks the state machine at random, with clocks that jump: only steps that the table lists are taken, whatever
-// else is tried leaves the history alone, timestamps ascend strictly and the history stays bounded.
+// TestAppendState walks the state machine at random, with clocks that jump. Only steps that the
+// table lists are taken; any other leaves the history as it was. Timestamps ascend strictly, and
+// the history stays bounded.
 func TestAppendState(t *testing.T) {
 	const walks, tries = 20, 2000
 	longest := 0
@@ -49,7 +47,7 @@ func TestAppendState(t *testing.T) {
 			checkHistory(t, got, first)
 			history = got
 			longest = max(longest, len(history))
-			if len(transitions[next.Type]) == 0 { // a dead end: take the step back, or begin the next run
+			if len(transitions[next.Type]) == 0 { // a dead end: undo the step, or begin the next run
 				history = history[:len(history)-1]
 				if random.IntN(50) == 0 {
 					history = nil
@@ -80,7 +78,8 @@ func checkHistory(t *testing.T, history []State, first State) {
 	}
 }
 
-// TestAppendStateKeepsItsArgument: the histories of planned runs share their first state.
+// TestAppendStateKeepsItsArgument appends to one history twice, as planned runs do, whose histories
+// share their first state.
 func TestAppendStateKeepsItsArgument(t *testing.T) {
 	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	shared := []State{NewState(StateScheduled, at, "")}
@@ -94,7 +93,8 @@ func TestAppendStateKeepsItsArgument(t *testing.T) {
 	}
 }
 
-// TestTerminalStates: what is over can only be reopened.
+// TestTerminalStates tries every step from a terminal state, which can only be reopened, and to the
+// first state of a run.
 func TestTerminalStates(t *testing.T) {
 	for _, from := range stateTypes {
 		if !from.Terminal() {
@@ -115,40 +115,5 @@ func TestTerminalStates(t *testing.T) {
 		if to.name() == string(to) {
 			t.Errorf("%s has no name", to)
 		}
-	}
-}
-
-// TestNewID: IDs sort by the time they were made from, to a quarter of a microsecond, and say that they are of version 7.
-func TestNewID(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 0))
-	seen := make(map[uuid.UUID]bool)
-	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	last := NewID(at)
-	for range 100_000 {
-		at = at.Add(time.Microsecond + time.Duration(random.Int64N(int64(3*time.Millisecond))))
-		id := NewID(at)
-		if id.Version() != 7 || id.Variant() != uuid.RFC4122 {
-			t.Fatalf("%s: got version %d, variant %s", id, id.Version(), id.Variant())
-		}
-		if bytes.Compare(last[:], id[:]) >= 0 {
-			t.Fatalf("%s: got %s, not after %s", at, id, last)
-		}
-		if seen[id] {
-			t.Fatalf("%s was made twice", id)
-		}
-		seen[id] = true
-		last = id
-	}
-	if id := NewID(at); id == NewID(at) {
-		t.Errorf("two IDs of one time are equal: %s", id)
-	}
-}
-
-// TestNewIDTime: the first 48 bits are the Unix time in milliseconds.
-func TestNewIDTime(t *testing.T) {
-	at := time.Date(2026, 3, 2, 9, 0, 0, 123_999_999, time.UTC)
-	seconds, nanoseconds := NewID(at).Time().UnixTime()
-	if got, want := time.Unix(seconds, nanoseconds).UTC(), at.Truncate(time.Millisecond); got.Sub(want).Abs() >= time.Millisecond {
-		t.Errorf("got %s, want %s", got, want)
 	}
 }
