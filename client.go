@@ -16,9 +16,9 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// Client is what operators and other services use on a store: it declares deployments, starts, stops
-// and inspects runs, and needs neither the flows nor a runner. Secret parameters read as ***: see
-// [Client.RevealSecrets].
+// Client is what operators and other services use on a store: it declares deployments, starts,
+// stops and inspects runs, and needs neither the flows nor a runner. Secret parameters read as ***:
+// see [Client.RevealSecrets].
 //
 // A Client is safe for concurrent use and holds nothing that must be closed. Each call of the store
 // has a deadline of 10 seconds, besides that of ctx, unless the store is in memory. Deployments are
@@ -39,8 +39,8 @@ func NewClient(st Store) *Client {
 	return &Client{store: st, direct: store.NeverBlocks(st), cache: make(map[string]*cachedDeployment)}
 }
 
-// call returns the context of one store call: it ends with ctx, and has a deadline of its own unless
-// no call can block.
+// call returns the context of one store call: it ends with ctx, and has a deadline of its own
+// unless no call can block.
 func (c *Client) call(ctx context.Context) (context.Context, context.CancelFunc) {
 	if c.direct {
 		return ctx, func() {}
@@ -53,8 +53,8 @@ func clientNow(ctx context.Context) time.Time {
 	return instant.Of(clock.From(ctx).Now())
 }
 
-// Deploy declares a deployment without serving it, and returns it as the store has it then. Its runs
-// wait until a runner serves it.
+// Deploy declares a deployment without serving it, and returns it as the store has it then. Its
+// runs wait until a runner serves it.
 func (c *Client) Deploy(ctx context.Context, d *Deployment) (*DeploymentRecord, error) {
 	record, err := d.record()
 	if err != nil {
@@ -93,8 +93,8 @@ func (c *Client) ListDeployments(ctx context.Context, filter DeploymentFilter) (
 }
 
 // AllDeployments iterates over the deployments that the filter selects, sorted by handle, from
-// filter.Cursor to the last page. It reads pages of filter.Limit deployments as they are needed. The
-// first error ends the iteration.
+// filter.Cursor to the last page. It reads pages of filter.Limit deployments as they are needed.
+// The first error ends the iteration.
 func (c *Client) AllDeployments(ctx context.Context, filter DeploymentFilter) iter.Seq2[*DeploymentRecord, error] {
 	return store.Pages(ctx, func(ctx context.Context, cursor string) (Page[*DeploymentRecord], error) {
 		f := filter

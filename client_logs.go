@@ -26,8 +26,8 @@ type LogOptions struct {
 }
 
 // Logs iterates over the stored log of a run, in the order in which it was written. The first error
-// ends the iteration: it is [ErrNotFound] if the run does not exist, and the cause of ctx if ctx ends
-// first.
+// ends the iteration: it is [ErrNotFound] if the run does not exist, and the cause of ctx if ctx
+// ends first.
 //
 // If lines of the run were dropped because it logged more than is stored (see [store.MaxRunLog]),
 // Logs counts them in one more line at the end, whatever MinLevel and After are. Its level is

@@ -11,20 +11,21 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/provost-go/provost/internal/clock"
+	"github.com/provost-go/provost/internal/instant"
 	"github.com/provost-go/provost/store"
 )
 
 const (
-	minPoll    = 20 * time.Millisecond
-	maxPoll    = time.Second
-	maxMessage = 1000            // bytes of a message that a client gives
-	lateAfter  = 5 * time.Second // after its due time, a run is late
-	maxPruned  = 200             // runs in one step, so that no other call waits long
+	minPoll    = 20 * time.Millisecond // between two reads of a run that is waited for, at first
+	maxPoll    = time.Second           // and in the end
+	maxMessage = 1000                  // bytes of CancelOptions.Message and RetryOptions.Message
+	lateAfter  = 5 * time.Second       // after its due time a run is late
+	maxPruned  = 200                   // runs in one step, so that no other call waits long
 )
 
-// Wait waits until a run is finished and returns it. The error is nil whatever state the run ends in;
-// [Flow.Result] judges that. It is [ErrNotFound] if the run does not exist or is deleted meanwhile,
-// and wraps the cause of ctx if ctx ends first.
+// Wait waits until a run is finished and returns it. The error is nil whatever state the run ends
+// in; [Flow.Result] judges that. It is [ErrNotFound] if the run does not exist or is deleted
+// meanwhile, and wraps the cause of ctx if ctx ends first.
 func (c *Client) Wait(ctx context.Context, id uuid.UUID) (*Run, error) {
 	for _, err := range c.watch(ctx, id) {
 		if err != nil {
@@ -41,8 +42,9 @@ func (c *Client) Wait(ctx context.Context, id uuid.UUID) (*Run, error) {
 	return nil, fmt.Errorf("provost: wait for run %s: %w", id, context.Cause(ctx))
 }
 
-// watch yields at once, and then whenever the run or its log may have changed, until ctx ends, whose
-// cause it yields last. A store without reliable notifications is polled, at growing intervals.
+// watch yields at once, and then whenever the run or its log may have changed, until ctx ends,
+// whose cause it yields last. A store without reliable notifications is polled, at growing
+// intervals.
 func (c *Client) watch(ctx context.Context, id uuid.UUID) iter.Seq2[struct{}, error] {
 	return func(yield func(struct{}, error) bool) {
 		changed := make(chan struct{}, 1)
@@ -76,17 +78,17 @@ func (c *Client) watch(ctx context.Context, id uuid.UUID) iter.Seq2[struct{}, er
 
 // CancelOptions refines [Client.CancelRun]. Nil is the zero value.
 type CancelOptions struct {
-	// Message becomes the message of the state that the call sets: one line of UTF-8 text without control
-	// characters, at most 1000 bytes, which everyone who reads the run sees. "" is "cancelled by a
-	// client".
+	// Message becomes the message of the state that the call sets: one line of UTF-8 text without
+	// control characters, at most 1000 bytes, which everyone who reads the run sees. "" is
+	// "cancelled by a client".
 	Message string
 }
 
-// CancelRun cancels a run. One that has not begun is Cancelled when CancelRun returns. A running one
-// is Cancelling: its context ends with a cause, and it is Cancelled once its function returns an
-// error. One that is Cancelled or Cancelling already is returned as it is, with its first message.
-// The error is [ErrConflict] if the run has ended in another way, and [ErrNotFound] if it does not
-// exist.
+// CancelRun cancels a run. One that has not begun is Cancelled when CancelRun returns. A running
+// one is Cancelling: its context ends with a cause, and it is Cancelled once its function returns
+// an error. One that is Cancelled or Cancelling already is returned as it is, with its first
+// message. The error is [ErrConflict] if the run has ended in another way, and [ErrNotFound] if it
+// does not exist.
 func (c *Client) CancelRun(ctx context.Context, id uuid.UUID, options *CancelOptions) (*Run, error) {
 	if options == nil {
 		options = &CancelOptions{}
@@ -103,16 +105,17 @@ func (c *Client) CancelRun(ctx context.Context, id uuid.UUID, options *CancelOpt
 
 // RetryOptions refines [Client.RetryRun]. Nil is the zero value.
 type RetryOptions struct {
-	// Message becomes the message of the state that the call sets: one line of UTF-8 text without control
-	// characters, at most 1000 bytes, which everyone who reads the run sees. "" is "retried by a
-	// client".
+	// Message becomes the message of the state that the call sets: one line of UTF-8 text without
+	// control characters, at most 1000 bytes, which everyone who reads the run sees. "" is "retried
+	// by a client".
 	Message string
 }
 
 // RetryRun runs a failed, crashed or cancelled run again: same ID, next attempt, history kept. It
 // grants one more attempt, as in Prefect: [Flow].Retries does not start again, and if earlier
 // attempts have used it up, a failure is final. The error is [ErrConflict] if the run is in another
-// state, is a child run, or its deployment was deleted since, and [ErrNotFound] if it does not exist.
+// state, is a child run, or its deployment was deleted since, and [ErrNotFound] if it does not
+// exist.
 func (c *Client) RetryRun(ctx context.Context, id uuid.UUID, options *RetryOptions) (*Run, error) {
 	if options == nil {
 		options = &RetryOptions{}
@@ -152,9 +155,9 @@ func (c *Client) get(ctx context.Context, id uuid.UUID) (*Run, error) {
 	return c.store.GetRun(callCtx, id)
 }
 
-// ListRuns returns one page of the runs that the filter selects, newest first unless the filter sorts
-// otherwise. Due runs that have not started have the reason in WaitReason; each of their deployments
-// is read once for that.
+// ListRuns returns one page of the runs that the filter selects, newest first unless the filter
+// sorts otherwise. Due runs that have not started have the reason in WaitReason; each of their
+// deployments is read once for that.
 func (c *Client) ListRuns(ctx context.Context, filter RunFilter) (Page[*Run], error) {
 	callCtx, cancel := c.call(ctx)
 	defer cancel()
@@ -173,8 +176,8 @@ func (c *Client) ListRuns(ctx context.Context, filter RunFilter) (Page[*Run], er
 // first error ends the iteration.
 //
 // The pages are read one after the other while runs change. In the orders [NewestFirst] and
-// [OldestFirst] no run comes twice, and none is missed that is selected all the while; in the others
-// that holds for runs whose DueTime or EndTime does not change meanwhile.
+// [OldestFirst] no run comes twice, and none is missed that is selected all the while; in the
+// others that holds for runs whose DueTime or EndTime does not change meanwhile.
 func (c *Client) AllRuns(ctx context.Context, filter RunFilter) iter.Seq2[*Run, error] {
 	return store.Pages(ctx, func(ctx context.Context, cursor string) (Page[*Run], error) {
 		f := filter
@@ -200,26 +203,25 @@ func (c *Client) DeleteRun(ctx context.Context, id uuid.UUID) error {
 	return c.store.DeleteRun(callCtx, id)
 }
 
-// PruneRuns deletes the finished runs of a deployment, or with "" of all deployments, that are beyond
-// a retention, the oldest first, and returns how many it deleted:
+// PruneRuns deletes the finished runs of a deployment, or with "" of all deployments, that are
+// beyond a retention, the oldest first, and returns how many it deleted:
 //
-//   - With Age, those that ended longer ago. A microsecond deletes every finished run.
-//   - With Runs, those of each deployment beyond the newest so many.
+//   - With Age, runs that ended longer ago. An Age of a microsecond deletes all finished runs.
+//   - With Runs, the runs of each deployment beyond that number, which keeps those that ended last.
 //
-// A child run goes with its parent and is not counted. Instants of deleted runs are not run again.
-// With Age, skips that are older go too, some of them perhaps in a later call. Runs of a deployment
-// that was deleted can be pruned as well, which no runner does.
+// A child run is deleted with its parent and not counted. Instants of deleted runs do not run
+// again. With Age, older skips are deleted too, some of them perhaps by a later call. PruneRuns
+// also deletes runs that a deleted deployment left, which no runner does.
 //
-// A retention without bounds is refused. PruneRuns deletes at most 200 runs in one step and lets
-// others use the store in between. If a step fails, it returns how many runs the steps before
-// deleted, and the error.
+// The zero Retention is refused. PruneRuns deletes at most 200 runs in one step and lets others use
+// the store in between. If a step fails, it returns the error and how many runs it deleted before.
 func (c *Client) PruneRuns(ctx context.Context, handle string, retention Retention) (int, error) {
 	p, err := c.pruning(ctx, handle, retention)
 	if err != nil {
 		return 0, fmt.Errorf("provost: prune runs: %w", err)
 	}
-	// Runs that end meanwhile can keep a step from finding nothing, and others that prune can take
-	// what a step has found: two short steps in a row are the end.
+	// A step may come short because another process prunes the same runs, and runs that end
+	// meanwhile may keep steps from ever being empty. So two short steps in a row end the loop.
 	for total, short := 0, 0; ; {
 		began := time.Now()
 		callCtx, cancel := c.call(ctx)
@@ -254,7 +256,7 @@ func (c *Client) pruning(ctx context.Context, handle string, retention Retention
 	}
 	p = store.PruneRunsParams{Keep: retention.Runs, Limit: maxPruned}
 	if retention.Age > 0 {
-		p.Before = clientNow(ctx).Add(-retention.Age)
+		p.Before = instant.Of(clientNow(ctx).Add(-retention.Age))
 	}
 	if handle == "" {
 		return p, nil
@@ -267,8 +269,8 @@ func (c *Client) pruning(ctx context.Context, handle string, retention Retention
 	return p, c.checkHasRuns(ctx, handle, id)
 }
 
-// checkHasRuns returns an error that wraps ErrNotFound for a handle that no deployment has and no
-// run is left of.
+// checkHasRuns returns an error that wraps ErrNotFound if the store has neither the deployment nor
+// a run that it left.
 func (c *Client) checkHasRuns(ctx context.Context, handle string, id uuid.UUID) error {
 	_, err := c.readHandle(ctx, handle)
 	if !errors.Is(err, ErrNotFound) {

@@ -13,8 +13,8 @@ import (
 )
 
 // PauseDeployment stops every schedule of a deployment, whatever it declares. Its future scheduled
-// runs are removed; runs that are due already, and runs made by hand, still run. The instants of the
-// pause are skipped, not caught up.
+// runs are removed; runs that are due already, and runs made by hand, still run. The instants of
+// the pause are skipped, not caught up.
 func (c *Client) PauseDeployment(ctx context.Context, handle string) error {
 	return c.setPause(ctx, handle, "", true)
 }
@@ -199,8 +199,8 @@ func (c *Client) backfillParams(ctx context.Context, record *DeploymentRecord, f
 	return params, total, nil
 }
 
-// splits takes the instants of the runs out of the skip ranges that hold them. A range of an earlier
-// declaration of the schedule holds those of them that were its instants too.
+// splits takes the instants of the runs out of the skip ranges that hold them. A range of an
+// earlier declaration of the schedule holds those of them that were its instants too.
 func (c *Client) splits(ctx context.Context, record *DeploymentRecord, s *store.ScheduleRecord, runs []store.PlannedRun) ([]store.SkipSplit, error) {
 	var splits []store.SkipSplit
 	for skip, err := range c.AllSkips(ctx, SkipFilter{DeploymentID: record.ID, Schedule: s.Key}) {
@@ -229,8 +229,8 @@ func heldBy(s *Skip, runs []store.PlannedRun) (held []time.Time) {
 	return held
 }
 
-// splitSkip returns what is left of the range without some of its instants, which ascend: the ranges
-// before, between and after them.
+// splitSkip returns what is left of the range without some of its instants, which ascend: the
+// ranges before, between and after them.
 func splitSkip(s *Skip, taken []time.Time) (rest []Skip) {
 	from, ok := s.First, true
 	keep := func(until time.Time) {

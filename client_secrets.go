@@ -13,8 +13,8 @@ import "github.com/provost-go/provost/internal/param"
 //   - a parameter that does not fit that schema, because it was made for an earlier one;
 //   - every parameter of a run whose deployment is deleted or has no schema that can be read.
 //
-// The parameters of a child run show *** to every client: no other attempt needs them, so its secrets
-// are not stored.
+// The parameters of a child run show *** to every client: no other attempt needs them, so its
+// secrets are not stored.
 func (c *Client) RevealSecrets() *Client {
 	return &Client{store: c.store, direct: c.direct, reveal: true, cache: make(map[string]*cachedDeployment)}
 }

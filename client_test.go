@@ -263,7 +263,7 @@ func TestBackfill(t *testing.T) {
 	})
 }
 
-// A client remembers the schema of a deployment, and must not hold runs to one that is declared no more.
+// A client caches the schema of a deployment. It must check runs against the one declared last.
 func TestRunDeploymentFollowsANewSchema(t *testing.T) {
 	client := provost.NewClient(provost.NewMemoryStore())
 	deploy := func(f provost.AnyFlow) {
@@ -279,7 +279,8 @@ func TestRunDeploymentFollowsANewSchema(t *testing.T) {
 	wantError(t, err, "parameter N", "text")
 }
 
-// What an earlier declaration of a schedule skipped stays skipped, but for the instants that the present one has too.
+// Instants that an earlier declaration of a schedule skipped stay skipped, except those that the
+// present one has too.
 func TestBackfillOfAScheduleThatWasChanged(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()

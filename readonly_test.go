@@ -8,10 +8,12 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// allWrites are the operations that fail on a store whose disk is full, or that is another's copy by now. Reads go on.
+// allWrites are the operations that fail on a store whose disk is full, or that has become a
+// replica. Reads go on.
 var allWrites = []string{"HeartbeatRunner", "PlanRuns", "ClaimRuns", "RenewLeases", "SettleRuns", "ReapLeases", "AppendLogs", "CreateRun"}
 
-// A store that answers reads is in trouble all the same: what it does not take is not taken for a fault of its own.
+// A store that answers reads and refuses writes fails as a whole: a write that it refuses is not
+// taken for one that is at fault itself.
 func TestStoreThatTakesNoWritesForHoursLosesNothing(t *testing.T) {
 	for _, local := range []bool{false, true} {
 		bubble(t, func(t *testing.T) {
@@ -52,8 +54,8 @@ func TestStoreThatTakesNoWritesForHoursLosesNothing(t *testing.T) {
 	}
 }
 
-// Trouble with what there is nothing left to do for is over.
-func TestHealthForgetsTroubleWithWhatIsNotDoneAnyMore(t *testing.T) {
+// A problem ends once nothing is left to do that could fail.
+func TestHealthForgetsProblemsWithNothingLeftToDo(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFaulty()
 		runner := &provost.Runner{Store: f}

@@ -8,7 +8,8 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// TestRetention: what is over goes by age and by number, each deployment by its own rule, and no instant is run twice for that.
+// TestRetention checks that runners delete finished runs by age and by number, each deployment's by
+// its own rule, and that no instant runs again because of it.
 func TestRetention(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()
@@ -32,7 +33,7 @@ func TestRetention(t *testing.T) {
 		}
 		for name, want := range map[string]int{"runner's": 5, "old": 10, "both": 20, "all": 120} {
 			if n := kept[name]; n < want || n > want+2 && name != "all" {
-				t.Errorf("%d runs of %q are kept, want %d and what came since the last look", n, name, want)
+				t.Errorf("%d runs of %q are kept, want %d and those that ended since the last pruning", n, name, want)
 			}
 			if n := ran.get(name); n < 119 || n > 121 {
 				t.Errorf("%q ran %d times in two hours, want once a minute", name, n)

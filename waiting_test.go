@@ -31,7 +31,8 @@ func TestWaitingRunsSayWhy(t *testing.T) {
 		full, limited, unserved := job("full", hour), job("limited", hour), job("unserved", hour)
 		limited.ConcurrencyLimit = 1
 		clean(t, start(t, &provost.Runner{Store: st.Store}, unserved))
-		// The one slot of its runner is taken by the first run of full; that of limited by a run of its own.
+		// The first run of full takes the only slot of its runner, and a run of limited the slot of
+		// its limit.
 		first := start(t, &provost.Runner{Store: st.Store, Limit: 1, ShutdownTimeout: -1}, full)
 		second := start(t, &provost.Runner{Store: st.Store, ShutdownTimeout: -1}, limited)
 		want := map[uuid.UUID]string{}
@@ -54,14 +55,14 @@ func TestWaitingRunsSayWhy(t *testing.T) {
 			}
 			reasons[run.WaitReason]++
 			if alone := get(t, client, run.ID); run.WaitReason != want[run.ID] || alone.WaitReason != run.WaitReason {
-				t.Errorf("%s run of %s waits because %q, alone because %q, want %q", run.State, run.Flow, run.WaitReason, alone.WaitReason, want[run.ID])
+				t.Errorf("%s run of %s waits because %q, read by itself because %q, want %q", run.State, run.Flow, run.WaitReason, alone.WaitReason, want[run.ID])
 			}
 		}
 		if running != 2 || fmt.Sprint(reasons) != fmt.Sprint(map[string]int{"": 3, store.WaitLate: 9, store.WaitLimit: 9, store.WaitUnserved: 10}) {
 			t.Errorf("%d running, reasons %v", running, reasons)
 		}
 		reads = st.reads.Load() - reads
-		if reads > 3+31 { // three for the list, and one for each run that is read alone
+		if reads > 3+31 { // three for the list, and one for each run that is read by itself
 			t.Errorf("deployments were read %d times", reads)
 		}
 		upcoming, err := client.UpcomingRuns(t.Context(), "full/d", 20)
@@ -78,8 +79,8 @@ func TestWaitingRunsSayWhy(t *testing.T) {
 	})
 }
 
-// A pause takes the future away, and holds up nothing that is due: not what waits for a slot or for a runner, not what is made by
-// hand, and neither a runner's own shutdown mark.
+// A pause removes future runs and holds up none that are due: not those that wait for a slot or a
+// runner, and not those made by hand. Nor does the shutdown mark that a runner sets.
 func TestPauseHoldsUpNothingThatIsDue(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st := provost.NewMemoryStore()
@@ -95,19 +96,19 @@ func TestPauseHoldsUpNothingThatIsDue(t *testing.T) {
 		}
 		stop := serve()
 		time.Sleep(30 * time.Second)
-		request(t, client, "f/d", &provost.RunOptions{ScheduledTime: time.Now().Add(25 * time.Second)}) // holds the slot at the full minute
+		request(t, client, "f/d", &provost.RunOptions{ScheduledTime: time.Now().Add(25 * time.Second)}) // holds the slot on the minute
 		time.Sleep(32 * time.Second)
 		if err := client.PauseDeployment(t.Context(), "f/d"); err != nil {
 			t.Fatal(err)
 		}
 		waits := list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateScheduled}})
 		if len(waits) != 1 || !waits[0].AutoScheduled {
-			t.Fatalf("%d runs wait when it is paused, want the one that is due", len(waits))
+			t.Fatalf("%d runs wait after the pause, want the one that is due", len(waits))
 		}
 		time.Sleep(10 * time.Minute)
 		wantState(t, get(t, client, waits[0].ID), provost.StateCompleted)
 		if total, _ := ran.total(); total != 2 {
-			t.Errorf("%d runs, want the one by hand and the one that was due", total)
+			t.Errorf("%d runs, want the one made by hand and the one that was due", total)
 		}
 		clean(t, stop)
 		manual := request(t, client, "f/d", nil)
