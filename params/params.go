@@ -2,14 +2,16 @@ package params
 
 import "github.com/provost-go/provost/internal/jsonschema"
 
-// Params are the parameters of a run by name. A value may be anything that has a JSON form: a time.Duration becomes
-// "1h30m0s", a time.Time is written as in RFC 3339 and a struct becomes an object when provost takes the parameters.
-// Parameters that are read back hold only nil, bool, string, json.Number, []any and map[string]any, and inside a run a
+// Params holds the parameters of a run by name. A value may be anything that has a JSON form.
+// Provost converts the values when it takes the parameters: a time.Duration becomes "1h30m0s", a
+// time.Time becomes text in RFC 3339, and a struct becomes an object. Parameters that are read back
+// contain only nil, bool, string, json.Number, []any and map[string]any and, inside a run, a
 // Secret[any] in place of each secret.
 //
-// A [Secret] may be given for a parameter that is declared as one. Params themselves print what they hold.
+// A parameter that is declared as a [Secret] may be given as one. Printing Params shows every value
+// that is not a Secret.
 //
-// Encoded parameters have at most 512 KiB, are nested at most 64 deep and hold numbers of at most 40 characters.
+// Encoded parameters are limited to 512 KiB, a nesting depth of 64, and numbers of 40 characters.
 type Params map[string]any
 
 // Clone returns a copy that shares no map and no slice with p. The clone of nil is nil.
@@ -28,8 +30,8 @@ func cloneMap(m map[string]any, depth int) map[string]any {
 	return c
 }
 
-// cloneValue stops at the depth at which parameters are refused, because a map may contain itself. A value of another Go
-// type is copied when it is encoded.
+// cloneValue stops at the depth at which parameters are refused, because a map may contain itself.
+// It does not copy values of other Go types: encoding them does.
 func cloneValue(v any, depth int) any {
 	if depth > jsonschema.MaxDepth {
 		return v
@@ -55,8 +57,9 @@ func cloneValue(v any, depth int) any {
 	return v
 }
 
-// Merge lays later layers over earlier ones, key by key at the top level: a nested object is replaced, not merged. It
-// returns nil if all layers are empty. The result shares its values with the layers.
+// Merge merges layers, from low to high: a key of a later layer replaces the same key of earlier
+// ones. It works at the top level only, so that a nested object is replaced, not merged. It returns
+// nil if all layers are empty. The result shares its values with the layers.
 func Merge(layers ...Params) Params {
 	size := 0
 	for _, layer := range layers {
@@ -74,9 +77,9 @@ func Merge(layers ...Params) Params {
 	return merged
 }
 
-// Error reports a parameter that was refused.
+// Error reports a parameter that was refused, and why.
 type Error struct {
-	Path   string // dotted path from the top of the parameters, "" for all of them: "customer.address[2].zip"
+	Path   string // path from the top of the parameters, such as "customer.address[2].zip"; "" for all of them
 	Reason string // what was expected, what was given and how to fix it
 }
 

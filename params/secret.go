@@ -11,29 +11,33 @@ import (
 	"github.com/provost-go/provost/internal/sealed"
 )
 
-// Secret is a value that shows itself to nobody but its flow: fmt, log/slog, encoding/json and everything else that writes
-// text prints *** in its place. Reveal returns the value. The zero Secret holds the zero value of T.
+// Secret holds a value that only Reveal returns. Package fmt, log/slog, encoding/json and
+// everything else that writes text write *** instead. The zero Secret holds the zero value of T.
 //
-// A field of this type is writeOnly in the schema of a flow's parameters. The tag secret:"true" does the same for a field
-// of any other type, although the flow's own code may print such a field:
+// A field of this type is writeOnly in the schema of a flow's parameters. The tag secret:"true" has
+// the same effect on a field of any other type, except that the flow's own code may print such a
+// field:
 //
 //	type SyncParams struct {
 //		Token    provost.Secret[string] `json:"token"`
 //		Password string                 `json:"password" secret:"true"`
 //	}
 //
-// Stores keep the value in clear: it is hidden from people, not encrypted. A client reads *** unless it comes from
-// Client.RevealSecrets. In a run that has secrets, every text of at least 4 bytes that equals one of them becomes *** in
-// the log, in the messages of its states and in the texts of its result. A secret in a result is not stored at all:
-// reading it returns the zero value. docs/parameters.md has the details.
+// Stores keep the value in clear text: it is hidden from people, not encrypted. A client reads ***
+// unless it comes from Client.RevealSecrets. In a run that has secrets, every text of at least 4
+// bytes that equals one of them becomes *** in the log, in the messages of its states and in the
+// texts of its result. A secret in a result is not stored at all: reading it returns the zero
+// value. See docs/parameters.md for details.
 //
-// Two Secrets are equal with == only if one is a copy of the other. Compare what they reveal.
+// Two Secrets are equal with == only if one is a copy of the other. Compare the revealed values
+// instead.
 type Secret[T any] struct {
-	// fmt prints unexported fields of other structs without calling methods. It follows one pointer, never two.
+	// fmt prints unexported fields of other structs without calling their methods. It follows one
+	// pointer, but never two.
 	value **T
 }
 
-// Mask is what is shown in place of a secret.
+// Mask is the text that is shown instead of a secret.
 const Mask = "***"
 
 // NewSecret returns a Secret that holds value.
@@ -48,7 +52,7 @@ func (s Secret[T]) Reveal() T {
 	return **s.value
 }
 
-// IsZero reports whether the value is the zero value of its type. It serves the JSON option omitzero.
+// IsZero reports whether the value is the zero value of its type. The JSON option omitzero uses it.
 func (s Secret[T]) IsZero() bool {
 	return s.value == nil || reflect.ValueOf(*s.value).Elem().IsZero()
 }
@@ -65,10 +69,10 @@ func (Secret[T]) LogValue() slog.Value { return slog.StringValue(Mask) }
 // MarshalText returns ***.
 func (Secret[T]) MarshalText() ([]byte, error) { return []byte(Mask), nil }
 
-// MarshalJSON returns "***". Flow.Params writes the value, for the store.
+// MarshalJSON returns "***". Flow.Params encodes the value itself, for the store.
 func (Secret[T]) MarshalJSON() ([]byte, error) { return []byte(`"` + Mask + `"`), nil }
 
-// UnmarshalJSON reads a value of T. Its error does not repeat what it read.
+// UnmarshalJSON decodes a value of T. Its error does not contain the input.
 func (s *Secret[T]) UnmarshalJSON(text []byte) error {
 	value := new(T)
 	switch err := json.Unmarshal(text, value); {
@@ -81,7 +85,7 @@ func (s *Secret[T]) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// opener is a *Secret of any type.
+// opener is implemented by *Secret[T] for every T.
 type opener interface {
 	open() reflect.Value
 	seal(value reflect.Value)

@@ -53,9 +53,9 @@ func checkSecretDefaults(nodes []*node) error {
 	return nil
 }
 
-// HasSecrets reports whether the schema declares secrets: values that are writeOnly, or text in the
+// Secret reports whether the schema declares secrets: values that are writeOnly, or text in the
 // format password.
-func (s *Schema) HasSecrets() bool { return s.root.holdsSecret }
+func (s *Schema) Secret() bool { return s.root.holdsSecret }
 
 // ReplaceSecrets returns v with each secret replaced by what hide returns for its path and value.
 // Null is not a secret. It does not change v.

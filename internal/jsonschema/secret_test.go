@@ -77,8 +77,8 @@ func TestSecrets(t *testing.T) {
 			if got := asText(t, s.Conceal(v, star)); got != test.want {
 				t.Errorf("concealed %s, want %s", got, test.want)
 			}
-			if s.HasSecrets() != (test.want != test.value) && test.name != "null" {
-				t.Errorf("Secret is %v", s.HasSecrets())
+			if s.Secret() != (test.want != test.value) && test.name != "null" {
+				t.Errorf("Secret is %v", s.Secret())
 			}
 			if after := asText(t, v); after != before {
 				t.Errorf("the value became %s", after)
@@ -207,7 +207,7 @@ func TestSecretsBounded(t *testing.T) {
 		fmt.Fprintf(&chain, `"d%d":{"properties":{"a":{"$ref":"#/definitions/d%d"}}},`, i, i+1)
 	}
 	began = time.Now()
-	if !mustCompile(t, `{"$ref":"#/definitions/d0","definitions":{`+chain.String()+`"d2000":{"writeOnly":true}}}`).HasSecrets() {
+	if !mustCompile(t, `{"$ref":"#/definitions/d0","definitions":{`+chain.String()+`"d2000":{"writeOnly":true}}}`).Secret() {
 		t.Error("a secret at the end of a long chain is not found")
 	}
 	within(t, began)

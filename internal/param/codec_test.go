@@ -34,7 +34,7 @@ type treeNode struct {
 	Kids  []*treeNode `json:"kids"`
 }
 
-// level has its own text form, with pointer receivers on both sides.
+// level has a text form of its own, with pointer receivers on both sides.
 type level struct{ n int }
 
 func (l *level) MarshalText() ([]byte, error) { return []byte(strings.Repeat("*", l.n)), nil }
@@ -47,7 +47,7 @@ func (l *level) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// everything has a field of each shape.
+// everything has fields of many kinds.
 type everything struct {
 	base
 	Bool     bool                     `json:"bool"`
@@ -81,10 +81,11 @@ type everything struct {
 	Untagged uuid.UUID
 }
 
-// fill sets v to something random. Slices and maps inside are never nil, because nil is written as [] and {}.
+// fill sets v to a random value. Slices and maps inside are never nil, because nil is encoded as []
+// and {}.
 func fill(random *rand.Rand, v reflect.Value, depth int) {
 	var ptr any
-	if v.CanInterface() { // an embedded struct that is not exported cannot, its fields can
+	if v.CanInterface() { // an unexported embedded struct has none, but its fields do
 		ptr = v.Addr().Interface()
 	}
 	switch x := ptr.(type) {
@@ -164,7 +165,8 @@ func fill(random *rand.Rand, v reflect.Value, depth int) {
 
 func pickOne[T any](random *rand.Rand, list ...T) T { return list[random.IntN(len(list))] }
 
-// TestRoundTrip: what is encoded fits the schema of its type and decodes to the same, directly and through JSON text.
+// TestRoundTrip checks that encoded values fit the schema of their type and decode to the same
+// value, directly and through JSON text.
 func TestRoundTrip(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 11))
 	for _, typ := range []reflect.Type{
@@ -181,7 +183,7 @@ func TestRoundTrip(t *testing.T) {
 		for range 300 {
 			want := reflect.New(typ)
 			fill(random, want.Elem(), 5)
-			// What is zero is left out at the top, and then its default takes its place.
+			// Zero fields at the top level are omitted, and then replaced by their default.
 			switch v := want.Interface().(type) {
 			case *address:
 				v.Zip = cmp.Or(v.Zip, "1")
@@ -214,7 +216,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// same compares, taking nil and empty slices and maps for equal.
+// same compares two values, with nil and empty slices and maps being equal.
 func same(t testing.TB, got, want reflect.Value) {
 	t.Helper()
 	if reflect.DeepEqual(got.Interface(), want.Interface()) {
@@ -283,7 +285,7 @@ func TestDecodeParams(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := given{Int: 99} // what was there before is gone
+			got := given{Int: 99} // the old value is cleared
 			if err := Decode(test.p, &got); err != nil {
 				t.Fatal(err)
 			}
@@ -408,7 +410,7 @@ func TestEmbeddedFields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Y of Left hides Deep's; W is there twice and gone; Z of Right hides the deeper one.
+	// Y of Left hides that of Deep. W exists twice and is dropped. Z of Right hides the deeper one.
 	if want, _ := json.Marshal(v); string(sortedJSON(t, want)) != string(got) {
 		t.Errorf("got %s, want %s as encoding/json has it", got, want)
 	}
@@ -485,11 +487,11 @@ func TestResults(t *testing.T) {
 	}
 	x := 5
 	if err := DecodeResult(nil, &x); err != nil || x != 0 {
-		t.Errorf("no result gave %d, %v", x, err)
+		t.Errorf("no result decodes to %d, %v", x, err)
 	}
 	for _, text := range []string{`1 2`, `"x"`, `{`, `{"a":1,"a":2}`} {
 		if err := DecodeResult([]byte(text), &x); err == nil {
-			t.Errorf("%s was decoded into an int", text)
+			t.Errorf("%s decodes to an int", text)
 		}
 	}
 }
@@ -522,7 +524,7 @@ func TestCheckResultType(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever the text, decoding ends without a panic, and what fits the schema decodes.
+// FuzzDecode checks that no text makes decoding panic, and that whatever fits the schema decodes.
 func FuzzDecode(f *testing.F) {
 	schema, err := schemaFor(reflect.TypeFor[everything]())
 	if err != nil {
@@ -559,7 +561,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// beyondSchema: what a type's own UnmarshalText asks for is not in the schema, nor is the range of a quoted integer.
+// beyondSchema reports whether an error is about something that the schema does not express: what a
+// type's own UnmarshalText requires, or the range of a quoted integer.
 func beyondSchema(err error) bool {
 	p, ok := err.(*params.Error)
 	return ok && (p.Path == "addr" || p.Path == "level" || p.Path == "quoted")

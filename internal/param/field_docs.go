@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// fieldDocs are the doc comments of struct fields, by the struct and the field's name in Go.
+// fieldDocs holds the doc comments of struct fields, by struct and Go name.
 type fieldDocs map[reflect.Type]map[string]string
 
-// read finds the comments of all structs that a type is made of, as far as source declares them.
+// read collects the comments of all structs that a type consists of and source declares.
 func (d fieldDocs) read(source fs.FS, c *codec) {
-	wanted := map[string][]reflect.Type{} // by package and name, as "report.Params"
+	wanted := map[string][]reflect.Type{} // by package and name, such as "report.Params"
 	for owner := range c.owners() {
 		if name := typeName(owner); name != "" {
 			wanted[name] = append(wanted[name], owner)
@@ -37,7 +37,8 @@ func (d fieldDocs) read(source fs.FS, c *codec) {
 	})
 }
 
-// owners are the structs whose fields a codec lists, embedded ones and those in lists and maps included.
+// owners returns the structs whose fields a codec lists, including embedded structs and those in
+// lists and maps.
 func (c *codec) owners() map[reflect.Type]bool {
 	owners := map[reflect.Type]bool{}
 	seen := map[*codec]bool{}
@@ -57,7 +58,8 @@ func (c *codec) owners() map[reflect.Type]bool {
 	return owners
 }
 
-// typeName is the package and name of a declared type without its type arguments, "" for one without a name.
+// typeName returns the package and name of a declared type without its type arguments, or "" if it
+// has no name.
 func typeName(t reflect.Type) string {
 	if t.Name() == "" {
 		return ""
@@ -66,7 +68,8 @@ func typeName(t reflect.Type) string {
 	return qualified
 }
 
-// add takes the comments of a struct's declaration. One that has other fields is another type of the same name.
+// add reads the comments of a struct declaration. A declaration with other fields is a different
+// type of the same name.
 func (d fieldDocs) add(t reflect.Type, declared *ast.StructType) {
 	if d[t] != nil || !slices.Equal(fieldNames(t), declaredNames(declared)) {
 		return
@@ -88,7 +91,7 @@ func (d fieldDocs) add(t reflect.Type, declared *ast.StructType) {
 	}
 }
 
-// addInner takes the comments of a struct that is declared in the place where it is used.
+// addInner reads the comments of a struct that is declared where it is used.
 func (d fieldDocs) addInner(t reflect.Type, expr ast.Expr) {
 	switch e := expr.(type) {
 	case *ast.StructType:
@@ -132,7 +135,7 @@ func declaredNames(declared *ast.StructType) []string {
 	return names
 }
 
-// embeddedName is the name that a field without one takes from its type.
+// embeddedName returns the name that an embedded field takes from its type.
 func embeddedName(expr ast.Expr) string {
 	switch e := expr.(type) {
 	case *ast.Ident:

@@ -25,7 +25,7 @@ type (
 	exportBox[T any] struct{ Item T }
 )
 
-// documented is the source that declares them, as a user embeds it.
+// documented is the source of the types above, as a user embeds it.
 const documented = `package param
 
 type (
@@ -102,7 +102,7 @@ func TestFieldDocs(t *testing.T) {
 	}
 }
 
-// descriptions collects what a schema says of each field, by path.
+// descriptions collects the description of each field of a schema, by path.
 func descriptions(schema map[string]any, path string, found map[string]string) {
 	for _, inner := range []string{"items", "additionalProperties"} {
 		if schema, ok := schema[inner].(map[string]any); ok {

@@ -2,7 +2,6 @@ package param
 
 import (
 	"encoding/json"
-	"errors"
 	"math"
 	"reflect"
 	"slices"
@@ -13,15 +12,16 @@ import (
 	"github.com/provost-go/provost/params"
 )
 
-// normalizeParams turns what a user wrote into plain values and holds it to the limits. Parameters that are plain already
-// are returned as they are, not copied; p is never changed. The error is a *ParamError.
+// Normalize converts what a user wrote to plain values and enforces the limits. It returns
+// parameters that are plain already as they are, not copied. It does not change p. The error is a
+// [*params.Error].
 func Normalize(p params.Params) (params.Params, error) {
 	if len(p) == 0 {
 		return p, nil
 	}
 	if !isPlainMap(p, 0) {
 		plain := make(params.Params, len(p))
-		if fault, ok := p[""].(*params.Error); ok { // of Flow.Params
+		if fault, ok := p[""].(*params.Error); ok { // left by Flow.Params
 			return nil, fault
 		}
 		for key, v := range p {
@@ -39,8 +39,8 @@ func Normalize(p params.Params) (params.Params, error) {
 	return p, nil
 }
 
-// isPlain says that v is made of nothing but the types that JSON is read into. What lies too deep for the limits is not
-// looked at.
+// isPlain reports whether v consists only of the types that JSON is parsed into. It does not look
+// below the depth limit.
 func isPlain(v any, depth int) bool {
 	switch v := v.(type) {
 	case nil, bool, string, json.Number:
@@ -71,8 +71,8 @@ func isPlainMap(m map[string]any, depth int) bool {
 	return true
 }
 
-// normalizeValue turns one Go value into a plain one. The common types come first; the rest goes through the codec of its
-// type.
+// normalizeValue converts one Go value to a plain value: common types first, all others through the
+// codec of their type.
 func normalizeValue(v any, depth int) (any, error) {
 	switch v := v.(type) {
 	case nil, bool, string, json.Number:
@@ -91,7 +91,7 @@ func normalizeValue(v any, depth int) (any, error) {
 	return codecFor(reflect.TypeOf(v)).encode(reflect.ValueOf(v), depth)
 }
 
-// formatFloat writes a float as encoding/json does.
+// formatFloat formats a float as encoding/json does.
 func formatFloat(f float64, bits int) (any, error) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return nil, &params.Error{Reason: strconv.FormatFloat(f, 'g', -1, bits) + " has no form in JSON; leave it out or send a string"}
@@ -103,7 +103,8 @@ func formatFloat(f float64, bits int) (any, error) {
 	return json.Number(strconv.FormatFloat(f, format, -1, bits)), nil
 }
 
-// formatTime keeps the offset, except where RFC 3339 has no way to write it (seconds in it, or a whole day).
+// formatTime keeps the offset, unless RFC 3339 cannot express it: an offset with seconds, or of a
+// whole day or more.
 func formatTime(t time.Time) (string, error) {
 	if _, offset := t.Zone(); offset%60 != 0 || offset <= -24*60*60 || offset >= 24*60*60 {
 		t = t.UTC()
@@ -114,14 +115,7 @@ func formatTime(t time.Time) (string, error) {
 	return t.Format(time.RFC3339Nano), nil
 }
 
-// under moves an error one step down the path of parameters.
-func under(step string, err error) error {
-	if inner, ok := errors.AsType[*params.Error](err); ok {
-		return &params.Error{Path: jsonschema.Prepend(step, inner.Path), Reason: inner.Reason}
-	}
-	return &params.Error{Path: step, Reason: err.Error()}
-}
-
+// CloneRaw returns a copy of raw that shares no memory with it.
 func CloneRaw(raw []json.RawMessage) []json.RawMessage {
 	c := slices.Clone(raw)
 	for i := range c {

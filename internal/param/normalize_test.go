@@ -12,42 +12,6 @@ import (
 	"github.com/provost-go/provost/params"
 )
 
-func TestCloneIsDeep(t *testing.T) {
-	if params.Params(nil).Clone() != nil {
-		t.Error("a clone of nil is not nil")
-	}
-	p := params.Params{"a": map[string]any{"b": []any{"c"}}, "d": params.Params{"e": "f"}}
-	c := p.Clone()
-	c["a"].(map[string]any)["b"].([]any)[0] = "changed"
-	c["d"].(params.Params)["e"] = "changed"
-	want := params.Params{"a": map[string]any{"b": []any{"c"}}, "d": params.Params{"e": "f"}}
-	if !reflect.DeepEqual(p, want) {
-		t.Errorf("the original became %v", p)
-	}
-	self := params.Params{}
-	self["self"] = self
-	self.Clone() // ends
-}
-
-func TestMergeParams(t *testing.T) {
-	tests := []struct {
-		name   string
-		layers []params.Params
-		want   params.Params
-	}{
-		{"no layers", nil, nil},
-		{"empty layers", []params.Params{nil, {}, nil}, nil},
-		{"later wins", []params.Params{{"a": 1, "b": 1}, {"b": 2}, nil, {"c": 3}}, params.Params{"a": 1, "b": 2, "c": 3}},
-		{"objects are replaced whole", []params.Params{{"a": map[string]any{"x": 1}}, {"a": map[string]any{"y": 2}}}, params.Params{"a": map[string]any{"y": 2}}},
-		{"null overrides", []params.Params{{"a": 1}, {"a": nil}}, params.Params{"a": nil}},
-	}
-	for _, test := range tests {
-		if got := params.Merge(test.layers...); !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
-		}
-	}
-}
-
 func TestNormalizeParams(t *testing.T) {
 	type named string
 	berlin := time.FixedZone("", 2*60*60)
@@ -87,7 +51,7 @@ func TestNormalizeParams(t *testing.T) {
 
 func TestNormalizeParamsRefuses(t *testing.T) {
 	deep := any("x")
-	for range 64 { // and the parameters themselves
+	for range 64 { // plus the parameters themselves
 		deep = []any{deep}
 	}
 	self := map[string]any{}
@@ -131,7 +95,7 @@ func TestNormalizeParamsRefuses(t *testing.T) {
 	}
 }
 
-// refused wants a *ParamError whose path begins with path and whose reason contains reason.
+// refused requires a *params.Error whose path begins with path and whose reason contains reason.
 func refused(t *testing.T, err error, path, reason string) {
 	t.Helper()
 	p, ok := errors.AsType[*params.Error](err)
@@ -160,7 +124,7 @@ func TestLimitsAreInclusive(t *testing.T) {
 }
 
 func TestTimeKeepsItsInstant(t *testing.T) {
-	// Amsterdam's local mean time: an offset with seconds, which RFC 3339 cannot write.
+	// Amsterdam's local mean time has an offset with seconds, which RFC 3339 cannot express.
 	old := time.Date(1900, 1, 1, 0, 0, 0, 0, time.FixedZone("LMT", 19*60+32))
 	text, err := formatTime(old)
 	if want := "1899-12-31T23:40:28Z"; err != nil || text != want {

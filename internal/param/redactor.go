@@ -21,25 +21,26 @@ import (
 	"github.com/provost-go/provost/params"
 )
 
-// redactor puts the mask where the secrets of a run turn up in its texts. A run and its child runs share one. The zero redactor
-// knows no secrets and costs one load for each text.
+// Redactor replaces the secrets of a run by the mask in its texts. A run and its child runs share
+// one. The zero Redactor knows no secrets, and then costs one atomic load for each text. It is safe
+// for concurrent use.
 type Redactor struct {
 	replacer atomic.Pointer[strings.Replacer] // nil: no secrets
 
-	// mu guards what follows; nothing blocks under it.
+	// mu guards the fields below. Nothing blocks while holding it.
 	mu    sync.Mutex
 	texts map[string]struct{}
 	size  int
 }
 
-// Bounds on the texts that are looked for. Shorter ones would turn up by chance.
+// Bounds on the texts to look for. Shorter texts would match by chance.
 const (
 	minRedacted  = 4
 	maxRedacted  = 1000
-	maxRedaction = 1 << 20 // bytes of them together
+	maxRedaction = 1 << 20 // bytes, of all texts together
 )
 
-// learn adds secrets, which are plain values.
+// Learn adds secrets, which must be plain values.
 func (r *Redactor) Learn(secrets []any) {
 	if len(secrets) == 0 {
 		return
@@ -52,7 +53,7 @@ func (r *Redactor) Learn(secrets []any) {
 	if len(r.texts) == 0 {
 		return
 	}
-	// Where one text begins with another, the longer one has to be tried first.
+	// If one text is a prefix of another, the longer one must be tried first.
 	texts := slices.SortedFunc(maps.Keys(r.texts), func(a, b string) int { return len(b) - len(a) })
 	pairs := make([]string, 0, 2*len(texts))
 	for _, text := range texts {
@@ -61,7 +62,7 @@ func (r *Redactor) Learn(secrets []any) {
 	r.replacer.Store(strings.NewReplacer(pairs...))
 }
 
-// add takes the texts of a secret, or of all that is in it. The caller holds mu.
+// add adds the texts of a secret, or of all values in it. The caller must hold mu.
 func (r *Redactor) add(v any) {
 	switch v := v.(type) {
 	case string:
@@ -82,7 +83,7 @@ func (r *Redactor) add(v any) {
 	}
 }
 
-// addForms adds a text as it is and as it is often written.
+// addForms adds a text as it is and in the forms in which it is often written.
 func (r *Redactor) addForms(text string) {
 	r.addText(text)
 	r.addText(strings.Trim(strconv.Quote(text), `"`))
@@ -107,10 +108,10 @@ func (r *Redactor) addText(text string) {
 	r.size += len(text)
 }
 
-// knows says that there is something to look for.
+// knows reports whether there are texts to look for.
 func (r *Redactor) knows() bool { return r.replacer.Load() != nil }
 
-// text is s with the mask in place of secrets.
+// Text returns s with the mask in place of secrets.
 func (r *Redactor) Text(s string) string {
 	if replacer := r.replacer.Load(); replacer != nil {
 		return replacer.Replace(s)
@@ -118,7 +119,8 @@ func (r *Redactor) Text(s string) string {
 	return s
 }
 
-// error is err unless its text has a secret, which its type is then no longer worth.
+// Error returns err, or an error with the redacted text if the text of err contains a secret. The
+// type of err is then lost.
 func (r *Redactor) Error(err error) error {
 	if !r.knows() || err == nil {
 		return err
@@ -130,7 +132,8 @@ func (r *Redactor) Error(err error) error {
 	return err
 }
 
-// result is the JSON of a result with the mask in place of secrets in its texts. Numbers stay as they are.
+// Result returns the JSON of a result with the mask in place of secrets in its texts. It does not
+// change numbers.
 func (r *Redactor) Result(data json.RawMessage) (json.RawMessage, error) {
 	if !r.knows() || len(data) == 0 {
 		return data, nil
@@ -160,7 +163,7 @@ func (r *Redactor) value(v any) any {
 	return v
 }
 
-// record is a line of the log without secrets.
+// Record returns a log record without secrets.
 func (r *Redactor) Record(line slog.Record) slog.Record {
 	if !r.knows() {
 		return line
@@ -173,6 +176,7 @@ func (r *Redactor) Record(line slog.Record) slog.Record {
 	return redacted
 }
 
+// Attrs returns attributes without secrets.
 func (r *Redactor) Attrs(attrs []slog.Attr) []slog.Attr {
 	if !r.knows() {
 		return attrs
@@ -200,7 +204,8 @@ func (r *Redactor) attr(a slog.Attr) slog.Attr {
 	return a
 }
 
-// any keeps a value as it is unless one of the ways in which handlers write it has a secret.
+// any returns v, or a redacted text if one of the forms that handlers write for v contains a
+// secret.
 func (r *Redactor) any(v slog.Value) slog.Value {
 	for _, before := range written(v.Any()) {
 		if after := r.Text(before); after != before {
@@ -210,7 +215,8 @@ func (r *Redactor) any(v slog.Value) slog.Value {
 	return v
 }
 
-// written lists the ways in which handlers write v: those of slog's text form, then those of its JSON.
+// written returns the forms that handlers write for v: those of slog's text handler, then those of
+// its JSON handler.
 func written(v any) []string {
 	forms := []string{fmt.Sprintf("%+v", v), jsonText(v)}
 	switch v := v.(type) {

@@ -10,13 +10,13 @@ import (
 	"github.com/provost-go/provost/internal/jsonschema"
 )
 
-// rules are what the tags of a field ask of its value beyond its type. Like take, which applies them, they say yes only if
-// the schema does.
+// rules are what the tags of a field require of its value beyond its type. Like the fast path,
+// which applies them, they accept a value only if the schema does.
 type rules struct {
 	quoted bool // the tag option ",string"
 
 	enum            bool
-	texts, literals []string // what the enum lists: texts, and all else as it is written in JSON
+	texts, literals []string // the allowed values: texts, and all others as JSON literals
 
 	bounds     []bound
 	multipleOf string
@@ -30,14 +30,14 @@ type rules struct {
 	items              *rules
 }
 
-// bound is a number that another is compared with.
+// bound is a number that values are compared with.
 type bound struct {
 	literal string
 	value   float64
-	fits    func(sign int) bool // of the comparison with the bound
+	fits    func(sign int) bool // reports whether a value with this sign relative to the bound is allowed
 }
 
-// newRules reads the rules from the schema of a field. It is nil if there are none.
+// newRules reads the rules from the schema of a field. It returns nil if there are none.
 func newRules(f *field, schema members) *rules {
 	r := &rules{quoted: f.quoted, minLength: -1, maxLength: -1, minItems: -1, maxItems: -1}
 	found := f.quoted
@@ -67,15 +67,6 @@ func newRules(f *field, schema members) *rules {
 		return nil
 	}
 	return r
-}
-
-func (m members) get(key string) any {
-	for _, each := range m {
-		if each.key == key {
-			return each.value
-		}
-	}
-	return nil
 }
 
 func (r *rules) add(tag string, value any) {
@@ -168,7 +159,8 @@ func (r *rules) fitNumber(literal string) bool {
 		(r.format == "" || jsonschema.NumberFits(r.format, literal))
 }
 
-// fit compares the floats first. Rounding keeps the order, so that only equal ones need the exact numbers.
+// fit compares the floats first. Rounding keeps the order, so only equal floats need exact
+// arithmetic.
 func (b *bound) fit(literal string, f float64) bool {
 	switch {
 	case f < b.value:

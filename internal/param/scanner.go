@@ -2,164 +2,14 @@ package param
 
 import (
 	"encoding/json"
-	"reflect"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/provost-go/provost/internal/jsonschema"
-	"github.com/provost-go/provost/params"
 )
 
-// readJSON sets dst, a pointer to P, from JSON text that is held to P's schema.
-func DecodeJSON(text []byte, dst any) error {
-	if fastScanJSON(string(text), dst) {
-		return nil
-	}
-	reflect.ValueOf(dst).Elem().SetZero()
-	derived, err := schemaFor(reflect.TypeOf(dst).Elem())
-	if err != nil {
-		return err
-	}
-	schema, err := Compile(derived)
-	if err != nil {
-		return err
-	}
-	plain, err := jsonschema.Parse(text, jsonschema.ValueLimits)
-	if err != nil {
-		return schema.RedactedError(nil, fromGuard(err), true)
-	}
-	object, ok := plain.(map[string]any)
-	if !ok {
-		return &params.Error{Reason: "expected an object with a key for each parameter"}
-	}
-	if err := schema.refuseMask(object); err != nil {
-		return err
-	}
-	if err := schema.Validate(object); err != nil {
-		return err
-	}
-	return schema.RedactedError(object, Decode(object, dst), false)
-}
-
-// takeJSON is takeParams for JSON text, without making Params of it first.
-func fastScanJSON(text string, dst any) bool {
-	if len(text) > jsonschema.MaxValue {
-		return false
-	}
-	ptr := reflect.ValueOf(dst)
-	ptr.Elem().SetZero()
-	s := scanner{text: text}
-	return s.next() == '{' && codecFor(ptr.Type().Elem()).scan(&s, ptr.Elem(), nil) && s.next() == 0 && s.at == len(text)
-}
-
-// scan is take for the value that the scanner stands at.
-func (c *codec) scan(s *scanner, dst reflect.Value, r *rules) bool {
-	switch {
-	case c.takesAnything():
-		in, ok := s.plain()
-		return ok && c.takeAny(in, dst, &s.extent)
-	case c.kind == shapePointer:
-		if s.next() == 'n' {
-			return s.word("null")
-		}
-		ptr := reflect.New(c.typ.Elem())
-		dst.Set(ptr)
-		return c.elem.scan(s, ptr.Elem(), r)
-	}
-	switch s.next() {
-	case '"':
-		text, ok := s.string()
-		return ok && c.takeString(text, dst, r)
-	case 't':
-		return s.word("true") && c.takeBool(true, dst, r)
-	case 'f':
-		return s.word("false") && c.takeBool(false, dst, r)
-	case '[':
-		return s.enter() && c.scanList(s, dst, r)
-	case '{':
-		switch c.kind {
-		case shapeStruct:
-			return s.enter() && c.scanStruct(s, dst)
-		case shapeMap:
-			return s.enter() && c.scanMap(s, dst)
-		}
-		return false
-	}
-	return c.takeNumber(s.number(), dst, r)
-}
-
-func (c *codec) scanList(s *scanner, dst reflect.Value, r *rules) bool {
-	switch c.kind {
-	case shapeSlice:
-		dst.Set(reflect.MakeSlice(c.typ, 0, 0))
-	case shapeArray:
-	default:
-		return false
-	}
-	n := 0
-	for more := s.more(']', true); more; more = s.more(']', false) {
-		if c.kind == shapeSlice {
-			if n == dst.Cap() {
-				dst.Grow(max(4, n))
-			}
-			dst.SetLen(n + 1)
-		}
-		if n == dst.Len() || !c.elem.scan(s, dst.Index(n), r.ofItems()) {
-			return false
-		}
-		n++
-	}
-	return s.closed() && n == dst.Len() && r.fitLength(n) && (r == nil || !r.unique || c.distinct(dst))
-}
-
-func (c *codec) scanMap(s *scanner, dst reflect.Value) bool {
-	w := c.newMap(dst, 0)
-	n := 0
-	for more := s.more('}', true); more; more = s.more('}', false) {
-		key, ok := s.key()
-		if !ok || !w.key(key) || !c.elem.scan(s, w.item, nil) {
-			return false
-		}
-		w.put()
-		n++
-	}
-	return s.closed() && n == dst.Len() // fewer if a key came twice
-}
-
-func (c *codec) scanStruct(s *scanner, dst reflect.Value) bool {
-	var few [64]bool
-	seen := few[:]
-	if len(c.fields) > len(few) {
-		seen = make([]bool, len(c.fields))
-	}
-	expected := 0
-	for more := s.more('}', true); more; more = s.more('}', false) {
-		key, ok := s.key()
-		if !ok {
-			return false
-		}
-		i := expected // keys mostly come in the order of the fields
-		if i >= len(c.fields) || c.fields[i].name != key {
-			if i, ok = c.byName[key]; !ok {
-				return false
-			}
-		}
-		f := &c.fields[i]
-		if seen[i] || f.unclear || !f.codec.scan(s, f.set(dst), f.rules) {
-			return false
-		}
-		seen[i] = true
-		expected = i + 1
-	}
-	for i := range c.fields {
-		if !seen[i] && !c.fields[i].leaveOut(dst) {
-			return false
-		}
-	}
-	return s.closed()
-}
-
-// scanner reads JSON and accepts nothing else. Once a method has said no, it is of no more use.
+// scanner reads JSON and accepts nothing else. It must not be used any more once a method has
+// returned false.
 type scanner struct {
 	text string
 	at   int
@@ -167,7 +17,7 @@ type scanner struct {
 	broken bool
 }
 
-// next moves to the next character that is not space; 0 is the end.
+// next skips white space and returns the next character, which remains unread, or 0 at the end.
 func (s *scanner) next() byte {
 	for s.at < len(s.text) {
 		switch c := s.text[s.at]; c {
@@ -186,7 +36,8 @@ func (s *scanner) enter() bool {
 	return s.extent.enter()
 }
 
-// more steps over what is between two items and says that there is another one. At the end it steps out.
+// more steps over the separator of two items and reports whether there is another item. At the end
+// of the array or object it steps out.
 func (s *scanner) more(end byte, first bool) bool {
 	switch c := s.next(); {
 	case c == end && !s.broken:
@@ -204,7 +55,7 @@ func (s *scanner) more(end byte, first bool) bool {
 	return false
 }
 
-// closed says that the array or object that more has come to the end of ended well.
+// closed reports whether the array or object that more has finished ended well.
 func (s *scanner) closed() bool { return !s.broken }
 
 func (s *scanner) key() (string, bool) {
@@ -225,7 +76,7 @@ func (s *scanner) word(word string) bool {
 	return ok
 }
 
-// number is the characters of a number, which may not be one.
+// number returns the characters of a number. They may not form a valid one.
 func (s *scanner) number() string {
 	start := s.at
 	for s.at < len(s.text) && (s.text[s.at]-'0' <= 9 || strings.IndexByte("+-.eE", s.text[s.at]) >= 0) {
@@ -260,7 +111,7 @@ func (s *scanner) string() (string, bool) {
 	return "", false
 }
 
-// plain reads any value as plain ones.
+// plain reads any value as a plain value.
 func (s *scanner) plain() (any, bool) {
 	switch s.next() {
 	case 'n':

@@ -18,7 +18,7 @@ import (
 	"github.com/provost-go/provost/params"
 )
 
-// of has one field, whose schema is what the table shows.
+// of has one field, whose schema the table shows.
 type of[T any] struct {
 	V T `json:"v"`
 }
@@ -181,7 +181,7 @@ var schemaTable = []struct {
 	{"Params", reflect.TypeFor[params.Params]()},
 }
 
-// TestSchemaTable holds the schemas of many types to a golden file, one line each.
+// TestSchemaTable compares the schemas of many types with a golden file.
 func TestSchemaTable(t *testing.T) {
 	var got bytes.Buffer
 	for _, row := range schemaTable {

@@ -18,7 +18,7 @@ import (
 	"github.com/provost-go/provost/params"
 )
 
-var update = flag.Bool("update", false, "write the golden schemas anew")
+var update = flag.Bool("update", false, "rewrite the golden schemas")
 
 type reportParams struct {
 	Region string    `json:"region" default:"eu" enum:"eu,us" description:"Sales region" title:"Region" required:"true"`
@@ -257,12 +257,12 @@ type describedByPanic string
 
 func (describedByPanic) JSONSchema() map[string]any { panic("no idea") }
 
-// onlyMarshals can be written, but not read.
+// onlyMarshals can be encoded, but not decoded.
 type onlyMarshals struct{ _ int }
 
 func (onlyMarshals) MarshalText() ([]byte, error) { return nil, nil }
 
-func validatorFor[P any](t testing.TB) *Schema {
+func compiledFor[P any](t testing.TB) *Schema {
 	t.Helper()
 	text, err := schemaFor(reflect.TypeFor[P]())
 	if err != nil {
@@ -276,7 +276,7 @@ func validatorFor[P any](t testing.TB) *Schema {
 }
 
 func TestValidate(t *testing.T) {
-	v := validatorFor[reportParams](t)
+	v := compiledFor[reportParams](t)
 	if err := v.Validate(params.Params{"region": "us", "since": time.Now(), "limit": 5}); err != nil {
 		t.Error(err)
 	}
@@ -301,7 +301,7 @@ parameter since: expected the format date-time, such as "2026-03-05T14:00:00+01:
 	refused(t, v.ValidatePartial(params.Params{"limit": "5"}), "limit", "write 5 without quotes")
 }
 
-// openParams is a map that describes itself, as a flow's parameters.
+// openParams is a map with a schema of its own, as a flow's parameters.
 type openParams map[string]any
 
 func (openParams) JSONSchema() map[string]any {
@@ -314,7 +314,7 @@ func TestParametersThatDescribeThemselves(t *testing.T) {
 	if err != nil || string(text) != want {
 		t.Errorf("got %s, %v, want %s", text, err, want)
 	}
-	v := validatorFor[openParams](t)
+	v := compiledFor[openParams](t)
 	for _, derived := range []bool{true, false} {
 		var p openParams
 		if err := DecodeChecked(params.Params{"n": json.Number("1"), "more": true}, v, derived, &p); err != nil || p["n"] != json.Number("1") {
@@ -347,7 +347,7 @@ func TestDecodeJSON(t *testing.T) {
 	refused(t, err, "C", "no form in JSON")
 }
 
-func TestValidatorDefaults(t *testing.T) {
+func TestSchemaDefaults(t *testing.T) {
 	type given struct {
 		Region string        `json:"region" default:"eu"`
 		Wait   time.Duration `json:"wait" default:"90s"`
@@ -355,7 +355,7 @@ func TestValidatorDefaults(t *testing.T) {
 		Other  *address      `json:"other"`
 		None   int           `json:"none"`
 	}
-	v := validatorFor[given](t)
+	v := compiledFor[given](t)
 	got := v.Defaults()
 	want := params.Params{"region": "eu", "wait": "1m30s", "place": map[string]any{"zip": "00000"}}
 	if !reflect.DeepEqual(got, want) {
@@ -365,7 +365,7 @@ func TestValidatorDefaults(t *testing.T) {
 	if again := v.Defaults(); !reflect.DeepEqual(again, want) {
 		t.Errorf("the defaults became %v", again)
 	}
-	// The schema's defaults and the codec's are the same.
+	// The defaults of the schema and those of the codec are the same.
 	var fromSchema, fromTags given
 	if err := Decode(v.Defaults(), &fromSchema); err != nil {
 		t.Fatal(err)
@@ -374,7 +374,7 @@ func TestValidatorDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(fromSchema, fromTags) {
-		t.Errorf("the schema gives %+v, the tags %+v", fromSchema, fromTags)
+		t.Errorf("got %+v from the schema and %+v from the tags", fromSchema, fromTags)
 	}
 }
 
@@ -391,8 +391,8 @@ func TestSchemasFromOutside(t *testing.T) {
 	}
 }
 
-func TestValidatorCacheIsBounded(t *testing.T) {
-	var c validatorCache
+func TestSchemaCacheIsBounded(t *testing.T) {
+	var c schemaCache
 	for i := range 100 {
 		text := fmt.Appendf(nil, `{"title":"%d%s"}`, i, strings.Repeat("x", 100<<10))
 		v := &Schema{}
@@ -411,7 +411,8 @@ func TestValidatorCacheIsBounded(t *testing.T) {
 	}
 }
 
-// TestConcurrentUse is for the race detector: the first use of a type, a schema and a validator, by many at once.
+// TestConcurrentUse is for the race detector: many goroutines use a type, its schema and its codec
+// for the first time.
 func TestConcurrentUse(t *testing.T) {
 	type fresh struct {
 		Tree  *treeNode `json:"tree"`
@@ -423,9 +424,9 @@ func TestConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			v := validatorFor[fresh](t)
+			v := compiledFor[fresh](t)
 			if err := v.Validate(params.Params{"name": "too long", "tree": map[string]any{"value": 1}}); err == nil {
-				t.Error("taken")
+				t.Error("accepted")
 			}
 			var p fresh
 			if err := Decode(v.Defaults(), &p); err != nil || p.Place.Zip != 3 {
@@ -440,14 +441,14 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestNothingCostsNothing(t *testing.T) {
-	v := validatorFor[struct{}](t)
+	v := compiledFor[struct{}](t)
 	var dst struct{}
 	allocs := testing.AllocsPerRun(100, func() {
 		if v.Validate(nil) != nil || v.ValidatePartial(nil) != nil || v.Defaults() != nil || Decode(nil, &dst) != nil || params.Merge(nil, nil) != nil || params.Params(nil).Clone() != nil {
-			t.Fatal("nothing is refused")
+			t.Fatal("empty parameters are refused")
 		}
 		if p, err := Normalize(nil); p != nil || err != nil {
-			t.Fatal("nothing is refused")
+			t.Fatal("empty parameters are refused")
 		}
 	})
 	if allocs != 0 {
@@ -455,9 +456,9 @@ func TestNothingCostsNothing(t *testing.T) {
 	}
 }
 
-func BenchmarkValidator(b *testing.B) {
+func BenchmarkSchema(b *testing.B) {
 	b.Run("three", func(b *testing.B) {
-		v := validatorFor[reportParams](b)
+		v := compiledFor[reportParams](b)
 		p := params.Params{"region": "us", "since": "2026-03-05T14:00:00Z", "limit": json.Number("10")}
 		b.ReportAllocs()
 		for b.Loop() {
@@ -467,7 +468,7 @@ func BenchmarkValidator(b *testing.B) {
 		}
 	})
 	b.Run("none", func(b *testing.B) {
-		v := validatorFor[struct{}](b)
+		v := compiledFor[struct{}](b)
 		b.ReportAllocs()
 		for b.Loop() {
 			if err := v.Validate(nil); err != nil {

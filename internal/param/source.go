@@ -1,25 +1,21 @@
 package param
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"reflect"
 	"regexp"
 	"runtime"
-	"runtime/debug"
 	"strings"
-	"sync"
 )
 
-// entrypoint names a function as Go does: "import/path.Func", "import/path.(*Type).Method". A closure has a name that the
-// compiler made up, which is of no use to anyone but a reader.
+// Entrypoint returns the name of a function as Go spells it: "import/path.Func" or
+// "import/path.(*Type).Method". It also reports whether the function is a closure. The compiler
+// makes up the name of a closure, so that it only serves readers.
 func Entrypoint(function any) (name string, closure bool) {
 	pc := reflect.ValueOf(function).Pointer()
 	f := runtime.FuncForPC(pc)
@@ -39,7 +35,8 @@ const (
 	maxSourceSize  = 1 << 20
 )
 
-// docComment finds the doc comment of the function with this entrypoint in source, "" if it is not there.
+// DocComment returns the doc comment of the function with an entrypoint, or "" if source does not
+// contain it.
 func DocComment(source fs.FS, entrypoint string) (doc string) {
 	packageName, receiver, name := splitEntrypoint(entrypoint)
 	eachFile(source, func(parsed *ast.File) (more bool) {
@@ -51,8 +48,8 @@ func DocComment(source fs.FS, entrypoint string) (doc string) {
 	return doc
 }
 
-// eachFile visits the Go files of source until visit has seen enough. Files that do not parse are passed over: a description
-// is not worth a failure.
+// eachFile visits the Go files of source until visit returns false. It skips files that do not
+// parse: a description is not worth a failure.
 func eachFile(source fs.FS, visit func(*ast.File) (more bool)) {
 	files := 0
 	_ = fs.WalkDir(source, ".", func(file string, entry fs.DirEntry, err error) error {
@@ -72,7 +69,7 @@ func eachFile(source fs.FS, visit func(*ast.File) (more bool)) {
 	})
 }
 
-// splitEntrypoint takes "a/b/pkg.(*T).Method" apart.
+// splitEntrypoint splits "a/b/pkg.(*T).Method".
 func splitEntrypoint(entrypoint string) (packageName, receiver, name string) {
 	base := path.Base(entrypoint)
 	packageName, rest, _ := strings.Cut(base, ".")
@@ -82,7 +79,7 @@ func splitEntrypoint(entrypoint string) (packageName, receiver, name string) {
 	return packageName, "", rest
 }
 
-// parseFile is nil for what is not a Go file.
+// parseFile returns nil for files that are not Go.
 func parseFile(source fs.FS, file string) *ast.File {
 	f, err := source.Open(file)
 	if err != nil {
@@ -125,40 +122,4 @@ func receiverName(function *ast.FuncDecl) string {
 		return ident.Name
 	}
 	return ""
-}
-
-// buildVersion is the version of a program that names none: the VCS revision it was built from, with "+dirty" if the tree had
-// changes, else a hash of the executable.
-var BuildVersion = sync.OnceValue(func() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		settings := make(map[string]string, len(info.Settings))
-		for _, s := range info.Settings {
-			settings[s.Key] = s.Value
-		}
-		if revision := settings["vcs.revision"]; revision != "" {
-			if settings["vcs.modified"] == "true" {
-				revision += "+dirty"
-			}
-			return revision
-		}
-	}
-	return executableHash()
-})
-
-// executableHash is "" where the executable can't be read.
-func executableHash() string {
-	name, err := os.Executable()
-	if err != nil {
-		return ""
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return ""
-	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)[:8])
 }

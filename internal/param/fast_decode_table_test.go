@@ -16,9 +16,9 @@ import (
 	"github.com/provost-go/provost/internal/jsonschema"
 )
 
-// TestOnePassByRule has for each rule values that fit, which the one pass has to see, and values that do not, as JSON
-// separated by spaces.
-func TestOnePassByRule(t *testing.T) {
+// TestFastPathByRule has valid values for each rule, which the fast path must accept, and invalid
+// ones, as JSON separated by spaces.
+func TestFastPathByRule(t *testing.T) {
 	tests := []struct {
 		name     string
 		typ      reflect.Type
@@ -110,16 +110,17 @@ func TestOnePassByRule(t *testing.T) {
 				var n tally
 				if err := n.disagree(test.typ, library, schema, plain.(map[string]any)); err != nil {
 					t.Errorf("%s: %v", test.name, err)
-				} else if n.seen == 1 != want || n.yes == 1 != want {
-					t.Errorf("%s: %s fits %t, seen in one pass %t, want %t", test.name, value, n.yes == 1, n.seen == 1, want)
+				} else if n.fast == 1 != want || n.yes == 1 != want {
+					t.Errorf("%s: %s fits %t, accepted by the fast path %t, want %t", test.name, value, n.yes == 1, n.fast == 1, want)
 				}
 			}
 		}
 	}
 }
 
-// TestOnePassKeepsToLimits: what is too large, too deep or no number is left to the schema, which refuses it.
-func TestOnePassKeepsToLimits(t *testing.T) {
+// TestFastPathKeepsLimits checks that the fast path leaves large values, deep values and malformed
+// numbers to the schema, which refuses them.
+func TestFastPathKeepsLimits(t *testing.T) {
 	type given struct {
 		Any   any               `json:"any"`
 		Texts []string          `json:"texts"`
@@ -147,7 +148,7 @@ func TestOnePassKeepsToLimits(t *testing.T) {
 		"not a plain value": {"any": 1},
 	} {
 		if fastDecodeParams(p, new(given)) {
-			t.Errorf("%s: taken", name)
+			t.Errorf("%s: accepted", name)
 		}
 		if _, err := Normalize(p); err == nil && name != "not a plain value" {
 			t.Errorf("%s: within the limits", name)
@@ -155,7 +156,7 @@ func TestOnePassKeepsToLimits(t *testing.T) {
 	}
 }
 
-func TestOnePassAsksForWhatIsRequired(t *testing.T) {
+func TestFastPathRequiresFields(t *testing.T) {
 	type given struct {
 		A  *int `json:"a" required:"true"`
 		In *struct {

@@ -7,7 +7,8 @@ import (
 	"runtime/debug"
 )
 
-// errorText is err.Error(), of an error whose method may panic: a nil pointer returned as an error is a common mistake.
+// ErrorText returns err.Error(). It survives an Error method that panics, as with a nil pointer
+// returned as an error, which is a common mistake.
 func ErrorText(err error) (text string) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -17,14 +18,16 @@ func ErrorText(err error) (text string) {
 	return err.Error()
 }
 
-// recovered turns a panic of a user's own MarshalJSON or UnmarshalText into an error: they are called outside of the flow's
-// function, where a panic would end the process.
+// Recover, when deferred, turns a panic into an error. It guards calls to methods of users, such as
+// MarshalJSON and UnmarshalText, outside the flow's function, where a panic would end the process.
 func Recover(err *error) {
 	if v := recover(); v != nil {
 		*err = fmt.Errorf("panic: %v\n\n%s", v, debug.Stack())
 	}
 }
 
+// MarshaledText returns the text of v, the text of its error if it cannot be marshaled, or "" if
+// MarshalText panics.
 func MarshaledText(v encoding.TextMarshaler) (text string) {
 	defer func() {
 		if recover() != nil { // then no handler writes it either
@@ -38,7 +41,7 @@ func MarshaledText(v encoding.TextMarshaler) (text string) {
 	return string(data)
 }
 
-// jsonText is v in JSON, "" if it has no such form.
+// jsonText returns v as JSON, or "" if it has no such form.
 func jsonText(v any) (text string) {
 	defer func() {
 		if recover() != nil { // a MarshalJSON that panics: then no handler writes it either

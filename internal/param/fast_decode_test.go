@@ -21,7 +21,7 @@ import (
 	"github.com/provost-go/provost/params"
 )
 
-// colour describes itself.
+// colour supplies its own schema.
 type colour struct{ R, G, B uint8 }
 
 func (colour) JSONSchema() map[string]any {
@@ -37,7 +37,7 @@ func (c *colour) UnmarshalText(text []byte) error {
 	return err
 }
 
-// typeMaker makes types up, with tags that set rules if rules is true.
+// typeMaker makes random types. If rules is true, their tags set rules.
 type typeMaker struct {
 	*rand.Rand
 	rules bool
@@ -59,7 +59,7 @@ func (m typeMaker) any(depth int) reflect.Type {
 		switch m.IntN(10) {
 		case 0:
 			if t := m.any(depth - 1); m.rules || t.Kind() != reflect.Pointer && t != reflect.TypeFor[any]() && t != rawType {
-				return reflect.PointerTo(t) // to what is never null itself, unless it need not come back
+				return reflect.PointerTo(t) // to a type that is never null itself, unless the value need not come back
 			}
 		case 1:
 			return reflect.SliceOf(m.any(depth - 1))
@@ -73,7 +73,7 @@ func (m typeMaker) any(depth int) reflect.Type {
 	}
 	leaves := leafTypes
 	if !m.rules {
-		leaves = leaves[:len(leaves)-1] // an address that is left out gets its default
+		leaves = leaves[:len(leaves)-1] // an address that is omitted gets its default
 	}
 	return pickOne(m.Rand, leaves...)
 }
@@ -84,7 +84,7 @@ func (m typeMaker) object(depth int) reflect.Type {
 		t := m.any(depth)
 		options := []string{"", "", "", ",string", ",omitempty", ",omitzero"}
 		if !m.rules {
-			options = options[:5] // what is empty and not zero is written and comes back zero
+			options = options[:5] // a value that is empty but not zero is encoded and comes back zero
 		}
 		tag := fmt.Sprintf(`json:"%s%s"`, string(rune('a'+i)), pickOne(m.Rand, options...))
 		for _, name := range slices.Sorted(maps.Keys(sampleTags)) {
@@ -100,7 +100,7 @@ func (m typeMaker) object(depth int) reflect.Type {
 	return reflect.StructOf(fields)
 }
 
-// sound says that a field with such a tag has a schema.
+// sound reports whether a field with this tag has a schema.
 func (m typeMaker) sound(t reflect.Type, tag string) bool {
 	_, err := writeSchema(reflect.StructOf([]reflect.StructField{{Name: "A", Type: t, Tag: reflect.StructTag(tag)}}), nil)
 	return err == nil
@@ -127,7 +127,7 @@ var sampleTags = map[string][]string{
 	"examples":         {"1", "a,b", "[1]"},
 }
 
-// valueMaker makes values up that mostly fit a schema.
+// valueMaker makes random values that mostly fit a schema.
 type valueMaker struct {
 	*rand.Rand
 	root map[string]any
@@ -207,13 +207,14 @@ func (m valueMaker) value(schema map[string]any, depth int) any {
 	return pickOne(m.Rand, oddValues...)
 }
 
-// bound is now and then a number at a bound, or so close to it that only exact arithmetic tells them apart.
+// bound sometimes returns a number at a bound, or so close to it that only exact arithmetic tells
+// them apart.
 func (m valueMaker) bound(schema map[string]any) json.Number {
 	bound, ok := schema[pickOne(m.Rand, "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")].(json.Number)
 	switch {
 	case !ok || m.IntN(2) == 0:
 		return ""
-	case bound == "0": // -0 is another text, and to the library another value of an enum
+	case bound == "0": // -0 is a different text, and for the library a different enum value
 		return "0"
 	case bound == "9007199254740993":
 		return pickOne[json.Number](m.Rand, "9007199254740992", "9007199254740993", "9007199254740994", "9007199254740992.5")
@@ -263,7 +264,7 @@ func (m valueMaker) object(schema map[string]any, depth int) any {
 	return object
 }
 
-// library is the schema library alone. It knows our formats by names of their own.
+// library is the schema library alone. It knows our formats under names of their own.
 type library struct {
 	*gojsonschema.Schema
 	root map[string]any
@@ -282,7 +283,7 @@ func newLibrary(t testing.TB, text json.RawMessage) library {
 	return library{schema, plain.(map[string]any)}
 }
 
-// fits keeps from the library what it would die of.
+// fits reports the library's verdict. It keeps away values that would crash the library.
 func (l library) fits(p map[string]any) bool {
 	if jsonschema.CheckValue(p) != nil {
 		return false
@@ -318,12 +319,13 @@ func withOwnFormats(schema any) any {
 	return schema
 }
 
-// tally counts verdicts of the schema library, and which of its yes were seen in one pass.
-type tally struct{ yes, no, seen int }
+// tally counts the verdicts of the schema library, and how many valid values the fast path
+// accepted.
+type tally struct{ yes, no, fast int }
 
-// disagree compares the one pass, over values and over text, with the library and the codec.
+// disagree compares the fast path, over values and over text, with the library and the codec.
 func (n *tally) disagree(typ reflect.Type, library library, schema *Schema, p params.Params) error {
-	text, textErr := marshal(map[string]any(p)) // not of a number that is none
+	text, textErr := marshal(map[string]any(p)) // fails for a malformed number
 	slow, fast, scanned, both := reflect.New(typ), reflect.New(typ), reflect.New(typ), reflect.New(typ)
 	valid := library.fits(p)
 	slowErr := Decode(p, slow.Interface())
@@ -335,9 +337,9 @@ func (n *tally) disagree(typ reflect.Type, library library, schema *Schema, p pa
 	case isFast && !fits, isScanned && !fits, isFast != isScanned, isBoth != fits:
 		return fmt.Errorf("%s fits %t (library %t, codec %v), by value %t, by text %t, together %t", text, fits, valid, slowErr, isFast, isScanned, isBoth)
 	case isFast && !(reflect.DeepEqual(fast.Interface(), slow.Interface()) && reflect.DeepEqual(scanned.Interface(), slow.Interface())):
-		return fmt.Errorf("%s gives %+v by value, %+v by text, want %+v", text, fast, scanned, slow)
+		return fmt.Errorf("%s decodes to %+v by value, %+v by text, want %+v", text, fast, scanned, slow)
 	case isBoth && !reflect.DeepEqual(both.Interface(), slow.Interface()):
-		return fmt.Errorf("%s gives %+v together, want %+v", text, both, slow)
+		return fmt.Errorf("%s decodes to %+v together, want %+v", text, both, slow)
 	}
 	switch {
 	case !fits:
@@ -345,18 +347,18 @@ func (n *tally) disagree(typ reflect.Type, library library, schema *Schema, p pa
 	default:
 		n.yes++
 		if isFast {
-			n.seen++
+			n.fast++
 		}
 	}
 	return nil
 }
 
-// differ makes one type up and some values for it.
+// differ makes one random type and several values for it.
 func (n *tally) differ(t testing.TB, random *rand.Rand) {
 	typ := typeMaker{random, true}.object(3)
 	text, err := writeSchema(typ, nil)
 	if err != nil {
-		return // tags that do not go together
+		return // conflicting tags
 	}
 	library := newLibrary(t, text)
 	schema, err := Compile(text)
@@ -375,21 +377,22 @@ func (n *tally) differ(t testing.TB, random *rand.Rand) {
 	}
 }
 
-// TestOnePassAgrees holds the one pass to the schema library over types, tags and values that are made up.
-func TestOnePassAgrees(t *testing.T) {
+// TestFastPathAgrees compares the fast path with the schema library over random types, tags and
+// values.
+func TestFastPathAgrees(t *testing.T) {
 	const rounds = 100
 	var n tally
 	for seed := range rounds {
 		n.differ(t, rand.New(rand.NewPCG(uint64(seed), 17)))
 	}
-	t.Logf("%d values fit, %d of them seen in one pass; %d do not fit", n.yes, n.seen, n.no)
-	if n.yes < n.no/4 || n.seen < n.yes*9/10 {
-		t.Errorf("of %d values that fit, %d were seen in one pass; %d do not fit", n.yes, n.seen, n.no)
+	t.Logf("%d values fit, %d of them accepted by the fast path; %d do not fit", n.yes, n.fast, n.no)
+	if n.yes < n.no/4 || n.fast < n.yes*9/10 {
+		t.Errorf("of %d values that fit, %d were accepted by the fast path; %d do not fit", n.yes, n.fast, n.no)
 	}
 }
 
-// FuzzOnePass is TestOnePassAgrees with types and values from the fuzzer.
-func FuzzOnePass(f *testing.F) {
+// FuzzFastPath is TestFastPathAgrees with types and values from the fuzzer.
+func FuzzFastPath(f *testing.F) {
 	for seed := range uint64(10) {
 		f.Add(seed, ^seed)
 	}
@@ -398,7 +401,8 @@ func FuzzOnePass(f *testing.F) {
 	})
 }
 
-// roundTrip makes a type up and values of it: as provost encodes them they fit its schema, are read in one pass, and come back.
+// roundTrip makes a random type and values of it. As provost encodes them they must fit the schema,
+// be accepted by the fast path, and come back unchanged.
 func roundTrip(t testing.TB, random *rand.Rand) {
 	typ := typeMaker{random, false}.object(3)
 	text, err := writeSchema(typ, nil)
@@ -412,7 +416,7 @@ func roundTrip(t testing.TB, random *rand.Rand) {
 	for range 5 {
 		want := reflect.New(typ)
 		fill(random, want.Elem(), 4)
-		encoded, err := EncodeResult(want.Interface()) // all fields, so that no default takes the place of a zero
+		encoded, err := EncodeResult(want.Interface()) // all fields, so that no default replaces a zero
 		if err != nil {
 			t.Fatalf("%v: %v", typ, err)
 		}
@@ -429,7 +433,7 @@ func roundTrip(t testing.TB, random *rand.Rand) {
 			t.Fatalf("%v: decode %s: %v", typ, encoded, err)
 		}
 		if !fastDecodeParams(p, fast.Interface()) || !fastScanJSON(string(encoded), scanned.Interface()) {
-			t.Fatalf("%v: %s is not read in one pass", typ, encoded)
+			t.Fatalf("%v: the fast path does not accept %s", typ, encoded)
 		}
 		for _, got := range []reflect.Value{slow, fast, scanned} {
 			same(t, got, want)
@@ -437,7 +441,7 @@ func roundTrip(t testing.TB, random *rand.Rand) {
 	}
 }
 
-func TestRoundTripOfMadeUpTypes(t *testing.T) {
+func TestRoundTripOfRandomTypes(t *testing.T) {
 	for seed := range uint64(100) {
 		roundTrip(t, rand.New(rand.NewPCG(seed, 23)))
 	}
@@ -448,8 +452,9 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b uint64) { roundTrip(t, rand.New(rand.NewPCG(a, b))) })
 }
 
-// FuzzTakeJSON: whatever the text, the one pass says yes only to JSON that fits, and reads it as the codec does.
-func FuzzTakeJSON(f *testing.F) {
+// FuzzFastScan checks that the fast path accepts only JSON that fits the schema, and reads it as
+// the codec does.
+func FuzzFastScan(f *testing.F) {
 	text, err := schemaFor(reflect.TypeFor[everything]())
 	if err != nil {
 		f.Fatal(err)
@@ -475,13 +480,13 @@ func FuzzTakeJSON(f *testing.F) {
 		}
 		plain, err := jsonschema.Parse([]byte(text), jsonschema.ValueLimits)
 		if err != nil {
-			t.Fatalf("%s was taken: %v", text, err)
+			t.Fatalf("%s was accepted: %v", text, err)
 		}
 		if !library.fits(plain.(map[string]any)) {
-			t.Fatalf("%s was taken and does not fit", text)
+			t.Fatalf("%s was accepted and does not fit", text)
 		}
 		if err := Decode(plain.(map[string]any), &want); err != nil {
-			t.Fatalf("%s was taken: %v", text, err)
+			t.Fatalf("%s was accepted: %v", text, err)
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("%s: got %+v, want %+v", text, got, want)
@@ -489,7 +494,7 @@ func FuzzTakeJSON(f *testing.F) {
 	})
 }
 
-func TestTakeJSONRefuses(t *testing.T) {
+func TestFastScanRefuses(t *testing.T) {
 	type given struct {
 		N    int            `json:"n"`
 		S    string         `json:"s"`
@@ -505,7 +510,7 @@ func TestTakeJSONRefuses(t *testing.T) {
 		`{"n":nul}`, `{"s":null}`, `{"l":null}`, strings.Repeat(" ", jsonschema.MaxValue) + `{}`,
 	} {
 		if fastScanJSON(text, new(given)) {
-			t.Errorf("%.80s is taken", text)
+			t.Errorf("%.80s is accepted", text)
 		}
 	}
 	for _, text := range []string{

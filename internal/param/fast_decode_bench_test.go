@@ -33,8 +33,8 @@ type tenParams struct {
 const tenText = `{"region":"us","since":"2026-03-05T14:00:00Z","limit":250,"name":"nightly-report","dryRun":true,"ratio":0.25,` +
 	`"id":"0197a5c4-71c2-7b3e-9d0f-2a5b8c1e4f60","hosts":["a.example.com","b.example.com"],"depth":3,"owner":{"mail":"ada@example.com","team":"finance"}}`
 
-// BenchmarkTenFields checks and decodes one and the same text, or what it parses to, in all the ways there are. "library" is
-// what one would write without provost.
+// BenchmarkTenFields checks and decodes one text, or the values parsed from it, in all available
+// ways. "library" is what one would write without provost.
 func BenchmarkTenFields(b *testing.B) {
 	text, err := schemaFor(reflect.TypeFor[tenParams]())
 	if err != nil {
