@@ -12,20 +12,20 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// A service whose reports run in processes of their own: one that runs out of memory, or calls a C library that crashes, does not
-// take the service with it.
+// A service that resizes images in subprocesses: a run that uses up its memory, or calls a C
+// library that crashes, does not end the service.
 func ExampleServeChild() {
 	resize := provost.NewAction("resize", func(ctx context.Context, p struct {
 		Image string `json:"image"`
 	},
 	) error {
-		fmt.Println("resizing", p.Image) // goes into the log of the run
+		fmt.Println("resizing", p.Image) // goes to the log of the run
 		return nil
 	})
 	d := &provost.Deployment{Flow: resize, Name: "nightly", Isolation: provost.Subprocess}
 
 	main := func() {
-		provost.ServeChild(d) // first of all: a child process gets no further
+		provost.ServeChild(d) // first of all: a subprocess gets no further
 
 		go func() { log.Fatal(http.ListenAndServe("localhost:8080", nil)) }()
 

@@ -8,7 +8,8 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// A flow's function is an ordinary function: a unit test calls it, in a context that looks like a run's.
+// A flow's function is an ordinary function: a unit test calls it with a context that looks like a
+// run's.
 func ExampleContextWithRun() {
 	archive := func(ctx context.Context) error {
 		run, ok := provost.RunFromContext(ctx)
@@ -22,7 +23,7 @@ func ExampleContextWithRun() {
 	// <nil>
 }
 
-// What a flow logs goes to the runner's logger, and to the run's own log, whatever its level.
+// What a flow logs goes to the runner's logger and to the run's own log, at any level.
 func ExampleLogger() {
 	load := provost.NewJob("load", func(ctx context.Context) error {
 		log := provost.Logger(ctx).With("table", "orders")
@@ -44,7 +45,7 @@ func ExampleLogger() {
 		fmt.Println(err)
 		return
 	}
-	for line, err := range client.Logs(ctx, run.ID, &provost.LogOptions{Follow: true}) { // follows until the run is over
+	for line, err := range client.Logs(ctx, run.ID, &provost.LogOptions{Follow: true}) { // until the run is finished
 		fmt.Println(line.Level, line.Message, err)
 	}
 	stop()

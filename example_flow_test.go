@@ -24,7 +24,7 @@ func ExampleNewFlow() {
 	count.Retries, count.RetryDelay = 3, time.Minute
 	count.Timeout = 10 * time.Minute
 
-	// Outside of a run, Run is a plain call.
+	// Outside a run, Run is a plain call.
 	fmt.Println(count.Run(context.Background(), OrderParams{Region: "eu"}))
 	// Output: 2 <nil>
 }
@@ -42,18 +42,19 @@ func ExampleNewAction() {
 	// <nil>
 }
 
-// A flow without parameters and without a result.
+// A flow with neither parameters nor a result.
 func ExampleNewJob() {
-	beat := provost.NewJob("beat", func(ctx context.Context) error {
+	ping := provost.NewJob("ping", func(ctx context.Context) error {
 		fmt.Println("still here")
 		return nil
 	})
-	d := &provost.Deployment{Flow: beat, Name: "hourly", Schedules: []provost.Schedule{provost.Every(time.Hour)}}
+	d := &provost.Deployment{Flow: ping, Name: "hourly", Schedules: []provost.Schedule{provost.Every(time.Hour)}}
 	fmt.Println(d.Handle(), d.Validate())
-	// Output: beat/hourly <nil>
+	// Output: ping/hourly <nil>
 }
 
-// Zero fields are left out, so that the defaults and the deployment's parameters show through. A pointer sends an explicit zero.
+// Zero fields are left out, so that the defaults and the deployment's parameters show through. A
+// pointer sends an explicit zero.
 func ExampleFlow_Params() {
 	count := provost.NewFlow("count", func(ctx context.Context, p OrderParams) (int, error) { return 0, nil })
 	fmt.Println(count.Params(OrderParams{Region: "us"}))
@@ -63,7 +64,7 @@ func ExampleFlow_Params() {
 	// map[largest:0 window:1h30m0s]
 }
 
-// Decode fills in defaults and names the parameter that does not fit.
+// Decode fills in defaults. Its error names the parameter that does not fit.
 func ExampleFlow_Decode() {
 	count := provost.NewFlow("count", func(ctx context.Context, p OrderParams) (int, error) { return 0, nil })
 	p, err := count.Decode(provost.Params{"region": "us"})
@@ -77,7 +78,7 @@ func ExampleFlow_Decode() {
 	// true
 }
 
-// A flow that is run inside another one is a run of its own, with its own retries, that lives and dies with its parent.
+// A flow that runs inside another one is a child run with its own retries. It ends with its parent.
 func ExampleFlow_Run() {
 	square := provost.NewFlow("square", func(ctx context.Context, p struct{ N int }) (int, error) {
 		return p.N * p.N, nil
@@ -121,7 +122,7 @@ func ExampleFlow_Run() {
 	// <nil>
 }
 
-// Some errors are worth another attempt, others are not.
+// Another attempt helps with some errors and not with others.
 func ExamplePermanent() {
 	attempts := 0
 	ship := provost.NewJob("ship", func(ctx context.Context) error {
@@ -156,7 +157,8 @@ func ExamplePermanent() {
 	// <nil>
 }
 
-// The delay doubles up to a bound; chance takes up to a half of it away, so that runs which failed together come back apart.
+// The delay doubles up to a bound. A random part of up to a half is subtracted, so that runs that
+// failed together do not start again together.
 func ExampleExponentialBackoff() {
 	backoff := provost.ExponentialBackoff(time.Second, time.Minute)
 	for _, attempt := range []int{1, 2, 3, 1_000_000} {

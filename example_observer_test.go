@@ -16,13 +16,13 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// metrics counts what a monitoring system wants to know. An exporter for Prometheus has counters and a histogram in the place of
-// the maps; expvar publishes them as they are.
+// metrics counts what a monitoring system needs. An exporter for Prometheus has counters and a
+// histogram in place of the maps; expvar publishes them as they are.
 type metrics struct {
 	mu       sync.Mutex
-	runs     map[string]int // ends, by deployment and state
+	runs     map[string]int // ended attempts, by deployment and state
 	skips    map[string]int // instants, by deployment and reason
-	lateness []int          // starts, by the bucket that they fall into
+	lateness []int          // starts, by bucket
 }
 
 var buckets = []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, time.Second, time.Minute}
@@ -47,7 +47,8 @@ func (m *metrics) Observe(e observe.Event) {
 	}
 }
 
-func ExampleObserver() {
+// An observer that counts runs, skips and late starts.
+func ExampleRunner_observer() {
 	m := &metrics{runs: map[string]int{}, skips: map[string]int{}, lateness: make([]int, len(buckets)+1)}
 	attempts := 0
 	load := provost.NewJob("load", func(ctx context.Context) error {
@@ -91,7 +92,7 @@ func ExampleObserver() {
 	// 4 starts in the histogram
 }
 
-// A handler for /healthz, in the program's own server. The body says what is wrong.
+// A handler for /healthz, in the program's own server. The body lists the problems.
 func ExampleRunner_Health() {
 	runner := &provost.Runner{Logger: slog.New(slog.DiscardHandler)}
 	healthz := func(w http.ResponseWriter, _ *http.Request) {

@@ -19,7 +19,8 @@ type ExportParams struct {
 	Limit  int64         `json:"limit" minimum:"1" examples:"100,9007199254740993"`
 }
 
-// The schema of a flow's parameters comes from their type and its tags, descriptions from doc comments too.
+// The schema of a flow's parameters is derived from their type and its tags; descriptions can come
+// from doc comments.
 func ExampleFlow_source() {
 	export := provost.NewAction("export", func(ctx context.Context, p ExportParams) error { return nil })
 	export.Source = fstest.MapFS{"export.go": {Data: []byte(`package provost_test // usually an embed.FS
@@ -57,7 +58,8 @@ type ExportParams struct {
 	// required ["bucket"]
 }
 
-// Text from outside is held to the schema, and each problem names its field. Numbers are exact.
+// Text from outside is checked against the schema, and each problem names its field. Numbers are
+// exact.
 func ExampleFlow_DecodeJSON() {
 	export := provost.NewAction("export", func(ctx context.Context, p ExportParams) error { return nil })
 	p, err := export.DecodeJSON([]byte(`{"bucket":"reports","limit":9007199254740993}`))
@@ -73,7 +75,7 @@ func ExampleFlow_DecodeJSON() {
 	// parameter limit: expected a whole number, got the text "10"; write 10 without quotes
 }
 
-// Celsius describes itself: its schema stands in the place of the one that provost would derive.
+// Celsius describes itself: its schema replaces the one that provost would derive.
 type Celsius float64
 
 func (Celsius) JSONSchema() map[string]any {

@@ -10,12 +10,13 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// When Serve's context ends, what runs may finish; what does not within ShutdownTimeout is handed back.
+// When Serve's context ends, runs may finish; those that do not finish within ShutdownTimeout are
+// handed back.
 func ExampleRunner() {
 	started := make(chan struct{})
 	copyFiles := provost.NewJob("copy", func(ctx context.Context) error {
 		close(started)
-		time.Sleep(20 * time.Millisecond) // not told to stop
+		time.Sleep(20 * time.Millisecond) // its context has not ended yet
 		return ctx.Err()
 	})
 	runner := &provost.Runner{
@@ -45,7 +46,7 @@ func ExampleRunner() {
 	// <nil>
 }
 
-// A run that fails is tried again, as often as its flow says.
+// A failed run is tried again, at most Retries times.
 func ExampleFlow_retries() {
 	attempts := 0
 	flaky := provost.NewJob("flaky", func(ctx context.Context) error {

@@ -11,10 +11,10 @@ import (
 type MirrorParams struct {
 	Bucket   string                 `json:"bucket"`
 	Token    provost.Secret[string] `json:"token"`
-	Password string                 `json:"password" secret:"true"` // the same for a type of your own
+	Password string                 `json:"password" secret:"true"` // the same, for a plain type
 }
 
-// The flow reads its secrets; whoever looks at its runs does not.
+// The flow reads its secrets; nobody who looks at its runs does.
 func ExampleSecret() {
 	mirror := provost.NewAction("mirror", func(ctx context.Context, p MirrorParams) error {
 		fmt.Println("the flow sees", p.Token.Reveal(), "and prints", p.Token)
@@ -27,7 +27,7 @@ func ExampleSecret() {
 	go func() {
 		served <- runner.Serve(ctx, &provost.Deployment{
 			Flow: mirror, Name: "manual",
-			Parameters: provost.Params{"bucket": "images", "token": provost.NewSecret("t0p-s3cret")}, // from a vault, say
+			Parameters: provost.Params{"bucket": "images", "token": provost.NewSecret("t0p-s3cret")}, // for example from a vault
 		})
 	}()
 	<-runner.Ready()

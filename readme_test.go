@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// TestReadme holds the README's Go code to files that are compiled and, where they are tests, run: each block is all the
-// declarations of its file, without package clause and imports; its main is the file's Example_program.
+// TestReadme holds the README's Go code to files that are compiled and, if they are tests, run: each
+// block consists of all declarations of its file, without package clause and imports. Its main is
+// the file's Example_program.
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
@@ -38,7 +39,7 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// parse takes a file, or the declarations of one.
+// parse parses a file, or the declarations of one.
 func parse(t *testing.T, source string) (*token.FileSet, *ast.File, string) {
 	t.Helper()
 	if !strings.HasPrefix(source, "package ") {
@@ -52,7 +53,7 @@ func parse(t *testing.T, source string) (*token.FileSet, *ast.File, string) {
 	return set, file, source
 }
 
-// declarations is the text after the package clause and the imports.
+// declarations returns the text after the package clause and the imports.
 func declarations(t *testing.T, source string) string {
 	t.Helper()
 	set, file, source := parse(t, source)
@@ -65,6 +66,7 @@ func declarations(t *testing.T, source string) string {
 	return strings.TrimSpace(source[set.Position(end).Offset:])
 }
 
+// imports returns the import paths of a file, in their order.
 func imports(t *testing.T, source string) string {
 	t.Helper()
 	_, file, _ := parse(t, source)

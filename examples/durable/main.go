@@ -1,10 +1,12 @@
-// Command durable keeps its runs in an SQLite file: kill it, start it, nothing is lost.
+// Durable keeps its runs in an SQLite file: kill it, start it again, and nothing is lost.
 //
 //	go run ./examples/durable -db /tmp/provost.db
 //
-// Kill it in the middle of a run (kill -9), wait a little, and start it again with the same file. The run that was under way is taken
-// up again as its second attempt once its lease has ended, the instants that nobody was there for are made up for, and what was
-// completed stays completed.
+// Kill it in the middle of a run (kill -9), wait a little, and start it again with the same file:
+//
+//   - The run that was killed starts its second attempt once its lease has expired.
+//   - The instants that passed meanwhile are caught up.
+//   - Completed runs stay completed.
 package main
 
 import (
@@ -38,20 +40,20 @@ func serve(ctx context.Context, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if err := tell(ctx, provost.NewClient(store)); err != nil {
+	if err := logCounts(ctx, provost.NewClient(store)); err != nil {
 		return err
 	}
 	runner := &provost.Runner{
 		Store:    store,
-		LeaseTTL: 6 * time.Second, // how long a dead process keeps its runs; the default is five times as long
+		LeaseTTL: 6 * time.Second, // a dead process keeps its runs for this long; the default is five times as long
 
 		Retention: provost.Retention{Age: 30 * 24 * time.Hour, Runs: 1000}, // of each deployment
 	}
 	return runner.Serve(ctx, imports())
 }
 
-// tell says what an earlier process has left behind.
-func tell(ctx context.Context, client *provost.Client) error {
+// logCounts logs how many runs earlier processes left in the file.
+func logCounts(ctx context.Context, client *provost.Client) error {
 	for _, state := range []provost.StateType{provost.StateCompleted, provost.StateRunning, provost.StateScheduled} {
 		n, err := client.CountRuns(ctx, provost.RunFilter{States: []provost.StateType{state}})
 		if err != nil {

@@ -1,10 +1,11 @@
-// Command postgres serves deployments from PostgreSQL. Start it as often as you like, on as many machines: the processes share the work,
-// each scheduled instant is run once, and when one is killed another takes its runs up.
+// Postgres serves deployments from PostgreSQL. Start it several times, on one machine or several:
+// the processes share the work, each scheduled instant runs once, and when a process is killed,
+// another one takes over its runs.
 //
 //	docker compose -f examples/postgres/compose.yaml up -d
 //	go run ./examples/postgres
 //
-// With a server of your own:
+// With your own server:
 //
 //	createdb provost
 //	go run ./examples/postgres -dsn postgres://localhost/provost
@@ -25,7 +26,7 @@ import (
 )
 
 func main() {
-	dsn := flag.String("dsn", "postgres://provost:provost@localhost:54320/provost", "where the database is")
+	dsn := flag.String("dsn", "postgres://provost:provost@localhost:54320/provost", "URL of the database")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -1,4 +1,4 @@
-// Quickstart serves a greeting every second, and another each night, until Ctrl-C.
+// Quickstart serves a greeting every second, and another one each night, until Ctrl-C.
 package main
 
 import (
@@ -7,7 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
-	_ "time/tzdata" // the zone below is there on every machine
+	_ "time/tzdata" // so that every machine has the zone below
 
 	"github.com/provost-go/provost"
 )

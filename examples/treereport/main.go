@@ -1,5 +1,5 @@
-// Treereport serves two deployments of one flow, which walks a directory tree and writes a JSON report of it, and starts a third
-// run by hand. With -serve it goes on until Ctrl-C.
+// Treereport serves two deployments of one flow, which walks a directory tree and writes a JSON
+// report about it, and starts another run by hand. With -serve it goes on serving until Ctrl-C.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// ReportParams are what a run can choose.
+// ReportParams are the parameters of a run.
 type ReportParams struct {
 	Root       string   `json:"root" required:"true" description:"Directory to report on"`
 	Extensions []string `json:"extensions,omitempty" description:"Only files with these, such as .go; all if empty"`
@@ -31,8 +31,8 @@ type ReportParams struct {
 // reporter holds what all runs share.
 type reporter struct{ out string }
 
-// report walks a tree and writes what it found to a file. The file is named for the run, so that a run that happens again, after a
-// crash say, replaces its own report and makes no second one.
+// report walks a tree and writes the report to a file. The file is named for the run, so that
+// another attempt, for example after a crash, replaces the report and does not add a second one.
 func (r *reporter) report(ctx context.Context, p ReportParams) (Report, error) {
 	info, _ := provost.RunFromContext(ctx)
 	report, err := walk(ctx, os.DirFS(p.Root), p.Extensions, p.Largest)
@@ -72,7 +72,7 @@ func run(ctx context.Context, root, out string, serve bool) (err error) {
 		}
 	}
 	if _, err := os.Stat(root); err != nil {
-		return err // now, not after the retries of a run
+		return err // at once, not after the retries of a run
 	}
 	if out == "" {
 		if out, err = os.MkdirTemp("", "treereport-"); err != nil {
@@ -94,12 +94,12 @@ func run(ctx context.Context, root, out string, serve bool) (err error) {
 	go func() { served <- runner.Serve(ctx, deployments(flow, root)...) }()
 	select {
 	case <-runner.Ready():
-	case err := <-served: // it could not begin
+	case err := <-served: // it could not start
 		return err
 	}
 	err = reportByHand(ctx, provost.NewClient(runner.Store), flow)
 	if errors.Is(err, context.Canceled) {
-		err = nil // Ctrl-C while the run was under way
+		err = nil // Ctrl-C during the run
 	}
 	if err != nil || !serve {
 		stop()
@@ -107,7 +107,7 @@ func run(ctx context.Context, root, out string, serve bool) (err error) {
 	return errors.Join(err, <-served)
 }
 
-// deployments are two ways to run the flow: often and narrow, nightly and whole.
+// deployments returns two ways to run the flow: often on Go files, and each night on everything.
 func deployments(flow *provost.Flow[ReportParams, Report], root string) []*provost.Deployment {
 	return []*provost.Deployment{
 		{
@@ -128,10 +128,10 @@ func deployments(flow *provost.Flow[ReportParams, Report], root string) []*provo
 	}
 }
 
-// reportByHand runs a deployment now, with a parameter of its own, waits for the run and prints its result.
+// reportByHand runs a deployment now with other parameters, waits for the run and prints its
+// result.
 func reportByHand(ctx context.Context, client *provost.Client, flow *provost.Flow[ReportParams, Report]) error {
-	options := &provost.RunOptions{Parameters: flow.Params(ReportParams{Extensions: []string{".s", ".txt"}, Largest: 1})}
-	started, err := client.RunDeployment(ctx, "tree-report/everything", options)
+	started, err := provost.Start(ctx, client, flow, "everything", ReportParams{Extensions: []string{".s", ".txt"}, Largest: 1})
 	if err != nil {
 		return err
 	}
@@ -150,11 +150,11 @@ func reportByHand(ctx context.Context, client *provost.Client, flow *provost.Flo
 	return nil
 }
 
-// goSource is the source of the Go installation.
+// goSource returns the directory of the source of the Go installation.
 func goSource(ctx context.Context) (string, error) {
 	goroot, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
-		return "", fmt.Errorf("find the Go installation (or give -root): %w", err)
+		return "", fmt.Errorf("find the Go installation, or set -root: %w", err)
 	}
 	return filepath.Join(strings.TrimSpace(string(goroot)), "src"), nil
 }

@@ -8,16 +8,16 @@ import (
 	"slices"
 )
 
-// Report is what there is under a directory.
+// Report counts the files under a directory.
 type Report struct {
 	Root       string      `json:"root"`
 	Files      int         `json:"files"`
 	Bytes      int64       `json:"bytes"`
-	Unreadable int         `json:"unreadable,omitempty"` // entries that could not be looked at
+	Unreadable int         `json:"unreadable,omitempty"` // entries that could not be read
 	Extensions []Extension `json:"extensions"`           // most bytes first
 }
 
-// Extension is what the files with one extension amount to. That of a file without one is "".
+// Extension sums up the files with one extension, which is "" for files without one.
 type Extension struct {
 	Extension string `json:"extension"`
 	Files     int    `json:"files"`
@@ -25,14 +25,14 @@ type Extension struct {
 	Largest   []File `json:"largest"` // largest first
 }
 
-// File is a file by its path under the root.
+// File is a file, named by its path under the root.
 type File struct {
 	Path  string `json:"path"`
 	Bytes int64  `json:"bytes"`
 }
 
-// walk reports on the regular files of a tree, those with one of the extensions if any are given, and keeps the largest few of
-// each extension. It ends with ctx.
+// walk reports on the regular files of a tree: only those with one of the extensions, unless there
+// are none. It names the largest files of each extension. When ctx ends, it returns the cause.
 func walk(ctx context.Context, tree fs.FS, extensions []string, largest int) (Report, error) {
 	var report Report
 	byExtension := make(map[string]*Extension)
@@ -54,7 +54,7 @@ func walk(ctx context.Context, tree fs.FS, extensions []string, largest int) (Re
 		}
 		info, err := entry.Info()
 		if err != nil {
-			report.Unreadable++ // it went away since its directory was read
+			report.Unreadable++ // it was removed after its directory was read
 			return nil
 		}
 		report.Files++

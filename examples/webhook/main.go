@@ -1,5 +1,6 @@
-// Webhook posts JSON to a URL when a run has failed for good. Without -url it starts a receiver of its own, which prints what it
-// is sent. It serves until a report has been delivered, or with -serve until Ctrl-C.
+// Webhook posts JSON to a URL when a run has failed for good. Without -url it starts its own
+// receiver, which prints the reports that it gets. It serves until one report has been posted, or
+// with -serve until Ctrl-C.
 package main
 
 import (
@@ -21,7 +22,8 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// report is what the webhook gets. A run's parameters and result stay at home: they may be nobody else's business.
+// report is what the webhook sends. It leaves out the run's parameters and result, which may be
+// confidential.
 type report struct {
 	Run        string    `json:"run"`
 	ID         string    `json:"id"`
@@ -43,14 +45,14 @@ type webhook struct {
 func newWebhook(url string) *webhook {
 	return &webhook{url: url, client: &http.Client{
 		Timeout: 10 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { // a report goes where it was meant to go, or nowhere
+		CheckRedirect: func(*http.Request, []*http.Request) error { // a report goes to this URL or nowhere
 			return http.ErrUseLastResponse
 		},
 	}}
 }
 
-// post is a hook: see Flow.OnFailure. Its error is logged by the runner, and it is not called again: a report that must arrive is
-// better made a run of its own, with retries, by Client.RunDeployment in the hook.
+// post is a hook for Flow.OnFailure. The runner logs its error and does not call it again. A report
+// that must arrive should be a run with retries, which the hook makes with Client.RunDeployment.
 func (w *webhook) post(ctx context.Context, run *provost.Run) error {
 	body, err := json.Marshal(report{
 		Run: run.Name, ID: run.ID.String(), Flow: run.Flow, Deployment: run.Deployment, State: run.State.Name, Message: run.State.Message,
@@ -64,20 +66,20 @@ func (w *webhook) post(ctx context.Context, run *provost.Run) error {
 		return fmt.Errorf("webhook: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Idempotency-Key", run.ID.String()) // a report that is posted twice is one report
+	request.Header.Set("Idempotency-Key", run.ID.String()) // the receiver can drop a second copy
 	response, err := w.client.Do(request)
 	if err != nil {
 		return fmt.Errorf("webhook: %w", err)
 	}
 	defer response.Body.Close()
-	answer, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10)) // the start of it, for the message
+	answer, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10)) // its start, for the error
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return fmt.Errorf("webhook: the receiver answered %s: %s", response.Status, bytes.TrimSpace(answer))
+		return fmt.Errorf("webhook: the receiver returned %s: %s", response.Status, bytes.TrimSpace(answer))
 	}
 	return nil
 }
 
-// receive takes reports and prints them.
+// receive prints the reports that it gets.
 func receive(w http.ResponseWriter, r *http.Request) {
 	var got report
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&got); err != nil {
@@ -88,7 +90,7 @@ func receive(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// startReceiver serves receive on a free port of this machine. stop ends it.
+// startReceiver serves receive on a free port of this machine, until stop is called.
 func startReceiver(ctx context.Context) (url string, stop func() error, err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -130,7 +132,7 @@ func run(ctx context.Context, url string, serve bool) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	hook := newWebhook(url)
-	var delivery error // of the one report; hooks are over when Serve returns
+	var delivery error // of the one report; hooks have finished when Serve returns
 	load := provost.NewJob("load", func(context.Context) error { return errors.New("connection refused") })
 	load.Retries, load.Backoff = 2, provost.ExponentialBackoff(100*time.Millisecond, time.Second)
 	load.OnFailure = func(ctx context.Context, run *provost.Run) error {
