@@ -1,9 +1,10 @@
-// Package instant holds what every package that handles points in time agrees on.
+// Package instant has the conventions for points in time that all packages share.
 package instant
 
 import "time"
 
-// Of returns t as schedules and stores keep it: UTC, whole microseconds, no monotonic reading. The zero time stays zero.
+// Of returns t as schedules and stores keep it: in UTC, truncated to microseconds, without a
+// monotonic reading. The zero time stays zero.
 func Of(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}
@@ -11,7 +12,8 @@ func Of(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Microsecond)
 }
 
-// Earlier returns the earlier of two times. A zero time stands for none and loses.
+// Earlier returns the earlier of two times. The zero time stands for no time: Earlier returns the
+// other one.
 func Earlier(a, b time.Time) time.Time {
 	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
 		return b
@@ -19,7 +21,7 @@ func Earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// Earliest returns the earlier of two times, zero times included.
+// Earliest returns the earlier of two times. The zero time counts as a time.
 func Earliest(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b

@@ -2,26 +2,27 @@ package recur
 
 import "time"
 
-// A clockSet is a set of instants that is known by what a clock shows.
+// A clockSet is a set of instants described by what a clock shows.
 type clockSet interface {
-	// nextShown returns the first instant in [from, end) at which a clock that runs offset seconds ahead of UTC shows a
-	// member; end if there is none or the range is empty.
+	// nextShown returns the first instant in [from, end) at which a clock that is offset seconds
+	// ahead of UTC shows a member, or end if there is none or the range is empty.
 	nextShown(offset, from, end int64) int64
-	// prevShown returns the last one; from-1 if there is none or the range is empty.
+	// prevShown returns the last such instant, or from-1 if there is none or the range is empty.
 	prevShown(offset, from, end int64) int64
 }
 
-// passes says how the local times of a set become instants.
+// passes decides how the local times of a set become instants.
 type passes bool
 
 const (
 	// oncePerTime is for schedules that name local times: one instant each, see [Zone.resolve].
 	oncePerTime passes = false
-	// everyPass is for schedules that follow elapsed time: all instants at which the clock shows a member.
+	// everyPass is for schedules that repeat by elapsed time: every instant at which the clock
+	// shows a member.
 	everyPass passes = true
 )
 
-// next returns the first instant in [from, limit], false if there is none.
+// next returns the first instant in [from, limit], and false if there is none.
 func (z *Zone) next(set clockSet, how passes, from, limit int64) (int64, bool) {
 	for i := z.periodOf(from); from <= limit; i++ {
 		end := min(z.begins(i+1), limit+1)
@@ -33,7 +34,8 @@ func (z *Zone) next(set clockSet, how passes, from, limit int64) (int64, bool) {
 	return 0, false
 }
 
-// nextInPeriod returns the first instant in [from, end), end if there is none. The whole range lies in period i.
+// nextInPeriod returns the first instant in [from, end), or end if there is none. The whole range
+// is in period i.
 func (z *Zone) nextInPeriod(set clockSet, how passes, i int, from, end int64) int64 {
 	offset := z.offset(i)
 	if how == everyPass || i < 0 {
@@ -41,10 +43,10 @@ func (z *Zone) nextInPeriod(set clockSet, how passes, i int, from, end int64) in
 	}
 	begin, previous := z.begins(i), z.offset(i-1)
 	jump := offset - previous
-	if jump < 0 { // until begin-jump the clock repeats what it showed before
+	if jump < 0 { // until begin-jump the clock shows times that it has shown before
 		return set.nextShown(offset, max(from, begin-jump), end)
 	}
-	// Until begin+jump the times that were jumped over fire too.
+	// Until begin+jump the times that the clock jumped over fire too.
 	gapEnd := min(begin+jump, end)
 	if shifted := set.nextShown(previous, from, gapEnd); shifted < gapEnd {
 		end = shifted
@@ -52,7 +54,7 @@ func (z *Zone) nextInPeriod(set clockSet, how passes, i int, from, end int64) in
 	return set.nextShown(offset, from, end)
 }
 
-// prev returns the last instant in [limit, until), false if there is none.
+// prev returns the last instant in [limit, until), and false if there is none.
 func (z *Zone) prev(set clockSet, how passes, limit, until int64) (int64, bool) {
 	for i := z.periodOf(until - 1); until > limit; i-- {
 		begin := max(z.begins(i), limit)
@@ -64,7 +66,7 @@ func (z *Zone) prev(set clockSet, how passes, limit, until int64) (int64, bool) 
 	return 0, false
 }
 
-// prevInPeriod mirrors nextInPeriod: the last instant in [from, end), or from-1.
+// prevInPeriod mirrors nextInPeriod: it returns the last instant in [from, end), or from-1.
 func (z *Zone) prevInPeriod(set clockSet, how passes, i int, from, end int64) int64 {
 	offset := z.offset(i)
 	if how == everyPass || i < 0 {
@@ -84,7 +86,8 @@ func (z *Zone) prevInPeriod(set clockSet, how passes, i int, from, end int64) in
 		set.prevShown(offset, from, end))
 }
 
-// ahead is the range of a search for what follows a time: 400 years from the next whole second, false past the year 9999.
+// ahead returns the range in which to search for the instant after a time: 400 years from the next
+// whole second. It returns false past the year 9999.
 func ahead(after time.Time) (from, limit int64, ok bool) {
 	if after.Unix() >= lastInstant {
 		return 0, 0, false
@@ -93,7 +96,8 @@ func ahead(after time.Time) (from, limit int64, ok bool) {
 	return from, min(from+calendarCycle, lastInstant), true
 }
 
-// behind is the range of a search for what precedes a time: from limit on, before until. It is empty before the year 1.
+// behind returns the range in which to search for the instant before a time: from limit on, before
+// until. It is empty before the year 1.
 func behind(before time.Time) (limit, until int64) {
 	if before.Unix() < firstInstant {
 		return firstInstant, firstInstant

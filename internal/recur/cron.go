@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Cron is a parsed five-field expression in a zone. It is immutable, and two Crons of the same text, zone and day rule
-// are equal by ==.
+// Cron is a parsed five-field expression in a zone. It is immutable. Two Crons with the same
+// canonical text, zone and day rule are equal by ==.
 type Cron struct {
 	zone    *Zone
 	expr    string
@@ -17,8 +17,9 @@ type Cron struct {
 	passes  passes // everyPass if the minute or hour field begins with *
 }
 
-// NewCron parses a five-field expression or a name such as @daily. Day of month and day of week are both required to
-// match if dayAnd is set or one of the two begins with *; otherwise either is enough (crontab(5)).
+// NewCron parses a five-field expression or a name such as @daily. A day must match both day fields
+// if dayAnd is set or one of the two begins with *; otherwise it must match either of them
+// (crontab(5)). An expression that never fires is an error.
 func NewCron(expr string, zone *Zone, dayAnd bool) (*Cron, error) {
 	c, err := parseCron(expr, zone, dayAnd)
 	if err != nil {
@@ -30,14 +31,16 @@ func NewCron(expr string, zone *Zone, dayAnd bool) (*Cron, error) {
 	return c, nil
 }
 
-// neverFrom is where NewCron looks for a first instant: 2000-01-01, the start of a calendar cycle, so that a search
-// that ends in vain has seen every date.
+// neverFrom is where NewCron searches for a first instant: 2000-01-01, the start of a calendar
+// cycle, so that a search that finds nothing has seen every date.
 const neverFrom = 946684800
 
-// Expr is the canonical text: fields in numbers, single spaces. It parses back to an equal Cron.
+// Expr returns the canonical text: numbers in place of names, single spaces. It parses to an equal
+// Cron.
 func (c *Cron) Expr() string { return c.expr }
 
-// Next returns the first instant strictly after the given one, false if there is none within 400 years.
+// Next returns the first instant strictly after the given one, and false if there is none within
+// 400 years.
 func (c *Cron) Next(after time.Time) (time.Time, bool) {
 	from, limit, ok := ahead(after)
 	if !ok {
@@ -51,7 +54,8 @@ func (c *Cron) Next(after time.Time) (time.Time, bool) {
 	return at(instant, ok)
 }
 
-// Prev returns the last instant strictly before the given one, false if there is none within 400 years.
+// Prev returns the last instant strictly before the given one, and false if there is none within
+// 400 years.
 func (c *Cron) Prev(before time.Time) (time.Time, bool) {
 	limit, until := behind(before)
 	near := max(until-nearby, limit)
@@ -62,12 +66,14 @@ func (c *Cron) Prev(before time.Time) (time.Time, bool) {
 	return at(instant, ok)
 }
 
-// nearby is the range that is searched as it is: the dates of a monthly schedule are at most five weeks apart. Beyond it a
-// search goes by the calendar first, because the zone's changes on the way to a leap day that is a Monday are many.
+// nearby is the range that is searched period by period of the zone: the dates of a monthly
+// schedule are at most five weeks apart. A search beyond it looks for a matching date first,
+// because there are many offset changes before, say, the next leap day that is a Monday.
 const nearby = 36 * secondsPerDay
 
-// earliest raises from to where the first matching date may begin; past the limit if there is none. An instant lies
-// within maxOffset of the local time that it fires for, read as UTC.
+// earliest returns where the first matching date, at or after from, may begin, or one past the
+// limit if there is none. An instant is within maxOffset of the local time that it fires for, read
+// as UTC.
 func (c *Cron) earliest(from, limit int64) int64 {
 	day, last := floorDiv(from-maxOffset, secondsPerDay), floorDiv(limit+maxOffset, secondsPerDay)
 	day, ok := c.days.next(c.months, day, last)
@@ -77,7 +83,7 @@ func (c *Cron) earliest(from, limit int64) int64 {
 	return max(from, day*secondsPerDay-maxOffset)
 }
 
-// latest mirrors earliest.
+// latest mirrors earliest for a search backward.
 func (c *Cron) latest(limit, until int64) int64 {
 	day, first := floorDiv(until+maxOffset, secondsPerDay), floorDiv(limit-maxOffset, secondsPerDay)
 	day, ok := c.days.prev(c.months, day, first)
@@ -116,7 +122,7 @@ func (c *Cron) nextShown(offset, from, end int64) int64 {
 
 const minutesPerDay = 24 * 60
 
-// nextInDay returns the first matching minute of the day from minute on.
+// nextInDay returns the first matching minute of a day, from minute on.
 func (c *Cron) nextInDay(minute int) (int, bool) {
 	hour, min := minute/60, minute%60
 	if c.hours>>hour&1 != 0 {
@@ -158,7 +164,7 @@ func (c *Cron) prevShown(offset, from, end int64) int64 {
 	return minute*60 - offset
 }
 
-// prevInDay returns the last matching minute of the day up to minute.
+// prevInDay returns the last matching minute of a day, up to minute.
 func (c *Cron) prevInDay(minute int) (int, bool) {
 	hour, min := minute/60, minute%60
 	if c.hours>>hour&1 != 0 {

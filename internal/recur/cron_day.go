@@ -2,8 +2,8 @@ package recur
 
 import "math/bits"
 
-// dayRule says which days of a month match. All of it is bits, so that a month's matching days are one word and a
-// search steps from one month of the schedule to the next.
+// dayRule decides which days of a month match. It consists of bits, so that the matching days of a
+// month fit in one word and a search steps from one month of the schedule to the next.
 type dayRule struct {
 	onDate    uint32 // bit d: day d of the month
 	nearDate  uint32 // bit d: the weekday nearest to day d ("15W")
@@ -70,7 +70,7 @@ func (r *dayRule) inMonth(first int64, length int) uint32 {
 	return dates & weekdays & all
 }
 
-// dates returns the days that the day-of-month field names.
+// dates returns the days that the day-of-month field matches.
 func (r *dayRule) dates(opening, length int) uint32 {
 	dates := r.onDate | bits.Reverse32(r.fromLast)>>(31-length)
 	if r.nearLast {
@@ -84,8 +84,8 @@ func (r *dayRule) dates(opening, length int) uint32 {
 	return dates
 }
 
-// nearestWeekday returns the day from Monday to Friday nearest to a date without leaving the month, as Quartz defines
-// "15W".
+// nearestWeekday returns the day from Monday to Friday that is nearest to a date in the same month,
+// as Quartz defines "15W".
 func nearestWeekday(date, opening, length int) int {
 	switch (opening + date - 1) % 7 {
 	case 6: // Saturday
@@ -102,7 +102,7 @@ func nearestWeekday(date, opening, length int) int {
 	return date
 }
 
-// weekdays returns the days that the day-of-week field names.
+// weekdays returns the days that the day-of-week field matches.
 func (r *dayRule) weekdays(opening, length int) uint32 {
 	days := byDate(r.nthOf|everyWeek*uint64(r.onWeekday), opening)
 	if r.lastOf != 0 {
@@ -111,11 +111,11 @@ func (r *dayRule) weekdays(opening, length int) uint32 {
 	return days
 }
 
-// everyWeek times a set of weekdays is that set in each week, in the order of nthOf.
+// everyWeek, multiplied by a set of weekdays, is that set in each week, in the order of nthOf.
 const everyWeek = 1 | 1<<7 | 1<<14 | 1<<21 | 1<<28
 
-// byDate turns a set in the order of nthOf into days of a month that opens with the given weekday. In each of its weeks
-// the weekdays before that one come last.
+// byDate turns a set in the order of nthOf into days of a month whose first day is the weekday
+// opening. In each week of such a month the weekdays before opening come last.
 func byDate(nth uint64, opening int) uint32 {
 	last := nth & (everyWeek * (1<<opening - 1))
 	return uint32(((nth&^last)>>opening | last<<(7-opening)) << 1)
@@ -133,10 +133,10 @@ func monthLength(year int64, month int) int {
 	return 30 + (month+month>>3)&1
 }
 
-// civil returns the Gregorian date of a day counted from 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date
-// Algorithms", civil_from_days).
+// civil returns the Gregorian date of a day counted from 1970-01-01. The algorithm is
+// civil_from_days of Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms".
 func civil(day int64) (year int64, month, date int) {
-	day += 719468 // to 0000-03-01, so that the leap day ends a year
+	day += 719468 // since 0000-03-01, so that the leap day is the last of its year
 	era := floorDiv(day, 146097)
 	ofEra := uint32(day - era*146097)
 	yearOfEra := (ofEra - ofEra/1460 + ofEra/36524 - ofEra/146096) / 365

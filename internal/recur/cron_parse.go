@@ -9,7 +9,7 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// maxExpr is far above any sensible expression: a list of all 60 minutes has 170 characters.
+// maxExpr, in bytes, is far above any sensible expression: a list of all 60 minutes has 170.
 const maxExpr = 512
 
 // nicknames are those of crontab(5), except @reboot.
@@ -23,11 +23,12 @@ var nicknames = map[string]string{
 	"@hourly":   "0 * * * *",
 }
 
-// fieldParser turns the plain part of each field into bits. It sees canonical text only: what robfig/cron accepts by
-// accident (an empty field, *-5, +5) or panics on (TZ=UTC) has been refused before.
+// fieldParser turns the plain part of each field into bits. It reads canonical text only: what
+// robfig/cron accepts by accident (an empty field, *-5, +5) or panics on (TZ=UTC) is refused
+// before.
 var fieldParser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
 
-// parseCron reads an expression; it does not ask whether the result ever fires.
+// parseCron parses an expression. It does not check whether the expression ever fires.
 func parseCron(expr string, zone *Zone, dayAnd bool) (*Cron, error) {
 	fields, err := splitExpr(expr)
 	if err != nil {
@@ -65,17 +66,17 @@ func parseCron(expr string, zone *Zone, dayAnd bool) (*Cron, error) {
 	return c, nil
 }
 
-// unused stands for a field that has special items only ("L"). It is a value of every field, and one that canonical
-// text never shows.
+// unused stands for a field that has special items only ("L"). It is valid in every field, and
+// canonical text never contains it.
 const unused = "1-1"
 
-// starred is Vixie cron's test for "unrestricted": the field begins with *, so */2 and *,5 count.
+// starred is Vixie cron's test for an unrestricted field: it begins with *, as do */2 and *,5.
 func starred(field string) bool { return field[0] == '*' }
 
 // splitExpr returns the five fields of an expression or a nickname.
 func splitExpr(expr string) ([]string, error) {
 	if len(expr) > maxExpr {
-		return nil, fmt.Errorf("cron expression has %d characters: at most %d are read", len(expr), maxExpr)
+		return nil, fmt.Errorf("cron expression has %d characters: at most %d are allowed", len(expr), maxExpr)
 	}
 	fields := strings.Fields(expr)
 	if len(fields) == 0 {
@@ -111,7 +112,7 @@ func splitNickname(expr, name string, words int) ([]string, error) {
 func wrongCount(expr string, fields []string) error {
 	for i, text := range fields {
 		if len(text) > 1 && text[len(text)-1] == ',' || i > 0 && len(text) > 1 && text[0] == ',' {
-			return fmt.Errorf("cron expression %s has %d fields, because the list at %s is cut by a space: write it without, as in 1,2", quote(expr), len(fields), quote(text))
+			return fmt.Errorf("cron expression %s has %d fields, because a space splits the list at %s: remove the space, as in 1,2", quote(expr), len(fields), quote(text))
 		}
 	}
 	advice := ""
@@ -134,14 +135,15 @@ func errNeverFires(c *Cron) error {
 	return fmt.Errorf("cron expression %s never fires: no date matches %s: change one of them, or write L in field 3 for the last day of a month", quote(c.expr), join(fields, "and"))
 }
 
-// takenBy names the field that a refused one was perhaps meant for: 5L or mon in field 3. Numbers alone say nothing.
+// takenBy returns a hint at the field that would accept the text, such as 5L or mon in field 3.
+// Numbers alone give no hint.
 func takenBy(text string) string {
 	if strings.Trim(text, "0123456789*?/,-") == "" {
 		return ""
 	}
 	for i := range fieldKinds {
 		if _, _, err := fieldKinds[i].read(text, new(dayRule)); err == nil {
-			return fmt.Sprintf("; field %d (%s) takes it", i+1, fieldKinds[i].name)
+			return fmt.Sprintf("; field %d (%s) accepts it", i+1, fieldKinds[i].name)
 		}
 	}
 	return ""
@@ -149,7 +151,7 @@ func takenBy(text string) string {
 
 // fieldKind describes one of the five fields.
 type fieldKind struct {
-	name    string // as in error messages
+	name    string // in error messages
 	plural  string
 	lo, hi  int
 	names   []string // of the values from lo on
@@ -172,8 +174,8 @@ var fieldKinds = [5]fieldKind{
 
 func (k *fieldKind) all() uint64 { return 1<<(k.hi+1) - 1<<k.lo }
 
-// read returns a field's canonical text and the text of its plain items for the field parser; special items go into
-// days.
+// read returns the canonical text of a field, and the text of its plain items for the field parser.
+// It adds special items to days.
 func (k *fieldKind) read(text string, days *dayRule) (canonical, plain string, err error) {
 	if strings.Trim(text, ",") == "" {
 		return "", "", fmt.Errorf("no value: write * for every one; %s", k.bounds())
@@ -205,7 +207,7 @@ func (k *fieldKind) read(text string, days *dayRule) (canonical, plain string, e
 	return strings.Join(shown, ","), strings.Join(parsed, ","), nil
 }
 
-// readItem reads *, n, a-b and each with a /step.
+// readItem reads *, n and a-b, each with or without a /step.
 func (k *fieldKind) readItem(item string) (canonical, plain string, err error) {
 	span, stepText, stepped := strings.Cut(item, "/")
 	lo, hi, err := k.readSpan(span, stepped)
@@ -225,7 +227,7 @@ func (k *fieldKind) readItem(item string) (canonical, plain string, err error) {
 	return k.canonicalItem(span, lo, hi, step), k.plainItem(lo, width, step), nil
 }
 
-// readSpan returns the ends of an item without its step.
+// readSpan returns the ends of an item's range.
 func (k *fieldKind) readSpan(span string, stepped bool) (lo, hi int, err error) {
 	if span == "*" || span == "?" {
 		return k.lo, k.hi, nil
@@ -242,7 +244,7 @@ func (k *fieldKind) readSpan(span string, stepped bool) (lo, hi int, err error) 
 		if hi, err = k.readValue(to); err != nil {
 			return 0, 0, err
 		}
-	case stepped: // n/step is n-max/step, as in robfig/cron and Quartz
+	case stepped: // n/step means n-max/step, as in robfig/cron and Quartz
 		lo, hi = k.sunday(lo), k.hi
 		return lo, hi, nil
 	default:
@@ -256,7 +258,7 @@ func (k *fieldKind) readSpan(span string, stepped bool) (lo, hi int, err error) 
 
 func (k *fieldKind) isWeek() bool { return k.hi == 6 }
 
-// sunday maps 7 to 0 in the day-of-week field, as crontab(5) has both.
+// sunday maps 7 to 0 in the day-of-week field: crontab(5) allows both.
 func (k *fieldKind) sunday(value int) int {
 	if k.isWeek() && value == 7 {
 		return 0
@@ -289,7 +291,7 @@ func (k *fieldKind) readValue(text string) (int, error) {
 	return value, nil
 }
 
-// bounds says which values a field takes.
+// bounds describes the values that a field accepts.
 func (k *fieldKind) bounds() string {
 	switch {
 	case k.isWeek():
@@ -300,8 +302,8 @@ func (k *fieldKind) bounds() string {
 	return fmt.Sprintf("%s go from %d to %d", k.plural, k.lo, k.hi)
 }
 
-// readStep reads a step and refuses one that leaves a single value: */60 in the minute field says "every hour" to its
-// author and "minute 0" to cron.
+// readStep reads a step. It refuses one that leaves a single value: */60 in the minute field means
+// "every hour" to its author and "minute 0" to cron.
 func readStep(text string, width int) (int, error) {
 	step, err := strconv.ParseUint(text, 10, 16) // the largest value if it is beyond 16 bits
 	if err != nil && !errors.Is(err, strconv.ErrRange) || step == 0 {
@@ -313,7 +315,7 @@ func readStep(text string, width int) (int, error) {
 	return int(step), nil
 }
 
-// canonicalItem writes an item in numbers.
+// canonicalItem returns an item in numbers.
 func (k *fieldKind) canonicalItem(span string, lo, hi, step int) string {
 	text := strconv.Itoa(lo)
 	switch {
@@ -328,7 +330,8 @@ func (k *fieldKind) canonicalItem(span string, lo, hi, step int) string {
 	return text
 }
 
-// plainItem writes an item without a wrap: as values, which the field parser reads without any rule of its own.
+// plainItem returns an item as a list of values, which leaves nothing for the field parser to
+// interpret.
 func (k *fieldKind) plainItem(lo, width, step int) string {
 	values := make([]string, 0, width/step+1)
 	for i := 0; i <= width; i += step {
@@ -362,7 +365,7 @@ func specialDate(k *fieldKind, item string, days *dayRule) (string, bool, error)
 	return strconv.Itoa(date) + "W", true, nil
 }
 
-// daysBeforeLast reads the number of L-3.
+// daysBeforeLast reads the number in L-3.
 func daysBeforeLast(text string, days *dayRule) (string, bool, error) {
 	n, err := strconv.ParseUint(text, 10, 8)
 	if err != nil || n < 1 || n > 30 {
@@ -372,7 +375,7 @@ func daysBeforeLast(text string, days *dayRule) (string, bool, error) {
 	return "L-" + strconv.FormatUint(n, 10), true, nil
 }
 
-// specialWeekday reads 5L, L5 and 5#2, with names too.
+// specialWeekday reads 5L, L5 and 5#2, also with names.
 func specialWeekday(k *fieldKind, item string, days *dayRule) (string, bool, error) {
 	if text, nth, ok := strings.Cut(item, "#"); ok {
 		day, err := k.readValue(text)
@@ -405,7 +408,7 @@ func specialWeekday(k *fieldKind, item string, days *dayRule) (string, bool, err
 	return strconv.Itoa(day) + "L", true, nil
 }
 
-// quote shows a user's text on one line, cut where it gets long.
+// quote returns a user's text on one line, cut if it is long.
 func quote(text string) string {
 	const most = 60
 	if len(text) > most {

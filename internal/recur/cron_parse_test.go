@@ -5,15 +5,15 @@ import (
 	"testing"
 )
 
-// refusals are expressions with a part of what their error says.
+// refusals are expressions with a part of their error.
 var refusals = []struct{ expr, want string }{
 	{"", "is empty"},
 	{"   ", "is empty"},
 	{"* * * *", "has 4 fields: write five"},
 	{"0 * * * * *", "has 6 fields: write five (minute, hour, day of month, month, day of week); there are no seconds: leave out the first field, or use an interval schedule"},
 	{"* * * * * * *", "has 7 fields: write five (minute, hour, day of month, month, day of week); there are no seconds and no years: leave out"},
-	{"0 1, 2 * * *", `the list at "1," is cut by a space: write it without`},
-	{"0 1 ,2 * * *", `the list at ",2" is cut by a space`},
+	{"0 1, 2 * * *", `a space splits the list at "1,": remove the space`},
+	{"0 1 ,2 * * *", `a space splits the list at ",2"`},
 	{"0 24 * * *", `field 2 (hour) is "24": hours go from 0 to 23`},
 	{"60 * * * *", `field 1 (minute) is "60": minutes go from 0 to 59`},
 	{"99999999999999999999 * * * *", "minutes go from 0 to 59"},
@@ -23,8 +23,8 @@ var refusals = []struct{ expr, want string }{
 	{"0 0 * foo *", `field 4 (month) is "foo": "foo" is not a number: months go from 1 to 12`},
 	{"0 0 * * 8", "days of the week go from 0 (Sunday) to 7 (Sunday again), or sun to sat"},
 	{"0 0 * * friday", `field 5 (day of week) is "friday": "friday" is not a number: days of the week go from 0 (Sunday) to 7 (Sunday again), or sun to sat`},
-	{"0 0 mon-fri * *", "days of the month go from 1 to 31; field 5 (day of week) takes it"},
-	{"0 0 * mon jan", "months go from 1 to 12, or jan to dec; field 5 (day of week) takes it"},
+	{"0 0 mon-fri * *", "days of the month go from 1 to 31; field 5 (day of week) accepts it"},
+	{"0 0 * mon jan", "months go from 1 to 12, or jan to dec; field 5 (day of week) accepts it"},
 	{", * * * *", `field 1 (minute) is ",": no value: write * for every one; minutes go from 0 to 59`},
 	{"0 ,,, * * *", `field 2 (hour) is ",,,": no value`},
 	{"0 0 * * ,", `field 5 (day of week) is ",": no value`},
@@ -66,13 +66,13 @@ var refusals = []struct{ expr, want string }{
 	{"0 0 30 feb *", "never fires"},
 	{"0 0 31 4,6,9,11 *", "never fires"},
 	{"0 0 31W feb *", "never fires"},
-	{"L * * * *", `"l" is not a number: minutes go from 0 to 59; field 3 (day of month) takes it`},
-	{"0 0 * * L", "a bare L names no weekday: write 5L for the last Friday; field 3 (day of month) takes it"},
-	{"0 0 * * LW", "field 3 (day of month) takes it"},
-	{"0 0 * * L-3", "field 3 (day of month) takes it"},
-	{"0 0 * * 15W", "field 3 (day of month) takes it"},
-	{"0 0 5L * *", "days of the month go from 1 to 31; field 5 (day of week) takes it"},
-	{"0 0 5#2 * *", "field 5 (day of week) takes it"},
+	{"L * * * *", `"l" is not a number: minutes go from 0 to 59; field 3 (day of month) accepts it`},
+	{"0 0 * * L", "a bare L names no weekday: write 5L for the last Friday; field 3 (day of month) accepts it"},
+	{"0 0 * * LW", "field 3 (day of month) accepts it"},
+	{"0 0 * * L-3", "field 3 (day of month) accepts it"},
+	{"0 0 * * 15W", "field 3 (day of month) accepts it"},
+	{"0 0 5L * *", "days of the month go from 1 to 31; field 5 (day of week) accepts it"},
+	{"0 0 5#2 * *", "field 5 (day of week) accepts it"},
 	{"0 0 * * 8L", "days of the week go from 0"},
 	{"0 0 * * 5#6", `the number "6" after # is not 1 to 5`},
 	{"0 0 * * 5#", "after # is not 1 to 5"},
@@ -95,7 +95,7 @@ func TestCronRefusals(t *testing.T) {
 		if err == nil {
 			t.Errorf("%q is accepted", test.expr)
 		} else if !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%q: %q does not say %q", test.expr, err, test.want)
+			t.Errorf("%q: got error %q, want one with %q", test.expr, err, test.want)
 		}
 	}
 	if _, err := NewCron("0 0 31 2 1", zone, true); err == nil || !strings.Contains(err.Error(), "never fires") {
@@ -103,7 +103,8 @@ func TestCronRefusals(t *testing.T) {
 	}
 }
 
-// TestCronForms holds each way of writing to its canonical text, and the text to itself.
+// TestCronForms checks the canonical text of each notation, and that it is the canonical text of
+// itself.
 func TestCronForms(t *testing.T) {
 	for _, test := range []struct{ expr, want string }{
 		{" 0\t2  * * * ", "0 2 * * *"},
@@ -146,7 +147,7 @@ func TestCronForms(t *testing.T) {
 	}
 }
 
-// TestCronEqualSets pairs expressions that name the same times in two ways.
+// TestCronEqualSets compares pairs of expressions that mean the same times.
 func TestCronEqualSets(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"0 22-2/2 * * *", "0 22,0,2 * * *"},

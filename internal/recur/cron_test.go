@@ -9,7 +9,8 @@ import (
 	"unsafe"
 )
 
-// TestCronWhenClocksChange is the rules in examples. Times are local, with their offset.
+// TestCronWhenClocksChange has examples of the rules for daylight saving. Times are local, with
+// their offset.
 func TestCronWhenClocksChange(t *testing.T) {
 	for _, test := range []struct {
 		name, zone, expr, from string
@@ -180,7 +181,7 @@ func TestCronDayAnd(t *testing.T) {
 	}
 }
 
-// TestCronEnds holds the search inside the years 1 to 9999, whatever it is asked.
+// TestCronEnds checks that a search stays in the years 1 to 9999, wherever it begins.
 func TestCronEnds(t *testing.T) {
 	c := mustCron(t, "* * * * *", "Asia/Manila")
 	huge := []time.Time{
@@ -207,7 +208,8 @@ func TestCronEnds(t *testing.T) {
 	}
 }
 
-// TestCronBack draws instants over the whole range, where the oracle does not look, and goes forth and back.
+// TestCronBack searches forward and back from random instants in the whole range, most of which the
+// oracle does not cover.
 func TestCronBack(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, name := range sampleZones {
@@ -236,7 +238,7 @@ func TestCronBack(t *testing.T) {
 	}
 }
 
-// TestCronCost holds what the planner relies on: a Cron is small and a search allocates nothing.
+// TestCronCost checks what callers rely on: a Cron is small and a search allocates nothing.
 func TestCronCost(t *testing.T) {
 	if size := unsafe.Sizeof(Cron{}); size >= 200 {
 		t.Errorf("a Cron has %d bytes", size)
@@ -313,7 +315,7 @@ func FuzzCron(f *testing.F) {
 	})
 }
 
-// searchOnce is what a request with somebody's text costs.
+// searchOnce does what a request with a user's text costs.
 func searchOnce(expr string, z *Zone, at int64, dayAnd bool) {
 	c, err := NewCron(expr, z, dayAnd)
 	if err != nil {
@@ -351,7 +353,7 @@ func BenchmarkCronNext(b *testing.B) {
 	}
 }
 
-// benchmarkNext goes from instant to instant.
+// benchmarkNext steps from instant to instant.
 func benchmarkNext(b *testing.B, next func(time.Time) (time.Time, bool)) {
 	begin := time.Unix(1_767_225_600, 0)
 	at, ok := begin, true

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Describe says in English when the schedule fires, without the zone: "every weekday at 02:00", "every 15 minutes".
-// What has no short name is listed: "every hour at minutes 0, 7, 14 and 21".
+// Describe returns in English when the schedule fires, without the zone: "every weekday at 02:00",
+// "every 15 minutes". Irregular values are listed: "every hour at minutes 0, 7, 14 and 21".
 func (c *Cron) Describe() string {
 	clock, repeats := c.clockWords()
 	if c.everyDay() {
@@ -24,8 +24,8 @@ func (c *Cron) Describe() string {
 	return clock + " " + c.days.monthlyWords(c.months)
 }
 
-// clockWords describes the minute and hour fields. It repeats if the words say "every" themselves, so that no "every
-// day" is needed.
+// clockWords describes the minute and hour fields. repeats reports whether the words already
+// contain "every", so that they need no "every day".
 func (c *Cron) clockWords() (words string, repeats bool) {
 	minutes, hours := bitSet(c.minutes), bitSet(c.hours)
 	minuteStep, hourStep := minutes.evenStep(60), hours.evenStep(24)
@@ -76,22 +76,24 @@ func (c *Cron) everyDay() bool {
 	return c.months == allMonths && c.days.anyDate() && c.days.anyWeekday()
 }
 
-// anyDate and anyWeekday say that a field restricts nothing. Where either field is enough, one that takes every day
-// makes the other pointless.
+// anyDate reports whether the day-of-month field restricts nothing. Where either field is enough,
+// one that matches every day makes the other pointless.
 func (r *dayRule) anyDate() bool {
 	return r.onDate == allDates || r.either && r.onWeekday == allWeekdays
 }
 
+// anyWeekday reports whether the day-of-week field restricts nothing.
 func (r *dayRule) anyWeekday() bool {
 	return r.onWeekday == allWeekdays || r.either && r.onDate == allDates
 }
 
-// weekly says that the days are plain weekdays, or all.
+// weekly reports whether the days are plain weekdays, or all days.
 func (r *dayRule) weekly() bool {
 	return r.anyDate() && (r.anyWeekday() || r.lastOf == 0 && r.nthOf == 0)
 }
 
-// weeklyWords puts the days first where they read better: "every Monday at 02:00", but "every 15 minutes on Mondays".
+// weeklyWords puts the days first where that reads better: "every Monday at 02:00", but "every 15
+// minutes on Mondays".
 func (c *Cron) weeklyWords(clock string, repeats bool) string {
 	season := ""
 	if c.months != allMonths {
@@ -109,7 +111,8 @@ func (c *Cron) weeklyWords(clock string, repeats bool) string {
 	}
 }
 
-// monthlyWords describes days that need the month: "on the 1st of every month", "on the last Friday of March".
+// monthlyWords describes days that need the month: "on the 1st of every month", "on the last Friday
+// of March".
 func (r *dayRule) monthlyWords(months uint16) string {
 	of := " of every month"
 	if _, _, run := bitSet(months >> 1).run(12); months != allMonths && run && bits.OnesCount16(months) > 2 {
@@ -165,7 +168,7 @@ func fromLastWords(n int) string {
 	return "the " + ordinal(n) + " day before the last day"
 }
 
-// weekdayWords describes the day-of-week field; article goes before plain weekdays.
+// weekdayWords describes the day-of-week field. It puts article before plain weekdays.
 func (r *dayRule) weekdayWords(article string) (words []string) {
 	for _, name := range weekdayWords(r.onWeekday) {
 		words = append(words, article+name)
@@ -186,7 +189,7 @@ var monthNames = [...]string{
 	"October", "November", "December",
 }
 
-// weekdayWords lists weekdays from Monday on.
+// weekdayWords returns the names of weekdays, Monday first.
 func weekdayWords(set uint8) (words []string) {
 	const mondayToFriday = 0b0111110
 	if set&mondayToFriday == mondayToFriday {
@@ -201,7 +204,7 @@ func weekdayWords(set uint8) (words []string) {
 	return words
 }
 
-// seasonWords is "in March and May" or "from March to October".
+// seasonWords returns "in March and May" or "from March to October".
 func seasonWords(months uint16) string {
 	if first, last, run := bitSet(months >> 1).run(12); run && bits.OnesCount16(months) > 2 {
 		return "from " + monthNames[first+1] + " to " + monthNames[last+1]
@@ -213,7 +216,7 @@ func seasonWords(months uint16) string {
 	return "in " + join(names, "and")
 }
 
-// bitSet is a field's values as bits.
+// bitSet is a set of values of a field: bit n stands for n.
 type bitSet uint64
 
 func (s bitSet) count() int { return bits.OnesCount64(uint64(s)) }
@@ -225,8 +228,8 @@ func (s bitSet) members() (members []int) {
 	return members
 }
 
-// evenStep returns n if the set is 0, n, 2n and so on, and n divides the size, so that "every n" is the truth across
-// the end of the hour or day too; 0 otherwise.
+// evenStep returns n if the set is 0, n, 2n and so on, and n divides the size, so that "every n" is
+// true across the end of the hour or day too. Otherwise it returns 0.
 func (s bitSet) evenStep(size int) int {
 	count := s.count()
 	if count < 2 || size%count != 0 {
@@ -241,7 +244,7 @@ func (s bitSet) evenStep(size int) int {
 	return step
 }
 
-// run returns the ends of a set without holes. It may wrap: 22, 23, 0, 1.
+// run returns the ends of a set without gaps, which may wrap around: 22, 23, 0, 1.
 func (s bitSet) run(size int) (first, last int, ok bool) {
 	starts := 0
 	for n := range size {
@@ -254,7 +257,7 @@ func (s bitSet) run(size int) (first, last int, ok bool) {
 	return first, (first + s.count() - 1) % size, starts == 1
 }
 
-// numbers lists the values with their unit: "minute 5", "hours 1 and 3".
+// numbers returns the values with their unit: "minute 5", "hours 1 and 3".
 func (s bitSet) numbers(unit string) string {
 	var texts []string
 	for _, n := range s.members() {
@@ -266,7 +269,7 @@ func (s bitSet) numbers(unit string) string {
 	return unit + " " + join(texts, "and")
 }
 
-// join lists words in English; a suffix is put on each.
+// join returns an English list of words, each with the suffix.
 func join(words []string, conjunction string, suffix ...string) string {
 	end := strings.Join(suffix, "")
 	if len(words) == 1 {

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// Interval is a fixed distance from an anchor. Tick k depends on the anchor and k only, so it is the same whoever
-// computes it and whenever.
+// Interval fires at a fixed distance from an anchor. Tick k depends on the anchor and k alone:
+// every process computes the same one at any time.
 //
-// Under 24 hours, tick k is anchor + k·d of elapsed time. From 24 hours on, k·d is split into whole days, which are
-// added on the zone's calendar, and a rest, which is added as elapsed time: "every 24 hours at 02:00" stays at 02:00
-// when the clocks change.
+// Under 24 hours, tick k is anchor + k·d in elapsed time. From 24 hours on, k·d is split into whole
+// days, which are added on the zone's calendar, and a rest, which is added as elapsed time: "every
+// 24 hours at 02:00" stays at 02:00 when the clocks change.
 type Interval struct {
 	zone   *Zone
 	step   int64 // microseconds
@@ -24,8 +24,9 @@ const (
 	microsPerDay    = secondsPerDay * microsPerSecond
 )
 
-// NewInterval returns the schedule that fires every d. A zero anchor is Monday 2001-01-01 00:00 in the zone, so that
-// ticks are aligned to the clock.
+// NewInterval returns an Interval that fires every d, which is at least a millisecond and in whole
+// microseconds. A zero anchor means Monday 2001-01-01 00:00 in the zone, so that ticks are aligned
+// to the clock.
 func NewInterval(d time.Duration, anchor time.Time, zone *Zone) (*Interval, error) {
 	if d < time.Millisecond {
 		return nil, fmt.Errorf("interval is %v: the shortest is 1ms", d)
@@ -37,7 +38,7 @@ func NewInterval(d time.Duration, anchor time.Time, zone *Zone) (*Interval, erro
 	if anchor.IsZero() {
 		i.anchor = zone.resolve(defaultAnchor) * microsPerSecond
 	} else if s := anchor.Unix(); s < firstInstant || s > lastInstant {
-		return nil, fmt.Errorf("anchor is %v: it must lie in the years 1 to 9999", anchor)
+		return nil, fmt.Errorf("anchor is %v: it must be in the years 1 to 9999", anchor)
 	} else {
 		i.anchor = anchor.UnixMicro()
 	}
@@ -47,10 +48,10 @@ func NewInterval(d time.Duration, anchor time.Time, zone *Zone) (*Interval, erro
 
 const defaultAnchor = 978307200 // 2001-01-01T00:00:00
 
-// Every is the distance between ticks.
+// Every returns the distance between ticks.
 func (i *Interval) Every() time.Duration { return time.Duration(i.step) * time.Microsecond }
 
-// Next returns the first instant strictly after the given one, false past the year 9999.
+// Next returns the first instant strictly after the given one, and false past the year 9999.
 func (i *Interval) Next(after time.Time) (time.Time, bool) {
 	if after.Unix() > lastInstant {
 		return time.Time{}, false
@@ -66,7 +67,7 @@ func (i *Interval) Next(after time.Time) (time.Time, bool) {
 	return instantOf(i.tick(k))
 }
 
-// Prev returns the last instant strictly before the given one, false before the year 1.
+// Prev returns the last instant strictly before the given one, and false before the year 1.
 func (i *Interval) Prev(before time.Time) (time.Time, bool) {
 	if before.Unix() < firstInstant {
 		return time.Time{}, false
@@ -82,8 +83,8 @@ func (i *Interval) Prev(before time.Time) (time.Time, bool) {
 	return instantOf(i.tick(k))
 }
 
-// slack bounds how far tick k lies from anchor + k·d: by the difference of two offsets. No tick is later, or earlier,
-// than that.
+// slack bounds how far tick k is from anchor + k·d, in either direction: the difference of two
+// offsets.
 func (i *Interval) slack() int64 {
 	if i.step < microsPerDay {
 		return 0
@@ -91,7 +92,8 @@ func (i *Interval) slack() int64 {
 	return 2 * maxOffset * microsPerSecond
 }
 
-// tick returns tick k. It never decreases with k; ticks that a jump of the clock brings together are one instant.
+// tick returns tick k. It never decreases with k. Ticks that a jump of the clock brings together
+// are one instant.
 func (i *Interval) tick(k int64) int64 {
 	distance := k * i.step
 	if i.step < microsPerDay || k == 0 {
@@ -103,10 +105,11 @@ func (i *Interval) tick(k int64) int64 {
 	return i.zone.resolve(second)*microsPerSecond + wall - second*microsPerSecond + distance - days*microsPerDay
 }
 
-// Expr is the distance as time.ParseDuration reads it.
+// Expr returns the distance as time.ParseDuration reads it.
 func (i *Interval) Expr() string { return i.Every().String() }
 
-// Describe says in English when the schedule fires, without the zone: "every 90 minutes", "every 2 days at 02:00".
+// Describe returns in English when the schedule fires, without the zone: "every 90 minutes", "every
+// 2 days at 02:00".
 func (i *Interval) Describe() string {
 	if i.step%microsPerDay == 0 {
 		return i.dayWords(i.step / microsPerDay)

@@ -95,8 +95,9 @@ func TestIntervalNext(t *testing.T) {
 	}
 }
 
-// TestIntervalTicks compares every tick around the changes of the sample with a reading of the rule by time.Date, which
-// agrees on times that exist once, and holds Next and Prev to the list of ticks from any start.
+// TestIntervalTicks compares every tick around the offset changes of the sample zones with
+// time.Date, which agrees on times that exist once, and compares Next and Prev from random starts
+// with the list of ticks.
 func TestIntervalTicks(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	compared := 0
@@ -203,7 +204,7 @@ func TestIntervalRefusals(t *testing.T) {
 		{time.Second, time.Unix(1<<60, 0), "years 1 to 9999"},
 	} {
 		if _, err := NewInterval(test.d, test.anchor, zone); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%v: %v does not say %q", test.d, err, test.want)
+			t.Errorf("%v: got error %v, want one with %q", test.d, err, test.want)
 		}
 	}
 }

@@ -7,16 +7,17 @@ import (
 	"time"
 )
 
-// naive is an expression as the oracle reads it: field by field, item by item, for each day anew.
+// naive is an expression as the oracle reads it: field by field, item by item, again for each day.
 type naive struct {
 	expr   string
 	and    bool
 	fields []string
 	times  [24 * 60]bool  // of the day
-	days   map[int64]bool // that were asked about
+	days   map[int64]bool // days that were asked about, and whether they match
 }
 
-// newOracles makes one naive for each of sweepExprs. They are not shared: a naive remembers days.
+// newOracles returns a naive for each of sweepExprs. They are not shared, because a naive caches
+// days.
 func newOracles() (oracles []*naive) {
 	for _, expr := range sweepExprs {
 		oracles = append(oracles, newNaive(expr, false))
@@ -32,7 +33,7 @@ func newNaive(expr string, and bool) *naive {
 	return n
 }
 
-// fires lists the instants in [from, end).
+// fires returns the instants in [from, end).
 func (n *naive) fires(v view, from, end int64) (instants []int64) {
 	list := v.once
 	if n.fields[0][0] == '*' || n.fields[1][0] == '*' {
@@ -111,7 +112,7 @@ func naiveWeekday(item string, t time.Time) bool {
 	return naiveField(item, int(t.Weekday()), 7, 0)
 }
 
-// naiveNearest looks for the weekday with the least distance to day n.
+// naiveNearest returns the weekday with the least distance to day n.
 func naiveNearest(n string, t time.Time) bool {
 	day, _ := strconv.Atoi(n)
 	target := time.Date(t.Year(), t.Month(), day, 0, 0, 0, 0, time.UTC)

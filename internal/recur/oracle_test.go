@@ -16,8 +16,9 @@ import (
 	"github.com/provost-go/provost/internal/race"
 )
 
-// The oracle knows nothing of offset tables, periods or bits. It reads the clock of time.Time at every minute (every
-// second, where an offset is not of whole minutes) and applies the rules as they are worded.
+// The oracle has no offset tables, periods or bits. It reads the clock of time.Time at every minute
+// (every second, where an offset is not in whole minutes) and applies the rules as they are
+// written.
 
 // sweepExprs are the expressions that the oracle compares.
 var sweepExprs = []string{
@@ -30,16 +31,17 @@ var sweepExprs = []string{
 	"0 0 1 4,10 *", "0 23 LW * *", "30 1 L-2,L-6 3,9,10 *", "0 0 L-30,L-29,5 * *", "45 23 L-1 * 6L", "0 0,2 */2 * */2",
 }
 
-// sampleZones have every kind of change: an hour, half an hour, at midnight, at 00:01, a whole day, odd seconds, twice
-// a year around Ramadan.
+// sampleZones have every kind of offset change: an hour, half an hour, at midnight, at 00:01, a
+// whole day, odd seconds, around Ramadan.
 var sampleZones = []string{
 	"UTC", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Africa/Cairo", "Pacific/Apia",
 	"America/Havana", "America/Santiago", "America/St_Johns", "Africa/Casablanca", "Asia/Manila", "Antarctica/Troll",
 	"America/Juneau", "Pacific/Kwajalein", "Asia/Gaza", "Africa/Monrovia", "Europe/Amsterdam", "Asia/Pyongyang",
 }
 
-// TestOracle compares what fires around offset changes: with RECUR_SWEEP=1 around every change of every zone, otherwise
-// around one of each kind since 1970. ZONEINFO, which the time package reads, gives it another edition of the zones.
+// TestOracle compares the instants around offset changes: with RECUR_SWEEP=1 around every change of
+// every zone, otherwise around one of each kind since 1970. Package time reads the zones from
+// another edition if ZONEINFO names one.
 func TestOracle(t *testing.T) {
 	zones := distinctZones(t)
 	var windows []window
@@ -69,7 +71,8 @@ func TestOracle(t *testing.T) {
 	t.Logf("%d instants compared in %d windows of %d zones with %d expressions", compared.Load(), len(windows), len(zones), len(sweepExprs))
 }
 
-// distinctZones are the zones of the list without those whose offsets are another's at all times.
+// distinctZones returns the zones of the list, without those that always have the offsets of
+// another one.
 func distinctZones(t *testing.T) (zones []*Zone) {
 	seen := map[string]bool{}
 	for name := range zoneNames() {
@@ -88,8 +91,8 @@ type window struct {
 	at   int64
 }
 
-// changeWindows are those around each change from an instant up to sweepUntil, and one for each zone in which little
-// happens.
+// changeWindows returns the windows around each change from an instant up to sweepUntil, and one
+// for each zone with few changes.
 func changeWindows(zones []*Zone, from int64) (windows []window) {
 	for _, z := range zones {
 		for _, c := range z.changes {
@@ -102,7 +105,8 @@ func changeWindows(zones []*Zone, from int64) (windows []window) {
 	return windows
 }
 
-// oneOfEachKind picks windows whose changes differ in the offsets or in the local time, and the first of those without.
+// oneOfEachKind picks windows whose changes differ in the offsets or in the local time, and the
+// first window without a change.
 func oneOfEachKind(windows []window) (picked []window) {
 	type kind struct{ before, after, clock int64 }
 	seen := map[kind]bool{}
@@ -127,12 +131,13 @@ func everyNth(windows []window, n int) (picked []window) {
 	return picked
 }
 
-// sweepUntil is 2038-01-01: later changes follow the same yearly rules, and TestZoneTable compares their offsets.
+// sweepUntil is 2038-01-01. Later changes follow the same yearly rules, and TestZoneTable compares
+// their offsets.
 const sweepUntil = 2_145_916_800
 
 const (
 	windowHalf = 48 * 3600            // compared on either side of a change
-	windowView = windowHalf + 28*3600 // seen by the oracle, so that a shift of a day is inside
+	windowView = windowHalf + 28*3600 // read by the oracle, so that it sees a shift of a day
 )
 
 func compareWindow(t *testing.T, oracles []*naive, w window) (compared int64) {
@@ -166,7 +171,7 @@ func compareWindow(t *testing.T, oracles []*naive, w window) (compared int64) {
 	return compared
 }
 
-// compareStart checks that the set does not depend on where a search begins.
+// compareStart checks that the instants do not depend on where a search begins.
 func compareStart(t *testing.T, c *Cron, want []int64, start, from, end int64) {
 	i, found := slices.BinarySearch(want, start)
 	next := i
@@ -183,8 +188,8 @@ func compareStart(t *testing.T, c *Cron, want []int64, start, from, end int64) {
 	}
 }
 
-// compareAfar searches for the first and the last instant of a window from the neighbours that they have outside, which
-// may be years away.
+// compareAfar searches for the first and the last instant of a window from their neighbours outside
+// the window, which may be years away.
 func compareAfar(t *testing.T, c *Cron, first, last int64) {
 	if prev, ok := c.Prev(time.Unix(first, 0)); ok {
 		if got, _ := c.Next(prev); got.Unix() != first {
@@ -198,8 +203,8 @@ func compareAfar(t *testing.T, c *Cron, first, last int64) {
 	}
 }
 
-// TestCronDays compares the days of random day fields, with either and with both required, over years that have leap
-// days, and a century that has none.
+// TestCronDays compares the days of random day fields, with one and with both required, over years
+// with leap days and a century without one.
 func TestCronDays(t *testing.T) {
 	cases := 300
 	if race.Enabled {
@@ -233,7 +238,7 @@ func TestCronDays(t *testing.T) {
 	}
 }
 
-// randomItems joins one to three items, or is a star.
+// randomItems returns a list of one to three items, or a star.
 func randomItems(random *rand.Rand, item func(*rand.Rand) string) string {
 	if random.IntN(3) == 0 {
 		return "*"
@@ -321,10 +326,10 @@ func difference(got, want []int64) string {
 	return b.String()
 }
 
-// A view is what a clock shows over a stretch of time: the instants at which a schedule may fire and the local minutes
-// that it would fire for.
+// A view is what a clock shows over a stretch of time: the instants at which a schedule may fire,
+// and the local minutes for which it would.
 type view struct {
-	every []showing // for a schedule that fires whenever the clock matches
+	every []showing // for a schedule that fires whenever the clock shows a matching time
 	once  []showing // for one that fires once for each local time
 }
 
@@ -334,7 +339,7 @@ type showing struct {
 	minute  int   // of the day
 }
 
-// look applies the rules for gaps and overlaps. It reads the clock once, for all expressions.
+// look applies the rules for gaps and overlaps. It reads the clock once for all expressions.
 func look(loc *time.Location, from, end int64) (v view) {
 	step := int64(60)
 	for u := from; u < end; u += 3600 {

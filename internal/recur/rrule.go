@@ -6,12 +6,15 @@ import (
 	"time"
 )
 
-// RRule is a recurrence set of RFC 5545: the instants of its rules and dates without those of its exceptions. It is
-// immutable.
+// RRule is a recurrence set of RFC 5545: the instants of its rules and dates, without those of its
+// exceptions. It is immutable.
 //
-// Where the RFC leaves a choice, or a schedule asks for another one: a local time that the clock jumps over is shifted
-// forward by the jump and counts (section 3.3.10 drops it, section 3.3.5 shifts it); DTSTART is an instance only if it
-// matches a rule, or if it is given without one; rules of hours, minutes and seconds follow elapsed time.
+// Where the RFC leaves a choice, or a schedule needs another one than the RFC's:
+//
+//   - A local time that the clock jumps over is shifted forward by the jump, and counts. Section
+//     3.3.5 shifts it, section 3.3.10 drops it.
+//   - DTSTART is an instance only if it matches a rule, or if there is no rule.
+//   - Rules with FREQ=HOURLY, MINUTELY or SECONDLY follow elapsed time.
 type RRule struct {
 	zone    *Zone
 	expr    string
@@ -20,7 +23,7 @@ type RRule struct {
 	exrules []*rule
 	exdates []int64 // EXDATE, ascending
 	first   int64   // nothing fires before
-	text    ruleSet // as read, for people
+	text    ruleSet // as read, for Describe
 	start   ruleStart
 }
 
@@ -29,11 +32,11 @@ type rule struct {
 	set         clockSet
 	how         passes
 	first, last int64 // instants
-	dropsAll    bool  // an EXRULE that leaves nothing of its dates and times, see covers
+	dropsAll    bool  // an EXRULE that drops every instant of its dates and times; see covers
 }
 
-// next returns the first instant in [from, limit]. A rule that is rare is asked for its next local time before the zone's
-// changes on the way there are looked at, of which there may be many.
+// next returns the first instant in [from, limit]. If none is nearby, it looks for the next local
+// time first, so that it need not pass every offset change on the way there.
 func (r *rule) next(zone *Zone, from, limit int64) (int64, bool) {
 	from, limit = max(from, r.first), min(limit, r.last)
 	local, ok := r.set.(*localRule)
@@ -51,7 +54,7 @@ func (r *rule) next(zone *Zone, from, limit int64) (int64, bool) {
 	return zone.next(local, r.how, max(near+1, first-maxOffset), limit)
 }
 
-// prev returns the last instant in [limit, until), as next does.
+// prev returns the last instant in [limit, until). It mirrors next.
 func (r *rule) prev(zone *Zone, limit, until int64) (int64, bool) {
 	limit, until = max(limit, r.first), min(until, r.last+1)
 	local, ok := r.set.(*localRule)
@@ -69,15 +72,16 @@ func (r *rule) prev(zone *Zone, limit, until int64) (int64, bool) {
 	return zone.prev(local, r.how, limit, min(near, last+maxOffset+1))
 }
 
-// Bounds of a recurrence set. They keep the work of making it under some milliseconds.
+// Bounds of a recurrence set. With them NewRRule takes a few milliseconds at most.
 const (
 	maxRules = 8
 	maxCount = 100_000
 )
 
-// NewRRule reads a recurrence set: the parts of one rule (FREQ=DAILY;BYHOUR=9), or lines with DTSTART, RRULE, EXRULE,
-// RDATE and EXDATE. Without DTSTART the rule begins at 2020-01-01 00:00 in the zone, as Prefect's do. A nil zone is that
-// of DTSTART's TZID, else UTC.
+// NewRRule parses a recurrence set: the parts of one rule (FREQ=DAILY;BYHOUR=9), or lines with
+// DTSTART, RRULE, EXRULE, RDATE and EXDATE. Without DTSTART the rule begins at 2020-01-01 00:00 in
+// the zone, as Prefect's rules do. A nil zone stands for the TZID of DTSTART, or UTC if there is
+// none. A set that never fires is an error.
 func NewRRule(text string, zone *Zone) (*RRule, error) {
 	set, err := parseRuleSet(text)
 	if err != nil {
@@ -125,7 +129,7 @@ func NewRRule(text string, zone *Zone) (*RRule, error) {
 	return r, r.checkFires()
 }
 
-// firing makes a rule, and says whether it fires at all.
+// firing returns the rule of an RRULE line, and whether it fires at all.
 func (p *ruleParts) firing(start ruleStart) (r *rule, fires bool, err error) {
 	r, fires = p.rule(start)
 	if fires {
@@ -137,8 +141,8 @@ func (p *ruleParts) firing(start ruleStart) (r *rule, fires bool, err error) {
 	return r, fires, nil
 }
 
-// dropping makes the rule of an EXRULE line, false if it can drop nothing. It does no harm if there is nothing that it drops,
-// so that nobody looks.
+// dropping returns the rule of an EXRULE line, and false if it can have no instant. It does not
+// search for one: a rule that drops nothing does no harm.
 func (p *ruleParts) dropping(start ruleStart) (r *rule, drops bool, err error) {
 	r, drops = p.rule(start)
 	if drops && p.count > 0 && !r.stopAfter(p.count, start) {
@@ -147,12 +151,12 @@ func (p *ruleParts) dropping(start ruleStart) (r *rule, drops bool, err error) {
 	return r, drops, nil
 }
 
-// errCount is for a COUNT whose end would take long to find.
+// errCount refuses a COUNT whose last instant would take long to find.
 func (p *ruleParts) errCount(start ruleStart) error {
 	return fmt.Errorf("recurrence rule %s takes too many years to count to %d: use UNTIL, or neither", quote(p.expr(start.zone)), p.count)
 }
 
-// checkFires sees to it that exceptions leave something, and that dates can be reached.
+// checkFires refuses a set that exceptions leave empty, or whose dates are out of reach.
 func (r *RRule) checkFires() error {
 	excepted := len(r.exrules)+len(r.exdates) > 0
 	if !excepted && len(r.rules) > 0 {
@@ -162,22 +166,22 @@ func (r *RRule) checkFires() error {
 		return nil
 	}
 	if !excepted {
-		return fmt.Errorf("recurrence rule %s never fires: its dates lie outside of the years 1 to 9999", quote(r.expr))
+		return fmt.Errorf("recurrence rule %s never fires: its dates are outside the years 1 to 9999", quote(r.expr))
 	}
-	return fmt.Errorf("recurrence rule %s never fires: its EXRULE and EXDATE lines drop every instant, or the first %d: move DTSTART behind those", quote(r.expr), maxDropped)
+	return fmt.Errorf("recurrence rule %s never fires: its EXRULE and EXDATE lines drop every instant, or the first %d: move DTSTART past those", quote(r.expr), maxDropped)
 }
 
-// Zone is the zone whose clock the rule reads.
+// Zone returns the zone whose clock the rules read.
 func (r *RRule) Zone() *Zone { return r.zone }
 
-// Expr is the canonical text. It parses back to an equal set.
+// Expr returns the canonical text. It parses to an equal set.
 func (r *RRule) Expr() string { return r.expr }
 
 // HasExrule reports whether the set has EXRULE lines.
 func (r *RRule) HasExrule() bool { return len(r.text.exrules) > 0 }
 
-// Next returns the first instant strictly after the given one, false if there is none within 400 years or if exceptions
-// drop 5,000 instants in a row one by one.
+// Next returns the first instant strictly after the given one. It returns false if there is none
+// within 400 years, or if exceptions drop 5,000 instants in a row one by one.
 func (r *RRule) Next(after time.Time) (time.Time, bool) {
 	from, limit, ok := ahead(after)
 	if !ok {
@@ -204,7 +208,7 @@ func (r *RRule) next(from, limit int64) (int64, bool) {
 	return 0, false
 }
 
-// nextIncluded returns the first instant in [from, limit] of a rule or a date.
+// nextIncluded returns the first instant in [from, limit] of the rules and dates.
 func (r *RRule) nextIncluded(from, limit int64) (first int64, ok bool) {
 	if i, _ := slices.BinarySearch(r.dates, from); i < len(r.dates) && r.dates[i] <= limit {
 		first, limit, ok = r.dates[i], r.dates[i], true
@@ -217,7 +221,8 @@ func (r *RRule) nextIncluded(from, limit int64) (first int64, ok bool) {
 	return first, ok
 }
 
-// Prev returns the last instant strictly before the given one, false as Next does.
+// Prev returns the last instant strictly before the given one. It returns false where Next would,
+// looking backward.
 func (r *RRule) Prev(before time.Time) (time.Time, bool) {
 	limit, until := behind(before)
 	return at(r.prev(limit, until))
@@ -238,7 +243,7 @@ func (r *RRule) prev(limit, until int64) (int64, bool) {
 	return 0, false
 }
 
-// prevIncluded returns the last instant in [limit, until) of a rule or a date.
+// prevIncluded returns the last instant in [limit, until) of the rules and dates.
 func (r *RRule) prevIncluded(limit, until int64) (last int64, ok bool) {
 	if i, _ := slices.BinarySearch(r.dates, until); i > 0 && r.dates[i-1] >= limit {
 		last, limit, ok = r.dates[i-1], r.dates[i-1], true

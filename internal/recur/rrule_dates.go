@@ -5,11 +5,12 @@ import (
 	"sync/atomic"
 )
 
-// ruleDates are the dates on which all the date parts of a rule hold; a part that is not given holds always. The table of
-// RFC 5545, section 3.3.10, of parts that expand and parts that limit, comes to the same: a part that expands a period
-// keeps those of its dates that match.
+// ruleDates is the set of dates that match every date part of a rule; a part that is not given
+// matches every date. The table in RFC 5545, section 3.3.10, of parts that expand and parts that
+// limit, has the same result: a part that expands a period keeps those of its dates that match.
 //
-// What the parts say of a year depends on its [yearShape] alone. Each shape is worked out once, when it is first met.
+// Which dates of a year match depends on the [yearShape] alone. The dates of a shape are computed
+// once, when they are first needed.
 type ruleDates struct {
 	months     []int // BYMONTH
 	monthDays  []int // BYMONTHDAY, -1 is the last
@@ -17,15 +18,16 @@ type ruleDates struct {
 	weeks      []int // BYWEEKNO, -1 is the last
 	weekdays   []nthWeekday
 	weekStart  int  // WKST, Sunday is 0
-	nthOfMonth bool // weekdays are counted in a month, else in a year
+	nthOfMonth bool // weekdays are counted in the month, not in the year
 
 	shapes [yearShapes]atomic.Pointer[yearDates]
 }
 
-// nthWeekday is a weekday of BYDAY: the nth one, from the end if negative, every one if 0.
+// nthWeekday is a weekday of BYDAY: the nth one, counted from the end if n is negative, or every
+// one if n is 0.
 type nthWeekday struct{ n, weekday int }
 
-// everyDate reports whether no date is left out.
+// everyDate reports whether every date matches.
 func (r *ruleDates) everyDate() bool {
 	return len(r.months)+len(r.monthDays)+len(r.yearDays)+len(r.weeks)+len(r.weekdays) == 0
 }
@@ -35,12 +37,13 @@ func (r *ruleDates) of(shape yearShape) *yearDates {
 	if dates := r.shapes[shape].Load(); dates != nil {
 		return dates
 	}
-	dates := r.workOut(shape)
+	dates := r.match(shape)
 	r.shapes[shape].Store(dates)
 	return dates
 }
 
-func (r *ruleDates) workOut(shape yearShape) *yearDates {
+// match computes the dates of a year.
+func (r *ruleDates) match(shape yearShape) *yearDates {
 	dates := new(yearDates)
 	example := int64(2001) // of an ordinary year
 	if shape.length() == 366 {
@@ -50,7 +53,7 @@ func (r *ruleDates) workOut(shape yearShape) *yearDates {
 	for month := 1; month <= 12; month++ {
 		length := monthLength(example, month)
 		for date := 1; date <= length; date++ {
-			if r.hold(shape, n, month, date, length) {
+			if r.matches(shape, n, month, date, length) {
 				dates.add(n)
 			}
 			n++
@@ -59,7 +62,8 @@ func (r *ruleDates) workOut(shape yearShape) *yearDates {
 	return dates
 }
 
-func (r *ruleDates) hold(shape yearShape, n, month, date, monthLength int) bool {
+// matches reports whether day n of a year, which is a date of a month, matches every part.
+func (r *ruleDates) matches(shape yearShape, n, month, date, monthLength int) bool {
 	if len(r.months) > 0 && !slices.Contains(r.months, month) ||
 		!among(r.monthDays, date, monthLength) || !among(r.yearDays, n+1, shape.length()) {
 		return false
@@ -75,7 +79,8 @@ func (r *ruleDates) hold(shape yearShape, n, month, date, monthLength int) bool 
 	return r.onWeekday((shape.firstWeekday()+n)%7, n, shape.length())
 }
 
-// onWeekday is BYDAY for a day that n days of its month or year precede.
+// onWeekday reports whether a day matches BYDAY. n is the number of days before it in its month or
+// year.
 func (r *ruleDates) onWeekday(weekday, n, length int) bool {
 	for _, w := range r.weekdays {
 		if w.weekday == weekday && (w.n == 0 || w.n == n/7+1 || w.n == -((length-1-n)/7+1)) {
@@ -85,7 +90,8 @@ func (r *ruleDates) onWeekday(weekday, n, length int) bool {
 	return len(r.weekdays) == 0
 }
 
-// among reports whether a list has the number n, or the negative number that counts it from the end.
+// among reports whether a list contains n, or the negative number that stands for n counted from
+// the end. An empty list contains every number.
 func among(list []int, n, length int) bool {
 	return len(list) == 0 || slices.Contains(list, n) || slices.Contains(list, n-length-1)
 }
@@ -128,7 +134,8 @@ func (r *ruleDates) count(first, end int64) (count int) {
 	return count
 }
 
-// nth returns the date that n others from first on precede. There is one.
+// nth returns the date that follows n others, counted from first on. The caller knows that there is
+// one.
 func (r *ruleDates) nth(first int64, n int) int64 {
 	if r.everyDate() {
 		return first + int64(n)

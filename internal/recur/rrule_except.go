@@ -2,11 +2,13 @@ package recur
 
 import "slices"
 
-// maxDropped is how many instants in a row, or stretches of them, exceptions may drop: more than there may be EXDATEs, and 13
-// years of days. It keeps the work of a search under some milliseconds.
+// maxDropped is how many instants in a row, or runs of them that are passed over at once,
+// exceptions may drop: more than the text has room for EXDATEs, and 13 years of days. With it a
+// search takes a few milliseconds at most.
 const maxDropped = 5_000
 
-// drops says whether exceptions drop an instant of the set, and from which instant on the next may not be dropped.
+// drops reports whether exceptions drop an instant of the set. resume is the first later instant
+// that they may not drop.
 func (r *RRule) drops(instant int64) (resume int64, dropped bool) {
 	if r.hasExdate(instant) {
 		return instant + 1, true
@@ -19,7 +21,8 @@ func (r *RRule) drops(instant int64) (resume int64, dropped bool) {
 	return 0, false
 }
 
-// dropsBack is drops for a search backward: resume is the last instant that may not be dropped.
+// dropsBack is drops for a search backward: resume is the last earlier instant that they may not
+// drop.
 func (r *RRule) dropsBack(instant int64) (resume int64, dropped bool) {
 	if r.hasExdate(instant) {
 		return instant - 1, true
@@ -37,8 +40,8 @@ func (r *RRule) hasExdate(instant int64) bool {
 	return found
 }
 
-// resume is the next instant, or the end of the date or time for which an EXRULE drops all: "every minute, but not in
-// July" drops 44,640 instants.
+// resume returns the next instant or, for an EXRULE that drops everything on its dates and times,
+// their end: "every minute, but not in July" passes over 44,640 instants at once.
 func (r *rule) resume(zone *Zone, dropped int64) int64 {
 	ticks, ok := r.set.(*tickRule)
 	if !ok || !r.dropsAll {
@@ -48,6 +51,7 @@ func (r *rule) resume(zone *Zone, dropped int64) int64 {
 	return ticks.outside(zone.offset(period), dropped+1, min(zone.begins(period+1), r.last+1))
 }
 
+// resumeBack mirrors resume.
 func (r *rule) resumeBack(zone *Zone, dropped int64) int64 {
 	ticks, ok := r.set.(*tickRule)
 	if !ok || !r.dropsAll {
@@ -57,7 +61,8 @@ func (r *rule) resumeBack(zone *Zone, dropped int64) int64 {
 	return ticks.outsideBack(zone.offset(period), dropped-1, max(zone.begins(period), r.first))
 }
 
-// covers says that the windows of an EXRULE leave out no instant of the set, so that only its dates and times do.
+// covers reports whether the windows of an EXRULE contain every instant of the set, so that only
+// its dates and times decide what it drops.
 func (r *tickRule) covers(set *RRule) bool {
 	if r.period <= r.width {
 		return true
@@ -71,8 +76,8 @@ func (r *tickRule) covers(set *RRule) bool {
 	return len(set.dates) == 0
 }
 
-// outside returns the first instant in [from, end) at which the clock shows a date or a time that the rule does not have;
-// end if there is none.
+// outside returns the first instant in [from, end) at which the clock shows a date or a time that
+// does not match the rule, or end if there is none.
 func (r *tickRule) outside(offset, from, end int64) int64 {
 	everyTime := r.times.everyTime()
 	if everyTime && r.dates.everyDate() {
@@ -94,7 +99,7 @@ func (r *tickRule) outside(offset, from, end int64) int64 {
 	return end
 }
 
-// outsideBack returns the last such instant in [from, last]; from-1 if there is none.
+// outsideBack returns the last such instant in [from, last], or from-1 if there is none.
 func (r *tickRule) outsideBack(offset, last, from int64) int64 {
 	everyTime := r.times.everyTime()
 	if everyTime && r.dates.everyDate() {

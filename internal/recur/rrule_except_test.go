@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestExruleDropsLongStretches has more instants in a row dropped than a search looks at one by one.
+// TestExruleDropsLongStretches drops more instants in a row than a search checks one by one.
 func TestExruleDropsLongStretches(t *testing.T) {
 	for _, test := range []struct{ text, after, want string }{
 		{"RRULE:FREQ=MINUTELY\nEXRULE:FREQ=MINUTELY;BYMONTH=7,8", "2026-06-30T23:59:00", "2026-09-01T00:00:00"},
@@ -38,7 +38,7 @@ func localInstant(t *testing.T, zone *Zone, text string) time.Time {
 	return at
 }
 
-// TestMissing compares the times that a set does not have with its members.
+// TestMissing compares the times that are missing from a set with its members.
 func TestMissing(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	draw := func(all uint64) uint64 {

@@ -12,7 +12,8 @@ import (
 	"github.com/provost-go/provost/internal/race"
 )
 
-// hostileRules are meant to cost: rules that seldom or never fire, that count far, or whose exceptions drop everything.
+// hostileRules are meant to be slow: they fire rarely or never, have a large COUNT, or have
+// exceptions that drop everything.
 var hostileRules = []string{
 	"DTSTART:20000101T000000\nRRULE:FREQ=DAILY;COUNT=100000;BYHOUR=1,2,3;BYSETPOS=2",
 	"DTSTART:20000101T000000\nRRULE:FREQ=YEARLY;COUNT=100000;BYHOUR=0,1,2,3,4,5,6,7,8,9;BYMINUTE=0,10,20,30;BYDAY=MO;BYSETPOS=-1",
@@ -62,7 +63,7 @@ var hostileRules = []string{
 	"FREQ=DAILY;BYDAY=" + strings.Repeat("MO,", 300) + "TU",
 }
 
-// numbers lists those from one to another, but for 0 where it stands for nothing.
+// numbers lists the numbers of a range, except 0.
 func numbers(from, to int) string {
 	var b strings.Builder
 	for n := from; n <= to; n++ {
@@ -115,8 +116,8 @@ func FuzzRRule(f *testing.F) {
 	})
 }
 
-// quick holds a step for a text of at most 1 KiB to ten milliseconds. What is slow by itself is slow each time, a busy machine
-// is not.
+// quick checks that a step takes less than ten milliseconds for a text of at most 1 KiB. It tries
+// several times: a slow step is slow each time, a busy machine is not.
 func quick(t *testing.T, text string, step func()) {
 	t.Helper()
 	limit := 10 * time.Millisecond
@@ -149,7 +150,8 @@ func firstInstants(t *testing.T, r *RRule, at time.Time) (instants []int64) {
 	return instants
 }
 
-// checkBack walks back over instants that follow each other from at on, and starts between them.
+// checkBack searches backward through consecutive instants after at, from each of them and from
+// between them.
 func checkBack(t *testing.T, r *RRule, at time.Time, instants []int64) {
 	before := at
 	for i, u := range instants {

@@ -1,14 +1,14 @@
 package recur
 
-// A localRule is a rule of days, weeks, months or years: a set of local times. Each is a number of seconds, those that a
-// clock without a zone would have counted since it showed 1970-01-01 00:00.
+// A localRule is a rule with FREQ=DAILY or longer: a set of local times. A local time is a number
+// of seconds since the clock showed 1970-01-01 00:00, as if its offset had never changed.
 type localRule struct {
 	dates   ruleDates
 	times   dayTimes
 	periods periods
 	picks   *picks // BYSETPOS, nil if not given
 	first   int64  // DTSTART
-	last    int64  // UNTIL, or where COUNT ends
+	last    int64  // UNTIL, or the last that COUNT allows
 }
 
 func (r *localRule) nextShown(offset, from, end int64) int64 {
@@ -135,13 +135,13 @@ func (r *localRule) prevPick(first, until int64) (int64, bool) {
 	return 0, false
 }
 
-// period is a period with the number of its local times, from which BYSETPOS picks.
+// period is a period and the number of its local times, from which BYSETPOS picks.
 type period struct {
 	start, end int64 // days
 	count      int
 }
 
-// period returns the period that a day with local times is in.
+// period returns the period that contains a day with local times.
 func (r *localRule) period(day int64) period {
 	if r.periods.freq == daily {
 		return period{day, day + 1, r.times.count()}
@@ -151,7 +151,7 @@ func (r *localRule) period(day int64) period {
 	return period{start, end, r.dates.count(start, end) * r.times.count()}
 }
 
-// rank is the number of local times of a period before one.
+// rank returns how many local times of a period are before a given one.
 func (r *localRule) rank(p period, local int64) int {
 	day := floorDiv(local, secondsPerDay)
 	if day < p.start {
@@ -167,13 +167,13 @@ func (r *localRule) rank(p period, local int64) int {
 	return rank
 }
 
-// nth returns the local time of a period that n others precede.
+// nth returns the local time of a period that follows n others.
 func (r *localRule) nth(p period, n int) int64 {
 	day := r.dates.nth(p.start, n/r.times.count())
 	return day*secondsPerDay + int64(r.times.nth(n%r.times.count()))
 }
 
-// counted returns the last of the first count local times, false if it lies beyond last.
+// counted returns the last of the first count local times, and false if it is beyond last.
 func (r *localRule) counted(count int, last int64) (int64, bool) {
 	if r.picks != nil {
 		return r.countedPicks(count, last)
@@ -181,7 +181,7 @@ func (r *localRule) counted(count int, last int64) (int64, bool) {
 	start, lastDay := floorDiv(r.first, secondsPerDay), floorDiv(last, secondsPerDay)
 	day, ok := r.nextDay(start, lastDay)
 	if day == start {
-		count += r.times.rank(int(r.first - start*secondsPerDay)) // those that the day has before DTSTART
+		count += r.times.rank(int(r.first - start*secondsPerDay)) // those of the day before DTSTART
 	}
 	for ; ok; day, ok = r.nextDay(day+1, lastDay) {
 		if n := r.times.count(); count > n {
@@ -193,6 +193,7 @@ func (r *localRule) counted(count int, last int64) (int64, bool) {
 	return 0, false
 }
 
+// countedPicks is counted for a rule with BYSETPOS.
 func (r *localRule) countedPicks(count int, last int64) (int64, bool) {
 	lastDay := floorDiv(last, secondsPerDay)
 	day, ok := r.nextDay(floorDiv(r.first, secondsPerDay), lastDay)

@@ -14,8 +14,8 @@ import (
 	"github.com/provost-go/provost/internal/race"
 )
 
-// TestRRuleOracle compares the rules of the list, and rules drawn at random, with the plain reading of them. With
-// RECUR_SWEEP=1 it takes far more of both.
+// TestRRuleOracle compares the rules of the list, and random rules, with a plain reading of them.
+// With RECUR_SWEEP=1 it compares far more of both.
 func TestRRuleOracle(t *testing.T) {
 	starts, drawn := 3, 1000
 	switch {
@@ -54,7 +54,8 @@ func TestRRuleOracle(t *testing.T) {
 	t.Logf("%d instants compared in %d rules, %d of which are refused", compared.Load(), starts*len(plainRules)+drawn, refused.Load())
 }
 
-// compareRRule looks at a rule around its start and its ends, around changes of the clock, the ends of years and leap days.
+// compareRRule compares a rule around its start and its end, offset changes, the ends of years and
+// leap days.
 func compareRRule(t *testing.T, random *rand.Rand, zone *Zone, text string) (compared int, fires bool) {
 	set := newPlainSet(text, zone.loc)
 	r, err := NewRRule(text, zone)
@@ -76,7 +77,7 @@ func compareRRule(t *testing.T, random *rand.Rand, zone *Zone, text string) (com
 	return compared, true
 }
 
-// mayNeverFire says whether no instant of one of the rules, or of all of them together, shows in thirty years.
+// mayNeverFire reports whether one of the rules, or the set, has no instant in thirty years.
 func (s *plainSet) mayNeverFire() bool {
 	span := int64(30 * 366 * secondsPerDay)
 	return len(s.instants(firstInstant, s.start+s.reach(span))) == 0 ||
@@ -85,7 +86,7 @@ func (s *plainSet) mayNeverFire() bool {
 		})
 }
 
-// windows picks the stretches of time in which a set is compared.
+// windows returns the stretches of time in which a set is compared.
 func (s *plainSet) windows(random *rand.Rand, zone *Zone) (windows [][2]int64) {
 	span := int64(3000 * secondsPerDay)
 	for _, r := range append(slices.Clone(s.rules), s.exRules...) {
@@ -105,7 +106,7 @@ func (s *plainSet) windows(random *rand.Rand, zone *Zone) (windows [][2]int64) {
 			add(r.until, span/4)
 		}
 	}
-	if late { // what lies further ahead takes long to count to
+	if late { // counting further ahead takes long
 		return windows
 	}
 	for range 2 {
@@ -120,7 +121,7 @@ func (s *plainSet) windows(random *rand.Rand, zone *Zone) (windows [][2]int64) {
 	return windows
 }
 
-// reach shortens a span to what a scan gets through.
+// reach shortens a span to what a scan can cover.
 func (s *plainSet) reach(span int64) int64 {
 	for _, r := range append(slices.Clone(s.rules), s.exRules...) {
 		span = min(span, r.reach(span))
@@ -135,7 +136,8 @@ func (r *plainRule) reach(span int64) int64 {
 	return min(span, r.stride(r.set.start, r.set.start+secondsPerDay)*20_000)
 }
 
-// counts says whether a rule has a COUNT, so that a window is found by counting from DTSTART.
+// counts reports whether a rule has a COUNT, so that the oracle counts from DTSTART to reach a
+// window.
 func (s *plainSet) counts() bool {
 	has := func(r *plainRule) bool { return r.count > 0 }
 	return slices.ContainsFunc(s.rules, has) || slices.ContainsFunc(s.exRules, has)
@@ -143,7 +145,7 @@ func (s *plainSet) counts() bool {
 
 const maxCompared = 150
 
-// compareRRuleWindow walks forth and back, and starts in between.
+// compareRRuleWindow searches forward and back, from each instant and from between them.
 func compareRRuleWindow(r *RRule, set *plainSet, random *rand.Rand, from, end int64) (compared int, err error) {
 	want := set.instants(from, end)
 	if len(want) > maxCompared {

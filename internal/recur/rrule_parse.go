@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// maxRuleText has room for some 4,000 dates.
+// maxRuleText, in bytes, has room for some 4,000 dates.
 const maxRuleText = 64 << 10
 
-// ruleSet is what the text of a recurrence set says.
+// ruleSet is a parsed recurrence set.
 type ruleSet struct {
 	start          *dateTime // DTSTART, nil if not given
 	rules, exrules []*ruleParts
 	dates, exdates []dateTime
 }
 
-// ruleParts is what one RRULE or EXRULE says.
+// ruleParts is a parsed RRULE or EXRULE.
 type ruleParts struct {
 	freq      frequency
 	interval  int64
@@ -26,13 +26,13 @@ type ruleParts struct {
 	until     *dateTime // nil: not given
 	weekStart int       // Monday if not given
 	weekdays  []nthWeekday
-	lists     [numberLists][]int // ascending, without repeats; nil: not given
+	lists     [numberLists][]int // ascending, without duplicates; nil: not given
 	given     []string           // names of the parts
 }
 
 func parseRuleSet(text string) (set ruleSet, err error) {
 	if len(text) > maxRuleText {
-		return set, fmt.Errorf("recurrence rule has %d bytes: at most %d are read", len(text), maxRuleText)
+		return set, fmt.Errorf("recurrence rule has %d bytes: at most %d are allowed", len(text), maxRuleText)
 	}
 	for _, line := range unfold(text) {
 		if err := set.readLine(line); err != nil {
@@ -45,7 +45,7 @@ func parseRuleSet(text string) (set ruleSet, err error) {
 	return set, set.check()
 }
 
-// unfold joins continued lines (RFC 5545, section 3.1) and drops empty ones.
+// unfold joins folded lines (RFC 5545, section 3.1) and drops empty ones.
 func unfold(text string) (lines []string) {
 	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\r\n", "\n"), "\n") {
 		if line != "" && (line[0] == ' ' || line[0] == '\t') && len(lines) > 0 {
@@ -101,7 +101,7 @@ func appendRule(rules []*ruleParts, parameters, value string) ([]*ruleParts, err
 func appendDates(dates []dateTime, parameters, value string) ([]dateTime, error) {
 	for text := range strings.SplitSeq(value, ",") {
 		if strings.Contains(strings.ToUpper(parameters), "VALUE=PERIOD") {
-			text, _, _ = strings.Cut(text, "/") // a period begins when the instant is
+			text, _, _ = strings.Cut(text, "/") // the start of a period is the instant
 		}
 		d, err := parseDateTime(parameters, text)
 		if err != nil {
@@ -121,10 +121,10 @@ func (s *ruleSet) readStart(parameters, value string) error {
 	return err
 }
 
-// check sees to what no line shows alone.
+// check checks what concerns several lines.
 func (s *ruleSet) check() error {
 	if n := len(s.rules) + len(s.exrules); n > maxRules {
-		return fmt.Errorf("recurrence rule has %d RRULE and EXRULE lines: at most %d are read", n, maxRules)
+		return fmt.Errorf("recurrence rule has %d RRULE and EXRULE lines: at most %d are allowed", n, maxRules)
 	}
 	count, dated := 0, s.start != nil && s.start.form == dateOnly
 	for _, p := range slices.Concat(s.rules, s.exrules) {
@@ -137,11 +137,11 @@ func (s *ruleSet) check() error {
 		}
 	}
 	if count > maxCount {
-		return fmt.Errorf("recurrence rule counts %d instants: at most %d are counted, use UNTIL", count, maxCount)
+		return fmt.Errorf("recurrence rule has a COUNT of %d in all: the limit is %d, use UNTIL", count, maxCount)
 	}
 	for _, d := range slices.Concat(s.dates, s.exdates) {
 		if d.form == dateOnly && !dated {
-			return fmt.Errorf("recurrence rule date %s has no time, but the rule has: write %sT090000 or the like, or drop whole days by the schedule's exceptions", d, d)
+			return fmt.Errorf("recurrence rule date %s has no time, but the rule has: write, for example, %sT090000, or drop whole days with the schedule's exceptions", d, d)
 		}
 	}
 	return nil
@@ -154,7 +154,7 @@ var frequencies = [...]string{
 
 func (f frequency) String() string { return frequencies[f] }
 
-// longest are the intervals of 400 years.
+// longest are the intervals that make 400 years.
 var longest = [...]int64{
 	secondly: calendarCycle, minutely: calendarCycle / 60, hourly: calendarCycle / 3600,
 	daily: 146097, weekly: 146097 / 7, monthly: 4800, yearly: 400,
@@ -177,8 +177,8 @@ const (
 
 var numberParts = [numberLists]struct {
 	name, plural string
-	lo, hi       int // lo is 1 where -1 counts from the end
-	signed       bool
+	lo, hi       int
+	signed       bool // -1 counts from the end
 }{
 	bySecond:   {"BYSECOND", "seconds", 0, 60, false},
 	byMinute:   {"BYMINUTE", "minutes", 0, 59, false},
@@ -200,10 +200,10 @@ func parseParts(text string) (*ruleParts, error) {
 		part = strings.TrimSpace(part)
 		name, value, ok := strings.Cut(part, "=")
 		if part == "" {
-			return nil, errors.New("a part is empty: remove the ; that is too many")
+			return nil, errors.New("a part is empty: remove the extra ;")
 		}
 		if !ok || value == "" {
-			return nil, fmt.Errorf("part %s has no value: write parts such as FREQ=DAILY, with a ; between two", quote(part))
+			return nil, fmt.Errorf("part %s has no value: write parts such as FREQ=DAILY, separated by ;", quote(part))
 		}
 		if slices.Contains(p.given, name) {
 			return nil, fmt.Errorf("part %s is given twice: remove one", name)
@@ -273,7 +273,7 @@ func parseNumbers(list numberList, text string) (numbers []int, err error) {
 			err = strconv.ErrSyntax
 		}
 		if err != nil || size < part.lo || size > part.hi {
-			return nil, fmt.Errorf("%s is none of the %s: %s", quote(item), part.plural, list.bounds())
+			return nil, fmt.Errorf("%s is not valid: %s", quote(item), list.bounds())
 		}
 		if list == bySecond {
 			n = min(n, 59) // a leap second, for a clock without them (RFC 5545, section 3.3.12)
@@ -284,12 +284,13 @@ func parseNumbers(list numberList, text string) (numbers []int, err error) {
 	return slices.Compact(numbers), nil
 }
 
+// bounds describes the values that a part accepts.
 func (list numberList) bounds() string {
 	part := numberParts[list]
 	if part.signed {
-		return fmt.Sprintf("they go from 1 to %d, or from -1 (the last) to -%d", part.hi, part.hi)
+		return fmt.Sprintf("%s go from 1 to %d, or from -1 (the last) to -%d", part.plural, part.hi, part.hi)
 	}
-	return fmt.Sprintf("they go from %d to %d", part.lo, min(part.hi, 59))
+	return fmt.Sprintf("%s go from %d to %d", part.plural, part.lo, min(part.hi, 59))
 }
 
 func parseWeekdays(text string) (days []nthWeekday, err error) {
@@ -297,11 +298,11 @@ func parseWeekdays(text string) (days []nthWeekday, err error) {
 		number, code := item[:max(len(item)-2, 0)], item[max(len(item)-2, 0):]
 		d := nthWeekday{weekday: slices.Index(dayCodes[:], code)}
 		if d.weekday < 0 {
-			return nil, fmt.Errorf("%s is no weekday: write SU, MO, TU, WE, TH, FR or SA, with a number before it for the nth or (negative) the nth from the end", quote(item))
+			return nil, fmt.Errorf("%s is not a weekday: write SU, MO, TU, WE, TH, FR or SA, with a number before it for the nth one, negative to count from the end", quote(item))
 		}
 		if number != "" {
 			if d.n, err = strconv.Atoi(number); err != nil || d.n == 0 || max(d.n, -d.n) > 53 {
-				return nil, fmt.Errorf("%s has a wrong number: write 1 to 53, or -1 (the last) to -53", quote(item))
+				return nil, fmt.Errorf("%s has a number out of range: write 1 to 53, or -1 (the last) to -53", quote(item))
 			}
 		}
 		days = append(days, d)
@@ -317,17 +318,17 @@ func parseWeekdays(text string) (days []nthWeekday, err error) {
 
 func (p *ruleParts) has(name string) bool { return slices.Contains(p.given, name) }
 
-// namesTimes reports whether a rule needs more than dates.
+// namesTimes reports whether a rule has more than dates.
 func (p *ruleParts) namesTimes() bool {
 	return p.freq < daily || p.has("BYHOUR") || p.has("BYMINUTE") || p.has("BYSECOND")
 }
 
-// check is the list of what RFC 5545, section 3.3.10, says must not be.
+// check refuses what RFC 5545, section 3.3.10, forbids.
 func (p *ruleParts) check() error {
 	numbered := slices.ContainsFunc(p.weekdays, func(d nthWeekday) bool { return d.n != 0 })
 	switch {
 	case !p.has("FREQ"):
-		return errors.New("FREQ is missing: write FREQ=DAILY or the like")
+		return errors.New("FREQ is missing: write, for example, FREQ=DAILY")
 	case p.count > maxCount:
 		return fmt.Errorf("COUNT is above %d: use UNTIL", maxCount)
 	case p.count > 0 && p.until != nil:

@@ -1,6 +1,6 @@
 package recur
 
-// frequency is FREQ, in the order of length.
+// frequency is FREQ, from the shortest period to the longest.
 type frequency uint8
 
 const (
@@ -13,8 +13,8 @@ const (
 	yearly
 )
 
-// periods are the days, weeks, months or years that a rule uses: one of interval, counted from that of DTSTART. Periods
-// are numbered; days and dates are counted from 1970-01-01.
+// periods are the days, weeks, months or years that a rule uses: every interval-th one, counted
+// from that of DTSTART. Periods have numbers; days and dates are counted from 1970-01-01.
 type periods struct {
 	freq      frequency // daily or longer
 	interval  int64
@@ -22,7 +22,7 @@ type periods struct {
 	weekStart int
 }
 
-// of returns the period that a day is in.
+// of returns the period that contains a day.
 func (p *periods) of(day int64) int64 {
 	switch p.freq {
 	case daily:
@@ -60,7 +60,7 @@ func (p *periods) usedBefore(number int64) int64 {
 	return number - modulo(number-p.origin, p.interval)
 }
 
-// next returns the first day in a used period from day on.
+// next returns the first day, from day on, of a period that the rule uses.
 func (p *periods) next(day int64) int64 {
 	if p.interval == 1 {
 		return day
@@ -72,7 +72,7 @@ func (p *periods) next(day int64) int64 {
 	return day
 }
 
-// prev returns the last day in a used period up to day.
+// prev returns the last day, up to day, of a period that the rule uses.
 func (p *periods) prev(day int64) int64 {
 	if p.interval == 1 {
 		return day
@@ -84,7 +84,7 @@ func (p *periods) prev(day int64) int64 {
 	return day
 }
 
-// modulo is a mod b, never negative.
+// modulo returns a mod b, which is never negative.
 func modulo(a, b int64) int64 {
 	m := a % b
 	if m < 0 {

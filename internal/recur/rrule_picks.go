@@ -4,11 +4,12 @@ import "slices"
 
 // picks are the positions of BYSETPOS.
 type picks struct {
-	begin []int // from the beginning, 0 is the first; ascending
-	end   []int // from the end, 1 is the last; ascending
+	begin []int // counted from the beginning, 0 is the first; ascending
+	end   []int // counted from the end, 1 is the last; ascending
 }
 
-// newPicks leaves out positions that no period of at most most members has. It is nil if none is left.
+// newPicks returns the positions that a period with at most most members can have, or nil if there
+// are none.
 func newPicks(positions []int, most int) *picks {
 	p := new(picks)
 	for _, n := range positions {
@@ -27,7 +28,7 @@ func newPicks(positions []int, most int) *picks {
 	return p
 }
 
-// next returns the first picked member from member n on, of count.
+// next returns the first picked one of count members, from member n on.
 func (p *picks) next(n, count int) (int, bool) {
 	found := count
 	if i, _ := slices.BinarySearch(p.begin, n); i < len(p.begin) {
@@ -39,7 +40,7 @@ func (p *picks) next(n, count int) (int, bool) {
 	return found, found < count
 }
 
-// prev returns the last picked member up to member n, of count.
+// prev returns the last picked one of count members, up to member n.
 func (p *picks) prev(n, count int) (int, bool) {
 	found := -1
 	if i, _ := slices.BinarySearch(p.begin, min(n, count-1)+1); i > 0 {
@@ -51,7 +52,7 @@ func (p *picks) prev(n, count int) (int, bool) {
 	return found, found >= 0
 }
 
-// of returns those of a list that are picked.
+// of returns the picked members of a list.
 func (p *picks) of(list []int) (picked []int) {
 	for n, ok := p.next(0, len(list)); ok; n, ok = p.next(n+1, len(list)) {
 		picked = append(picked, list[n])

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A plainSet is a recurrence as the oracle reads it. It has no offset table and no bits: it lists dates one by one and
-// reads the clock of time.Time.
+// A plainSet is a recurrence set as the oracle reads it. It has no offset table and no bits: it
+// lists dates one by one and reads the clock of time.Time.
 type plainSet struct {
 	clock          plainClock
 	start          int64 // DTSTART
@@ -20,7 +20,7 @@ type plainSet struct {
 	dates, exDates []int64
 }
 
-// newPlainSet reads a text that is known to be right.
+// newPlainSet parses a text that is known to be valid.
 func newPlainSet(text string, zone *time.Location) *plainSet {
 	text = strings.NewReplacer("\r\n ", "", "\n ", "", "\r\n\t", "", "\n\t", "", "\r\n", "\n").Replace(text)
 	lines := strings.Split(text, "\n")
@@ -59,7 +59,7 @@ func newPlainSet(text string, zone *time.Location) *plainSet {
 	return s
 }
 
-// plainLine takes a line apart. Bare parts are a rule.
+// plainLine splits a line. Bare parts are a rule.
 func plainLine(line string) (name, parameters, value string) {
 	name, value, ok := strings.Cut(line, ":")
 	if !ok {
@@ -85,14 +85,14 @@ func (s *plainSet) list(parameters, value string) (instants []int64) {
 		clock = plainClock{loc: loc, known: map[int64][]int64{}}
 	}
 	for item := range strings.SplitSeq(value, ",") {
-		item, _, _ = strings.Cut(item, "/") // a period counts its start
+		item, _, _ = strings.Cut(item, "/") // the start of a period counts
 		instant, _ := clock.read(item)
 		instants = append(instants, instant)
 	}
 	return instants
 }
 
-// instants lists the members in [from, end).
+// instants returns the members in [from, end).
 func (s *plainSet) instants(from, end int64) []int64 {
 	var all, dropped []int64
 	for _, r := range s.rules {
@@ -118,12 +118,12 @@ type plainRule struct {
 	unit                                            int64 // seconds; 0 for DAILY and longer
 	interval                                        int64
 	count                                           int   // 0: no end
-	until, untilWall                                int64 // instant, local time; one of them is far away
+	until, untilWall                                int64 // an instant and a local time; one of them is far away
 	wkst                                            time.Weekday
 	months, monthDays, yearDays, weekNos, positions []int
 	hours, minutes, seconds                         []int
 	days                                            []plainDay
-	matches                                         map[int64]bool // of dates that were looked at
+	matches                                         map[int64]bool // dates that were asked about
 }
 
 // plainDay is an item of BYDAY.
@@ -200,7 +200,8 @@ func (r *plainRule) instants(from, end int64) (instants []int64) {
 // plainSlack is more than an offset and a shift together.
 const plainSlack = 3 * secondsPerDay
 
-// walls lists the local times of a rule of days, from DTSTART on, that may become instants in [from, end).
+// walls returns the local times of a rule with FREQ=DAILY or longer, from DTSTART on, that may
+// become instants in [from, end).
 func (r *plainRule) walls(from, end int64) (walls []int64) {
 	day := floorDiv(max(from-plainSlack, r.set.wall), secondsPerDay)
 	for r.period(day-1) == r.period(day) {
@@ -230,7 +231,8 @@ func (r *plainRule) walls(from, end int64) (walls []int64) {
 	return walls
 }
 
-// begins says whether a local time is not before DTSTART. If that is on a second pass, the rest of the pass has been.
+// begins reports whether a local time is not before DTSTART. If DTSTART is on a second pass, the
+// times that the pass repeats are before it.
 func (s *plainSet) begins(wall int64) bool {
 	return wall >= s.wall && (!s.again || s.clock.when(wall) >= s.start)
 }
@@ -248,7 +250,7 @@ func (r *plainRule) pick(candidates []int64) (picked []int64) {
 	return picked
 }
 
-// period numbers the year, month, week or day that a date lies in.
+// period returns the number of the year, month, week or day that contains a date.
 func (r *plainRule) period(day int64) int64 {
 	date := plainDate(day)
 	switch r.freq {
@@ -257,7 +259,7 @@ func (r *plainRule) period(day int64) int64 {
 	case "MONTHLY":
 		return int64(date.Year()*12 + int(date.Month()))
 	case "WEEKLY":
-		return floorDiv(day-int64(date.Weekday()-r.wkst+7)%7+7, 7) // of the day on which the week begins
+		return floorDiv(day-int64(date.Weekday()-r.wkst+7)%7+7, 7) // the day on which the week begins
 	default:
 		return day
 	}
@@ -265,7 +267,7 @@ func (r *plainRule) period(day int64) int64 {
 
 func plainDate(day int64) time.Time { return time.Unix(day*secondsPerDay, 0).UTC() }
 
-// times are the times of a matching day.
+// times returns the times of a matching day.
 func (r *plainRule) times() (times []int64) {
 	start := time.Unix(r.set.wall, 0).UTC()
 	or := func(list []int, missing int) []int {
@@ -294,7 +296,7 @@ func (r *plainRule) matchDay(day int64) bool {
 	return match
 }
 
-// matchDate says whether a date passes every part on dates, those included that DTSTART stands in for.
+// matchDate reports whether a date matches every date part, including those taken from DTSTART.
 func (r *plainRule) matchDate(date time.Time) bool {
 	months, monthDays, days := r.months, r.monthDays, r.days
 	start := time.Unix(r.set.wall, 0).UTC()
@@ -334,13 +336,13 @@ func (r *plainRule) matchDate(date time.Time) bool {
 		}))
 }
 
-// eitherEnd says whether a list has position n of 1 to last, counted from the front or the back. A list that is not
-// given has everything.
+// eitherEnd reports whether a list has position n of 1 to last, counted from either end. A list
+// that is not given has every position.
 func eitherEnd(list []int, n, last int) bool {
 	return list == nil || slices.Contains(list, n) || slices.Contains(list, n-last-1)
 }
 
-// matchWeek counts weeks by the fourth of their days: the year that it lies in is the week's.
+// matchWeek assigns a week to the year that contains the fourth of its days.
 func (r *plainRule) matchWeek(date time.Time) bool {
 	if r.weekNos == nil {
 		return true
@@ -353,7 +355,8 @@ func (r *plainRule) matchWeek(date time.Time) bool {
 	return eitherEnd(r.weekNos, (fourth.YearDay()-1)/7+1, (last.YearDay()-1)/7+1)
 }
 
-// scan lists the members of a rule of hours, minutes or seconds in [from, end), up to its count.
+// scan returns the members of a rule with FREQ=HOURLY, MINUTELY or SECONDLY in [from, end), up to
+// its count.
 func (r *plainRule) scan(from, end int64) (members []int64) {
 	stride := r.stride(from, end)
 	u := from + ((r.set.start-from)%stride+stride)%stride
@@ -365,7 +368,7 @@ func (r *plainRule) scan(from, end int64) (members []int64) {
 	return members
 }
 
-// stride is how far apart two members are at least, counted from DTSTART.
+// stride returns the least distance of two members, counted from DTSTART.
 func (r *plainRule) stride(low, high int64) int64 {
 	switch {
 	case r.freq == "SECONDLY":
@@ -383,7 +386,7 @@ func (r *plainRule) stride(low, high int64) int64 {
 	return 60
 }
 
-// matchInstant is all that a rule of elapsed time asks of one instant.
+// matchInstant reports whether an instant matches a rule that follows elapsed time.
 func (r *plainRule) matchInstant(u int64) bool {
 	elapsed, start := u+r.set.ahead, r.set.start+r.set.ahead
 	if (floorDiv(elapsed, r.unit)-floorDiv(start, r.unit))%r.interval != 0 {
@@ -412,7 +415,8 @@ func (r *plainRule) matchInstant(u int64) bool {
 	return r.matchPosition(minute, second) && r.matchDay(day)
 }
 
-// matchPosition is BYSETPOS for a time of the clock's hour or minute, whether the clock shows all of that or not.
+// matchPosition applies BYSETPOS to a time within the clock's hour or minute, even if the clock
+// does not show all of it.
 func (r *plainRule) matchPosition(minute, second int) bool {
 	times, n := []int{0}, 0
 	switch {
@@ -442,10 +446,10 @@ func (r *plainRule) matchPosition(minute, second int) bool {
 // A plainClock reads the clock of a zone.
 type plainClock struct {
 	loc   *time.Location
-	known map[int64][]int64 // day -> offsets that the clock has around it
+	known map[int64][]int64 // day -> offsets of the clock around it
 }
 
-// read reads an instant or a local time. It gives both, the local time as it is written.
+// read parses an instant or a local time. It returns both, the local time as it is written.
 func (c plainClock) read(value string) (instant, wall int64) {
 	if utc, ok := strings.CutSuffix(value, "Z"); ok {
 		t, _ := time.Parse("20060102T150405", utc)
@@ -456,14 +460,14 @@ func (c plainClock) read(value string) (instant, wall int64) {
 	return c.when(t.Unix()), t.Unix()
 }
 
-// shows is what the clock shows at an instant.
+// shows returns what the clock shows at an instant.
 func (c plainClock) shows(u int64) int64 {
 	_, offset := time.Unix(u, 0).In(c.loc).Zone()
 	return u + int64(offset)
 }
 
-// when is the first instant at which the clock shows a local time. If it jumps over it, the time is read as if the clock
-// had not jumped.
+// when returns the first instant at which the clock shows a local time. If the clock jumps over it,
+// the time is read as if the clock had not jumped yet.
 func (c plainClock) when(wall int64) int64 {
 	day := floorDiv(wall, secondsPerDay)
 	offsets, ok := c.known[day]

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// plainRules are rules in which a part, or how two parts work together, is easily got wrong. They get their DTSTART from
-// the comparison.
+// plainRules are rules in which a part, or the combination of two parts, is easy to get wrong. The
+// comparison adds a DTSTART.
 var plainRules = []string{
-	// Without any other part, DTSTART says what recurs.
+	// Without any other part, DTSTART decides what recurs.
 	"FREQ=YEARLY", "FREQ=MONTHLY", "FREQ=WEEKLY", "FREQ=DAILY", "FREQ=HOURLY", "FREQ=MINUTELY", "FREQ=SECONDLY",
 	"FREQ=YEARLY;INTERVAL=4", "FREQ=MONTHLY;INTERVAL=5", "FREQ=WEEKLY;INTERVAL=3", "FREQ=DAILY;INTERVAL=10",
 	"FREQ=HOURLY;INTERVAL=5", "FREQ=HOURLY;INTERVAL=24", "FREQ=MINUTELY;INTERVAL=90", "FREQ=MINUTELY;INTERVAL=1440",
@@ -67,7 +67,7 @@ var plainRules = []string{
 	"FREQ=SECONDLY;INTERVAL=1000;COUNT=100", "FREQ=HOURLY;INTERVAL=2;BYMINUTE=10,50;BYSETPOS=-1;COUNT=30", "FREQ=YEARLY;BYWEEKNO=53;COUNT=2",
 }
 
-// randomText draws a rule, or a few with lists, that RFC 5545 allows.
+// randomText returns a random rule, or a few rules with dates, that RFC 5545 allows.
 func randomText(random *rand.Rand, zone *Zone) string {
 	start := randomStart(random, zone)
 	lines := []string{"DTSTART:" + start.Format(plainLayout)}
@@ -89,7 +89,7 @@ func randomText(random *rand.Rand, zone *Zone) string {
 
 const plainLayout = "20060102T150405"
 
-// randomStart is a local time, often near a change of the clock.
+// randomStart returns a local time, often near an offset change.
 func randomStart(random *rand.Rand, zone *Zone) time.Time {
 	wall := random.Int64N(2_100_000_000)
 	if changes := zone.changes; len(changes) > 0 && random.IntN(2) == 0 {
@@ -187,7 +187,7 @@ func randomParts(random *rand.Rand, start time.Time) string {
 	return strings.Join(parts, ";")
 }
 
-// randomDays is a value of BYDAY with numbers up to nth.
+// randomDays returns a value of BYDAY with numbers up to nth.
 func randomDays(random *rand.Rand, nth int) string {
 	var days []string
 	for range 1 + random.IntN(5) {

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// rfcExamples are those of RFC 5545, section 3.8.5.3, in its order and with the dates that it lists: all of them where
-// the rule ends, otherwise the first. "Sep 2-11" is ten days at the time of DTSTART, unless times follow.
+// rfcExamples are the examples of RFC 5545, section 3.8.5.3, in its order and with the dates that
+// it lists: all of them if the rule ends, otherwise the first ones. "Sep 2-11" means ten days at
+// the time of DTSTART, unless times follow.
 var rfcExamples = []struct{ name, start, text, want string }{
 	{"daily for 10 occurrences", "19970902T090000", "RRULE:FREQ=DAILY;COUNT=10", "1997 Sep 2-11 end"},
 	{
@@ -140,7 +141,7 @@ var rfcExamples = []struct{ name, start, text, want string }{
 		"the second-to-last weekday", "19970929T090000", "RRULE:FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-2",
 		"1997 Sep 29 Oct 30 Nov 27 Dec 30 1998 Jan 29 Feb 26 Mar 30",
 	},
-	// The RFC writes 17:00 UTC for 17:00 in New York and lists 15:00 all the same (erratum 3883).
+	// The RFC writes 17:00 UTC for 17:00 in New York but lists 15:00 (erratum 3883).
 	{"every 3 hours to 13:00", "19970902T090000", "RRULE:FREQ=HOURLY;INTERVAL=3;UNTIL=19970902T170000Z", "1997 Sep 2 9:00 12:00 end"},
 	{"every 3 hours to 17:00", "19970902T090000", "RRULE:FREQ=HOURLY;INTERVAL=3;UNTIL=19970902T210000Z", "1997 Sep 2 9:00 12:00 15:00 end"},
 	{
@@ -178,7 +179,7 @@ var rfcExamples = []struct{ name, start, text, want string }{
 	},
 	{"ten of every other day", "19970902T090000", "RRULE:FREQ=DAILY;COUNT=10;INTERVAL=2", "1997 Sep 2 4 6 8 10 12 14 16 18 20 end"},
 
-	// Sections 3.8.5.1 and 3.8.5.2: the ways to write a list.
+	// Sections 3.8.5.1 and 3.8.5.2: the notations of a list of dates.
 	{
 		"dates in UTC and in zones", "19970714T083000",
 		"RDATE:19970715T123000Z\nRDATE;TZID=Europe/Berlin:19970716T143000,19970717T143000\nRDATE:19970718T083000\nEXDATE:19970717T123000Z",
@@ -202,7 +203,7 @@ var rfcExamples = []struct{ name, start, text, want string }{
 	},
 	{"two rules", "19970902T090000", "RRULE:FREQ=MONTHLY;COUNT=3\nrrule:freq=monthly;bymonthday=-1;count=2", "1997 Sep 2 30 Oct 2 31 Nov 2 end"},
 
-	// What people write for a scheduler.
+	// Typical rules for a scheduler.
 	{
 		"office hours", "20220910T110000", "RRULE:FREQ=HOURLY;BYDAY=MO,TU,WE,TH,FR,SA;BYHOUR=9,10,11,12,13,14,15,16,17",
 		"2022 Sep 10 11:00 12:00 13:00 14:00 15:00 16:00 17:00 12 9:00 10:00",
@@ -249,7 +250,7 @@ func TestRRuleRFC(t *testing.T) {
 			}
 			for i := len(want) - 2; i >= 0; i-- {
 				if last, _ = r.Prev(last); last.In(r.Zone().Location()).Format(rfcLayout) != want[i] {
-					t.Fatalf("Prev gives %v, want %s", last, want[i])
+					t.Fatalf("Prev returns %v, want %s", last, want[i])
 				}
 			}
 			if first, ok := r.Prev(last); ok {
@@ -261,7 +262,7 @@ func TestRRuleRFC(t *testing.T) {
 
 const rfcLayout = "2006 Jan 2 15:04"
 
-// rfcDates reads a list of dates. It ends if the rule does.
+// rfcDates parses a list of dates. The list ends if the rule does.
 func rfcDates(t *testing.T, start, text string) (dates []string, ends bool) {
 	t.Helper()
 	year, month, day, clock := "", "", "", "00:00"

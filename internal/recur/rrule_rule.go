@@ -2,11 +2,11 @@ package recur
 
 import "fmt"
 
-// ruleStart is DTSTART, from which a rule takes what its parts leave open.
+// ruleStart is DTSTART, from which a rule takes what its parts do not specify.
 type ruleStart struct {
 	zone    *Zone
 	instant int64
-	local   int64 // what the zone's clock shows, or would if the clock did not jump over it
+	local   int64 // what the zone's clock shows, or would show if it did not jump over it
 	first   int64 // the first local time that a rule may have
 }
 
@@ -23,20 +23,21 @@ func (s *ruleSet) begin(zone *Zone) ruleStart {
 		start.local = d.local + zone.offset(zone.periodOf(d.local))
 	}
 	start.first = start.local
-	if zone.resolve(start.local) < start.instant { // on the second pass: what is repeated has been
+	if zone.resolve(start.local) < start.instant { // the second pass: the repeated times have fired
 		i := zone.periodOf(start.instant)
 		start.first = zone.begins(i) + zone.offset(i-1)
 	}
 	return start
 }
 
-// second is the time of day.
+// second returns the time of day.
 func (s ruleStart) second() int { return int(modulo(s.local, secondsPerDay)) }
 
-// earliest is before every instant. Where the clock jumps over DTSTART, a later local time may fire before it.
+// earliest returns a time before every instant of a rule. Where the clock jumps over DTSTART, a
+// later local time may fire before it.
 func (s ruleStart) earliest() int64 { return max(s.instant-secondsPerDay, firstInstant) }
 
-// rule makes the rule of the parts, false if it is empty however long one waits.
+// rule returns the rule that the parts describe, and false if it can have no instant.
 func (p *ruleParts) rule(start ruleStart) (*rule, bool) {
 	r := &rule{first: start.earliest(), last: lastInstant}
 	ok := false
@@ -82,7 +83,7 @@ func (p *ruleParts) localRule(start ruleStart) (*localRule, bool) {
 	return r, true
 }
 
-// fillDates takes what is given.
+// fillDates copies the date parts that are given.
 func (p *ruleParts) fillDates(d *ruleDates) {
 	d.months = p.lists[byMonth]
 	d.monthDays = p.lists[byMonthDay]
@@ -93,7 +94,7 @@ func (p *ruleParts) fillDates(d *ruleDates) {
 	d.nthOfMonth = p.freq == monthly || p.freq == yearly && d.months != nil
 }
 
-// defaultDates takes what is left open from the day of DTSTART.
+// defaultDates fills in the date parts that a rule takes from the day of DTSTART.
 func (p *ruleParts) defaultDates(d *ruleDates, start int64) {
 	_, month, date := civil(start)
 	switch {
@@ -112,7 +113,7 @@ func (p *ruleParts) tickRule(start ruleStart) (*tickRule, bool) {
 	r := &tickRule{origin: start.instant, width: 1}
 	p.fillDates(&r.dates)
 	minutes, seconds := p.lists[byMinute], p.lists[bySecond]
-	steady := start.instant + start.zone.offset(start.zone.periodOf(start.instant)) // what a clock without jumps shows
+	steady := start.instant + start.zone.offset(start.zone.periodOf(start.instant)) // what the clock would show if it never changed
 	unit := int64(1)
 	switch p.freq {
 	case hourly:
@@ -148,7 +149,7 @@ func (p *ruleParts) tickRule(start ruleStart) (*tickRule, bool) {
 	return r, true
 }
 
-// pick leaves the times that BYSETPOS picks of each window, false if it picks none.
+// pick keeps the times of each window that BYSETPOS picks. It returns false if there are none.
 func (r *tickRule) pick(positions []int) bool {
 	members := r.members()
 	picks := newPicks(positions, len(members))
@@ -166,7 +167,8 @@ func (r *tickRule) pick(positions []int) bool {
 	return true
 }
 
-// members are the times in a window, from its first second. All windows with any are alike.
+// members returns the times in a window, counted from its first second. All windows that have times
+// have the same ones.
 func (r *tickRule) members() (members []int) {
 	if r.width == 1 {
 		return []int{0}
@@ -181,13 +183,14 @@ func (r *tickRule) members() (members []int) {
 	return members
 }
 
-// maxCounting bounds the search for where COUNT ends. Rare ticks are searched day by day.
+// maxCounting bounds the search for the last instant of a COUNT, in seconds. Rare ticks are
+// searched day by day, which takes longer.
 const (
 	maxCounting      = calendarCycle
 	maxCountingTicks = calendarCycle / 4
 )
 
-// stopAfter ends a rule with its nth instant, false if that lies too far ahead.
+// stopAfter ends a rule with instant number count. It returns false if that is too far ahead.
 func (r *rule) stopAfter(count int, start ruleStart) (ok bool) {
 	switch set := r.set.(type) {
 	case *localRule:
@@ -198,7 +201,7 @@ func (r *rule) stopAfter(count int, start ruleStart) (ok bool) {
 	return ok
 }
 
-// counted returns the last of the first count instants, false if it lies too far ahead.
+// counted returns the last of the first count instants, and false if it is too far ahead.
 func (r *tickRule) counted(bounds *rule, count int, start ruleStart) (int64, bool) {
 	if r.width == 1 && r.times.everyTime() && r.dates.everyDate() {
 		return min(start.instant+int64(count-1)*r.period, lastInstant), true
@@ -225,15 +228,15 @@ func (r *tickRule) counted(bounds *rule, count int, start ruleStart) (int64, boo
 	return last, true
 }
 
-// errNever says why a rule has no instants.
+// errNever explains why a rule has no instants.
 func (p *ruleParts) errNever(start ruleStart) error {
 	if p.until != nil && p.until.instant(start.zone) < start.instant {
-		return fmt.Errorf("recurrence rule %s never fires: UNTIL lies before DTSTART, which is %s", quote(p.expr(start.zone)), dateTimeWords(start.local))
+		return fmt.Errorf("recurrence rule %s never fires: UNTIL is before DTSTART, which is %s", quote(p.expr(start.zone)), dateTimeWords(start.local))
 	}
-	return fmt.Errorf("recurrence rule %s never fires within 400 years of DTSTART: no date and time fits all of its parts", quote(p.expr(start.zone)))
+	return fmt.Errorf("recurrence rule %s never fires within 400 years of DTSTART: no date and time matches all of its parts", quote(p.expr(start.zone)))
 }
 
-// bitsOf is the set of the numbers of a part, or what it is if the part is not given.
+// bitsOf returns the set of the numbers of a part, or missing if the part is not given.
 func bitsOf(numbers []int, missing uint64) (set uint64) {
 	if numbers == nil {
 		return missing

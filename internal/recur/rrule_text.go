@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// dateTime is a date, or a date with a time, as RFC 5545 writes it (sections 3.3.4 and 3.3.5).
+// dateTime is a date, or a date with a time, in the sense of RFC 5545 (sections 3.3.4 and 3.3.5).
 type dateTime struct {
-	local int64 // as a clock shows it, in seconds since 1970-01-01 00:00
+	local int64 // what a clock shows, in seconds since 1970-01-01 00:00
 	form  dateForm
 	zone  *Zone // of TZID, nil if not given
 }
@@ -24,12 +24,12 @@ const (
 	utcTime
 )
 
-// layouts are the forms in the words of time.Parse.
+// layouts are the forms as layouts of package time.
 var layouts = [...]string{dateOnly: "20060102", localTime: "20060102T150405", utcTime: "20060102T150405Z"}
 
 func (d dateTime) String() string { return time.Unix(d.local, 0).UTC().Format(layouts[d.form]) }
 
-// parseDateTime reads a value with the parameters of its line: TZID and VALUE.
+// parseDateTime parses a value with the parameters of its line, TZID and VALUE.
 func parseDateTime(parameters, text string) (d dateTime, err error) {
 	text = strings.ToUpper(strings.TrimSpace(text))
 	d.form = dateForm(slices.IndexFunc(layouts[:], func(layout string) bool { return len(layout) == len(text) }))
@@ -71,7 +71,7 @@ func (d *dateTime) readParameter(parameter string) (err error) {
 	return err
 }
 
-// instant is when a clock shows the time: that of its TZID, else the zone's.
+// instant returns when the clock shows the time: that of the value's TZID, or else of the zone.
 func (d dateTime) instant(zone *Zone) int64 {
 	if d.form == utcTime {
 		return d.local
@@ -89,7 +89,8 @@ func instantsOf(dates []dateTime, zone *Zone) (instants []int64) {
 	return sortedSet(instants)
 }
 
-// inZone returns the zone whose clock a set recurs on, given that of the schedule, which may be nil.
+// inZone returns the zone on whose clock a set recurs. zone is that of the schedule, which may be
+// nil.
 func (s *ruleSet) inZone(zone *Zone) (*Zone, error) {
 	switch {
 	case s.start == nil || s.start.zone == nil:
@@ -104,7 +105,8 @@ func (s *ruleSet) inZone(zone *Zone) (*Zone, error) {
 	return zone, nil
 }
 
-// expr writes a set for a zone that is known, without what is arbitrary in its text: order, repeats, case, defaults.
+// expr returns the canonical text of a set, for a zone that is known: with order, duplicates, case
+// and defaults normalized.
 func (s *ruleSet) expr(zone *Zone) string {
 	var lines []string
 	if s.start != nil {
@@ -120,7 +122,7 @@ func (s *ruleSet) expr(zone *Zone) string {
 	return strings.Join(lines, "\n")
 }
 
-// exprs writes rules in order, each once.
+// exprs returns the lines of rules, sorted, each once.
 func exprs(name string, rules []*ruleParts, zone *Zone) (lines []string) {
 	for _, p := range rules {
 		lines = append(lines, name+p.expr(zone))
@@ -129,7 +131,8 @@ func exprs(name string, rules []*ruleParts, zone *Zone) (lines []string) {
 	return slices.Compact(lines)
 }
 
-// properties writes dates in order, each once, those of one form on one line.
+// properties returns the lines of dates, sorted, each date once, with the dates of one form on one
+// line.
 func properties(name string, dates []dateTime, zone *Zone) (lines []string) {
 	texts := map[string][]string{}
 	for _, d := range dates {
@@ -144,7 +147,7 @@ func properties(name string, dates []dateTime, zone *Zone) (lines []string) {
 	return lines
 }
 
-// property writes a date for a zone that is known.
+// property returns the line of a date, for a zone that is known.
 func (d dateTime) property(name string, zone *Zone) string {
 	d = d.in(zone)
 	switch {
@@ -156,7 +159,7 @@ func (d dateTime) property(name string, zone *Zone) string {
 	return name + ":" + d.String()
 }
 
-// in writes local times of UTC as times of UTC.
+// in turns local times of the zone UTC into times in UTC.
 func (d dateTime) in(zone *Zone) dateTime {
 	if d.zone != nil {
 		zone = d.zone
@@ -167,7 +170,7 @@ func (d dateTime) in(zone *Zone) dateTime {
 	return d
 }
 
-// expr writes the parts in the order of RFC 5545, without those that say nothing.
+// expr returns the parts in the order of RFC 5545, without those that have the default value.
 func (p *ruleParts) expr(zone *Zone) string {
 	parts := []string{"FREQ=" + p.freq.String()}
 	if p.interval > 1 {

@@ -1,8 +1,8 @@
 package recur
 
-// A tickRule is a rule of hours, minutes or seconds. It follows elapsed time: windows as long as its unit come at a fixed
-// distance from DTSTART, whatever the clock does, and of the seconds in them those count at which the clock shows a date
-// and a time that the rule's other parts name.
+// A tickRule is a rule with FREQ=HOURLY, MINUTELY or SECONDLY. It follows elapsed time: windows
+// follow each other at a fixed distance, counted from DTSTART, whatever the clock does. A second in
+// a window is a tick if the clock then shows a date and a time that match the rule's other parts.
 type tickRule struct {
 	dates  ruleDates
 	times  dayTimes
@@ -12,7 +12,7 @@ type tickRule struct {
 	useful phases
 }
 
-// nextShown goes day by day at most.
+// nextShown takes at most one step for each day.
 func (r *tickRule) nextShown(offset, from, end int64) int64 {
 	for {
 		if from = r.window(from); from >= end {
@@ -36,7 +36,7 @@ func (r *tickRule) nextShown(offset, from, end int64) int64 {
 	}
 }
 
-// nextOfDay returns the first tick in [from, until), false if there is none.
+// nextOfDay returns the first tick in [from, until), and false if there is none.
 func (r *tickRule) nextOfDay(midnight, from, until int64) (int64, bool) {
 	if !r.useful.has(midnight - r.origin) {
 		return 0, false
@@ -77,7 +77,7 @@ func (r *tickRule) prevShown(offset, from, end int64) int64 {
 	}
 }
 
-// prevOfDay returns the last tick in [first, last], false if there is none.
+// prevOfDay returns the last tick in [first, last], and false if there is none.
 func (r *tickRule) prevOfDay(midnight, first, last int64) (int64, bool) {
 	if !r.useful.has(midnight - r.origin) {
 		return 0, false
@@ -95,7 +95,7 @@ func (r *tickRule) prevOfDay(midnight, first, last int64) (int64, bool) {
 	return 0, false
 }
 
-// window returns the first second from instant on that lies in a window.
+// window returns the first second, from instant on, that is in a window.
 func (r *tickRule) window(instant int64) int64 {
 	if phase := modulo(instant-r.origin, r.period); phase >= r.width {
 		return instant + r.period - phase
@@ -103,7 +103,7 @@ func (r *tickRule) window(instant int64) int64 {
 	return instant
 }
 
-// windowBefore returns the last second up to instant that lies in a window.
+// windowBefore returns the last second, up to instant, that is in a window.
 func (r *tickRule) windowBefore(instant int64) int64 {
 	if phase := modulo(instant-r.origin, r.period); phase >= r.width {
 		return instant - phase + r.width - 1
@@ -111,9 +111,9 @@ func (r *tickRule) windowBefore(instant int64) int64 {
 	return instant
 }
 
-// phases tells the days that may have ticks from those that have none: whether they do depends on how far midnight lies
-// after the beginning of a window. Without it, a rule such as every 7 seconds at times that avoid all multiples of 7 on
-// Mondays would be searched second by second.
+// phases tells days that may have ticks from days that have none: it depends on how long before
+// midnight the last window began. Without it, a rule such as every 7 seconds at times that avoid
+// all multiples of 7 on Mondays would be searched second by second.
 type phases struct {
 	period int64
 	set    []uint64 // bit n: a day may have ticks if a window began n seconds before midnight; nil: every day may
@@ -127,8 +127,8 @@ func (p *phases) has(sinceWindow int64) bool {
 	return p.set[n/64]>>(n%64)&1 != 0
 }
 
-// newPhases is for windows that come more than once a day; those of others are looked at one by one. It takes times by
-// whole windows, so that it may let a useless day pass.
+// newPhases returns the phases of windows that are less than a day apart; others are searched one
+// by one. It rounds times to whole windows, so that it may let a day without ticks pass.
 func newPhases(times *dayTimes, width, period int64) (p phases) {
 	if times.everyTime() || period >= secondsPerDay || period < 2*width {
 		return p

@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// dayTimes is a set of times of day, each a number of seconds since midnight: every hour, minute and second of three
-// sets, combined. None of the sets is empty.
+// dayTimes is a set of times of day, each a number of seconds since midnight: every combination of
+// an hour, a minute and a second of three sets. None of the sets is empty.
 type dayTimes struct {
 	hours   uint32   // bit n: hour n
 	minutes uint64   // bit n: minute n
 	seconds uint64   // bit n: second n
-	ofHour  []uint16 // if not nil, the seconds of an hour in place of minutes and seconds, ascending
+	ofHour  []uint16 // if not nil, the seconds of an hour, ascending, instead of minutes and seconds
 }
 
 const (
@@ -20,12 +20,12 @@ const (
 	secondsHour = 3600
 )
 
-// everyTime reports whether no time is left out.
+// everyTime reports whether the set has every time.
 func (t *dayTimes) everyTime() bool {
 	return t.hours == allHours && t.minutes == allMinutes && t.seconds == allMinutes && t.ofHour == nil
 }
 
-// next returns the first time from second on, false if there is none that day.
+// next returns the first time from second on, and false if there is none that day.
 func (t *dayTimes) next(second int) (int, bool) {
 	hour := second / secondsHour
 	if t.hours>>hour&1 != 0 {
@@ -62,7 +62,7 @@ func (t *dayTimes) nextInHour(second int) (int, bool) {
 	return (minute+1+bits.TrailingZeros64(rest))*60 + bits.TrailingZeros64(t.seconds), true
 }
 
-// prev returns the last time up to second, false if there is none that day.
+// prev returns the last time up to second, and false if there is none that day.
 func (t *dayTimes) prev(second int) (int, bool) {
 	hour := second / secondsHour
 	if t.hours>>hour&1 != 0 {
@@ -99,7 +99,7 @@ func (t *dayTimes) prevInHour(second int) (int, bool) {
 	return (bits.Len64(rest)-1)*60 + bits.Len64(t.seconds) - 1, true
 }
 
-// count is the number of times in a day.
+// count returns the number of times in a day.
 func (t *dayTimes) count() int { return bits.OnesCount32(t.hours) * t.countInHour() }
 
 func (t *dayTimes) countInHour() int {
@@ -109,7 +109,7 @@ func (t *dayTimes) countInHour() int {
 	return bits.OnesCount64(t.minutes) * bits.OnesCount64(t.seconds)
 }
 
-// rank is the number of times before second.
+// rank returns the number of times before second.
 func (t *dayTimes) rank(second int) int {
 	hour := second / secondsHour
 	n := bits.OnesCount32(t.hours&(1<<hour-1)) * t.countInHour()
@@ -132,7 +132,7 @@ func (t *dayTimes) rankInHour(second int) int {
 	return n
 }
 
-// nth returns the time that n others precede.
+// nth returns the time that follows n others.
 func (t *dayTimes) nth(n int) int {
 	hour := nthBit(uint64(t.hours), n/t.countInHour())
 	return hour*secondsHour + t.nthInHour(n%t.countInHour())
@@ -146,7 +146,7 @@ func (t *dayTimes) nthInHour(n int) int {
 	return nthBit(t.minutes, n/perMinute)*60 + nthBit(t.seconds, n%perMinute)
 }
 
-// nthBit returns the place of the set bit that n lower ones precede.
+// nthBit returns the index of the set bit that has n lower ones.
 func nthBit(set uint64, n int) int {
 	for range n {
 		set &= set - 1
@@ -154,7 +154,8 @@ func nthBit(set uint64, n int) int {
 	return bits.TrailingZeros64(set)
 }
 
-// missing returns the first second of the day from one on that is not in the set, the length of a day if there is none.
+// missing returns the first second of the day, from second on, that is not in the set. It returns
+// the length of a day if there is none.
 func (t *dayTimes) missing(second int) int {
 	for second < secondsPerDay && t.has(second) {
 		if second++; t.everySecond() {
@@ -164,7 +165,8 @@ func (t *dayTimes) missing(second int) int {
 	return second
 }
 
-// missingBefore returns the last second of the day up to one that is not in the set, -1 if there is none.
+// missingBefore returns the last second of the day, up to second, that is not in the set. It
+// returns -1 if there is none.
 func (t *dayTimes) missingBefore(second int) int {
 	for second >= 0 && t.has(second) {
 		if t.everySecond() {
@@ -180,7 +182,7 @@ func (t *dayTimes) has(second int) bool {
 	return ok && found == second
 }
 
-// everySecond reports whether an hour of the set has all its seconds.
+// everySecond reports whether the hours of the set have all their seconds.
 func (t *dayTimes) everySecond() bool {
 	return t.minutes == allMinutes && t.seconds == allMinutes && t.ofHour == nil
 }

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// TestRRuleVectors walks rules both ways against instants on which implementations of others agree. The folder bench
-// says where they come from, and writes the file.
+// TestRRuleVectors compares rules, in both directions, with instants on which independent
+// implementations agree. The module bench writes the file; its README describes the
+// implementations.
 func TestRRuleVectors(t *testing.T) {
 	text, err := os.ReadFile("testdata/rrule_vectors.json")
 	if err != nil {
@@ -48,10 +49,10 @@ func TestRRuleVectors(t *testing.T) {
 			ahead = append(ahead, after)
 		}
 		if !slices.EqualFunc(ahead, v.Instants, time.Time.Equal) {
-			t.Errorf("%q in %q: Next gives %v, want %v", v.Rule, v.Zone, ahead, v.Instants)
+			t.Errorf("%q in %q: Next returns %v, want %v", v.Rule, v.Zone, ahead, v.Instants)
 		}
 		if ok == v.Complete {
-			t.Errorf("%q in %q: Next after %s gives %s, %t", v.Rule, v.Zone, last, after, ok)
+			t.Errorf("%q in %q: Next after %s returns %s, %t", v.Rule, v.Zone, last, after, ok)
 		}
 
 		var back []time.Time
@@ -61,7 +62,7 @@ func TestRRuleVectors(t *testing.T) {
 		}
 		slices.Reverse(back)
 		if !slices.EqualFunc(back, v.Instants, time.Time.Equal) {
-			t.Errorf("%q in %q: Prev gives %v, want %v", v.Rule, v.Zone, back, v.Instants)
+			t.Errorf("%q in %q: Prev returns %v, want %v", v.Rule, v.Zone, back, v.Instants)
 		}
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Describe says in English when the rule fires, without the zone: "every 2 weeks on Monday and Friday at 09:00".
+// Describe returns in English when the rule fires, without the zone: "every 2 weeks on Monday and
+// Friday at 09:00".
 func (r *RRule) Describe() string {
 	var phrases []string
 	for _, p := range r.text.rules {
@@ -30,7 +31,7 @@ func (r *RRule) Describe() string {
 	return words
 }
 
-// dateCount lists a few dates, on the clock of the rule's zone, and counts many.
+// dateCount lists up to three dates, as the clock of the rule's zone shows them, and counts more.
 func (r *RRule) dateCount(instants []int64) string {
 	if len(instants) > 3 {
 		return fmt.Sprintf("on %d dates", len(instants))
@@ -122,7 +123,7 @@ func monthDayWords(days []int) string {
 	return join(words, "and the")
 }
 
-// plainWeekdays are the names of the weekdays without a number.
+// plainWeekdays returns the names of the weekdays that have no number.
 func (r *ruleDates) plainWeekdays() []string {
 	var set uint8
 	for _, d := range r.weekdays {
@@ -133,7 +134,7 @@ func (r *ruleDates) plainWeekdays() []string {
 	return weekdayWords(set)
 }
 
-// weekdayWords describes BYDAY, in the plural unless it is of a week.
+// weekdayWords describes BYDAY, in the plural unless the days are those of a week.
 func (r *ruleDates) weekdayWords(ofWeek bool) string {
 	names := r.plainWeekdays()
 	if len(r.monthDays)+len(r.yearDays) > 0 {
@@ -184,7 +185,7 @@ func timeWords(t *dayTimes) string {
 	return words
 }
 
-// tickWords describes what limits a rule of hours, minutes or seconds.
+// tickWords describes a rule with FREQ=HOURLY, MINUTELY or SECONDLY.
 func (p *ruleParts) tickWords() (phrases []string) {
 	phrases = []string{p.everyWords()}
 	for _, list := range [...]numberList{bySecond, byMinute, byHour} {
@@ -199,7 +200,7 @@ func (p *ruleParts) tickWords() (phrases []string) {
 	return append(phrases, p.dateWords(&dates)...)
 }
 
-// ordinals are the words for positions, those from the beginning first.
+// ordinals returns the words for positions; those counted from the end come last.
 func ordinals(numbers []int) (words []string) {
 	first, _ := slices.BinarySearch(numbers, 0)
 	for _, n := range slices.Concat(numbers[first:], numbers[:first]) {
@@ -208,7 +209,7 @@ func ordinals(numbers []int) (words []string) {
 	return words
 }
 
-// nthWords is "2nd", "last" or "2nd to last".
+// nthWords returns "2nd", "last" or "2nd to last".
 func nthWords(n int) string {
 	switch {
 	case n == -1:

@@ -15,14 +15,14 @@ func TestRRuleDescribe(t *testing.T) {
 		{"FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO", "", "every year in the 20th week on Monday at 00:00"},
 		{"FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13", "", "every month on the 13th if it is a Friday at 00:00"},
 
-		// Many days of a period are not one.
+		// Many days of a period are not one day.
 		{"FREQ=DAILY;BYDAY=MO", "", "every day on Mondays at 00:00"},
 		{"FREQ=MONTHLY;BYDAY=MO,-1FR", "", "every month on Mondays and the last Friday at 00:00"},
 		{"FREQ=YEARLY;BYDAY=MO", "", "every year on Mondays at 00:00"},
 		{"FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1", "", "every month on weekdays at 00:00 (only the last of these)"},
 		{"FREQ=WEEKLY;BYDAY=TU,TH;BYSETPOS=-1", "", "every week on Tuesday and Thursday at 00:00 (only the last of these)"},
 
-		// Dates are those of the rule's clock, whatever clock they are written for.
+		// Dates are on the rule's clock, whatever zone they are written in.
 		{"RDATE:20260106T090000", "", "on 2026-01-06 09:00"},
 		{"DTSTART:20260105T090000Z\nRDATE:20260105T090000Z,20260106T233000Z", "Asia/Tokyo", "on 2026-01-05 18:00 and 2026-01-07 08:30"},
 		{
@@ -36,7 +36,7 @@ func TestRRuleDescribe(t *testing.T) {
 	}
 }
 
-// TestRRuleExpr pairs texts that say the same.
+// TestRRuleExpr compares pairs of texts that mean the same.
 func TestRRuleExpr(t *testing.T) {
 	for _, test := range [][2]string{
 		{"FREQ=DAILY\nFREQ=WEEKLY;BYDAY=MO;BYHOUR=9", "FREQ=WEEKLY;BYHOUR=9;BYDAY=MO\nFREQ=DAILY"},
@@ -59,7 +59,7 @@ func TestRRuleExpr(t *testing.T) {
 	}
 }
 
-// The default DTSTART is an anchor that nobody wrote.
+// The default DTSTART is an anchor only, not an instant.
 func TestRRuleOfDatesAlone(t *testing.T) {
 	r, err := NewRRule("RDATE:20260106T090000,20260107T090000", mustZone(t, "Europe/Berlin"))
 	if err != nil {

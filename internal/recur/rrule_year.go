@@ -2,12 +2,12 @@ package recur
 
 import "math/bits"
 
-// yearDates is a set of dates of one year: bit n stands for the day that n days of the year precede.
+// yearDates is a set of dates of one year: bit n stands for day n, counted from 0.
 type yearDates [6]uint64
 
 func (d *yearDates) add(n int) { d[n/64] |= 1 << (n % 64) }
 
-// next returns the first day from n on, false if there is none.
+// next returns the first day from n on, and false if there is none.
 func (d *yearDates) next(n int) (int, bool) {
 	i := n / 64
 	for word := d[i] >> (n % 64) << (n % 64); ; word = d[i] {
@@ -20,7 +20,7 @@ func (d *yearDates) next(n int) (int, bool) {
 	}
 }
 
-// prev returns the last day up to n, false if there is none.
+// prev returns the last day up to n, and false if there is none.
 func (d *yearDates) prev(n int) (int, bool) {
 	i := n / 64
 	for word := d[i] & (1<<(n%64)<<1 - 1); ; word = d[i] {
@@ -33,7 +33,7 @@ func (d *yearDates) prev(n int) (int, bool) {
 	}
 }
 
-// before is the number of days before day n.
+// before returns the number of days in the set before day n.
 func (d *yearDates) before(n int) (count int) {
 	for _, word := range d[:n/64] {
 		count += bits.OnesCount64(word)
@@ -44,7 +44,7 @@ func (d *yearDates) before(n int) (count int) {
 	return count
 }
 
-// nth returns the day that n others of the set precede; the set has more than n.
+// nth returns the day of the set that follows n others. The set has more than n.
 func (d *yearDates) nth(n int) int {
 	for i, word := range d {
 		if count := bits.OnesCount64(word); n >= count {
@@ -53,11 +53,12 @@ func (d *yearDates) nth(n int) int {
 		}
 		return i*64 + nthBit(word, n)
 	}
-	panic("recur: no such date") // not reached: callers count first
+	panic("recur: no such date") // unreachable: callers count first
 }
 
-// A yearShape is all that decides on which dates of a year a rule's date parts hold: the weekday of January 1, and
-// which of the year, the one before and the one after is a leap year. There are 28.
+// A yearShape is what decides which dates of a year match the date parts of a rule: the weekday of
+// January 1, and which of the year, the year before and the year after is a leap year, if any.
+// There are 28.
 type yearShape uint8
 
 const yearShapes = 28
@@ -75,14 +76,15 @@ func shapeOf(year, begin int64) yearShape {
 	return shape
 }
 
-// A civilYear is a year of the calendar. The zero value is no year; see [yearOf].
+// A civilYear is a year of the calendar. The zero value is not a year; see [yearOf].
 type civilYear struct {
 	begin  int64 // January 1, in days since 1970
 	length int64 // days
 	shape  yearShape
 }
 
-// calendar is the years from 2000 on, before the calendar repeats, each by its first day and shape.
+// calendar lists the years from 2000 on, up to where the calendar repeats, with first day and
+// shape.
 var calendar = func() (years [401]struct {
 	begin int32 // days since the beginning of 2000
 	shape yearShape
@@ -101,7 +103,7 @@ const (
 	cycleDays = 146097 // days of 400 years
 )
 
-// yearOf returns the year that a day is in.
+// yearOf returns the year that contains a day.
 func yearOf(day int64) civilYear {
 	cycle := floorDiv(day-day2000, cycleDays)
 	n := day - day2000 - cycle*cycleDays
@@ -133,8 +135,8 @@ func (s yearShape) lengthIf(kind yearShape) int {
 	return 365
 }
 
-// weekNumber returns the number of the week that day n is in, by ISO 8601 but for the day that a week begins on, and
-// the number of weeks of the year that the week belongs to.
+// weekNumber returns the number of the week that contains day n, as in ISO 8601 except for the day
+// on which a week begins, and the number of weeks in the year to which that week belongs.
 func (s yearShape) weekNumber(n, weekStart int) (number, weeks int) {
 	begin := firstWeek(s.firstWeekday(), weekStart)
 	end := s.length() + firstWeek(s.firstWeekday()+s.length(), weekStart)
@@ -149,8 +151,8 @@ func (s yearShape) weekNumber(n, weekStart int) (number, weeks int) {
 	return (n-begin)/7 + 1, (end - begin) / 7
 }
 
-// firstWeek returns the day of the year on which its first week begins, from -3 to 3: the first week is the one with at
-// least four days in the year.
+// firstWeek returns the day of the year on which its first week begins, from -3 to 3. The first
+// week is the first one with at least four days in the year.
 func firstWeek(januaryFirst, weekStart int) int {
 	since := ((januaryFirst-weekStart)%7 + 7) % 7
 	if since <= 3 {
@@ -167,7 +169,8 @@ func yearStart(year int64) int64 {
 	return 365*y + floorDiv(y, 4) - floorDiv(y, 100) + floorDiv(y, 400) - 719162
 }
 
-// monthStart returns the first of a month, counted in months since January of the year 0, in days since 1970.
+// monthStart returns the first day of a month, in days since 1970. Months are counted from January
+// of the year 0.
 func monthStart(months int64) int64 {
 	year := floorDiv(months, 12)
 	month := int(months - year*12)

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Zone is a time zone with its offset changes. It is immutable and shared: every [LoadZone] of one name returns the
-// same Zone.
+// Zone is a time zone with its offset changes. It is immutable and shared: [LoadZone] returns the
+// same Zone for the same name.
 //
-// It keeps its own table because the standard library has no call that tells what surrounds an offset change: time.Date
-// guesses inside a gap or an overlap, and Time.ZoneBounds may return an end before the time it was asked about (see
-// offsetChanges).
+// It has its own table because the standard library does not tell what surrounds an offset change:
+// time.Date guesses inside a gap or an overlap, and Time.ZoneBounds may return an end before the
+// time it was asked about (see offsetChanges).
 type Zone struct {
 	name    string
 	loc     *time.Location
@@ -21,15 +21,15 @@ type Zone struct {
 	cycle   int      // index of the first change in the repeating part
 }
 
-// change is one offset change: from the instant at on, the clock runs offset seconds ahead of UTC.
+// change is one offset change: from the instant at on, the clock is offset seconds ahead of UTC.
 type change struct {
 	at     int64
 	offset int32
 }
 
-// From 2100 on every zone of tzdata follows a yearly rule (the last listed exceptions are Morocco's, to 2087), and a
-// yearly rule repeats exactly with the Gregorian calendar: 400 years are 146097 days, a whole number of weeks. So a
-// table to 2500 answers for every later year.
+// From 2100 on every zone of tzdata follows a yearly rule (the last listed exceptions are
+// Morocco's, to 2087), and a yearly rule repeats exactly with the Gregorian calendar: 400 years are
+// 146097 days, a whole number of weeks. A table up to 2500 therefore covers every later year.
 const (
 	secondsPerDay   = 24 * 60 * 60
 	calendarCycle   = 146097 * secondsPerDay
@@ -41,11 +41,12 @@ const (
 	beforeAnyChange = math.MinInt64
 )
 
-// zones caches by name. Only names that loaded are kept, so callers cannot grow it beyond tzdata's own list.
+// zones caches zones by name. It keeps only names that were loaded, so that callers cannot grow it
+// beyond the list of tzdata.
 var zones sync.Map // string -> *Zone
 
-// LoadZone returns the IANA zone of that name; "" is UTC. "Local" is refused, because a schedule must mean the same on
-// every machine that plans it.
+// LoadZone returns the IANA zone of that name; "" is UTC. It refuses "Local", because a schedule
+// must mean the same on every machine.
 func LoadZone(name string) (*Zone, error) {
 	if name == "" {
 		name = "UTC"
@@ -61,10 +62,10 @@ func LoadZone(name string) (*Zone, error) {
 	return z.(*Zone), nil
 }
 
-// Name is the IANA name, "UTC" for the default zone.
+// Name returns the IANA name, "UTC" for the default zone.
 func (z *Zone) Name() string { return z.name }
 
-// Location is the standard library's view of the zone, for printing.
+// Location returns the zone as the standard library has it, for printing.
 func (z *Zone) Location() *time.Location { return z.loc }
 
 func newZone(name string, loc *time.Location) *Zone {
@@ -74,11 +75,13 @@ func newZone(name string, loc *time.Location) *Zone {
 	return z
 }
 
-// offsetChanges lists the changes of a zone up to cycleEnd.
+// offsetChanges returns the changes of a zone up to cycleEnd, without those that change nothing but
+// the abbreviation.
 //
-// ZoneBounds ends a zone's last period of a year 365 days after the year began. In a leap year that is 31 December 00:00
-// UTC, so on that day the end is not after the time asked about; the walk then goes on at the end of the day. It never
-// asks for a start, which may be too early: see the tests. Bounds that change nothing but the abbreviation are left out.
+// ZoneBounds ends the last period of a year 365 days after the year began. In a leap year that is
+// 31 December 00:00 UTC, so on that day the end is not after the time that was asked about; the
+// walk then continues at the end of the day. It does not use the start that ZoneBounds returns,
+// which may be too early: see the tests.
 func offsetChanges(loc *time.Location) (initial int32, changes []change) {
 	at := time.Unix(firstInstant, 0).In(loc)
 	initial = offsetOf(at)
@@ -108,10 +111,11 @@ func offsetOf(t time.Time) int32 {
 	return int32(offset)
 }
 
-// A period is the time between two changes; period i begins with change i, and period -1 is what precedes the first.
-// Periods past the end of the table are those of the cycle, moved by whole cycles.
+// A period is the time between two changes. Period i begins with change i, and period -1 is the
+// time before the first change. Periods past the end of the table are those of the cycle, moved by
+// whole cycles.
 
-// periodOf returns the period that the instant falls in.
+// periodOf returns the period that contains the instant.
 func (z *Zone) periodOf(instant int64) int {
 	shift := int64(0)
 	if instant >= cycleEnd {
@@ -142,7 +146,7 @@ func (z *Zone) begins(i int) int64 {
 	return z.changes[index].at + shift
 }
 
-// offset returns how far the clock is ahead of UTC in period i.
+// offset returns how many seconds the clock is ahead of UTC in period i.
 func (z *Zone) offset(i int) int64 {
 	if i < 0 {
 		return int64(z.initial)
@@ -151,8 +155,8 @@ func (z *Zone) offset(i int) int64 {
 	return int64(z.changes[index].offset)
 }
 
-// inTable maps a period onto the table and says by how many seconds it was moved. The index is len(changes) if the zone
-// has no such period.
+// inTable returns the index of a period's change in the table, and by how many seconds the period
+// is later than that. The index is len(changes) if the zone has no such period.
 func (z *Zone) inTable(i int) (index int, shift int64) {
 	length := len(z.changes) - z.cycle
 	if i < len(z.changes) || length == 0 {
@@ -161,9 +165,10 @@ func (z *Zone) inTable(i int) (index int, shift int64) {
 	return z.cycle + (i-z.cycle)%length, int64((i-z.cycle)/length) * calendarCycle
 }
 
-// resolve returns the instant at which a schedule that names the local time wall fires: the first instant at which the
-// clock shows it, or, if the clock jumps over it, the time shifted forward by the jump. Either way the time is read with
-// the offset in force before the change, as RFC 5545 has it (section 3.3.5, form 3).
+// resolve returns the instant at which a schedule that names the local time wall fires: the first
+// instant at which the clock shows it or, if the clock jumps over it, the time shifted forward by
+// the jump. In both cases the time is read with the offset before the change, as RFC 5545 requires
+// (section 3.3.5, form 3).
 func (z *Zone) resolve(wall int64) int64 {
 	for i := z.periodOf(wall - maxOffset); ; i++ {
 		instant, change := wall-z.offset(i), z.begins(i+1)
@@ -173,5 +178,5 @@ func (z *Zone) resolve(wall int64) int64 {
 	}
 }
 
-// maxOffset is beyond any offset that a zone had (15:13:42 at most).
+// maxOffset is more than any offset that a zone ever had (15:13:42 at most).
 const maxOffset = 16 * 60 * 60

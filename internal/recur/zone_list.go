@@ -1,7 +1,8 @@
 package recur
 
-// zoneList holds the names of tzdata (the zoneinfo.zip of Go 1.26), as offers for a misspelt one only; which zones
-// exist is up to the machine's own data. A word that ends in / is the area of the words after it, / alone is no area.
+// zoneList holds the names of tzdata (the zoneinfo.zip of Go 1.26). It serves suggestions for a
+// misspelt name only; which zones exist depends on the data of the machine. A word that ends in /
+// is the area of the words after it; / alone stands for no area.
 const zoneList = `
 Africa/
 Abidjan Accra Addis_Ababa Algiers Asmara Asmera Bamako Bangui Banjul Bissau Blantyre Brazzaville Bujumbura Cairo

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// loadLocation loads a zone by name and turns a failure into advice.
+// loadLocation loads a zone by name. Its errors say what to do.
 func loadLocation(name string, load func(string) (*time.Location, error)) (*time.Location, error) {
 	if strings.EqualFold(name, "Local") {
 		return nil, fmt.Errorf("time zone %s is refused, because it means another zone on another machine: name one, such as Europe/Berlin, or leave it empty for UTC", quote(name))
@@ -30,7 +30,7 @@ func loadLocation(name string, load func(string) (*time.Location, error)) (*time
 	return nil, unknownZone(name)
 }
 
-// probeZone is a zone that every copy of tzdata has.
+// probeZone is a zone that every copy of tzdata contains.
 const probeZone = "Europe/London"
 
 func unknownZone(name string) error {
@@ -41,8 +41,8 @@ func unknownZone(name string) error {
 	return fmt.Errorf("time zone %s is unknown: did you mean %s?", quote(name), strings.Join(near, ", "))
 }
 
-// nearestNames returns up to three zone names that name may have been meant for, the nearest first. A name is compared
-// with both the whole ("Europe/Berlin") and its last part ("Berlin").
+// nearestNames returns up to three zone names that are similar to name, the most similar first. It
+// compares name with the whole of each ("Europe/Berlin") and with its last part ("Berlin").
 func nearestNames(name string) []string {
 	type candidate struct {
 		name     string
@@ -69,10 +69,10 @@ func nearestNames(name string) []string {
 	return names
 }
 
-// maxZoneName is longer than any name, so that a huge one costs nothing.
+// maxZoneName is longer than any name. Longer ones are not compared, which would be slow.
 const maxZoneName = 40
 
-// editDistance is Levenshtein's, over bytes.
+// editDistance returns the Levenshtein distance, in bytes.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -92,6 +92,7 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
+// isZoneName reports whether tzdata has a zone of that name.
 func isZoneName(name string) bool {
 	for zone := range zoneNames() {
 		if zone == name {
@@ -101,7 +102,7 @@ func isZoneName(name string) bool {
 	return false
 }
 
-// zoneNames yields every name of [zoneList].
+// zoneNames returns an iterator over the names of [zoneList].
 func zoneNames() func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		area := ""

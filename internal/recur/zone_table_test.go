@@ -13,9 +13,9 @@ import (
 	"github.com/provost-go/provost/internal/race"
 )
 
-// TestZoneTable compares the tables with the clock of time.Time, for the zones of the machine and for those of the Go
-// distribution. The latter have few listed changes and a rule for the rest, the former often many: time.Time takes
-// another way through each.
+// TestZoneTable compares the tables with the clock of time.Time, for the zones of the machine and
+// for those of the Go distribution. The latter list few changes and have a rule for the rest, the
+// former often list many: time.Time takes a different path through each.
 func TestZoneTable(t *testing.T) {
 	t.Run("machine", func(t *testing.T) {
 		t.Parallel()
@@ -46,12 +46,14 @@ func TestZoneTable(t *testing.T) {
 	})
 }
 
-// in2000 calls f in a bubble, where it is the year 2000: what time.Time says of a zone depends on when it was loaded (see
-// TestZoneInTheYearOfItsLastChange), and no zone is read wrong then.
+// in2000 calls f in a synctest bubble, where the year is 2000. What time.Time returns for a zone
+// depends on when the zone was loaded (see TestZoneInTheYearOfItsLastChange); in 2000 every zone is
+// read correctly.
 func in2000(t *testing.T, f func(t *testing.T)) { synctest.Test(t, f) }
 
-// compareTable asks for the offset at, just before and just after each change, all day on each 31 December of a leap
-// year (where ZoneBounds ends before the time asked about), on a grid that no change can hide from for long, and at random.
+// compareTable compares the offset at, just before and just after each change; all day on each 31
+// December of a leap year, where ZoneBounds returns an end before the time it is asked about; on a
+// grid, so that no change goes unnoticed for long; and at random.
 func compareTable(t *testing.T, zone *Zone) {
 	var instants []int64
 	for _, c := range zone.changes {
@@ -84,8 +86,9 @@ func compareTable(t *testing.T, zone *Zone) {
 	}
 }
 
-// TestZoneChanges compares the changes of a year with those of zdump(8), in zones whose listed changes end within a
-// year that their rule is for as well: ZoneBounds then starts a period before the change that begins it.
+// TestZoneChanges compares the changes of a year with those of zdump(8), in zones whose listed
+// changes end within a year to which their rule applies too: ZoneBounds then starts a period before
+// the change that begins it.
 func TestZoneChanges(t *testing.T) {
 	data := distributedZones(t)
 	for _, test := range zoneChanges {
@@ -97,8 +100,9 @@ func TestZoneChanges(t *testing.T) {
 	}
 }
 
-// TestZoneInTheYearOfItsLastChange loads a zone at a time when time.Time is wrong about it: in the year of its last
-// listed change, the rule for later years is taken to hold from 1 January on. The table must not follow.
+// TestZoneInTheYearOfItsLastChange loads a zone at a time when time.Time is wrong about it: in the
+// year of its last listed change, time.Time applies the rule for later years from 1 January on. The
+// table must not.
 func TestZoneInTheYearOfItsLastChange(t *testing.T) {
 	data := distributedZones(t)
 	for _, test := range zoneChanges {
@@ -134,7 +138,7 @@ func compareChanges(t *testing.T, zone *Zone, from int64, want []change) {
 	}
 }
 
-// distributedZones returns the zone files of the Go distribution by name.
+// distributedZones returns the zone files of the Go distribution, by name.
 func distributedZones(t *testing.T) map[string][]byte {
 	t.Helper()
 	if build.Default.GOROOT == "" {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestZonePeriodsAreLongerThanShifts holds what nextInPeriod rests on: the times that a change repeats or jumps over
-// are over before the next change.
+// TestZonePeriodsAreLongerThanShifts checks an assumption of nextInPeriod: the times that a change
+// repeats or jumps over end before the next change.
 func TestZonePeriodsAreLongerThanShifts(t *testing.T) {
 	for name := range zoneNames() {
 		zone := mustZone(t, name)
@@ -45,7 +45,7 @@ func TestLoadZone(t *testing.T) {
 		strings.Repeat("a", 1<<20): "is unknown",
 	} {
 		if _, err := LoadZone(name); err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 300 {
-			t.Errorf("%.40q: %v does not say %q", name, err, want)
+			t.Errorf("%.40q: got error %v, want one with %q", name, err, want)
 		}
 	}
 }
