@@ -11,7 +11,7 @@ import (
 	"github.com/provost-go/provost/schedule"
 )
 
-// TestScheduleDocs checks the worked examples of the manual.
+// TestScheduleDocs checks the worked examples in docs/schedules.md.
 func TestScheduleDocs(t *testing.T) {
 	text, err := os.ReadFile("../docs/schedules.md")
 	if err != nil {
@@ -20,7 +20,7 @@ func TestScheduleDocs(t *testing.T) {
 	row := regexp.MustCompile("(?m)^\\| `(Cron|Every|RRule)\\(\"(.+)\"\\)` \\| (\\S+) \\| (\\S+ \\S+) \\| (.+) \\|$")
 	rows := row.FindAllStringSubmatch(string(text), -1)
 	if len(rows) < 14 {
-		t.Fatalf("%d rows were understood", len(rows))
+		t.Fatalf("the table has %d rows that the test can read, want 14 or more", len(rows))
 	}
 	for _, cells := range rows {
 		kind, expr, zone, start := cells[1], cells[2], cells[3], cells[4]
@@ -39,7 +39,7 @@ func TestScheduleDocs(t *testing.T) {
 			fires = append(fires, strings.TrimSuffix(at.In(location).Format("01-02 15:04 -07:00"), ":00"))
 		}
 		if got := strings.Join(fires, ", "); got != want {
-			t.Errorf("%s in %s from %s fires\n%s\nbut the manual has\n%s", s, zone, start, got, want)
+			t.Errorf("%s in %s from %s fires\n%s\nbut docs/schedules.md has\n%s", s, zone, start, got, want)
 		}
 	}
 }

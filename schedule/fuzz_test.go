@@ -8,12 +8,12 @@ import (
 	"time"
 
 	"github.com/provost-go/provost/internal/race"
-
 	"github.com/provost-go/provost/schedule"
 )
 
-// FuzzSchedule checks what holds for a schedule of any kind: each instant follows the former and is found from wherever
-// one starts, Prev goes back the way that Next came, JSON loses nothing, and nothing that fits into a kilobyte is slow.
+// FuzzSchedule checks what is true of every schedule: each instant follows the previous one and is
+// found from every start in between, Prev reverses Next, JSON loses nothing, and no schedule of up
+// to a kibibyte is slow.
 func FuzzSchedule(f *testing.F) {
 	for _, text := range scheduleSeeds {
 		f.Add([]byte(text), int64(1_772_000_000))
@@ -45,15 +45,16 @@ func FuzzSchedule(f *testing.F) {
 		}
 		if len(forward) > 0 {
 			if all := sched.Between(from, forward[len(forward)-1]); !slices.EqualFunc(all, forward, time.Time.Equal) {
-				t.Fatalf("%s: Between gives %v, Next %v", data, all, forward)
+				t.Fatalf("%s: Between returns %v, Next %v", data, all, forward)
 			}
 		}
 		within(t, data, "to find the last before "+from.String(), func() { sched.Prev(from) })
 	})
 }
 
-// checkNeighbours holds what lies between two instants that follow each other, or between a time and the first instant
-// after it. A search may give up where exceptions drop too much, and then says nothing.
+// checkNeighbours checks two consecutive instants or, if first is set, a time and the first instant
+// after it: nothing is between them in either direction. A search may give up where exceptions drop
+// too much; then there is nothing to check.
 func checkNeighbours(t *testing.T, data []byte, sched schedule.Schedule, before, next time.Time, first bool) {
 	t.Helper()
 	if again, ok := sched.Next(before.Add(next.Sub(before) / 2)); !ok || !again.Equal(next) {
@@ -86,7 +87,8 @@ func checkJSON(t *testing.T, data []byte, sched schedule.Schedule) {
 	}
 }
 
-// within holds a step to ten milliseconds. What is slow by itself is slow each time, a busy machine is not.
+// within checks that a step takes less than ten milliseconds. It tries several times: a slow step
+// is slow each time, a busy machine is not.
 func within(t *testing.T, data []byte, what string, step func()) {
 	t.Helper()
 	limit := 10 * time.Millisecond

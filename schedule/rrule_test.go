@@ -128,7 +128,7 @@ func TestRRuleBoundsAndExceptions(t *testing.T) {
 		}
 		slices.Reverse(backward)
 		if !slices.Equal(forward, backward) {
-			t.Errorf("%s: Next gives %v, Prev %v", test.name, forward, backward)
+			t.Errorf("%s: Next returns %v, Prev %v", test.name, forward, backward)
 		}
 	}
 }
@@ -162,7 +162,7 @@ func TestRRuleErrors(t *testing.T) {
 			t.Errorf("got %v, want an error with %q", err, test.want)
 		}
 		if next, ok := test.schedule.Next(time.Unix(0, 0)); ok || !next.IsZero() {
-			t.Errorf("%v: Next gives %v", err, next)
+			t.Errorf("%v: Next returns %v", err, next)
 		}
 	}
 }
@@ -191,10 +191,10 @@ func TestRRuleKey(t *testing.T) {
 		seen[sched.Key()] = sched
 	}
 	if schedule.RRule("FREQ=DAILY").Key() != schedule.RRule("FREQ=DAILY").In("UTC").Key() {
-		t.Error("no zone and UTC give two keys")
+		t.Error("no zone and UTC have two keys")
 	}
 	if base.ExceptOn(schedule.RRule("FREQ=MONTHLY")).Key() != base.ExceptOn(schedule.RRule("freq=monthly").In("UTC").Paused()).Key() {
-		t.Error("one calendar written in two ways gives two keys")
+		t.Error("one calendar written in two ways has two keys")
 	}
 }
 

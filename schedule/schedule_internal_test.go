@@ -56,7 +56,7 @@ func TestDueTime(t *testing.T) {
 	}
 }
 
-func TestTheZeroScheduleIsDueAtOnce(t *testing.T) {
+func TestZeroScheduleSettings(t *testing.T) {
 	instant := time.Unix(1_800_000_000, 0)
 	if due := (Schedule{}).DueTime(uuid.UUID{}, "", instant); !due.Equal(instant) {
 		t.Errorf("%v is due at %v", instant, due)
@@ -66,7 +66,8 @@ func TestTheZeroScheduleIsDueAtOnce(t *testing.T) {
 	}
 }
 
-// Where the clock of a zone goes back over midnight, a date begins twice. No exception may take more or less than its date.
+// Where the clock of a zone is set back across midnight, a date begins twice. An exception drops
+// exactly its date.
 func TestExceptionsFollowTheDate(t *testing.T) {
 	from, until := time.Date(2003, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2012, 3, 1, 0, 0, 0, 0, time.UTC)
 	for _, zone := range []string{"UTC", "America/St_Johns", "America/Havana", "Pacific/Apia", "Africa/Cairo", "Australia/Lord_Howe"} {
@@ -90,7 +91,7 @@ func TestExceptionsFollowTheDate(t *testing.T) {
 			at, ok := excepted.Prev(until.AddDate(1, 0, 0))
 			for i := len(want) - 1; i >= 0; i-- {
 				if !ok || !at.Equal(want[i]) {
-					t.Fatalf("%s: Prev gives %v, want %v", excepted, at, want[i])
+					t.Fatalf("%s: Prev returns %v, want %v", excepted, at, want[i])
 				}
 				at, ok = excepted.Prev(at)
 			}
@@ -98,7 +99,7 @@ func TestExceptionsFollowTheDate(t *testing.T) {
 	}
 }
 
-// Across the date line a zone leaves out a date or has one twice.
+// A zone that crosses the date line skips a date or has one twice.
 func TestExceptionsFollowTheDateAcrossTheDateLine(t *testing.T) {
 	for _, test := range []struct{ zone, date string }{
 		{"Pacific/Apia", "2011-12-30"}, {"Pacific/Kwajalein", "1993-08-21"}, {"Pacific/Kwajalein", "1969-09-30"}, {"America/Juneau", "1867-10-18"},
@@ -128,14 +129,14 @@ func TestExceptionsFollowTheDateAcrossTheDateLine(t *testing.T) {
 				}
 				slices.Reverse(backward)
 				if !slices.Equal(backward, forward) {
-					t.Errorf("%s: Prev gives %d instants, want %d", excepted, len(backward), len(forward))
+					t.Errorf("%s: Prev returns %d instants, want %d", excepted, len(backward), len(forward))
 				}
 				var next []string
 				for _, at := range excepted.Between(day.AddDate(0, 0, -9), day.AddDate(0, 0, 9)) {
 					next = append(next, at.String())
 				}
 				if !slices.Equal(next, forward) {
-					t.Errorf("%s: Next gives %d instants, want %d", excepted, len(next), len(forward))
+					t.Errorf("%s: Next returns %d instants, want %d", excepted, len(next), len(forward))
 				}
 			}
 		}

@@ -31,7 +31,7 @@ func zone(t testing.TB, name string) *time.Location {
 	return loc
 }
 
-// local writes instants as the clock of a zone shows them.
+// local formats instants as the clock of a zone shows them.
 func local(loc *time.Location, instants []time.Time) []string {
 	var texts []string
 	for _, instant := range instants {
@@ -233,10 +233,10 @@ func TestScheduleErrors(t *testing.T) {
 			t.Errorf("got %v, want an error with %q", err, test.want)
 		}
 		if next, ok := test.schedule.Next(time.Unix(0, 0)); ok || !next.IsZero() {
-			t.Errorf("%v: Next gives %v", err, next)
+			t.Errorf("%v: Next returns %v", err, next)
 		}
 		if prev, ok := test.schedule.Prev(time.Unix(0, 0)); ok || !prev.IsZero() {
-			t.Errorf("%v: Prev gives %v", err, prev)
+			t.Errorf("%v: Prev returns %v", err, prev)
 		}
 	}
 	both := schedule.Cron("61 * * * *").In("Nowhere").Err().Error()
@@ -292,7 +292,7 @@ func TestBoundsAndExceptions(t *testing.T) {
 			backward = backward[:10]
 		}
 		if !slices.Equal(forward, backward) {
-			t.Errorf("%s: Next gives %v, Prev %v", test.name, forward, backward)
+			t.Errorf("%s: Next returns %v, Prev %v", test.name, forward, backward)
 		}
 	}
 }
@@ -318,7 +318,7 @@ func TestIntervalIsAFunctionOfAnchorAndTick(t *testing.T) {
 					break
 				}
 				if next, ok := sched.Next(start); !ok || !next.Equal(all[i]) {
-					t.Fatalf("%s: Next(%v) is %v; the walk from %v gives %v", sched, start, next, from, all[i])
+					t.Fatalf("%s: Next(%v) is %v; the walk from %v finds %v", sched, start, next, from, all[i])
 				}
 			}
 			for i := 1; i < len(all); i++ {
@@ -393,7 +393,7 @@ func TestScheduleKey(t *testing.T) {
 		t.Error("@daily and 0 0 * * * in UTC have different keys")
 	}
 	if base.ExceptOn(schedule.Cron("@monthly")).Key() != base.ExceptOn(schedule.Cron("0 0 1 * *").In("UTC").Paused()).Key() {
-		t.Error("one calendar written in two ways gives two keys")
+		t.Error("one calendar written in two ways has two keys")
 	}
 }
 
@@ -404,7 +404,7 @@ func TestTheZeroScheduleIsHarmless(t *testing.T) {
 			next, more := zero.Next(time.Time{})
 			prev, less := zero.Prev(time.Time{})
 			if more || less || !next.IsZero() || !prev.IsZero() || zero.Err() == nil || zero.Expr() != "" {
-				t.Errorf("%s: Next gives %v, Prev %v, Err %v, Expr %q", zero, next, prev, zero.Err(), zero.Expr())
+				t.Errorf("%s: Next returns %v, Prev %v, Err %v, Expr %q", zero, next, prev, zero.Err(), zero.Expr())
 			}
 			if _, err := json.Marshal(zero); err == nil {
 				t.Errorf("%s was written", zero)
@@ -481,21 +481,21 @@ func TestNoScheduleIsSlow(t *testing.T) {
 		"calendars to an end":      withCalendars(schedule.Cron("* * * * *"), 24, schedule.Cron("0 0 29 2 2").DayAnd().Until(noon)).ExceptOn(schedule.Cron("* * * * *")),
 		"calendar of leap days":    schedule.Cron("0 0 29 2 1").DayAnd().In("Europe/Berlin").ExceptOn(schedule.Cron("0 0 29 2 *")),
 	} {
-		best := time.Hour // the machine may be busy
+		best := time.Hour // of several searches, because the machine may be busy
 		for range 5 {
 			start := time.Now()
 			sched.Next(noon)
 			sched.Prev(noon)
 			best = min(best, time.Since(start)/2)
 		}
-		if best > 50*time.Millisecond { // well above the 10 ms meant, for the race detector's sake
+		if best > 50*time.Millisecond { // the aim is 10 ms; the race detector is slower
 			t.Errorf("%s: a search took %v", name, best)
 		}
 		t.Logf("%s: %v", name, best)
 	}
 }
 
-// withCalendars excepts one calendar n times, each of which is read for itself.
+// withCalendars adds one calendar n times. A search reads each of them by itself.
 func withCalendars(sched schedule.Schedule, n int, calendar schedule.Schedule) schedule.Schedule {
 	for range n {
 		sched = sched.ExceptOn(calendar)
@@ -537,7 +537,8 @@ func FuzzCron(f *testing.F) {
 	})
 }
 
-// checkWalk checks what holds for every schedule: Next moves on, misses nothing, and Prev undoes it.
+// checkWalk checks what is true of every schedule: Next advances and misses nothing, and Prev
+// reverses it.
 func checkWalk(t *testing.T, sched schedule.Schedule, start time.Time) {
 	t.Helper()
 	for from := start; ; {
