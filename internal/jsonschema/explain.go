@@ -29,7 +29,7 @@ func (s *Schema) explain(v any) []*Problem {
 	return sorted(s.conceal(sorted(r.problems), v))
 }
 
-// reporter collects problems. The library explains small values. Large ones are taken apart first,
+// reporter collects problems. The library explains small values. Large ones are split first,
 // because the library continues over the whole value and keeps every error.
 type reporter struct {
 	validators  map[*node]validator

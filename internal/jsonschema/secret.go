@@ -47,7 +47,7 @@ func checkSecretDefaults(nodes []*node) error {
 		h := hider{steps: maxHidden, hide: func(string, any) any { visible = true; return nil }}
 		h.value([]*node{n}, n.value, "")
 		if visible {
-			return refuse(n.at+"/default", "everybody can read a secret's default in the schema; remove it and set the value in the deployment's parameters")
+			return refuse(n.at+"/default", "a secret's default can be read in the schema by everybody; remove it and set the value in the deployment's parameters")
 		}
 	}
 	return nil
@@ -69,7 +69,7 @@ func (s *Schema) ReplaceSecrets(v any, hide func(path string, v any) any) any {
 
 // Conceal is like ReplaceSecrets, for a value that may have been made for another schema. If an
 // object is invalid, Conceal also hides the members that the schema does not describe and those
-// that do not fit it, because nothing tells what they are.
+// that do not fit it, because it is unknown what they are.
 func (s *Schema) Conceal(v any, hide func(path string, v any) any) any {
 	m, ok := v.(map[string]any)
 	if !ok || s.ValidatePartial(v) == nil {

@@ -10,8 +10,8 @@
 // limits. [Schema.CheckSecrets] refuses parameters that would expose a secret, and
 // [Schema.ValidatePartial] checks the rest, for a run may complete them.
 //
-// When a run is created, its own parameters take the same way. Merged with those of the deployment,
-// they must satisfy [Schema.Validate].
+// When a run is created, its own parameters are normalized and checked for secrets in the same way.
+// Merged with those of the deployment, they must satisfy [Schema.Validate].
 //
 // When the run starts, [DecodeChecked] checks the parameters once more and reads them into a P: the
 // program may have changed in between. [DecodeJSON] does the same for JSON text from outside.

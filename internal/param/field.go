@@ -21,8 +21,8 @@ type field struct {
 
 	omitEmpty, omitZero, quoted, secret bool
 
-	// value is what an absent field is decoded from, as a plain value: the default, or a nil map for
-	// an object that has defaults inside.
+	// value is what an absent field is decoded from, as a plain value: the default, or a nil map
+	// for an object that has defaults inside.
 	value      any
 	hasDefault bool
 	preset     reflect.Value // the default as a Go value, if it may be shared

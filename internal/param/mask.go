@@ -10,7 +10,7 @@ type Mask struct {
 }
 
 // Hide returns p with the mask in place of every secret. It does not change p. Values that do not
-// fit the schema are hidden as well, because nothing tells what they are.
+// fit the schema are hidden as well, because it is unknown what they are.
 func (m Mask) Hide(p params.Params) params.Params {
 	if len(p) == 0 {
 		return p

@@ -13,7 +13,7 @@ func sealedElem(t reflect.Type) reflect.Type {
 	return sealed.Open(reflect.New(t).Interface()).Type()
 }
 
-// encodeSecret encodes the value itself: masking is the task of those who show parameters.
+// encodeSecret encodes the value itself: masking is left to the code that shows parameters.
 func (c *codec) encodeSecret(v reflect.Value, depth int) (any, error) {
 	plain, err := c.elem.encode(sealed.Open(addressable(v).Interface()), depth)
 	if err != nil {

@@ -174,7 +174,7 @@ func addExamples(f *field, schema members) (members, error) {
 		return nil, &params.Error{Reason: fmt.Sprintf("examples %s: %s", quote(text), reasonOf(err))}
 	}
 	if schema.has("writeOnly") {
-		return refuse(errors.New("everybody can read a secret's examples in the schema; remove them"))
+		return refuse(errors.New("a secret's examples can be read in the schema by everybody; remove them"))
 	}
 	examples, err := readExamples(f.codec, text)
 	if err != nil {
