@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
-	"github.com/provost-go/provost/internal/engine"
 	"github.com/provost-go/provost/observe"
 	"github.com/provost-go/provost/store"
 )
@@ -32,17 +31,17 @@ func (m *metrics) Observe(e observe.Event) {
 	defer m.mu.Unlock()
 	label := e.Flow + "/" + e.Deployment
 	switch e.Kind {
-	case engine.RunStarted:
+	case observe.RunStarted:
 		i := 0
 		for i < len(buckets) && e.Lateness > buckets[i] {
 			i++
 		}
 		m.lateness[i]++
-	case engine.RunEnded:
+	case observe.RunEnded:
 		if e.State.Terminal() || e.State.Name == store.NameAwaitingRetry {
 			m.runs[label+" "+e.State.Name]++
 		}
-	case engine.InstantsSkipped:
+	case observe.InstantsSkipped:
 		m.skips[label+" "+string(e.Reason)] += e.Count
 	}
 }

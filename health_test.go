@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/provost-go/provost"
-	"github.com/provost-go/provost/internal/engine"
 	"github.com/provost-go/provost/observe"
 	"github.com/provost-go/provost/store"
 )
@@ -176,7 +175,7 @@ func TestHealthShowsALoopThatHasStopped(t *testing.T) {
 		release := make(chan struct{})
 		store := &remote{Store: provost.NewMemoryStore()}
 		runner := &provost.Runner{Store: store, Observer: observe.ObserverFunc(func(e observe.Event) {
-			if e.Kind == engine.RunsClaimed && block.Load() {
+			if e.Kind == observe.RunsClaimed && block.Load() {
 				<-release
 			}
 		})}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/provost-go/provost"
-	"github.com/provost-go/provost/internal/engine"
 	"github.com/provost-go/provost/observe"
 	"github.com/provost-go/provost/store"
 )
@@ -48,7 +47,7 @@ func (d *diary) lines(began time.Time) []string {
 	defer d.mu.Unlock()
 	var lines []string
 	for _, e := range d.events {
-		if e.Kind == engine.RunsClaimed && e.Count == 0 {
+		if e.Kind == observe.RunsClaimed && e.Count == 0 {
 			continue
 		}
 		parts := []string{fmt.Sprint(e.Time.Sub(began).Round(time.Millisecond)), string(e.Kind)}
@@ -56,18 +55,18 @@ func (d *diary) lines(began time.Time) []string {
 			parts = append(parts, e.Flow+"/"+e.Deployment, fmt.Sprint("attempt ", e.Attempt))
 		}
 		switch e.Kind {
-		case engine.RunStarted:
+		case observe.RunStarted:
 			parts = append(parts, fmt.Sprint("late ", e.Lateness))
-		case engine.RunEnded, engine.RunReaped:
+		case observe.RunEnded, observe.RunReaped:
 			parts = append(parts, e.State.Name, fmt.Sprint(e.Duration))
 			if !e.DueTime.IsZero() {
 				parts = append(parts, fmt.Sprint("due ", e.DueTime.Sub(began)))
 			}
-		case engine.RunsClaimed:
+		case observe.RunsClaimed:
 			parts = append(parts, fmt.Sprintf("%d, %d in flight, %d free", e.Count, e.InFlight, e.Free))
-		case engine.InstantsSkipped:
+		case observe.InstantsSkipped:
 			parts = append(parts, string(e.Reason), fmt.Sprint(e.Count), fmt.Sprint(e.First.Sub(began)), fmt.Sprint(e.Last.Sub(began)))
-		case engine.RunnerDraining:
+		case observe.RunnerDraining:
 			parts = append(parts, fmt.Sprintf("%d in flight", e.InFlight))
 		}
 		if e.Err != nil {
@@ -95,7 +94,7 @@ func TestObserverIsToldWhatTheLimitSkips(t *testing.T) {
 		time.Sleep(4*time.Minute + 30*time.Second)
 		var skipped []string
 		for _, line := range seen.lines(began) {
-			if strings.Contains(line, string(engine.InstantsSkipped)) {
+			if strings.Contains(line, string(observe.InstantsSkipped)) {
 				skipped = append(skipped, line)
 			}
 		}
@@ -167,7 +166,7 @@ func TestObserverIsToldWhatHappens(t *testing.T) {
 		if got := seen.lines(began); !slices.Equal(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		for _, e := range seen.of(engine.RunStarted, engine.RunEnded) {
+		for _, e := range seen.of(observe.RunStarted, observe.RunEnded) {
 			if e.Runner != "r" || e.RunID == uuid.Nil || e.ScheduledTime.IsZero() || (e.Flow == "part") != (e.ParentID == run.ID) {
 				t.Errorf("event %+v", e)
 			}
@@ -203,14 +202,14 @@ func TestObserverIsToldOfLossesAndTrouble(t *testing.T) {
 		}
 		clean(t, stopA)
 		clean(t, stopB)
-		lost, ended := seenByA.of(engine.LeaseLost), seenByA.of(engine.RunEnded)
+		lost, ended := seenByA.of(observe.LeaseLost), seenByA.of(observe.RunEnded)
 		if len(lost) != 1 || lost[0].Attempt != 1 || lost[0].Deployment != "d" {
 			t.Errorf("lost %+v", lost)
 		}
 		if len(ended) != 1 || ended[0].State.Type != "" || ended[0].Attempt != 1 {
 			t.Errorf("ended at a: %+v", ended)
 		}
-		reaped, ended := seenByB.of(engine.RunReaped), seenByB.of(engine.RunEnded)
+		reaped, ended := seenByB.of(observe.RunReaped), seenByB.of(observe.RunEnded)
 		if len(reaped) != 1 || reaped[0].RunID != lost[0].RunID || reaped[0].State.Name != store.NameAwaitingRetry || reaped[0].Lost != "a" {
 			t.Errorf("reaped %+v", reaped)
 		}
@@ -219,16 +218,16 @@ func TestObserverIsToldOfLossesAndTrouble(t *testing.T) {
 		}
 		for _, operation := range []string{"plan runs", "claim runs", "heartbeat", "renew leases"} {
 			var changes []observe.EventKind
-			for _, e := range seenByA.of(engine.StoreFailing, engine.StoreWorking) {
+			for _, e := range seenByA.of(observe.StoreFailing, observe.StoreWorking) {
 				if e.Operation != operation {
 					continue
 				}
 				changes = append(changes, e.Kind)
-				if (e.Kind == engine.StoreFailing) != (e.Err != nil) || e.Kind == engine.StoreWorking && e.Duration < 20*time.Second {
+				if (e.Kind == observe.StoreFailing) != (e.Err != nil) || e.Kind == observe.StoreWorking && e.Duration < 20*time.Second {
 					t.Errorf("%+v", e)
 				}
 			}
-			if !slices.Equal(changes, []observe.EventKind{engine.StoreFailing, engine.StoreWorking}) {
+			if !slices.Equal(changes, []observe.EventKind{observe.StoreFailing, observe.StoreWorking}) {
 				t.Errorf("%s: %v", operation, changes)
 			}
 		}

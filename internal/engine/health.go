@@ -13,14 +13,12 @@ import (
 
 // Bounds on the patience of Health.
 const (
-	stallAfter = 3 * time.Second // a store call that takes longer is trouble before it has failed
+	stallAfter = 3 * time.Second // a store call that takes longer is a problem before it has failed
 	loopSlack  = 5 * time.Second // how far a loop may fall behind its interval, beside the interval itself
 )
 
-// phase is a HealthStatus. It only rises.
+// phase is how far Serve has got. It only rises.
 type phase int32
-
-var statuses = []observe.HealthStatus{observe.HealthStarting, observe.HealthServing, observe.HealthDraining, observe.HealthStopped}
 
 const (
 	phaseStarting phase = iota
@@ -29,110 +27,75 @@ const (
 	phaseStopped
 )
 
-// vitals is what a server notes for Health, besides its outages.
-type healthState struct {
-	phase      atomic.Int32
-	leasesLost atomic.Int64
-	calls      callsUnderWay
-}
+var statuses = []observe.HealthStatus{observe.HealthStarting, observe.HealthServing, observe.HealthDraining, observe.HealthStopped}
 
-// become notes how far Serve has got, and tells the observer.
-func (s *Engine) setPhase(p phase, err error) {
+// progress is the phase of an engine. The zero value is phaseStarting.
+type progress struct{ reached atomic.Int32 }
+
+func (p *progress) phase() phase { return phase(p.reached.Load()) }
+
+// reach notes a phase and reports whether it is new.
+func (p *progress) reach(next phase) bool {
 	for {
-		was := s.vitals.phase.Load()
-		if phase(was) >= p {
-			return
+		was := p.reached.Load()
+		if phase(was) >= next {
+			return false
 		}
-		if s.vitals.phase.CompareAndSwap(was, int32(p)) {
-			break
+		if p.reached.CompareAndSwap(was, int32(next)) {
+			return true
 		}
 	}
-	if s.Watch == nil {
-		return
-	}
-	e := observe.Event{Time: s.now(), Err: err}
-	switch p {
-	case phaseServing:
-		e.Kind = observe.RunnerStarted
-	case phaseDraining:
-		e.Kind = RunnerDraining
-		e.InFlight, e.Unwritten = s.load()
-	case phaseStopped:
-		e.Kind = RunnerStopped
-	}
-	s.Watch.send(e)
 }
 
-// load is how many runs hold a slot, and how many have ended without the store having it yet.
-func (s *Engine) load() (inFlight, unsettled int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.busy, len(s.inFlight) - s.busy
+// setPhase notes how far Serve has got, and tells the observer.
+func (e *Engine) setPhase(p phase, err error) {
+	if e.progress.reach(p) {
+		e.events.phase(e.now(), p, loadOf(e.slots, e.leases), err)
+	}
 }
 
-func (s *Engine) Health(now time.Time) observe.Health {
-	v := &s.vitals
-	current := phase(v.phase.Load())
+// Health returns how the runner is doing. It calls no store.
+func (e *Engine) Health(now time.Time) observe.Health {
+	current, l := e.progress.phase(), loadOf(e.slots, e.leases)
 	h := observe.Health{
-		Status: statuses[current], Runner: s.Name, Deployments: len(s.Deployments), Limit: s.Limit,
-		LeasesLost: v.leasesLost.Load(),
+		Status: statuses[current], Runner: e.config.Name, Deployments: len(e.deployments),
+		InFlight: l.inFlight, Limit: l.limit, UnwrittenResults: l.unwritten, LeasesLost: e.leases.lost.Load(),
 	}
-	if s.Limit == Unlimited {
+	if l.limit == Unlimited {
 		h.Limit = -1
 	}
-	h.InFlight, h.UnwrittenResults = s.load()
-	troubles := s.outages.troubles()
-	planned := s.outages.lastSuccess("plan runs")
-	h.LastPolled, h.LastRenewed = instant.Latest(planned, s.outages.lastSuccess("claim runs")), s.outages.lastSuccess("renew leases")
+	problems := e.failures.problems()
+	planned := e.failures.lastSuccess("plan runs")
+	h.LastPolled, h.LastRenewed = instant.Latest(planned, e.failures.lastSuccess("claim runs")), e.failures.lastSuccess("renew leases")
 	switch current {
 	case phaseDraining:
 		for _, operation := range []string{"plan runs", "reap leases", "claim runs"} {
-			delete(troubles, operation) // it is not tried any more
+			delete(problems, operation) // it is not tried any more
 		}
 	case phaseStopped:
 		return h
 	}
-	add := func(t observe.Problem) {
-		if _, known := troubles[t.Operation]; !known {
-			troubles[t.Operation] = t
+	add := func(p observe.Problem) {
+		if _, known := problems[p.Operation]; !known {
+			problems[p.Operation] = p
 		}
 	}
-	v.calls.stalled(now, add)
-	s.overdue(now, current, planned, add)
-	for _, t := range troubles {
-		h.Problems = append(h.Problems, t)
+	e.calls.stalled(now, add)
+	e.overdue(now, current, planned, add)
+	for _, p := range problems {
+		h.Problems = append(h.Problems, p)
 	}
 	slices.SortFunc(h.Problems, func(a, b observe.Problem) int { return cmp.Compare(a.Operation, b.Operation) })
 	return h
 }
 
-// overdue adds planning if that has not come round: a store outside of this process is asked at every poll. The store's own
-// trouble shows sooner; this is what is left, such as an observer or a log handler that blocks.
-func (s *Engine) overdue(now time.Time, current phase, planned time.Time, add func(observe.Problem)) {
-	if s.local || current != phaseServing || planned.IsZero() {
+// overdue adds planning if it has not come round: a store outside of this process is asked at every poll. Failures of the store
+// itself show sooner; this is about what remains, such as an observer or a log handler that blocks.
+func (e *Engine) overdue(now time.Time, current phase, planned time.Time, add func(observe.Problem)) {
+	if e.local || current != phaseServing || planned.IsZero() {
 		return
 	}
-	if behind := now.Sub(planned); behind > 2*s.PollInterval+loopSlack {
+	if behind := now.Sub(planned); behind > 2*e.config.PollInterval+loopSlack {
 		add(observe.Problem{Operation: "plan runs", Since: planned, Error: fmt.Sprintf("planning has not come round for %v", behind.Round(time.Second))})
 	}
-}
-
-// troubles lists the operations that fail, by name.
-func (o *failures) troubles() map[string]observe.Problem {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	found := make(map[string]observe.Problem)
-	for operation, out := range o.operations {
-		if !out.since.IsZero() {
-			found[operation] = observe.Problem{Operation: operation, Since: out.since, Error: out.err.Error()}
-		}
-	}
-	return found
-}
-
-// lastSuccess is when an operation last worked, zero if it never did.
-func (o *failures) lastSuccess(operation string) time.Time {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.succeeded[operation]
 }

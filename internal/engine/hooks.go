@@ -13,19 +13,22 @@ import (
 
 const (
 	hookTimeout  = time.Minute
-	maxHooks     = 100             // at once; the rest waits
-	minHookGrace = 5 * time.Second // what hooks get when Serve ends, though ShutdownTimeout be over
+	maxHooks     = 100             // at once; the others wait
+	minHookGrace = 5 * time.Second // for hooks when Serve ends, even if ShutdownTimeout has passed
 )
 
-// hooks are calls of flows' hooks, each in a goroutine of its own, so many at once.
+// hooks calls flows' hooks, each in a goroutine of its own. Its wait waits for them.
 type hooks struct {
+	*Access
+	relieved func() // called once no more than maxUnwritten hooks wait, after there were more
+
 	all sync.WaitGroup
 
 	// mu guards what follows; nothing blocks under it.
 	mu      sync.Mutex
 	running int
 	queue   []hookCall
-	cut     context.CancelFunc // ends the contexts of all
+	cut     context.CancelFunc // ends the contexts of all hooks
 	context context.Context
 }
 
@@ -36,9 +39,9 @@ type hookCall struct {
 	hook  func(context.Context, *store.Run) error
 }
 
-// hookOf is the flow's hook for a terminal state, nil if it has none. A cancelled run that had not begun has none.
+// hookOf returns the flow's hook for a terminal state, nil if it has none. A cancelled run that had not begun has none.
 func (x *Execution) hookOf(state store.StateType) func(context.Context, *store.Run) error {
-	switch f := x.served.Flow; {
+	switch f := x.deployment.Flow; {
 	case state == store.StateCompleted:
 		return f.OnCompletion
 	case state == store.StateFailed, state == store.StateCrashed:
@@ -49,38 +52,37 @@ func (x *Execution) hookOf(state store.StateType) func(context.Context, *store.R
 	return nil
 }
 
-// callHook has the flow's hook for a terminal state called.
-func (s *Engine) callHook(x *Execution, state store.StateType) {
+// add has the flow's hook for a terminal state called, if there is one.
+func (h *hooks) add(x *Execution, state store.StateType) {
 	hook := x.hookOf(state)
 	if hook == nil {
 		return
 	}
 	call := hookCall{x, state, hook}
-	h := &s.hooks
 	h.all.Add(1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.context == nil {
-		h.context, h.cut = context.WithCancel(s.FlowContext)
+		h.context, h.cut = context.WithCancel(x.executor.context)
 	}
 	if h.running < maxHooks {
 		h.running++
-		go s.runHook(call)
+		go h.run(call)
 	} else {
 		h.queue = append(h.queue, call)
 	}
 }
 
-// waiting is how many hooks have not begun.
+// waiting returns the number of hooks that have not begun.
 func (h *hooks) waiting() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.queue)
 }
 
-// runHook calls one hook, which may end the goroutine, and starts the next.
-func (s *Engine) runHook(call hookCall) {
-	defer s.hooks.next(s)
+// run calls one hook, which may end the goroutine, and starts the next.
+func (h *hooks) run(call hookCall) {
+	defer h.next()
 	err := errors.New("runtime.Goexit was called")
 	defer func() {
 		if v := recover(); v != nil {
@@ -88,25 +90,24 @@ func (s *Engine) runHook(call hookCall) {
 		}
 		if err != nil {
 			x := call.x
-			s.log.Error("hook", "flow", x.served.Flow.Name, "id", x.Claim.RunID, "state", string(call.state), "error", x.redactor().Error(err))
+			h.log.Error("hook", "flow", x.deployment.Flow.Name, "id", x.claim.RunID, "state", string(call.state), "error", x.redactor().Error(err))
 		}
 	}()
-	ctx, cancel := context.WithTimeout(s.hooks.context, hookTimeout)
+	ctx, cancel := context.WithTimeout(h.context, hookTimeout)
 	defer cancel()
 	var run *store.Run
-	if run, err = s.endedRun(ctx, call.x); err == nil {
+	if run, err = h.read(ctx, call.x); err == nil {
 		err = errors.New("runtime.Goexit was called")
 		err = call.hook(ctx, run)
 	}
 }
 
-// next starts the hook that has waited longest, in the place of one that has returned. The feeder may have waited for fewer to
-// be left.
-func (h *hooks) next(s *Engine) {
+// next starts the hook that has waited longest in place of one that has returned.
+func (h *hooks) next() {
 	h.mu.Lock()
-	full := len(h.queue) > maxUnsettled
+	full := len(h.queue) > maxUnwritten
 	if len(h.queue) > 0 {
-		go s.runHook(h.queue[0])
+		go h.run(h.queue[0])
 		h.queue[0] = hookCall{}
 		h.queue = h.queue[1:]
 	} else {
@@ -114,21 +115,21 @@ func (h *hooks) next(s *Engine) {
 	}
 	h.mu.Unlock()
 	if full {
-		s.wakeStarved()
+		h.relieved()
 	}
 	h.all.Done()
 }
 
-// endedRun reads the run for its hook, for as long as the hook has time: its state is stored, and the store may fail just now.
-func (s *Engine) endedRun(ctx context.Context, x *Execution) (*store.Run, error) {
+// read reads the run for its hook, for as long as the hook has time: its state is stored, and the store may fail just now.
+func (h *hooks) read(ctx context.Context, x *Execution) (*store.Run, error) {
 	var retry retry
 	for {
-		callCtx, cancel := s.storeCall(ctx)
-		run, err := s.store.GetRun(callCtx, x.Claim.RunID)
+		callCtx, cancel := h.call(ctx)
+		run, err := h.store.GetRun(callCtx, x.claim.RunID)
 		cancel()
 		switch {
 		case err == nil:
-			run.Parameters = x.served.Secrets.WrapSecrets(run.Parameters)
+			run.Parameters = x.deployment.Secrets.WrapSecrets(run.Parameters)
 			return run, nil
 		case errors.Is(err, store.ErrNotFound):
 			return nil, err
@@ -140,20 +141,19 @@ func (s *Engine) endedRun(ctx context.Context, x *Execution) (*store.Run, error)
 	}
 }
 
-// awaitHooks gives the hooks what is left of ShutdownTimeout since Serve's context ended, but a little at least, then ends their
-// contexts, and gives up soon after: a hook that ignores the end of its context does not keep Serve.
-func (s *Engine) awaitHooks(left time.Time) error {
-	h := &s.hooks
+// wait gives the hooks what is left of timeout since Serve's context ended, at least minHookGrace; -1 is no bound. Then it ends
+// their contexts and gives up soon after: a hook that ignores the end of its context does not keep Serve.
+func (h *hooks) wait(timeout time.Duration, since time.Time) error {
 	returned := make(chan struct{})
 	go func() {
 		h.all.Wait()
 		close(returned)
 	}()
-	if s.ShutdownTimeout < 0 {
+	if timeout < 0 {
 		<-returned
 		return nil
 	}
-	if waitFor(returned, max(minHookGrace, s.ShutdownTimeout-time.Since(left))) {
+	if waitFor(returned, max(minHookGrace, timeout-time.Since(since))) {
 		return nil
 	}
 	h.mu.Lock()
@@ -162,7 +162,7 @@ func (s *Engine) awaitHooks(left time.Time) error {
 	h.mu.Unlock()
 	h.all.Add(-dropped)
 	if dropped > 0 {
-		s.log.Error("hooks not called: Serve is ending", "count", dropped)
+		h.log.Error("hooks not called: Serve is ending", "count", dropped)
 	}
 	h.cut()
 	if !waitFor(returned, unresponsiveTimeout) {

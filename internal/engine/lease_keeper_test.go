@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -11,28 +12,45 @@ import (
 	"github.com/provost-go/provost/store/memory"
 )
 
-// A runner may hold an old lease and the newest one of the same run: that the old one is lost says nothing of the new one. And
+// stoppable is a HeldRun that notes what it is told.
+type stoppable struct {
+	cause     error
+	lost      int
+	completed []error
+}
+
+func (s *stoppable) Stop(cause error) {
+	if s.cause == nil {
+		s.cause = cause
+	}
+}
+func (s *stoppable) LeaseLost()                             { s.lost++ }
+func (s *stoppable) Completed(_ store.StateType, err error) { s.completed = append(s.completed, err) }
+func (s *stoppable) Describe() (name, handle string)        { return "quick-otter", "f/d" }
+
+func testAccess(st store.Store) *Access {
+	return NewAccess(Config{Name: "test", Store: st, Logger: slog.New(slog.DiscardHandler)})
+}
+
+// A runner may hold an old lease and the newest one of the same run: that the old one is lost says nothing about the new one. And
 // a lease that is lost while its end is being written is not renewed without a pause.
 func TestLostLeaseOfARunThatIsHeldAgain(t *testing.T) {
-	d := &Deployment{ID: store.DeploymentID("f", "d"), Flow: &Flow{Name: "f"}, Name: "d"}
-	s := New(Config{Logger: slog.New(slog.DiscardHandler), Store: memory.New(), LeaseTTL: 30 * time.Second, Deployments: []*Deployment{d}})
-	s.FlowContext = t.Context()
+	k := NewLeaseKeeper(testAccess(memory.New()), 30*time.Second)
 	id, began := store.NewID(time.Now()), time.Now()
-	var held []*Execution
-	for token := range int64(3) {
-		for _, sd := range s.Deployments {
-			held = append(held, s.NewExecution(store.Claim{Lease: store.Lease{RunID: id, Token: token}}, sd, began.Add(-time.Hour)))
-		}
+	runs, holds := make([]*stoppable, 3), make([]*Hold, 3)
+	for token := range runs {
+		runs[token] = &stoppable{}
+		holds[token] = NewHold(store.Lease{RunID: id, Token: int64(token)}, runs[token], began.Add(-time.Hour))
 	}
-	held[0].Ended.Store(true)
-	s.Trust(held, store.RenewLeasesResult{Lost: []uuid.UUID{id, id}}, began)
-	if !held[0].Gone && !held[0].Trusted.Equal(began) {
+	holds[0].ended.Store(true)
+	k.renewed(holds, store.RenewLeasesResult{Lost: []uuid.UUID{id, id}}, began)
+	if !holds[0].gone && !holds[0].trusted.Equal(began) {
 		t.Error("an execution that has ended is renewed at once again")
 	}
-	if !held[1].Gone || held[1].Err() == nil {
+	if !holds[1].gone || !errors.Is(runs[1].cause, store.ErrLeaseLost) || runs[1].lost != 1 {
 		t.Error("the lost lease was not noticed")
 	}
-	if held[2].Gone || held[2].Err() != nil {
+	if holds[2].gone || runs[2].cause != nil || runs[2].lost != 0 {
 		t.Error("the newest lease was called lost")
 	}
 }

@@ -4,12 +4,20 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
-// crew is the goroutines that execute runs. One that is done with a run takes the next that is ready, with its stack as grown as
-// it is, instead of leaving it to a new goroutine; and before it enters a run it sees to it that another goroutine is on its way
-// for the rest, since a run may block for ever. Short runs so share a few goroutines, long ones have one each.
+// pool is the goroutines that execute runs. A goroutine that has finished a run takes the next one that is ready, with its
+// stack as large as it has grown, instead of leaving it to a new goroutine. Before it enters a run it makes sure that another
+// goroutine is on its way for the rest, because a run may block for ever. So short runs share a few goroutines, and long runs
+// have one each.
 type pool struct {
+	completer *Completer
+
+	// running counts claimed runs until they have returned or were handed back, the pool's goroutines, and the poller.
+	running   sync.WaitGroup
+	launching atomic.Int64 // launched runs that have not reached their function; those in subprocesses, which take long, are left out
+
 	// mu guards what follows; nothing blocks under it.
 	mu    sync.Mutex
 	ready []*Execution // from next on
@@ -20,84 +28,91 @@ type pool struct {
 // maxOnWay bounds how many goroutines are started ahead of need.
 var maxOnWay = runtime.GOMAXPROCS(0)
 
-// launch executes runs, as soon as there are processors for them.
-func (s *Engine) launch(executions []*Execution) {
-	s.settler.expect(executions)
+// launch executes runs as soon as there are processors for them.
+func (p *pool) launch(executions []*Execution) {
+	p.completer.expect(executions)
 	for _, x := range executions {
-		if !x.served.Isolated {
-			s.launching.Add(1)
+		if !x.deployment.Isolated {
+			p.launching.Add(1)
 		}
 	}
-	c := &s.crew
-	c.mu.Lock()
-	if c.next > len(c.ready)/2 { // under a load that never lets it get empty
-		c.ready, c.next = slices.Delete(c.ready, 0, c.next), 0
+	p.mu.Lock()
+	if p.next > len(p.ready)/2 { // under a load that never lets it become empty
+		p.ready, p.next = slices.Delete(p.ready, 0, p.next), 0
 	}
-	c.ready = append(c.ready, executions...)
-	start := min(len(executions), maxOnWay-c.onWay)
-	c.onWay += start
-	s.running.Add(start) // while the runs are counted too: once another goroutine has them, they may be over at any time
-	c.mu.Unlock()
+	p.ready = append(p.ready, executions...)
+	start := min(len(executions), maxOnWay-p.onWay)
+	p.onWay += start
+	p.running.Add(start) // while the runs are counted too: once another goroutine has them, they may finish at any time
+	p.mu.Unlock()
 	for range start {
-		go s.work()
+		go p.work()
 	}
 }
 
-func (s *Engine) startWorker() {
-	s.running.Add(1)
-	go s.work()
+func (p *pool) startWorker() {
+	p.running.Add(1)
+	go p.work()
 }
 
 // work executes what is ready until nothing is. A flow that ends its goroutine (runtime.Goexit) is replaced.
-func (s *Engine) work() {
-	defer s.running.Done()
+func (p *pool) work() {
+	defer p.running.Done()
 	finished := false
 	defer func() {
-		if !finished && s.crew.replace() {
-			s.startWorker()
+		if !finished && p.replace() {
+			p.startWorker()
 		}
 	}()
 	for arriving := true; ; arriving = false {
-		x, more := s.crew.take(arriving)
+		x, more := p.take(arriving)
 		if x == nil {
 			finished = true
 			return
 		}
 		if more {
-			s.startWorker()
+			p.startWorker()
 		}
-		x.run()
+		p.execute(x)
 	}
 }
 
-// take gives the next run, nil if none is ready; more says that the caller has to start another goroutine.
-func (c *pool) take(arriving bool) (x *Execution, more bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if arriving {
-		c.onWay--
+func (p *pool) execute(x *Execution) {
+	defer p.running.Done()
+	if !x.deployment.Isolated {
+		p.launching.Add(-1)
 	}
-	if c.next == len(c.ready) {
-		c.ready, c.next = c.ready[:0], 0
+	x.run()
+}
+
+// take returns the next run, nil if none is ready. more means that the caller must start another goroutine.
+func (p *pool) take(arriving bool) (x *Execution, more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if arriving {
+		p.onWay--
+	}
+	if p.next == len(p.ready) {
+		p.ready, p.next = p.ready[:0], 0
 		return nil, false
 	}
-	x = c.ready[c.next]
-	c.ready[c.next] = nil
-	c.next++
-	if more = c.next < len(c.ready) && c.onWay < maxOnWay; more {
-		c.onWay++
+	x = p.ready[p.next]
+	p.ready[p.next] = nil
+	p.next++
+	if more = p.next < len(p.ready) && p.onWay < maxOnWay; more {
+		p.onWay++
 	}
 	return x, more
 }
 
-// replace counts a goroutine that is to be started in the place of one that has ended, unless enough are on their way: each starts
-// another while runs are left.
-func (c *pool) replace() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.onWay == maxOnWay {
+// replace counts a goroutine that is to be started in place of one that has ended, unless enough are on their way: each of
+// them starts another while runs are left.
+func (p *pool) replace() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.onWay == maxOnWay {
 		return false
 	}
-	c.onWay++
+	p.onWay++
 	return true
 }

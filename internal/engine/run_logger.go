@@ -9,10 +9,9 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// runEvents logs starts and ends of runs: up to linesPerSecond of them, and what is more as one summary a second.
+// runLogger logs the starts and ends of runs: up to linesPerSecond lines, and the rest as one summary a second.
 type runLogger struct {
-	log       *slog.Logger
-	announced int // deployments whose serving was logged; registration only
+	log *slog.Logger
 
 	// mu guards what follows.
 	mu      sync.Mutex
@@ -26,7 +25,7 @@ type runLogger struct {
 
 const linesPerSecond = 10
 
-// runSummary is the events of a second that got no line of their own.
+// runSummary is the starts and ends of a second that have no line of their own.
 type runSummary struct {
 	started  int
 	ended    map[store.StateType]int
@@ -36,34 +35,34 @@ type runSummary struct {
 
 func newRunLogger(log *slog.Logger) *runLogger { return &runLogger{log: log} }
 
-func (e *runLogger) enabled() bool { return e.log.Enabled(context.Background(), slog.LevelInfo) }
+func (l *runLogger) enabled() bool { return l.log.Enabled(context.Background(), slog.LevelInfo) }
 
-func (e *runLogger) started(x *Execution) {
-	if !e.enabled() {
+func (l *runLogger) started(x *Execution) {
+	if !l.enabled() {
 		return
 	}
-	late := x.begun.Sub(x.Claim.DueTime)
-	if !e.line(x.begun, func(s *runSummary) {
+	late := x.begun.Sub(x.claim.DueTime)
+	if !l.line(x.begun, func(s *runSummary) {
 		s.started++
 		s.maxLate = max(s.maxLate, late)
 	}) {
 		return
 	}
-	e.log.Info("run started", e.attrs(x, "lateness", rounded(late))...)
+	l.log.Info("run started", l.attrs(x, "lateness", rounded(late))...)
 }
 
-func (e *runLogger) ended(x *Execution, end time.Time, state store.State) {
-	if !e.enabled() {
+func (l *runLogger) ended(x *Execution, end time.Time, state store.State) {
+	if !l.enabled() {
 		return
 	}
 	if state.Type == store.StateScheduled && !x.started.Load() {
-		return // given back: what did not start did not end
+		return // handed back: a run that did not start did not end
 	}
 	var took time.Duration
 	if x.started.Load() {
 		took = end.Sub(x.begun)
 	}
-	if !e.line(end, func(s *runSummary) {
+	if !l.line(end, func(s *runSummary) {
 		if s.ended == nil {
 			s.ended = make(map[store.StateType]int)
 		}
@@ -72,51 +71,51 @@ func (e *runLogger) ended(x *Execution, end time.Time, state store.State) {
 	}) {
 		return
 	}
-	attrs := e.attrs(x, "state", state.Name, "duration", rounded(took))
+	attrs := l.attrs(x, "state", state.Name, "duration", rounded(took))
 	if state.Message != "" {
 		attrs = append(attrs, "message", state.Message)
 	}
-	e.log.Info("run ended", attrs...)
+	l.log.Info("run ended", attrs...)
 }
 
-// rounded is a duration for people: in microseconds.
+// rounded returns a duration for people, in microseconds.
 func rounded(d time.Duration) time.Duration { return d.Round(time.Microsecond) }
 
-func (e *runLogger) attrs(x *Execution, more ...any) []any {
-	attrs := []any{"run", x.Claim.Name, "id", x.Claim.RunID, "deployment", store.Handle(x.served.Flow.Name, x.served.Name)}
+func (l *runLogger) attrs(x *Execution, more ...any) []any {
+	attrs := []any{"run", x.claim.Name, "id", x.claim.RunID, "deployment", x.deployment.Handle()}
 	if x.attempt > 1 {
 		attrs = append(attrs, "attempt", x.attempt)
 	}
 	return append(attrs, more...)
 }
 
-// line reports whether the event gets a line of its own; else it goes into the summary of this second.
-func (e *runLogger) line(at time.Time, summarise func(*runSummary)) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if at.Sub(e.second) >= time.Second {
-		e.second, e.lines = at, 0
+// line reports whether a start or an end gets a line of its own. Otherwise it goes into the summary of this second.
+func (l *runLogger) line(at time.Time, summarise func(*runSummary)) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at.Sub(l.second) >= time.Second {
+		l.second, l.lines = at, 0
 	}
-	if e.lines < linesPerSecond && e.timer == nil {
-		e.lines++
+	if l.lines < linesPerSecond && l.timer == nil {
+		l.lines++
 		return true
 	}
-	summarise(&e.summary)
-	if e.timer == nil && !e.closed {
-		e.flushes.Add(1)
-		e.timer = time.AfterFunc(time.Second-min(time.Second, at.Sub(e.second)), func() {
-			defer e.flushes.Done()
-			e.flush()
+	summarise(&l.summary)
+	if l.timer == nil && !l.closed {
+		l.flushes.Add(1)
+		l.timer = time.AfterFunc(time.Second-min(time.Second, at.Sub(l.second)), func() {
+			defer l.flushes.Done()
+			l.flush()
 		})
 	}
 	return false
 }
 
-func (e *runLogger) flush() {
-	e.mu.Lock()
-	s := e.summary
-	e.summary, e.timer = runSummary{}, nil
-	e.mu.Unlock()
+func (l *runLogger) flush() {
+	l.mu.Lock()
+	s := l.summary
+	l.summary, l.timer = runSummary{}, nil
+	l.mu.Unlock()
 	ended := 0
 	attrs := []any{"started", s.started}
 	for _, state := range []store.StateType{store.StateCompleted, store.StateFailed, store.StateCancelled, store.StateCrashed, store.StateScheduled} {
@@ -134,7 +133,7 @@ func (e *runLogger) flush() {
 	if ended > 0 {
 		attrs = append(attrs, "mean_duration", rounded(s.duration/time.Duration(ended)))
 	}
-	e.log.Info("more runs in the last second", attrs...)
+	l.log.Info("more runs in the last second", attrs...)
 }
 
 var summaryNames = map[store.StateType]string{
@@ -142,15 +141,15 @@ var summaryNames = map[store.StateType]string{
 	store.StateScheduled: "handed_back",
 }
 
-// close logs what is left.
-func (e *runLogger) close() {
-	e.mu.Lock()
-	e.closed = true
-	stopped := e.timer != nil && e.timer.Stop()
-	e.mu.Unlock()
+// close logs what is left. It waits for the timer.
+func (l *runLogger) close() {
+	l.mu.Lock()
+	l.closed = true
+	stopped := l.timer != nil && l.timer.Stop()
+	l.mu.Unlock()
 	if stopped {
-		e.flush()
-		e.flushes.Done()
+		l.flush()
+		l.flushes.Done()
 	}
-	e.flushes.Wait()
+	l.flushes.Wait()
 }

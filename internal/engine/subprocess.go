@@ -136,7 +136,7 @@ func (c *subprocess) live() {
 	readers.Go(c.stdout.read)
 	readers.Go(c.stderr.read)
 	ctx, cancel := context.WithCancel(context.Background())
-	c.store = rpc.NewServer(&subprocessStore{Store: c.pool.server.store, child: c}, func(ctx context.Context, a rpc.Answer) error {
+	c.store = rpc.NewServer(&subprocessStore{Store: c.pool.store, child: c}, func(ctx context.Context, a rpc.Answer) error {
 		return c.link.Send(ctx, rpc.KindAnswer, a)
 	})
 	ended := make(chan struct{})
@@ -227,7 +227,7 @@ func (c *subprocess) handle(ctx context.Context, kind rpc.Kind, body []byte) err
 
 // log writes a line of the run, or one that is for the runner's logger alone.
 func (c *subprocess) log(line logLine) {
-	log := c.pool.server.log
+	log := c.pool.log
 	if line.Run {
 		x := c.current.Load()
 		if x == nil {
@@ -331,7 +331,7 @@ func (c *subprocess) lastWords() string {
 // kill ends the group at once. What it can't kill is beyond help: it says so.
 func (c *subprocess) kill() {
 	if err := c.process.Kill(); err != nil {
-		c.pool.server.log.Error("kill child process", "pid", c.process.Pid(), "error", err)
+		c.pool.log.Error("kill child process", "pid", c.process.Pid(), "error", err)
 	}
 }
 
@@ -364,7 +364,7 @@ func (s *subprocessStore) Unwrap() store.Store { return s.Store }
 func (s *subprocessStore) CreateRun(ctx context.Context, p store.CreateRunParams) (*store.Run, error) {
 	run, err := s.Store.CreateRun(ctx, p)
 	x := s.child.current.Load()
-	if err == nil && x != nil && p.Child != nil && p.Child.Parent == x.Claim.Lease {
+	if err == nil && x != nil && p.Child != nil && p.Child.Parent == x.claim.Lease {
 		s.child.noteChildRun(x, run)
 	}
 	return run, err
@@ -381,20 +381,16 @@ func (s *subprocessStore) SettleRuns(ctx context.Context, p store.SettleRunsPara
 	return errs, err
 }
 
-// noteChildRun puts a stand-in among the server's child runs, whose cancel tells the child.
+// noteChildRun lets a child run in the subprocess be cancelled: the subprocess is told.
 func (c *subprocess) noteChildRun(x *Execution, run *store.Run) {
-	inside := &Execution{
-		Context: x, server: x.server, served: x.served,
-		Claim: store.Claim{Lease: store.Lease{RunID: run.ID, Token: x.Claim.Token}, Name: run.Name},
-	}
-	inside.cancel = func(cause error) {
-		c.pool.living.Go(func() { c.stop(inside, cause) }) // who cancels must not wait for a child that does not listen
-	}
-	x.server.addChild(inside)
-	stay := context.AfterFunc(x, func() { x.server.removeChild(inside) }) // x is cancelled once it is settled
+	children := c.pool.children
+	children.add(run.ID, func(cause error) {
+		c.pool.living.Go(func() { c.stop(run.ID, cause) }) // the caller must not wait for a process that does not listen
+	})
+	stay := context.AfterFunc(x, func() { children.remove(run.ID) }) // the context of x ends when x is completed
 	c.childRuns.Store(run.ID, func() {
 		if stay() {
-			x.server.removeChild(inside)
+			children.remove(run.ID)
 		}
 	})
 }
@@ -406,8 +402,8 @@ func (c *subprocess) forgetChildRun(id uuid.UUID) {
 }
 
 // stop ends the context of a run in the child.
-func (c *subprocess) stop(x *Execution, cause error) {
-	c.tell(frameStop, stopMessage{RunID: x.Claim.RunID, Cause: stopCause(cause)})
+func (c *subprocess) stop(id uuid.UUID, cause error) {
+	c.tell(frameStop, stopMessage{RunID: id, Cause: stopCause(cause)})
 }
 
 // tell sends to the child, also what a run that is cancelled by now waits for. If it can't be told it is gone, or deaf and killed

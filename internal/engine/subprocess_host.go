@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	ossignal "os/signal"
 	"strconv"
@@ -13,8 +14,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/provost-go/provost/internal/param"
 	"github.com/provost-go/provost/internal/proc"
@@ -49,11 +48,11 @@ type SubprocessHost struct {
 
 // assignment is the run that a child has at the moment.
 type hostedRun struct {
-	run     assignment
-	ctx     context.Context // of the flow, as far as the runner decides
-	cancel  context.CancelCauseFunc
-	allowed chan struct{} // closed by frameGo
-	server  *Engine       // set under childSide.mu
+	run      assignment
+	ctx      context.Context // of the flow, as far as the runner decides
+	cancel   context.CancelCauseFunc
+	allowed  chan struct{} // closed by frameGo
+	children *childRuns    // of the run
 }
 
 // childFromEnvironment finds out whether this process is a child. What it starts in turn, perhaps this program again, is not: the
@@ -169,7 +168,7 @@ func (c *SubprocessHost) handle(kind rpc.Kind, body []byte) error {
 }
 
 func (c *SubprocessHost) assign(run assignment) {
-	a := &hostedRun{run: run, allowed: make(chan struct{})}
+	a := &hostedRun{run: run, allowed: make(chan struct{}), children: newChildRuns()}
 	a.ctx, a.cancel = context.WithCancelCause(c.base)
 	c.mu.Lock()
 	c.current = a
@@ -191,22 +190,13 @@ func (c *SubprocessHost) stop(m stopMessage) {
 	cause := stopCauses[m.Cause%len(stopCauses)]
 	c.mu.Lock()
 	a := c.current
-	var s *Engine
-	if a != nil {
-		s = a.server
-	}
 	c.mu.Unlock()
 	switch {
 	case a == nil:
 	case a.run.Claim.RunID == m.RunID:
 		a.cancel(cause)
-	case s != nil:
-		s.mu.Lock()
-		inside := s.children[m.RunID]
-		s.mu.Unlock()
-		if inside != nil {
-			inside.cancel(cause)
-		}
+	default:
+		a.children.stopRun(m.RunID, cause)
 	}
 }
 
@@ -246,7 +236,7 @@ func (c *SubprocessHost) find(flow, name string) *Offer {
 
 // execute executes one run, with a server of its own whose store is the runner's and that settles nothing.
 func (c *SubprocessHost) execute(a *hostedRun) {
-	sd, err := c.prepare(&a.run)
+	d, err := c.prepare(&a.run)
 	if err != nil {
 		c.tell(frameRefuse, refusalMessage{Reason: err.Error()})
 		return
@@ -256,23 +246,18 @@ func (c *SubprocessHost) execute(a *hostedRun) {
 		c.tell(frameRefuse, refusalMessage{Reason: err.Error()})
 		return
 	}
-	s := c.newServer(a)
-	c.mu.Lock()
-	a.server = s
-	c.mu.Unlock()
+	e := c.newExecutor(a)
 	c.mark()
-	x := s.NewExecution(a.run.Claim, sd, s.now())
-	s.running.Add(1)
-	s.launching.Add(1)
-	go s.settleLoop(context.Background())
+	x := e.newExecution(a.run.Claim, d, e.now())
+	go e.completer.Run(context.Background())
 	go func() {
 		rpc.GrowStack()
-		defer x.run() // also where what is the user's of decoding ends the goroutine
+		defer x.run() // even if the user's code in decoding ends the goroutine
 		x.prepare()
 	}()
 	end := <-c.ended
-	close(s.settler.closed)
-	<-s.settler.done
+	e.completer.Close()
+	<-e.completer.done
 	end.Spent = leave() != nil
 	c.mu.Lock()
 	c.current = nil
@@ -290,48 +275,50 @@ func (c *SubprocessHost) prepare(run *assignment) (*Deployment, error) {
 	if run.Build != proc.Build() {
 		return nil, errors.New(otherBuild)
 	}
-	d := c.find(run.Flow, run.Deployment)
-	if d == nil {
+	offer := c.find(run.Flow, run.Deployment)
+	if offer == nil {
 		return nil, fmt.Errorf("the child process was not given deployment %s; call ServeChild with all deployments that Serve gets",
 			store.Handle(run.Flow, run.Deployment))
 	}
-	f := d.Flow
+	f := offer.Flow
 	if f.Prepare == nil {
 		return nil, fmt.Errorf("flow %q has no function; make it with NewFlow, NewAction or NewJob", f.Name)
 	}
-	sd := &Deployment{ID: run.Claim.DeploymentID, Name: d.Name, Version: run.Version, Flow: f, Derived: true, Once: run.Once}
+	d := &Deployment{ID: run.Claim.DeploymentID, Name: offer.Name, Version: run.Version, Flow: f, Derived: true, Once: run.Once}
 	if !run.Secrets {
-		return sd, nil
+		return d, nil
 	}
-	schema, err := d.ParameterSchema, error(nil)
+	schema, err := offer.ParameterSchema, error(nil)
 	if schema == nil {
 		schema, err = param.SchemaWithDocs(f.Params, nil)
 	}
 	if err == nil {
-		sd.Secrets, err = param.Compile(schema)
+		d.Secrets, err = param.Compile(schema)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("schema of deployment %s: %w", store.Handle(run.Flow, run.Deployment), err)
 	}
-	return sd, nil
+	return d, nil
 }
 
-// newServer makes a server for one run. Its loops are those of the runner: here only logs are written.
-func (c *SubprocessHost) newServer(a *hostedRun) *Engine {
-	s := &Engine{
-		store: c.store, upstream: c, FlowContext: a.ctx, settler: newCompleter(),
-		children: make(map[uuid.UUID]*Execution),
-		log:      newPipeLogger(a.run.Level, func(line logLine) { c.tell(frameLog, line) }),
+// newExecutor returns an executor for one run. It reports to the runner: only logs of child runs, and the child runs
+// themselves, go to the store, which is the runner's.
+func (c *SubprocessHost) newExecutor(a *hostedRun) *executor {
+	access := NewAccess(Config{
+		Store:  c.store,
+		Logger: newPipeLogger(a.run.Level, func(line logLine) { c.tell(frameLog, line) }),
+	})
+	return &executor{
+		Access: access, context: a.ctx, reporter: c, children: a.children,
+		completer: NewCompleter(access, NewLeaseKeeper(access, 0)),
 	}
-	s.outages = newFailures(s.log, nil)
-	return s
 }
 
 // begin tells the runner that the function is about to be entered, and waits where it has to be stored before.
 func (c *SubprocessHost) begin(x *Execution) bool {
 	c.tell(frameBegin, beginMessage{At: x.begun.UTC()})
 	_ = c.link.Flush(context.Background()) // that it has begun counts also if it ends this process at once
-	if x.served.Once && !c.await(x) {
+	if x.deployment.Once && !c.await(x) {
 		return false
 	}
 	x.started.Store(true)
@@ -358,11 +345,26 @@ func (c *SubprocessHost) log(line logLine) {
 	_ = c.link.Flush(context.Background()) // if it fails the runner is gone
 }
 
-// settle keeps what became of the run until its log is with the runner.
-func (c *SubprocessHost) settle(x *Execution, end time.Time, update store.RunUpdate) {
-	x.Ended.Store(true)
+// complete keeps what became of the run until its log is with the runner.
+func (c *SubprocessHost) complete(x *Execution, end time.Time, update store.RunUpdate) {
+	update.Lease = x.claim.Lease
+	x.ended.Store(true)
 	x.cancel(nil)
 	c.ended <- endMessage{At: end.UTC(), Update: update}
+}
+
+// declines returns false: the runner has asked already.
+func (c *SubprocessHost) declines(*Execution) bool { return false }
+
+// learn tells the runner secrets of a child run, which it redacts in what is printed.
+func (c *SubprocessHost) learn(secrets []any) { c.tell(frameLearn, secretsMessage{secrets}) }
+
+// newLogger returns a logger to the runner for the run itself, which keeps its log. Child runs log to the store.
+func (c *SubprocessHost) newLogger(x *Execution) *slog.Logger {
+	if x.child != nil {
+		return x.runLog().logger
+	}
+	return newPipeLogger(allLevels, c.log)
 }
 
 // mark separates what is printed in a run from what is printed before and after it.

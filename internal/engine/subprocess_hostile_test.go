@@ -1,14 +1,10 @@
 package engine
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/provost-go/provost/internal/rpc"
 	"github.com/provost-go/provost/store"
@@ -79,20 +75,17 @@ func TestDeafChildIsGivenUp(t *testing.T) {
 	}
 }
 
-// isolatedAttempt is a run as it is handed to a child.
+// isolatedAttempt returns a run as it is handed to a subprocess.
 func isolatedAttempt(t *testing.T) (x *Execution, p *subprocessPool) {
 	t.Helper()
-	s := &Engine{
-		log: slog.New(slog.DiscardHandler), settler: newCompleter(), events: newRunLogger(slog.New(slog.DiscardHandler)),
-		children: make(map[uuid.UUID]*Execution), store: memory.New(),
-	}
-	s.outages = newFailures(s.log, nil)
-	p = &subprocessPool{server: s, runsPerChild: 9, wake: make(chan struct{}, 1), all: make(map[*subprocess]struct{})}
-	s.processes = p
-	x = &Execution{server: s, served: &Deployment{Name: "d", Flow: &Flow{Name: "f"}, Isolated: true}, attempt: 1}
-	x.Claim.Lease = store.Lease{RunID: store.NewID(time.Now()), Token: 7}
-	x.Context, x.cancel = context.WithCancelCause(t.Context())
-	return x, p
+	a := testAccess(memory.New())
+	leases := NewLeaseKeeper(a, 30*time.Second)
+	p = newSubprocessPool(a, Config{Limit: 10, RunsPerChild: 9}, leases.children)
+	completer := NewCompleter(a, leases)
+	e := &executor{Access: a, context: t.Context(), completer: completer, children: leases.children, processes: p}
+	e.reporter = &storeReporter{Access: a, leases: leases, completer: completer, slots: newSlots(10), runLogger: newRunLogger(a.log)}
+	d := &Deployment{Name: "d", Flow: &Flow{Name: "f"}, Isolated: true}
+	return e.newExecution(store.Claim{Lease: store.Lease{RunID: store.NewID(time.Now()), Token: 7}}, d, time.Now()), p
 }
 
 func readyChild(p *subprocessPool) *subprocess {
@@ -125,7 +118,7 @@ func TestRunCancelledBeforeItsChildKnows(t *testing.T) {
 	p.put(c)
 	x.cancel(errCancelled)
 	x.runIsolated()
-	if ends := x.server.settler.ends; len(ends) != 1 || ends[0].update.State.Type != store.StateCancelled || ends[0].update.Attempt != 0 {
+	if ends := x.executor.completer.ends; len(ends) != 1 || ends[0].update.State.Type != store.StateCancelled || ends[0].update.Attempt != 0 {
 		t.Errorf("settled as %+v", ends)
 	}
 	if len(p.idle) != 1 || c.runs != 0 {
@@ -159,11 +152,11 @@ func TestChildAwaitsLeaveToBegin(t *testing.T) {
 func TestChildRunsAreForgotten(t *testing.T) {
 	x, p := isolatedAttempt(t)
 	c := readyChild(p)
-	st := &subprocessStore{Store: x.server.store, child: c}
+	st := &subprocessStore{Store: x.executor.store, child: c}
 	for range 3 {
 		run := &store.Run{ID: store.NewID(time.Now())}
 		c.noteChildRun(x, run)
-		if x.server.children[run.ID] == nil {
+		if x.executor.children.stop[run.ID] == nil {
 			t.Error("nobody can cancel it")
 		}
 		update := store.RunUpdate{Lease: store.Lease{RunID: run.ID}, State: store.NewState(store.StateCompleted, time.Now(), "")}
@@ -171,7 +164,7 @@ func TestChildRunsAreForgotten(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := len(x.server.children); n > 0 {
+	if n := len(x.executor.children.stop); n > 0 {
 		t.Errorf("%d stand-ins are left", n)
 	}
 }

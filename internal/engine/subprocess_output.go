@@ -105,7 +105,7 @@ func (s *outputStream) emit(line []byte) {
 		s.mu.Unlock()
 		return
 	}
-	r := slog.NewRecord(x.server.now(), slog.LevelInfo, string(line), 0)
+	r := slog.NewRecord(x.executor.now(), slog.LevelInfo, string(line), 0)
 	_ = x.Logger().Handler().Handle(context.Background(), r) // as slog.Logger does
 }
 

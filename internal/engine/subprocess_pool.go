@@ -12,10 +12,12 @@ import (
 
 // childPool is the child processes of one server: those that have a run, and spare ones that are ready for any.
 type subprocessPool struct {
-	server       *Engine
-	warm         int   // spares to keep
-	runsPerChild int   // at least 1
-	memory       int64 // 0: no bound
+	*Access
+	limit        int        // runs at once
+	children     *childRuns // of the runs in all processes
+	warm         int        // spares to keep
+	runsPerChild int        // at least 1
+	memory       int64      // 0: no bound
 	build        string
 	registry     *proc.Registry // nil where there is none
 
@@ -29,16 +31,17 @@ type subprocessPool struct {
 	all      map[*subprocess]struct{}
 	idle     []*subprocess // ready, the most recently used last
 	expected int           // runs that wait for their instant and will want a child
-	failures int           // processes in a row that died without a run
+	deaths   int           // processes in a row that died without a run
 	closed   bool
 }
 
 // idleTimeout is how long a child that is no spare waits for its next run.
 const idleTimeout = 10 * time.Second
 
-func newSubprocessPool(s *Engine) *subprocessPool {
+func newSubprocessPool(a *Access, c Config, children *childRuns) *subprocessPool {
 	p := &subprocessPool{
-		server: s, warm: s.WarmChildren, runsPerChild: s.RunsPerChild, memory: s.ChildMemory, build: proc.Build(),
+		Access: a, limit: c.Limit, children: children,
+		warm: c.WarmChildren, runsPerChild: c.RunsPerChild, memory: c.ChildMemory, build: proc.Build(),
 		wake: make(chan struct{}, 1), all: make(map[*subprocess]struct{}),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -50,16 +53,16 @@ func (p *subprocessPool) open(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, StoreTimeout)
 	defer cancel()
 	if killed, err := proc.Sweep(ctx, ""); err != nil {
-		p.server.log.Warn("sweep the processes of runners that died", "error", err)
+		p.log.Warn("sweep the processes of runners that died", "error", err)
 	} else if killed > 0 {
-		p.server.log.Warn("killed processes that a runner left behind when it died", "count", killed)
+		p.log.Warn("killed processes that a runner left behind when it died", "count", killed)
 	}
 	registry, err := proc.OpenRegistry("")
 	switch {
 	case err == nil:
 		p.registry = registry
 	case !errors.Is(err, errors.ErrUnsupported):
-		p.server.log.Warn("child processes are not recorded: one that is stopped when this runner dies stays", "error", err)
+		p.log.Warn("child processes are not recorded: one that is stopped when this runner dies stays", "error", err)
 	}
 	p.living.Go(p.keep)
 }
@@ -85,7 +88,7 @@ func (p *subprocessPool) close() {
 	p.living.Wait()
 	if p.registry != nil {
 		if err := p.registry.Close(); err != nil {
-			p.server.log.Warn("close the registry of child processes", "error", err)
+			p.log.Warn("close the registry of child processes", "error", err)
 		}
 	}
 }
@@ -107,7 +110,7 @@ func (p *subprocessPool) take(ctx context.Context) (*subprocess, error) {
 	}
 	c, err := p.startChild()
 	for wait := minBackoff; err != nil && wait < startTimeout; wait *= 2 { // no processes, memory or files left for the moment
-		p.server.log.Warn("child process not started; trying again", "error", err)
+		p.log.Warn("child process not started; trying again", "error", err)
 		if !sleep(ctx, wait) {
 			return nil, ctx.Err()
 		}
@@ -167,7 +170,7 @@ func (p *subprocessPool) forget(c *subprocess) {
 	p.idle = slices.DeleteFunc(p.idle, func(other *subprocess) bool { return other == c })
 	died := len(p.idle) < before
 	if died {
-		p.failures++
+		p.deaths++
 	}
 	p.mu.Unlock()
 	if died {
@@ -188,7 +191,7 @@ func (p *subprocessPool) expect(runs int) {
 // worked notes that a child has executed a run: the program is able to.
 func (p *subprocessPool) worked() {
 	p.mu.Lock()
-	p.failures = 0
+	p.deaths = 0
 	p.mu.Unlock()
 }
 
@@ -218,9 +221,9 @@ func (p *subprocessPool) keep() {
 func (p *subprocessPool) plan() (lacking bool, failures int, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wanted := p.warm + min(p.expected, p.server.Limit)
+	wanted := p.warm + min(p.expected, p.limit)
 	if len(p.idle) < wanted {
-		return true, p.failures, 0
+		return true, p.deaths, 0
 	}
 	now := time.Now()
 	var extra []*subprocess
@@ -249,10 +252,10 @@ func (p *subprocessPool) startSpare(failures int) {
 		}
 	default:
 		p.mu.Lock()
-		p.failures++
+		p.deaths++
 		p.mu.Unlock()
 		if failures == 0 {
-			p.server.log.Error("no spare child process", "error", err)
+			p.log.Error("no spare child process", "error", err)
 		}
 	}
 }

@@ -47,7 +47,7 @@ var errKilled = errors.New("the flow did not return, and its process was killed"
 
 // runIsolated has a child process execute the attempt, and settles what the child reports or how it died.
 func (x *Execution) runIsolated() {
-	child, err := x.server.processes.take(x)
+	child, err := x.executor.processes.take(x)
 	switch {
 	case err == nil:
 	case x.Err() != nil:
@@ -58,7 +58,7 @@ func (x *Execution) runIsolated() {
 		return
 	}
 	if x.Err() != nil { // nothing has begun: there is nobody to ask
-		x.server.processes.giveBack(child)
+		x.executor.processes.giveBack(child)
 		x.handBack()
 		return
 	}
@@ -74,20 +74,20 @@ func (x *Execution) runIsolated() {
 }
 
 func (r *subprocessRun) start() {
-	x, sd := r.x, r.x.served
+	x, d := r.x, r.x.deployment
 	r.child.runs++
 	r.last = r.child.runs >= r.child.pool.runsPerChild
 	r.child.current.Store(x)
 	run := assignment{
-		Claim: x.Claim, Flow: sd.Flow.Name, Deployment: sd.Name, Version: sd.Version, Once: sd.Once, Secrets: sd.Secrets != nil,
-		Path: sd.Path, Env: sd.Env, Level: lowestLevel(x.server.log), Build: r.child.pool.build, Last: r.last,
+		Claim: x.claim, Flow: d.Flow.Name, Deployment: d.Name, Version: d.Version, Once: d.Once, Secrets: d.Secrets != nil,
+		Path: d.Path, Env: d.Env, Level: lowestLevel(x.executor.log), Build: r.child.pool.build, Last: r.last,
 	}
 	r.child.tell(frameRun, run)
 }
 
 // follow waits for the end of the run or of its process, and settles the run.
 func (r *subprocessRun) follow() {
-	if r.x.server.processes.memory > 0 {
+	if r.x.executor.processes.memory > 0 {
 		ticker := time.NewTicker(measureEvery)
 		defer ticker.Stop()
 		r.measure = ticker.C
@@ -139,7 +139,7 @@ func (r *subprocessRun) receive(m rpc.Frame) (settled bool) {
 		}
 	case frameEnd:
 		var end endMessage
-		if err = wire.Read(m.Body, &end); err == nil && end.Update.Lease != r.x.Claim.Lease {
+		if err = wire.Read(m.Body, &end); err == nil && end.Update.Lease != r.x.claim.Lease {
 			err = errors.New("the end of another run")
 		}
 		if err == nil {
@@ -170,12 +170,12 @@ func (r *subprocessRun) begin(m beginMessage) (settled bool) {
 		return true
 	}
 	r.begun = true
-	if timeout := x.served.Flow.Timeout; timeout > 0 {
+	if timeout := x.deployment.Flow.Timeout; timeout > 0 {
 		timer := time.NewTimer(timeout + unresponsiveTimeout)
 		context.AfterFunc(x, func() { timer.Stop() })
 		r.overtime = timer.C
 	}
-	if x.served.Once {
+	if x.deployment.Once {
 		r.child.tell(frameGo, struct{}{})
 	}
 	return false
@@ -184,7 +184,7 @@ func (r *subprocessRun) begin(m beginMessage) (settled bool) {
 // end settles what the child reports. Before that, all that was printed is in the log.
 func (r *subprocessRun) end(m endMessage) {
 	x := r.x
-	x.server.processes.worked()
+	x.executor.processes.worked()
 	switch {
 	case r.terminated, r.killed, m.Spent && !r.last, !r.drain():
 		r.discard()
@@ -193,7 +193,7 @@ func (r *subprocessRun) end(m endMessage) {
 	default:
 		r.release()
 	}
-	x.server.settle(x, m.At, m.Update)
+	x.executor.reporter.complete(x, m.At, m.Update)
 }
 
 // drain waits for the marks that end the run in both streams.
@@ -223,7 +223,7 @@ func (r *subprocessRun) discard() {
 		r.child.dismiss()
 	}
 	<-r.child.done
-	r.x.server.log.Debug("child process ended", "run", r.x.Claim.Name, "id", r.x.Claim.RunID, "process", r.child.exit.String())
+	r.x.executor.log.Debug("child process ended", "run", r.x.claim.Name, "id", r.x.claim.RunID, "process", r.child.exit.String())
 }
 
 // refuse fails a run that the child cannot execute.
@@ -231,16 +231,16 @@ func (r *subprocessRun) refuse(m refusalMessage) {
 	r.last = false // it waits for another
 	r.discard()
 	x := r.x
-	now := x.server.now()
+	now := x.executor.now()
 	failed := store.NewState(store.StateFailed, now, bounded(x.redactor().Text(m.Reason)))
-	x.server.settle(x, now, store.RunUpdate{State: failed})
+	x.executor.reporter.complete(x, now, store.RunUpdate{State: failed})
 }
 
 // stop passes on why the run is to end, and gives it some time.
 func (r *subprocessRun) stop() {
 	r.stopping = nil
 	cause := context.Cause(r.x)
-	r.child.stop(r.x, cause)
+	r.child.stop(r.x.claim.RunID, cause)
 	patience := unresponsiveTimeout
 	if errors.Is(cause, store.ErrLeaseLost) {
 		patience = lostTimeout
@@ -255,7 +255,7 @@ func (r *subprocessRun) escalate() {
 		return
 	}
 	r.terminated = true
-	r.x.server.log.Warn("flow does not return; its process is ended", "run", r.x.Claim.Name, "id", r.x.Claim.RunID,
+	r.x.executor.log.Warn("flow does not return; its process is ended", "run", r.x.claim.Name, "id", r.x.claim.RunID,
 		"pid", r.child.process.Pid())
 	r.child.terminate()
 	r.force.Reset(killTimeout)
@@ -269,7 +269,7 @@ func (r *subprocessRun) kill() {
 // weigh kills a child that uses more memory than it may.
 func (r *subprocessRun) weigh() {
 	used, err := r.child.process.Memory()
-	r.x.server.outages.report("measure child process", err)
+	r.x.executor.failures.report("measure child process", err)
 	if err == nil && used > r.child.pool.memory {
 		r.memory = used
 		r.kill()
@@ -283,8 +283,8 @@ func (r *subprocessRun) died() {
 	case r.memory > 0:
 		x.crash(fmt.Sprintf("the child process used %d MiB of memory, more than the %d MiB of ChildMemory, and was killed",
 			r.memory/mebi, c.pool.memory/mebi))
-	case r.timedOut || r.begun && x.Err() == nil && x.served.Flow.Timeout > 0 && x.server.now().Sub(x.begun) > x.served.Flow.Timeout:
-		x.conclude(&timeoutError{of: x, timeout: x.served.Flow.Timeout, err: errors.New("nothing: its process is dead")})
+	case r.timedOut || r.begun && x.Err() == nil && x.deployment.Flow.Timeout > 0 && x.executor.now().Sub(x.begun) > x.deployment.Flow.Timeout:
+		x.conclude(&timeoutError{of: x, timeout: x.deployment.Flow.Timeout, err: errors.New("nothing: its process is dead")})
 	case x.Err() != nil && !r.begun:
 		x.handBack()
 	case !c.isReady():
@@ -302,8 +302,8 @@ func (r *subprocessRun) died() {
 
 // crash settles an attempt that ended with its process, begun or not. It does not count against the flow's retries.
 func (x *Execution) crash(why string) {
-	end := x.server.now()
-	crashes := x.Claim.Crashes + 1
+	end := x.executor.now()
+	crashes := x.claim.Crashes + 1
 	message := bounded(x.redactor().Text(fmt.Sprintf("crash %d: %s", crashes, why)))
 	update := store.RunUpdate{Attempt: x.attempt, Crashed: true}
 	begun := x.started.Load()
@@ -311,11 +311,11 @@ func (x *Execution) crash(why string) {
 		update = x.progress()
 		update.Crashed = true
 	}
-	if crashes >= store.MaxCrashes || begun && x.served.Once {
+	if crashes >= store.MaxCrashes || begun && x.deployment.Once {
 		update.State = store.NewState(store.StateCrashed, end, message)
 	} else {
 		update.State = store.NewNamedState(store.StateScheduled, store.NameAwaitingRetry, end, message)
 		update.DueTime = instant.Of(end)
 	}
-	x.server.settle(x, end, update)
+	x.executor.reporter.complete(x, end, update)
 }

@@ -1,9 +1,7 @@
 package engine
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +9,7 @@ import (
 
 	"github.com/provost-go/provost/internal/wire"
 	"github.com/provost-go/provost/store"
+	"github.com/provost-go/provost/store/memory"
 )
 
 func TestChildVariable(t *testing.T) {
@@ -35,9 +34,7 @@ func TestChildStreamMarks(t *testing.T) {
 	cuts := []int{1, 2, 3, 5, 7, 16, 100, maxLogLine - 1, maxLogLine, len(text)}
 	for _, size := range cuts {
 		var got []string
-		s := &Engine{log: slog.New(slog.DiscardHandler), settler: newCompleter(), events: newRunLogger(slog.Default())}
-		x := &Execution{server: s, served: &Deployment{Flow: &Flow{}}}
-		x.Context, x.cancel = context.WithCancelCause(t.Context())
+		x, _ := isolatedAttempt(t)
 		c := &subprocess{drained: make(chan struct{}, 2)}
 		c.current.Store(x)
 		stream := &outputStream{child: c, mark: []byte(strings.TrimSuffix(outputMark(nonce), "\n"))}
@@ -101,8 +98,8 @@ func TestStopCauses(t *testing.T) {
 
 // TestSparesBackOff: a program whose children always fail is not started in a loop.
 func TestSparesBackOff(t *testing.T) {
-	p := &subprocessPool{server: &Engine{Config: Config{Limit: 10}}, warm: 1}
-	p.failures = 3
+	p := newSubprocessPool(testAccess(memory.New()), Config{Limit: 10, WarmChildren: 1}, newChildRuns())
+	p.deaths = 3
 	if lacking, failures, _ := p.plan(); !lacking || failures != 3 || backoff(failures) < 400*time.Millisecond {
 		t.Errorf("plan is %v %d, backoff %v", lacking, failures, backoff(failures))
 	}

@@ -12,14 +12,14 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// callsUnderWay is the store calls that have not returned.
+// callsUnderWay is the store calls that have not returned. The zero value is ready to use.
 type callsUnderWay struct {
 	// mu guards what follows; nothing blocks under it.
 	mu    sync.Mutex
 	began map[*string]time.Time // operation, by the address of a copy of its name
 }
 
-// begin notes a call; done is called when it has returned.
+// begin notes a call. The caller calls done when it has returned.
 func (c *callsUnderWay) begin(operation string) (done func()) {
 	key := &operation
 	c.mu.Lock()
@@ -35,7 +35,7 @@ func (c *callsUnderWay) begin(operation string) (done func()) {
 	}
 }
 
-// stalled adds the calls that take too long.
+// stalled passes the calls that take too long to add.
 func (c *callsUnderWay) stalled(now time.Time, add func(observe.Problem)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,13 +46,13 @@ func (c *callsUnderWay) stalled(now time.Time, add func(observe.Problem)) {
 	}
 }
 
-// timedStore notes the calls that the loops of a server make to a store that may hang.
+// timedStore notes the calls that an engine makes to a store that may hang.
 type timedStore struct {
 	store.Store
 	calls *callsUnderWay
 }
 
-// Unwrap gives the store's optional abilities.
+// Unwrap returns the store itself, for its optional abilities.
 func (t *timedStore) Unwrap() store.Store { return t.Store }
 
 func (t *timedStore) HeartbeatRunner(ctx context.Context, p store.HeartbeatRunnerParams) error {
