@@ -98,7 +98,7 @@ func TestObserverIsToldWhatTheLimitSkips(t *testing.T) {
 				skipped = append(skipped, line)
 			}
 		}
-		want := []string{"2m0s, skipped, f/d, attempt 0, overlap, 1, 2m0s, 2m0s", "3m0s, skipped, f/d, attempt 0, overlap, 1, 3m0s, 3m0s"}
+		want := []string{"2m0s, instants_skipped, f/d, attempt 0, overlap, 1, 2m0s, 2m0s", "3m0s, instants_skipped, f/d, attempt 0, overlap, 1, 3m0s, 3m0s"}
 		if !slices.Equal(skipped, want) {
 			t.Errorf("told of %q, want %q", skipped, want)
 		}
@@ -145,23 +145,23 @@ func TestObserverIsToldWhatHappens(t *testing.T) {
 		clean(t, stop)
 
 		want := []string{
-			"0s, runner started",
-			"1s, claimed, 1, 1 in flight, 4 free",
-			"1s, run started, whole/d, attempt 1, late 0s",
-			"3s, run ended, whole/d, attempt 1, AwaitingRetry, 2s, due 13s",
-			"12.5s, claimed, 1, 1 in flight, 4 free",
-			"13s, run started, whole/d, attempt 2, late 0s",
-			"13s, run started, part/, attempt 1, late 0s",
-			"14s, run ended, part/, attempt 1, Completed, 1s",
-			"14s, run ended, whole/d, attempt 2, Completed, 1s",
-			"1h0m0s, skipped, hourly/d, attempt 0, paused, 1, 1h0m0s, 1h0m0s",
-			"2h0m0s, skipped, hourly/d, attempt 0, paused, 1, 2h0m0s, 2h0m0s",
-			"3h0m0s, skipped, hourly/d, attempt 0, paused, 1, 3h0m0s, 3h0m0s",
-			"3h2m14s, claimed, 1, 1 in flight, 4 free",
-			"3h2m14s, run started, long/d, attempt 1, late 0s",
-			"3h2m15s, runner draining, 1 in flight",
-			"3h2m20s, run ended, long/d, attempt 1, Scheduled, 6s",
-			"3h2m20s, runner stopped",
+			"0s, runner_started",
+			"1s, runs_claimed, 1, 1 in flight, 4 free",
+			"1s, run_started, whole/d, attempt 1, late 0s",
+			"3s, run_ended, whole/d, attempt 1, AwaitingRetry, 2s, due 13s",
+			"12.5s, runs_claimed, 1, 1 in flight, 4 free",
+			"13s, run_started, whole/d, attempt 2, late 0s",
+			"13s, run_started, part/, attempt 1, late 0s",
+			"14s, run_ended, part/, attempt 1, Completed, 1s",
+			"14s, run_ended, whole/d, attempt 2, Completed, 1s",
+			"1h0m0s, instants_skipped, hourly/d, attempt 0, paused, 1, 1h0m0s, 1h0m0s",
+			"2h0m0s, instants_skipped, hourly/d, attempt 0, paused, 1, 2h0m0s, 2h0m0s",
+			"3h0m0s, instants_skipped, hourly/d, attempt 0, paused, 1, 3h0m0s, 3h0m0s",
+			"3h2m14s, runs_claimed, 1, 1 in flight, 4 free",
+			"3h2m14s, run_started, long/d, attempt 1, late 0s",
+			"3h2m15s, runner_draining, 1 in flight",
+			"3h2m20s, run_ended, long/d, attempt 1, Scheduled, 6s",
+			"3h2m20s, runner_stopped",
 		}
 		if got := seen.lines(began); !slices.Equal(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -248,8 +248,8 @@ func TestObserverThatPanicsIsLoggedOnce(t *testing.T) {
 			wantState(t, runNow(t, provost.NewClient(store), "f/d", nil), provost.StateCompleted)
 		}
 		clean(t, stop)
-		if n := len(book.lines("no metrics today")); n != 1 || events.get("run ended") != 10 {
-			t.Errorf("logged %d times, %d runs ended", n, events.get("run ended"))
+		if n := len(book.lines("no metrics today")); n != 1 || events.get("run_ended") != 10 {
+			t.Errorf("logged %d times, %d runs ended", n, events.get("run_ended"))
 		}
 	})
 }

@@ -237,7 +237,7 @@ func (w *world) act(ctx context.Context, g *gate, d *deployment, r *rand.Rand) e
 
 // say logs the line of a number, which counts within the attempt.
 func (w *world) say(ctx context.Context, g *gate, line int) {
-	lease := engine.FromContext(ctx).Claim.Lease
+	lease := engine.FromContext(ctx).Lease()
 	w.history.add(entry{who: g.who, call: loggedEvent{lease, line}})
 	provost.Logger(ctx).Info(lineText(lease, line))
 }
