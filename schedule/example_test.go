@@ -297,10 +297,10 @@ func ExampleSchedule_CountUntil() {
 
 // Every mistake is reported, with what to write instead.
 func ExampleSchedule_Err() {
-	fmt.Println(schedule.Cron("0 0 31 2 *").In("Europ/Berlin").Err())
+	fmt.Println(schedule.Cron("60 2 * * *").In("Europ/Berlin").Err())
 	// Output:
 	// schedule: time zone "Europ/Berlin" is unknown: did you mean Europe/Berlin, Europe/Dublin?
-	// cron expression "0 0 31 2 *" never fires: no date matches field 3 (day of month) "31" and field 4 (month) "2": change one of them, or write L in field 3 for the last day of a month
+	// field 1 (minute) is "60": minutes go from 0 to 59
 }
 
 func ExampleSchedule_String() {
