@@ -5,9 +5,9 @@
 //
 // When a deployment is declared, [SchemaWithDocs] derives the schema of the flow's type P from its
 // fields, tags and doc comments, and [Compile] compiles it. A deployment may bring a schema of its
-// own instead. [Normalize] turns the Go values in the parameters of the deployment and its schedules
-// into plain values: nil, bool, string, json.Number, []any and map[string]any. It also enforces the
-// limits. [Schema.CheckSecrets] refuses parameters that would expose a secret, and
+// own instead. [Normalize] turns the Go values in the parameters of the deployment and its
+// schedules into plain values: nil, bool, string, json.Number, []any and map[string]any. It also
+// enforces the limits. [Schema.CheckSecrets] refuses parameters that would expose a secret, and
 // [Schema.ValidatePartial] checks the rest, for a run may complete them.
 //
 // When a run is created, its own parameters are normalized and checked for secrets in the same way.
