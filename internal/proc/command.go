@@ -8,37 +8,43 @@ import (
 	"sync"
 )
 
-// Command is a process to start. The zero value but for Path runs a program without arguments that reads and writes nothing.
+// Command is a process to start. With only Path set, the program gets no arguments, no input, and
+// its output is discarded.
 type Command struct {
-	// Path is the file to execute. It is not searched for.
+	// Path is the file to execute. It is not searched for in PATH.
 	Path string
 
-	// Args is the whole command line, the name of the program first. Nil is Path alone.
+	// Args is the whole command line; the name of the program is first. Nil means Path alone.
 	Args []string
 
-	// Env is the environment, one "key=value" each; the last counts of those with one key. Nil is that of this process.
+	// Env is the environment, as "key=value" strings; the last value of a key counts. Nil means the
+	// environment of this process.
 	Env []string
 
-	// Dir is the working directory. "" is that of this process.
+	// Dir is the working directory; "" means that of this process.
 	Dir string
 
-	// Stdout and Stderr are where the process writes. Nil is the null device, as is its input always.
+	// Stdout and Stderr are where the process writes; nil means the null device. Its standard input
+	// is always the null device.
 	Stdout, Stderr *os.File
 
-	// Files are open in the process under the numbers that Numbers gives. The caller closes its own copies once Start returned.
+	// Files are open in the process under the numbers that Numbers returns. The caller closes its
+	// own copies once Start has returned.
 	Files []*os.File
 
-	// Registry records the process until Wait has reaped it, for the case that it outlives this one. Nil records nothing.
+	// Registry records the process until Wait has reaped it, in case it outlives this process. Nil
+	// records nothing.
 	Registry *Registry
 }
 
-// Numbers gives, for each of Files, the number that the process has to give to [Inherited] or [WatchParent]: it belongs into its
-// arguments or its environment.
+// Numbers returns, for each of Files, the number that the process passes to [Inherited] or
+// [WatchParent]. Hand it over in the arguments or the environment of the process.
 func (c *Command) Numbers() []uintptr { return numbers(c.Files) }
 
-// Start starts a process at the head of a group of its own. The caller has to call Wait, or the process is never reaped.
+// Start starts a process as the leader of a new process group. The caller must call Wait, or the
+// process is never reaped.
 //
-// A process that cannot be recorded is started nevertheless: see [Process.Unrecorded].
+// Start starts a process even if the registry cannot record it: see [Process.Unrecorded].
 func Start(c Command) (*Process, error) {
 	null, err := nullDevice()
 	if err != nil {
@@ -47,7 +53,7 @@ func Start(c Command) (*Process, error) {
 	attributes := &os.ProcAttr{
 		Dir:   c.Dir,
 		Env:   c.environment(),
-		Files: []*os.File{null, firstFile(c.Stdout, null), firstFile(c.Stderr, null)},
+		Files: []*os.File{null, fileOr(c.Stdout, null), fileOr(c.Stderr, null)},
 	}
 	if err := c.isolate(attributes); err != nil {
 		return nil, fmt.Errorf("start process: %w", err)
@@ -58,7 +64,7 @@ func Start(c Command) (*Process, error) {
 	}
 	p := &Process{leader: leader}
 	if err := p.adopt(); err != nil {
-		_ = leader.Kill() // it may have ended by itself
+		_ = leader.Kill() // it may have exited already
 		_, _ = leader.Wait()
 		return nil, fmt.Errorf("start process: %w", err)
 	}
@@ -71,7 +77,7 @@ var null struct {
 	file *os.File
 }
 
-// nullDevice is what processes read that get nothing to read: one for all, that nobody closes.
+// nullDevice returns the null device, opened once for all processes and never closed.
 func nullDevice() (*os.File, error) {
 	null.mu.Lock()
 	defer null.mu.Unlock()
@@ -79,7 +85,7 @@ func nullDevice() (*os.File, error) {
 		return null.file, nil
 	}
 	var err error
-	null.file, err = os.OpenFile(os.DevNull, os.O_RDWR, 0) // too many open files for now; the next call may do better
+	null.file, err = os.OpenFile(os.DevNull, os.O_RDWR, 0) // may fail with too many open files; the next call tries again
 	return null.file, err
 }
 
@@ -90,8 +96,9 @@ func (c *Command) arguments() []string {
 	return c.Args
 }
 
-// environment is Env with the mark of the registry, in the place of any other: a runner may run in a process of another runner. Of
-// several values of a variable it keeps the last, where most programs would see the first.
+// environment returns Env with the mark of the registry. That replaces any other mark: a runner may
+// itself be a process of another runner. Of several values of a variable it keeps the last one;
+// most programs would use the first.
 func (c *Command) environment() []string {
 	env := c.Env
 	if env == nil {
@@ -113,9 +120,9 @@ func (c *Command) environment() []string {
 	return env
 }
 
-func firstFile(f, otherwise *os.File) *os.File {
+func fileOr(f, fallback *os.File) *os.File {
 	if f == nil {
-		return otherwise
+		return fallback
 	}
 	return f
 }

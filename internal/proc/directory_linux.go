@@ -10,45 +10,47 @@ import (
 	"syscall"
 )
 
-// openDirectory opens a directory that nobody but this user can write to, and makes it if need be. "" is the default one.
+// openDirectory opens a directory that only this user can access, and creates it if necessary. ""
+// means the default directory.
 func openDirectory(dir string) (*os.Root, error) {
 	var err error
 	if dir == "" {
 		dir, err = defaultDirectory()
 	} else {
-		err = makeDirectory(dir)
+		err = createDirectory(dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("directory of processes: %w", err)
+		return nil, fmt.Errorf("directory of the process registry: %w", err)
 	}
 	root, err := openPrivate(dir)
 	if err != nil {
-		return nil, fmt.Errorf("directory of processes: %w", err)
+		return nil, fmt.Errorf("directory of the process registry: %w", err)
 	}
 	return root, nil
 }
 
-// defaultDirectory is in the user's cache directory, or among the temporary files where there is no such thing or nothing can be
-// made in it. The user's number is in its name: another user may have the same home directory (sudo).
+// defaultDirectory creates and returns a directory in the user's cache directory, or, if there is
+// none or nothing can be created in it, in the directory for temporary files. Its name has the user
+// ID in it, because another user may have the same home directory (sudo).
 func defaultDirectory() (string, error) {
 	name := "provost-" + strconv.Itoa(os.Geteuid())
 	if cache, err := os.UserCacheDir(); err == nil && os.MkdirAll(cache, 0o700) == nil {
-		if dir := filepath.Join(cache, name); makeDirectory(dir) == nil {
+		if dir := filepath.Join(cache, name); createDirectory(dir) == nil {
 			return dir, nil
 		}
 	}
 	dir := filepath.Join(os.TempDir(), name)
-	return dir, makeDirectory(dir)
+	return dir, createDirectory(dir)
 }
 
-func makeDirectory(dir string) error {
+func createDirectory(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil
 }
 
-// openPrivate refuses what others could have prepared.
+// openPrivate opens a directory. It refuses one that another user could have prepared.
 func openPrivate(dir string) (*os.Root, error) {
 	info, err := os.Lstat(dir)
 	if err != nil {
@@ -61,7 +63,7 @@ func openPrivate(dir string) (*os.Root, error) {
 	case !ok || int(owner.Uid) != os.Geteuid():
 		return nil, fmt.Errorf("%s belongs to another user; remove it, or name another directory", dir)
 	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s is open to other users (mode %v); chmod 700 it, once you know what is in it", dir, info.Mode().Perm())
+		return nil, fmt.Errorf("%s is open to other users (mode %v); check what is in it, then chmod 700 it", dir, info.Mode().Perm())
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

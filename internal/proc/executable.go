@@ -11,12 +11,12 @@ import (
 	"sync"
 )
 
-// selfPath names the executable of this process, also where its file has been replaced since (Linux).
+// selfPath names the executable of this process, even if its file has been replaced since (Linux).
 const selfPath = "/proc/self/exe"
 
 var self = sync.OnceValues(func() (os.FileInfo, error) { return os.Stat(selfPath) })
 
-// Executable is the path to start this program again by.
+// Executable returns the path by which to start this program again.
 func Executable() (string, error) {
 	path, err := os.Executable()
 	if runtime.GOOS == "linux" && (err != nil || !StillExecutable(path)) {
@@ -25,22 +25,24 @@ func Executable() (string, error) {
 	return path, err
 }
 
-// StillExecutable reports whether path, of [Executable], names the file that this process runs. Asked after a start too, it says
-// that the new process is of the same build. Elsewhere than on Linux nobody knows, and [Build] has to do.
+// StillExecutable reports whether path, which [Executable] returned, still names the file that this
+// process runs. If that is true after a start too, the new process is of the same build. On systems
+// other than Linux it always returns true; compare [Build] there.
 func StillExecutable(path string) bool {
 	if runtime.GOOS != "linux" || path == selfPath {
 		return true
 	}
 	running, err := self()
 	if err != nil {
-		return true // no /proc: as elsewhere
+		return true // no /proc: as on other systems
 	}
 	found, err := os.Stat(path)
 	return err == nil && os.SameFile(found, running)
 }
 
-// Build tells builds of this program apart, without reading the whole executable. On Linux it does not: there the parent asks
-// [StillExecutable], as this would cost each child more than all else before its run.
+// Build returns a text that differs between builds of this program, without reading the whole
+// executable. On Linux it returns "": there the parent calls [StillExecutable], because computing
+// the text would cost each subprocess more than all else before its run.
 var Build = sync.OnceValue(func() string {
 	if runtime.GOOS == "linux" {
 		return ""

@@ -8,27 +8,30 @@ import (
 
 // Exit is how a process ended.
 type Exit struct {
-	// Code is the exit code, -1 of a process that a signal ended.
+	// Code is the exit code; -1 if a signal ended the process.
 	Code int
 
-	// Signal is what ended the process, in the words of the system ("killed", "segmentation fault"); "" if it ended by itself.
+	// Signal is the signal that ended the process, in the words of the system ("killed",
+	// "segmentation fault"); "" if it exited.
 	Signal string
 
-	// PeakMemory is the most memory the leader ever had in use, in bytes; 0 if that is not known. On Linux it is known only where it
-	// is above the peak of the process that started it, which a new process inherits.
+	// PeakMemory is the most memory that the leader ever used, in bytes; 0 if unknown. On Linux it
+	// is known only if it is above the peak of the process that started it, which a new process
+	// inherits.
 	PeakMemory int64
 
-	// User and System are the processor time of the leader, and of those of its children that it waited for.
+	// User and System are the processor time of the leader and of the processes that it started and
+	// waited for.
 	User, System time.Duration
 
-	// Err is why nothing else is known: somebody else has reaped the process.
+	// Err is why nothing else is known: other code has reaped the process.
 	Err error
 }
 
-// Success reports whether the process ended by itself, with code 0.
+// Success reports whether the process exited with code 0.
 func (e Exit) Success() bool { return e.Err == nil && e.Signal == "" && e.Code == 0 }
 
-// String is for people: "exit code 3", "signal: killed, peak memory 812 MiB".
+// String returns a text such as "exit code 3" or "signal: killed, peak memory 812 MiB".
 func (e Exit) String() string {
 	var text string
 	switch {
@@ -45,7 +48,7 @@ func (e Exit) String() string {
 	return text
 }
 
-// newExit reads what Wait gave.
+// newExit returns the Exit for what os.Process.Wait returned.
 func newExit(state *os.ProcessState, err error) Exit {
 	if err != nil {
 		return Exit{Code: -1, Err: err}

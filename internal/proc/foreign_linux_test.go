@@ -14,13 +14,14 @@ import (
 	"github.com/provost-go/provost/internal/proc"
 )
 
-// header is what a dead runner wrote first. Its own number is that of a process that has ended.
+// header is the header of a registry that a dead runner left.
 type header struct {
 	boot, space, mark string
 	pid               int
 	start             uint64
 }
 
+// deadHeader returns a header whose process has ended.
 func deadHeader(t testing.TB) header {
 	t.Helper()
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -44,6 +45,7 @@ func (h header) String() string {
 
 func line(pid int, start uint64) string { return fmt.Sprintf("%10d %20d\n", pid, start) }
 
+// writeRegistry writes a registry into a directory.
 func writeRegistry(t testing.TB, dir, text string) (path string) {
 	t.Helper()
 	path = filepath.Join(private(t, dir), "runner-1-TEST")
@@ -53,7 +55,8 @@ func writeRegistry(t testing.TB, dir, text string) (path string) {
 	return path
 }
 
-// TestForgedRegistry lists a living process in ways that prove nothing, and last in the way that does.
+// TestForgedRegistry checks that a living process is not killed when a registry lists it in a way
+// that proves nothing. At last it is listed as it should be, and killed.
 func TestForgedRegistry(t *testing.T) {
 	h := deadHeader(t)
 	foreign := startForeign(t, "/bin/sleep", "1000")
@@ -68,19 +71,19 @@ func TestForgedRegistry(t *testing.T) {
 		text string
 		kept bool
 	}{
-		"nothing":                  {"", false},
-		"part of the header":       {h.String()[:60], false},
-		"header without its end":   {strings.TrimSpace(h.String()), false},
-		"another version":          {"x" + h.String() + line(pid, start), false},
-		"another start":            {h.String() + line(pid, start+1), false},
-		"an earlier start":         {h.String() + line(pid, start-1), false},
-		"no start":                 {h.String() + fmt.Sprintf("%10d\n", pid), false},
-		"another boot":             {otherBoot.String() + line(pid, start), false},
-		"another space":            {otherSpace.String() + line(pid, start), true},
-		"a living runner":          {self.String() + line(pid, start), true},
-		"a torn last line":         {h.String() + line(1<<30, 1) + strings.TrimSuffix(line(pid, start), "\n"), false},
-		"a process that is no one": {h.String() + line(1, startOf(t, 1)) + line(0, 0) + line(-1, 0) + line(-pid, start), false},
-		"what is not numbers":      {h.String() + "\x00\x00\x00\n(a b)\n" + strings.Repeat("9", 100) + " 1\n", false},
+		"nothing":                {"", false},
+		"part of the header":     {h.String()[:60], false},
+		"header without its end": {strings.TrimSpace(h.String()), false},
+		"another version":        {"x" + h.String() + line(pid, start), false},
+		"another start":          {h.String() + line(pid, start+1), false},
+		"an earlier start":       {h.String() + line(pid, start-1), false},
+		"no start":               {h.String() + fmt.Sprintf("%10d\n", pid), false},
+		"another boot":           {otherBoot.String() + line(pid, start), false},
+		"another space":          {otherSpace.String() + line(pid, start), true},
+		"a living runner":        {self.String() + line(pid, start), true},
+		"a torn last line":       {h.String() + line(1<<30, 1) + strings.TrimSuffix(line(pid, start), "\n"), false},
+		"impossible processes":   {h.String() + line(1, startOf(t, 1)) + line(0, 0) + line(-1, 0) + line(-pid, start), false},
+		"no numbers":             {h.String() + "\x00\x00\x00\n(a b)\n" + strings.Repeat("9", 100) + " 1\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -95,11 +98,12 @@ func TestForgedRegistry(t *testing.T) {
 	dir := t.TempDir()
 	writeRegistry(t, dir, h.String()+line(1<<30, 1)+line(pid, start))
 	if killed := sweep(t, dir); killed != 1 || alive(pid) {
-		t.Errorf("Sweep killed %d of what is proved to be the runner's (or the cases before show nothing)", killed)
+		t.Errorf("Sweep killed %d, want the one that is proved to be the runner's (or the cases above show nothing)", killed)
 	}
 }
 
-// TestForeignGroup is about a group whose leader has ended, and whose number was the runner's once.
+// TestForeignGroup checks that Sweep spares a group whose leader has ended and whose ID was once
+// that of a group of the runner.
 func TestForeignGroup(t *testing.T) {
 	for name, mark := range map[string]string{"no mark": "", "another's mark": "PROVOST_GROUP=ANOTHERMARK", "a longer mark": "PROVOST_GROUP=THEMARKOFADEADRUNNERX"} {
 		t.Run(name, func(t *testing.T) {
@@ -122,18 +126,19 @@ func TestForeignGroup(t *testing.T) {
 	}
 }
 
-// TestSweepAfterReuse gives the number of a runner's child to somebody else before the sweep.
+// TestSweepAfterReuse checks that Sweep spares a foreign process that has the ID of a subprocess of
+// the runner.
 func TestSweepAfterReuse(t *testing.T) {
 	reap := adopt(t)
 	dir := private(t, t.TempDir())
-	runner := startRunner(t, dir, "deaf", 1)
+	runner := startRunner(t, dir, "unresponsive", 1)
 	runner.die()
 	left := memberList(t, runner.groups[0])
 	if err := syscall.Kill(-runner.groups[0], syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	reap(left)
-	awaitTick(t) // number and start are one process's: nobody can have both
+	awaitTick(t) // so that the foreign process has the same ID and another start
 	foreign := startAs(t, runner.groups[0])
 	if killed := sweep(t, dir); killed != 0 {
 		t.Errorf("Sweep killed %d", killed)
@@ -142,10 +147,10 @@ func TestSweepAfterReuse(t *testing.T) {
 	expectFiles(t, dir, 0)
 }
 
-// awaitTick waits until what starts now has another start than what has been started.
+// awaitTick waits until a process that starts now has a later start than all before.
 func awaitTick(t testing.TB) {
 	t.Helper()
-	uptime := func() string { // in ticks, as starts are
+	uptime := func() string { // in ticks, like starts
 		text, err := os.ReadFile("/proc/uptime")
 		if err != nil {
 			t.Fatal(err)
@@ -153,27 +158,27 @@ func awaitTick(t testing.TB) {
 		now, _, _ := strings.Cut(string(text), " ")
 		return now
 	}
-	for range 2 { // the two may not turn over at the same time
+	for range 2 { // the two clocks may not tick at the same time
 		before := uptime()
-		await(t, time.Second, func() bool { return uptime() != before }, "the clock stands still")
+		await(t, time.Second, func() bool { return uptime() != before }, "the clock ticked")
 	}
 }
 
-// TestSweeperInGroup does not let a sweeper kill itself with the others.
+// TestSweeperInGroup checks that a sweeper does not kill its own group.
 func TestSweeperInGroup(t *testing.T) {
 	dir := t.TempDir()
 	group := syscall.Getpgrp()
 	path := writeRegistry(t, dir, deadHeader(t).String()+line(group, 1))
 	killed, err := proc.Sweep(context.Background(), dir)
 	if killed != 0 || err == nil || !strings.Contains(err.Error(), "sweeper") {
-		t.Errorf("Sweep gives %d, %v", killed, err)
+		t.Errorf("Sweep = %d, %v", killed, err)
 	}
 	if _, err := os.Stat(path); err != nil {
 		t.Errorf("the registry is gone: %v", err)
 	}
 }
 
-// TestStrangersExpire keeps registries of other containers for a day.
+// TestStrangersExpire checks that Sweep keeps the registries of other containers for a day.
 func TestStrangersExpire(t *testing.T) {
 	h := deadHeader(t)
 	h.space = "pid:[1]"

@@ -10,7 +10,8 @@ import (
 	"syscall"
 )
 
-// signalGroup reaches all members. A group of which only the leader is left, ended and not reaped, gives EPERM on some systems.
+// signalGroup signals all members of the group. On some systems a group of which only the leader is
+// left, ended and not reaped, returns EPERM.
 func (p *Process) signalGroup(signal syscall.Signal) error {
 	err := syscall.Kill(-p.Pid(), signal)
 	if err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, syscall.EPERM) {
@@ -19,13 +20,14 @@ func (p *Process) signalGroup(signal syscall.Signal) error {
 	return nil
 }
 
-// reap kills the group just after its leader is reaped. In the microseconds between, the number of a group without other members
-// is free; these systems give numbers in turn, so it is not given again so soon.
+// reap kills the group just after its leader is reaped. In the microseconds between, the ID of a
+// group without other members is free. These systems assign IDs in turn, so it is not reused so
+// soon.
 func (p *Process) reap() Exit {
 	state, err := p.leader.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = p.killGroup() // what may not be killed by this user is beyond help
+	_ = p.killGroup() // there is no remedy for what this user may not kill
 	p.reaped = true
 	exit := newExit(state, err)
 	if err == nil {
@@ -40,7 +42,7 @@ func peak(state *os.ProcessState) int64 {
 		return 0
 	}
 	if runtime.GOOS == "darwin" || runtime.GOOS == "ios" {
-		return int64(usage.Maxrss) // bytes, where others count KiB
+		return int64(usage.Maxrss) // in bytes; other systems count KiB
 	}
 	return int64(usage.Maxrss) << 10
 }

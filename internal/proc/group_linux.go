@@ -8,8 +8,9 @@ import (
 	"unsafe"
 )
 
-// signalGroup reaches all members. That the leader is not reaped keeps its number, and so the group's, from being given to others;
-// that other code of this program has not reaped it (a loop for whatever ends) is seen just before.
+// signalGroup signals all members of the group. The ID of the group is not reused as long as its
+// leader is not reaped. Other code of this program may have reaped it (a loop that reaps every
+// process), so signalGroup checks that just before.
 func (p *Process) signalGroup(signal syscall.Signal) error {
 	if err := p.leader.Signal(syscall.Signal(0)); errors.Is(err, os.ErrProcessDone) {
 		return nil
@@ -20,7 +21,8 @@ func (p *Process) signalGroup(signal syscall.Signal) error {
 	return nil
 }
 
-// reap kills the group between the end of its leader and the leader's reaping, while the number is certainly theirs.
+// reap kills the group after its leader has ended and before the leader is reaped, while the ID is
+// certainly the group's.
 func (p *Process) reap() Exit {
 	if err := p.awaitEnd(); err != nil {
 		p.mu.Lock()
@@ -30,7 +32,7 @@ func (p *Process) reap() Exit {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = p.killGroup() // what may not be killed by this user is beyond help
+	_ = p.killGroup() // there is no remedy for what this user may not kill
 	state, err := p.leader.Wait()
 	p.reaped = true
 	exit := newExit(state, err)
@@ -40,7 +42,7 @@ func (p *Process) reap() Exit {
 	return exit
 }
 
-// Arguments of waitid, of <linux/wait.h>.
+// Arguments of waitid, from <linux/wait.h>.
 const (
 	idTypePid   = 1
 	idTypePidFD = 3
@@ -48,8 +50,8 @@ const (
 	unreaped    = 0x1000000 // WNOWAIT
 )
 
-// awaitEnd returns when the leader has ended, and leaves it unreaped. It waits for a descriptor of the process where there is one:
-// should other code reap the leader, another process may get its number.
+// awaitEnd waits until the leader has ended, and does not reap it. It waits on a pidfd if there is
+// one: if other code reaps the leader, another process may get its ID.
 func (p *Process) awaitEnd() error {
 	var err error
 	noHandle := p.leader.WithHandle(func(handle uintptr) { err = waitID(idTypePidFD, handle) })
@@ -73,7 +75,8 @@ func waitID(idType, id uintptr) error {
 	}
 }
 
-// peak is what the leader used at most. The system's figure begins at that of the process that started it: 0 if it is no more.
+// peak returns the peak memory of the leader, or 0 if it is not above that of the process that
+// started it, from which the system counts.
 func (p *Process) peak(state *os.ProcessState) int64 {
 	usage, ok := state.SysUsage().(*syscall.Rusage)
 	if !ok {

@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// group needs nothing: its number is that of its leader.
+// group is the process group of a leader. Its ID is that of the leader.
 type group struct {
-	floor int64 // peak memory of this process when it started the leader, which inherits it
+	floor int64 // peak memory of this process when it started the leader, in bytes; the leader inherits it
 }
 
-// numbers are what the system gives to files that are listed after the standard ones.
+// numbers returns the descriptors that files get when they are listed after the standard ones.
 func numbers(files []*os.File) []uintptr {
 	n := make([]uintptr, len(files))
 	for i := range n {
@@ -22,7 +22,7 @@ func numbers(files []*os.File) []uintptr {
 	return n
 }
 
-// isolate makes the process the head of a group.
+// isolate makes the process the leader of a new group.
 func (c *Command) isolate(a *os.ProcAttr) error {
 	a.Files = append(a.Files, c.Files...)
 	a.Sys = &syscall.SysProcAttr{Setpgid: true}
@@ -34,12 +34,12 @@ func (p *Process) adopt() error {
 	return nil
 }
 
-// terminateGroup is called under mu, the leader not reaped.
+// terminateGroup is called with mu held, before the leader is reaped.
 func (p *Process) terminateGroup() error {
 	return errors.Join(p.signalGroup(syscall.SIGTERM), p.signalGroup(syscall.SIGCONT))
 }
 
-// killGroup is called under mu, the leader not reaped.
+// killGroup is called with mu held, before the leader is reaped.
 func (p *Process) killGroup() error { return p.signalGroup(syscall.SIGKILL) }
 
 func endSignal(state *os.ProcessState) string {

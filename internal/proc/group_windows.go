@@ -8,8 +8,9 @@ import (
 	"unsafe"
 )
 
-// group is a job object: it holds the leader and what the leader starts, and they end with its last handle, which this process has.
-// What the leader starts before it is in the job, in its first moments, is not in it.
+// group is a job object that holds the leader and the processes that the leader starts. They end
+// when the last handle of the job is closed; this process has it. What the leader starts in its
+// first moments, before it is in the job, is not in the job.
 type group struct {
 	job syscall.Handle
 }
@@ -38,7 +39,7 @@ type extendedLimits struct {
 	peakProcessMemory, peakJobMemory   uintptr
 }
 
-// numbers are the handles themselves: a process has those that it inherits under the same number.
+// numbers returns the handles themselves: a process inherits them under the same numbers.
 func numbers(files []*os.File) []uintptr {
 	n := make([]uintptr, len(files))
 	for i, f := range files {
@@ -47,8 +48,8 @@ func numbers(files []*os.File) []uintptr {
 	return n
 }
 
-// isolate lets the process inherit the files. They stay inheritable in this process, but Go lists what a process inherits, so only
-// code that is not Go's could pass them on.
+// isolate makes the process inherit the files. They stay inheritable in this process, but Go lists
+// what a process inherits, so only code outside Go could pass them on.
 func (c *Command) isolate(a *os.ProcAttr) error {
 	a.Sys = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 	for _, number := range c.Numbers() {
@@ -89,7 +90,7 @@ func (p *Process) terminateGroup() error {
 	return fmt.Errorf("terminate process %d: %w", p.Pid(), errors.ErrUnsupported)
 }
 
-// killGroup is called under mu, the job not closed.
+// killGroup is called with mu held, before the job is closed.
 func (p *Process) killGroup() error {
 	if ok, _, err := terminateJob.Call(uintptr(p.group.job), killedExitCode); ok == 0 {
 		return os.NewSyscallError("TerminateJobObject", err)
@@ -97,7 +98,7 @@ func (p *Process) killGroup() error {
 	return nil
 }
 
-// reap ends the job with its leader.
+// reap ends the job when its leader has ended.
 func (p *Process) reap() Exit {
 	state, err := p.leader.Wait()
 	p.mu.Lock()

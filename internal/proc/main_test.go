@@ -16,21 +16,22 @@ import (
 	"github.com/provost-go/provost/internal/race"
 )
 
-// roleKey makes this binary one of the processes that the tests need, with arguments after it: "exit 3".
+// roleKey is the environment variable that makes this binary one of the processes that the tests
+// need. Its value is a role with arguments, such as "exit 3".
 const roleKey = "PROC_TEST_ROLE"
 
 var roles = map[string]func(args []string){
-	"hello":  func([]string) {},
-	"exit":   roleExit,
-	"echo":   roleEcho,
-	"deaf":   func([]string) { signal.Ignore(syscall.SIGTERM); say("ready"); block() },
-	"polite": rolePolite,
-	"grow":   roleGrow,
+	"hello":        func([]string) {},
+	"exit":         roleExit,
+	"echo":         roleEcho,
+	"unresponsive": func([]string) { signal.Ignore(syscall.SIGTERM); say("ready"); block() },
+	"polite":       rolePolite,
+	"grow":         roleGrow,
 }
 
 func TestMain(m *testing.M) {
 	if role, ok := os.LookupEnv(roleKey); ok {
-		os.Unsetenv(roleKey) // a role is not handed down
+		os.Unsetenv(roleKey) // the processes of this one have no role
 		args := strings.Fields(role)
 		run := roles[args[0]]
 		if run == nil {
@@ -43,12 +44,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// roleExit exits with a code.
 func roleExit(args []string) {
 	code, _ := strconv.Atoi(args[0])
 	os.Exit(code)
 }
 
-// roleEcho writes what it reads, in and out under the numbers that it is given.
+// roleEcho copies its input to its output, two files whose numbers are its arguments.
 func roleEcho(args []string) {
 	in, out := proc.Inherited(number(args[0]), "in"), proc.Inherited(number(args[1]), "out")
 	if _, err := io.Copy(out, in); err != nil {
@@ -57,7 +59,7 @@ func roleEcho(args []string) {
 	}
 }
 
-// rolePolite ends with code 7 when it is asked to.
+// rolePolite exits with code 7 on SIGTERM.
 func rolePolite([]string) {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM)
@@ -66,7 +68,7 @@ func rolePolite([]string) {
 	os.Exit(7)
 }
 
-// roleGrow has some MiB in use, says so, and goes on when it reads a line.
+// roleGrow uses some MiB of memory after it has read a line, and exits after another one.
 func roleGrow(args []string) {
 	in := bufio.NewReader(proc.Inherited(number(args[1]), "in"))
 	say("small")
@@ -91,25 +93,25 @@ func number(text string) uintptr {
 
 func say(text string) { fmt.Println(text) }
 
-// block is for ever. The runtime would take a bare select for a deadlock.
+// block blocks for ever. The runtime would take a bare select for a deadlock.
 func block() {
 	for {
 		time.Sleep(time.Hour)
 	}
 }
 
-// roleCommand starts this binary as a role.
+// roleCommand returns the command that runs this binary in a role.
 func roleCommand(t testing.TB, role ...string) proc.Command {
 	t.Helper()
 	path, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	const quick = "GORACE=atexit_sleep_ms=0" // the race detector has a process sleep for a second before it ends
+	const quick = "GORACE=atexit_sleep_ms=0" // the race detector makes a process sleep for a second before it exits
 	return proc.Command{Path: path, Env: append(os.Environ(), quick, roleKey+"="+strings.Join(role, " ")), Stderr: os.Stderr}
 }
 
-// start starts a process that ends with the test at the latest.
+// start starts a process and kills it at the end of the test.
 func start(t testing.TB, c proc.Command) *proc.Process {
 	t.Helper()
 	p, err := proc.Start(c)
@@ -128,7 +130,7 @@ func start(t testing.TB, c proc.Command) *proc.Process {
 	return p
 }
 
-// startTalking gives the lines that the process writes too.
+// startTalking also returns a reader of what the process writes.
 func startTalking(t testing.TB, c proc.Command) (*proc.Process, *bufio.Reader) {
 	t.Helper()
 	read, write := pipe(t)
@@ -156,7 +158,8 @@ func pipe(t testing.TB) (read, write *os.File) {
 	return read, write
 }
 
-// slowdown makes the largest tests smaller: a process with the race detector takes long to start.
+// slowdown divides the size of the largest tests: a process with the race detector takes long to
+// start.
 var slowdown = func() int {
 	if race.Enabled {
 		return 4

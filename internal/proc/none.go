@@ -8,14 +8,14 @@ import (
 	"os"
 )
 
-// Systems without process groups of the usual kind build, and start none.
+// On systems without Unix process groups this package builds, but starts no process.
 
 type group struct{}
 
 func numbers(files []*os.File) []uintptr { return make([]uintptr, len(files)) }
 
 func (c *Command) isolate(*os.ProcAttr) error {
-	return fmt.Errorf("processes on this system: %w", errors.ErrUnsupported)
+	return fmt.Errorf("start a process on this system: %w", errors.ErrUnsupported)
 }
 
 func (p *Process) adopt() error          { return nil }
@@ -27,10 +27,11 @@ func endSignal(*os.ProcessState) string { return "" }
 
 func groupMemory(int) (int64, error) { return 0, errors.ErrUnsupported }
 
-// Inherited is the file that this process got under a number of [Command.Numbers].
+// Inherited returns the file that this process inherited under a number of [Command.Numbers].
 func Inherited(number uintptr, name string) *os.File { return os.NewFile(number, name) }
 
-// IsChild reports whether this process may be one that Start started with these numbers; here it is not known better.
+// IsChild reports whether Start may have started this process with these numbers. On this system it
+// always returns true.
 func IsChild(...uintptr) bool { return true }
 
 func awaitParentDeath(uintptr) {}

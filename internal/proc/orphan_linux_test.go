@@ -16,20 +16,20 @@ import (
 
 func init() {
 	roles["runner"] = roleRunner
-	roles["child"] = roleChild
+	roles["subprocess"] = roleSubprocess
 }
 
-// families are what a runner starts; each says "ready" once its processes are there.
+// families are the groups that a runner starts. Each writes "ready" once its processes exist.
 var families = map[string]struct {
-	script  string // of /bin/sh; "" is the role child
-	members int    // that live on when the runner has died, unless something ends them
+	script  string // of /bin/sh; "" means the role subprocess
+	members int    // how many survive the runner unless something kills them
 }{
-	"watching":   {"", 5},
-	"deaf":       {stubborn, 4},
-	"leaderless": {`trap "" TERM HUP; sleep 1000 & env -i /bin/sleep 1000 & echo ready; exit`, 2},
+	"watching":     {"", 5},
+	"unresponsive": {stubborn, 4},
+	"leaderless":   {`trap "" TERM HUP; sleep 1000 & env -i /bin/sleep 1000 & echo ready; exit`, 2},
 }
 
-// roleRunner starts families, in the registry of a directory, and waits for its death.
+// roleRunner starts families, with a registry in a directory, and blocks.
 func roleRunner(args []string) {
 	dir, kind := args[0], args[1]
 	count, _ := strconv.Atoi(args[2])
@@ -49,14 +49,14 @@ func roleRunner(args []string) {
 			self, err := os.Executable()
 			check(err)
 			c.Path, c.Args = self, nil
-			c.Env = append(os.Environ(), fmt.Sprintf("%s=child %d", roleKey, c.Numbers()[0]))
+			c.Env = append(os.Environ(), fmt.Sprintf("%s=subprocess %d", roleKey, c.Numbers()[0]))
 		}
 		p, err := proc.Start(c)
 		check(err)
 		check(p.Unrecorded())
 		write.Close()
 		if text, err := bufio.NewReader(read).ReadString('\n'); text != "ready\n" {
-			check(fmt.Errorf("a child said %q: %w", text, err))
+			check(fmt.Errorf("a subprocess wrote %q: %w", text, err))
 		}
 		line += " " + strconv.Itoa(p.Pid())
 	}
@@ -64,8 +64,8 @@ func roleRunner(args []string) {
 	block()
 }
 
-// roleChild watches its parent, with a stubborn family of its own.
-func roleChild(args []string) {
+// roleSubprocess watches its parent, and has a stubborn family of its own.
+func roleSubprocess(args []string) {
 	go proc.WatchParent(number(args[0]))
 	c := exec.Command("/bin/sh", "-c", stubborn)
 	out, err := c.StdoutPipe()
@@ -84,14 +84,15 @@ func check(err error) {
 	}
 }
 
-// deadRunner is a runner to kill, and the groups that it has started.
-type deadRunner struct {
+// doomedRunner is a runner to kill, and the groups that it has started.
+type doomedRunner struct {
 	*exec.Cmd
 	groups []int
 }
 
-// startRunner starts one with families of a kind, whose processes end with the test.
-func startRunner(t testing.TB, dir, kind string, count int) deadRunner {
+// startRunner starts a runner with families of a kind. All of them are killed at the end of the
+// test.
+func startRunner(t testing.TB, dir, kind string, count int) doomedRunner {
 	t.Helper()
 	c := roleCommand(t, "runner", dir, kind, strconv.Itoa(count))
 	runner := exec.Command(c.Path)
@@ -103,7 +104,7 @@ func startRunner(t testing.TB, dir, kind string, count int) deadRunner {
 	if err := runner.Start(); err != nil {
 		t.Fatal(err)
 	}
-	d := deadRunner{Cmd: runner}
+	d := doomedRunner{Cmd: runner}
 	t.Cleanup(func() {
 		d.die()
 		for _, group := range d.groups {
@@ -119,8 +120,8 @@ func startRunner(t testing.TB, dir, kind string, count int) deadRunner {
 	return d
 }
 
-// die is kill -9.
-func (d deadRunner) die() {
+// die kills the runner with SIGKILL.
+func (d doomedRunner) die() {
 	d.Process.Kill()
 	d.Wait()
 }
@@ -141,7 +142,8 @@ func expectFiles(t testing.TB, dir string, want int) {
 	}
 }
 
-// TestRunnerKilled kills runners whose children have grandchildren that ignore TERM. PROVOST_KILLS is how many (12).
+// TestRunnerKilled checks that nothing survives a killed runner whose subprocesses have started
+// processes that ignore SIGTERM. PROVOST_KILLS is how many runners it kills (12).
 func TestRunnerKilled(t *testing.T) {
 	kills := 12 / slowdown
 	if text := os.Getenv("PROVOST_KILLS"); text != "" {
@@ -158,19 +160,20 @@ func TestRunnerKilled(t *testing.T) {
 		}
 		slowest = max(slowest, time.Since(began))
 	}
-	t.Logf("%d runners killed; the last of their processes was gone after %v at most", kills, slowest)
+	t.Logf("%d runners killed; all processes of each were gone within %v", kills, slowest)
 	expectFiles(t, dir, kills)
 	if killed := sweep(t, dir); killed != 0 {
-		t.Errorf("Sweep killed %d where nothing was left", killed)
+		t.Errorf("Sweep killed %d, but nothing was left", killed)
 	}
 	expectFiles(t, dir, 0)
 }
 
-// TestParentDeadBefore is about a child that begins to watch a parent that is gone.
+// TestParentDeadBefore checks a subprocess that begins to watch its parent after the parent has
+// died.
 func TestParentDeadBefore(t *testing.T) {
 	read, write := pipe(t)
 	write.Close()
-	c := roleCommand(t, "child", "3")
+	c := roleCommand(t, "subprocess", "3")
 	c.Files = []*os.File{read}
 	p := start(t, c)
 	if exit := p.Wait(); exit.Signal != "killed" {
@@ -179,26 +182,28 @@ func TestParentDeadBefore(t *testing.T) {
 	awaitMembers(t, p.Pid(), 0)
 }
 
-// TestWatchOutsideOfGroup lets a watching process that is not the head of its group spare the others.
+// TestWatchOutsideOfGroup checks that a watching process that does not lead its group kills only
+// itself.
 func TestWatchOutsideOfGroup(t *testing.T) {
 	read, write := pipe(t)
-	c := roleCommand(t, "child", "3")
-	head := startForeign(t, "/bin/sleep", "1000")
-	child := exec.Command(c.Path)
-	child.Env, child.Stderr, child.ExtraFiles = c.Env, os.Stderr, []*os.File{read}
-	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: head.Process.Pid}
-	if err := child.Start(); err != nil {
+	c := roleCommand(t, "subprocess", "3")
+	leader := startForeign(t, "/bin/sleep", "1000")
+	watcher := exec.Command(c.Path)
+	watcher.Env, watcher.Stderr, watcher.ExtraFiles = c.Env, os.Stderr, []*os.File{read}
+	watcher.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: leader.Process.Pid}
+	if err := watcher.Start(); err != nil {
 		t.Fatal(err)
 	}
 	write.Close()
-	if err := child.Wait(); err == nil || child.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+	if err := watcher.Wait(); err == nil || watcher.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Errorf("ended with %v", err)
 	}
-	head.expectAlive(t)
+	leader.expectAlive(t)
 }
 
-// adopt makes this process the parent of what loses its own, as the init process of a container is: whoever is stopped then stays so,
-// where the system would wake the group if its new parent were of another session. It gives the way to reap some of them.
+// adopt makes this process the parent of orphans, as the init process of a container is. A stopped
+// orphan then stays stopped; the system would wake its group if its new parent were in another
+// session. It returns a function that reaps orphans.
 func adopt(t testing.TB) (reap func(pids []int)) {
 	t.Helper()
 	const childSubreaper = 36 // PR_SET_CHILD_SUBREAPER
@@ -211,14 +216,15 @@ func adopt(t testing.TB) (reap func(pids []int)) {
 	t.Cleanup(func() { set(0) })
 	return func(pids []int) {
 		for _, pid := range pids {
-			if _, err := syscall.Wait4(pid, nil, 0, nil); err != nil && err != syscall.ECHILD { // its parent did so before it died
+			if _, err := syscall.Wait4(pid, nil, 0, nil); err != nil && err != syscall.ECHILD { // its parent reaped it before it died
 				t.Errorf("reap %d: %v", pid, err)
 			}
 		}
 	}
 }
 
-// TestSweepStopped is about children that cannot notice the death of their runner: they are stopped.
+// TestSweepStopped checks that Sweep kills subprocesses that are stopped, so that they cannot
+// notice the death of their runner.
 func TestSweepStopped(t *testing.T) {
 	reap := adopt(t)
 	dir := private(t, t.TempDir())
@@ -236,7 +242,7 @@ func TestSweepStopped(t *testing.T) {
 		left = append(left, memberList(t, group)...)
 	}
 	if len(left) != 10 {
-		t.Errorf("%d stopped processes survive their runner, want 10 (or there is nothing to test)", len(left))
+		t.Errorf("%d stopped processes survive their runner, want 10 (or the test shows nothing)", len(left))
 	}
 	if killed := sweep(t, dir); killed != len(left) {
 		t.Errorf("Sweep killed %d, want %d", killed, len(left))
@@ -248,10 +254,10 @@ func TestSweepStopped(t *testing.T) {
 	expectFiles(t, dir, 0)
 }
 
-// TestSweepStoppedRunner leaves a runner alone that is only stopped.
+// TestSweepStoppedRunner checks that Sweep spares the processes of a runner that is only stopped.
 func TestSweepStoppedRunner(t *testing.T) {
 	dir := private(t, t.TempDir())
-	runner := startRunner(t, dir, "deaf", 1)
+	runner := startRunner(t, dir, "unresponsive", 1)
 	if err := runner.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -262,9 +268,11 @@ func TestSweepStoppedRunner(t *testing.T) {
 	expectFiles(t, dir, 1)
 }
 
-// TestSweepDeaf is about children that do not listen, and TestSweepLeaderless about those whose leader has died: one has lost the
-// runner's mark, and is known by its group.
-func TestSweepDeaf(t *testing.T)       { testSweep(t, "deaf") }
+// TestSweepDeaf checks that Sweep kills subprocesses that ignore SIGTERM.
+func TestSweepDeaf(t *testing.T) { testSweep(t, "unresponsive") }
+
+// TestSweepLeaderless checks that Sweep kills groups whose leader has ended. One member has lost
+// the runner's mark, and only its group shows that it belongs to the runner.
 func TestSweepLeaderless(t *testing.T) { testSweep(t, "leaderless") }
 
 func testSweep(t *testing.T, kind string) {
@@ -290,12 +298,12 @@ func testSweep(t *testing.T, kind string) {
 	expectFiles(t, dir, 0)
 }
 
-// TestSweepersAtOnce lets several runners begin at once, after several have died.
+// TestSweepersAtOnce checks several sweepers at the same time, after several runners have died.
 func TestSweepersAtOnce(t *testing.T) {
 	dir := private(t, t.TempDir())
 	var groups []int
 	for range 3 {
-		runner := startRunner(t, dir, "deaf", 2)
+		runner := startRunner(t, dir, "unresponsive", 2)
 		runner.die()
 		groups = append(groups, runner.groups...)
 	}
@@ -309,7 +317,7 @@ func TestSweepersAtOnce(t *testing.T) {
 		total += <-counts
 	}
 	if want := 4 * len(groups); total != want {
-		t.Errorf("the sweepers killed %d processes together, want %d", total, want)
+		t.Errorf("the sweepers killed %d processes in total, want %d", total, want)
 	}
 	for _, group := range groups {
 		awaitMembers(t, group, 0)

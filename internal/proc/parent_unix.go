@@ -7,17 +7,19 @@ import (
 	"syscall"
 )
 
-// Inherited is the file that this process got under a number of [Command.Numbers]. What this process starts does not get it. Call it
-// once for each number: the file closes the number when nobody holds it any more. It must be of this process alone, as one end of a
-// pipe is: waiting for it takes no thread.
+// Inherited returns the file that this process inherited under a number of [Command.Numbers]. The
+// processes that this one starts do not inherit it. Call it once for each number: the file is
+// closed when it is garbage collected. The file must belong to this process alone, like one end of
+// a pipe: it becomes non-blocking, so that waiting for it takes no thread.
 func Inherited(number uintptr, name string) *os.File {
 	syscall.CloseOnExec(int(number))
-	_ = syscall.SetNonblock(int(number), true) // else it takes one
+	_ = syscall.SetNonblock(int(number), true) // a blocking file takes a thread
 	return os.NewFile(number, name)
 }
 
-// IsChild reports whether this process may be one that Start started with these numbers: the head of a group, the numbers open pipes.
-// Who has the numbers by mistake, from a copied environment, should touch none of the files.
+// IsChild reports whether Start may have started this process with these numbers: it leads a group,
+// and the numbers are open pipes. A process that has the numbers by mistake, from a copied
+// environment, must not touch the files.
 func IsChild(numbers ...uintptr) bool {
 	for _, n := range numbers {
 		var file syscall.Stat_t
@@ -28,15 +30,16 @@ func IsChild(numbers ...uintptr) bool {
 	return syscall.Getpgrp() == syscall.Getpid()
 }
 
-// awaitParentDeath waits without a thread, mostly: the pipe is shared by all children of the parent, and where one makes it blocking
-// the others' next read takes one.
+// awaitParentDeath waits for the end of the pipe. It mostly takes no thread: all processes of the
+// parent share the pipe, and if one makes it blocking, the next read of each other one takes a
+// thread.
 func awaitParentDeath(number uintptr) {
 	death := Inherited(number, "parent-death")
 	if death == nil {
 		return
 	}
 	var b [1]byte
-	for err := error(nil); err == nil; { // whatever ends it ends the watch
+	for err := error(nil); err == nil; { // any error ends the watch
 		_, err = death.Read(b[:])
 	}
 }

@@ -5,10 +5,11 @@ import (
 	"sync"
 )
 
-// Process is a process that Start started, and the group that it heads. It is safe for concurrent use.
+// Process is a process that Start started, and the group that it leads. It is safe for concurrent
+// use.
 type Process struct {
 	leader *os.Process
-	group  group // what the system needs to know of the group
+	group  group // what the system needs for the group
 
 	registry   *Registry
 	slot       int // in the registry
@@ -17,21 +18,23 @@ type Process struct {
 	once sync.Once
 	exit Exit
 
-	// mu guards reaped. Under it the group is signalled and the leader, ended by then, is reaped: both are system calls that do
-	// not block, and a signal never goes to a number that was given to others.
+	// mu guards reaped. The group is signalled and the leader, once it has ended, is reaped with mu
+	// held: neither system call blocks, and no signal goes to an ID that is reused.
 	mu     sync.Mutex
 	reaped bool
 }
 
-// Pid is the number of the process and, but for Windows, of its group.
+// Pid returns the ID of the process, which is also that of its group, except on Windows.
 func (p *Process) Pid() int { return p.leader.Pid }
 
-// Unrecorded is why the process does not stand in the registry, nil if it does or there is none. Should this process die, such a
-// one still ends by WatchParent; if it cannot, nobody ends it.
+// Unrecorded returns why the registry does not have the process. It returns nil if the registry has
+// it, or if there is no registry. An unrecorded process still ends by WatchParent when this process
+// dies; if it cannot, nothing ends it.
 func (p *Process) Unrecorded() error { return p.unrecorded }
 
-// Terminate asks the whole group to end (SIGTERM; a process that is stopped goes on, to hear it). After the end of the leader it
-// does nothing. Windows knows no such request: it gives [errors.ErrUnsupported].
+// Terminate asks the whole group to end: it sends SIGTERM, and SIGCONT so that a stopped process
+// receives it. Once the leader is reaped it does nothing. On Windows it returns
+// [errors.ErrUnsupported].
 func (p *Process) Terminate() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -41,7 +44,7 @@ func (p *Process) Terminate() error {
 	return p.terminateGroup()
 }
 
-// Kill ends the whole group at once. After Wait it does nothing, as then nothing is left.
+// Kill kills the whole group. After Wait it does nothing, because nothing is left.
 func (p *Process) Kill() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -51,7 +54,8 @@ func (p *Process) Kill() error {
 	return p.killGroup()
 }
 
-// Wait waits for the end of the leader, kills what it leaves behind in its group and reaps it. Each call gives the same Exit.
+// Wait waits until the leader has ended, kills what is left of its group and reaps the leader.
+// Every call returns the same Exit.
 func (p *Process) Wait() Exit {
 	p.once.Do(func() {
 		p.exit = p.reap()
@@ -62,8 +66,9 @@ func (p *Process) Wait() Exit {
 	return p.exit
 }
 
-// Memory is how much memory the whole group has in use now, in bytes; what processes share is counted for each. It costs a look
-// at every process of the machine. Other systems than Linux give [errors.ErrUnsupported].
+// Memory returns how much memory the whole group uses now, in bytes; shared memory counts for each
+// process that shares it. It reads the entry of every process of the machine. On systems other than
+// Linux it returns [errors.ErrUnsupported]. Once the leader is reaped it returns 0.
 func (p *Process) Memory() (int64, error) {
 	p.mu.Lock()
 	reaped := p.reaped
@@ -74,7 +79,7 @@ func (p *Process) Memory() (int64, error) {
 	return groupMemory(p.Pid())
 }
 
-// record writes the process into r, if there is one.
+// record records the process in r, if that is not nil.
 func (p *Process) record(r *Registry) {
 	if r == nil {
 		return

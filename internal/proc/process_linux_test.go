@@ -17,7 +17,7 @@ import (
 	"github.com/provost-go/provost/internal/proc"
 )
 
-// TestSignalledExit tells signals from codes.
+// TestSignalledExit checks the Exit of a process that a signal ended.
 func TestSignalledExit(t *testing.T) {
 	for signal, want := range map[syscall.Signal]string{syscall.SIGKILL: "killed", syscall.SIGTERM: "terminated", syscall.SIGSEGV: "segmentation fault"} {
 		p := start(t, proc.Command{Path: "/bin/sh", Args: []string{"sh", "-c", fmt.Sprintf("kill -%d $$", int(signal))}})
@@ -28,6 +28,7 @@ func TestSignalledExit(t *testing.T) {
 	}
 }
 
+// TestTerminate checks that SIGTERM reaches a process, even a stopped one.
 func TestTerminate(t *testing.T) {
 	for _, stopped := range []bool{false, true} {
 		p, out := startTalking(t, roleCommand(t, "polite"))
@@ -44,10 +45,10 @@ func TestTerminate(t *testing.T) {
 	}
 }
 
-// stubborn is a family that does not listen to TERM.
+// stubborn is a script that starts processes that ignore SIGTERM, as the shell itself does.
 const stubborn = `trap "" TERM; sleep 1000 & sleep 1000 & echo ready; sleep 1000`
 
-// TestKillReachesGrandchildren and stopped ones.
+// TestKillReachesGrandchildren checks that Kill kills a whole group, even if it is stopped.
 func TestKillReachesGrandchildren(t *testing.T) {
 	for _, stopped := range []bool{false, true} {
 		p, out := startTalking(t, proc.Command{Path: "/bin/sh", Args: []string{"sh", "-c", stubborn}})
@@ -56,7 +57,7 @@ func TestKillReachesGrandchildren(t *testing.T) {
 		if stopped {
 			stop(t, p.Pid())
 		}
-		if err := p.Terminate(); err != nil { // in vain
+		if err := p.Terminate(); err != nil { // they ignore it
 			t.Fatal(err)
 		}
 		if n := members(t, p.Pid()); n != 4 {
@@ -72,7 +73,7 @@ func TestKillReachesGrandchildren(t *testing.T) {
 	}
 }
 
-// TestLeftBehind ends what a leader that has ended leaves.
+// TestLeftBehind checks that Wait kills what is left of a group whose leader has exited.
 func TestLeftBehind(t *testing.T) {
 	p, out := startTalking(t, proc.Command{Path: "/bin/sh", Args: []string{"sh", "-c", `trap "" TERM HUP; sleep 1000 & sleep 1000 & echo ready; exit 5`}})
 	expectLine(t, out, "ready")
@@ -82,7 +83,8 @@ func TestLeftBehind(t *testing.T) {
 	awaitMembers(t, p.Pid(), 0)
 }
 
-// TestKillAfterReuse gives the number of a reaped leader to somebody else.
+// TestKillAfterReuse checks that nothing signals a foreign process that has the ID of a reaped
+// leader.
 func TestKillAfterReuse(t *testing.T) {
 	p := start(t, proc.Command{Path: "/bin/true"})
 	p.Wait()
@@ -94,12 +96,12 @@ func TestKillAfterReuse(t *testing.T) {
 		t.Error(err)
 	}
 	if memory, err := p.Memory(); memory != 0 || err != nil {
-		t.Errorf("Memory of what is gone: %d, %v", memory, err)
+		t.Errorf("Memory after Wait: %d, %v", memory, err)
 	}
 	foreign.expectAlive(t)
 }
 
-// TestStolenEnd is about programs that reap whatever ends.
+// TestStolenEnd checks a process that other code of the program has reaped.
 func TestStolenEnd(t *testing.T) {
 	p, err := proc.Start(proc.Command{Path: "/bin/true"})
 	if err != nil {
@@ -123,7 +125,7 @@ func TestStolenEnd(t *testing.T) {
 	foreign.expectAlive(t)
 }
 
-// TestPeakMemory compares with what this process has, which a new one inherits.
+// TestPeakMemory checks PeakMemory against the peak of this process, which a new one inherits.
 func TestPeakMemory(t *testing.T) {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -131,7 +133,7 @@ func TestPeakMemory(t *testing.T) {
 	}
 	own := int64(usage.Maxrss) >> 10
 	large := own + 100
-	in, tell := pipe(t)
+	in, input := pipe(t)
 	c := roleCommand(t, "grow", fmt.Sprint(large), "3")
 	c.Files = []*os.File{in}
 	p, out := startTalking(t, c)
@@ -140,14 +142,14 @@ func TestPeakMemory(t *testing.T) {
 	if err != nil || small <= 0 {
 		t.Fatalf("Memory is %d, %v", small, err)
 	}
-	fmt.Fprintln(tell)
+	fmt.Fprintln(input)
 	expectLine(t, out, "large")
 	grown, err := p.Memory()
-	overhead := int64(slowdown) // the race detector has memory of its own for each byte
+	overhead := int64(slowdown) // the race detector adds memory of its own for each byte
 	if err != nil || grown-small < large<<20*9/10 || grown-small > overhead*large<<20*12/10 {
 		t.Errorf("Memory went from %d to %d (%v), by %d MiB", small, grown, err, large)
 	}
-	fmt.Fprintln(tell)
+	fmt.Fprintln(input)
 	exit := p.Wait()
 	if exit.PeakMemory < large<<20 || exit.PeakMemory > overhead*(large+100)<<20 {
 		t.Errorf("PeakMemory is %d, want a little more than %d MiB", exit.PeakMemory, large)
@@ -160,11 +162,11 @@ func TestPeakMemory(t *testing.T) {
 	}
 	modest := start(t, proc.Command{Path: "/bin/true"})
 	if exit := modest.Wait(); exit.PeakMemory != 0 {
-		t.Errorf("PeakMemory of a small process is %d, which is that of its parent", exit.PeakMemory)
+		t.Errorf("PeakMemory of a small process is %d, want 0: it is that of its parent", exit.PeakMemory)
 	}
 }
 
-// TestMemoryOfGroup counts grandchildren.
+// TestMemoryOfGroup checks that Memory counts all members of a group.
 func TestMemoryOfGroup(t *testing.T) {
 	p, out := startTalking(t, proc.Command{Path: "/bin/sh", Args: []string{"sh", "-c", "sleep 1000 & sleep 1000 & sleep 1000 & echo ready; wait"}})
 	expectLine(t, out, "ready")
@@ -179,7 +181,8 @@ func TestMemoryOfGroup(t *testing.T) {
 	}
 }
 
-// TestNothingIsKept starts many, and looks what is left of them.
+// TestNothingIsKept checks that many processes, one after another, leave no goroutine and no open
+// file.
 func TestNothingIsKept(t *testing.T) {
 	r := registry(t, t.TempDir())
 	round := func() {
@@ -213,7 +216,7 @@ func openFiles(t *testing.T) int {
 	return len(list)
 }
 
-// TestManyAtOnce starts, kills and waits from many goroutines, with one registry.
+// TestManyAtOnce starts, kills and waits in many goroutines, with one registry.
 func TestManyAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	r := registry(t, dir)
@@ -267,7 +270,7 @@ func registry(t testing.TB, dir string) *proc.Registry {
 	return r
 }
 
-// private is a directory as a registry wants it: those of testing are open to others.
+// private closes a directory to other users, which a registry requires, and returns it.
 func private(t testing.TB, dir string) string {
 	t.Helper()
 	if err := os.Chmod(dir, 0o700); err != nil {
@@ -285,7 +288,7 @@ func onlyFile(t testing.TB, dir string) string {
 	return list[0]
 }
 
-// foreigner is a process that has nothing to do with provost, at the head of its group.
+// foreigner is a process that has nothing to do with provost and leads its group.
 type foreigner struct{ *exec.Cmd }
 
 func startForeign(t testing.TB, args ...string) foreigner {
@@ -311,14 +314,14 @@ func (f foreigner) expectAlive(t testing.TB) {
 	}
 }
 
-// startAs starts a foreign process under the number of one that is gone. That takes the right to, and a machine that gives numbers
-// to nobody else meanwhile.
+// startAs starts a foreign process with the ID of one that has been reaped. It skips the test where
+// that is not possible: it needs privileges, and a machine that starts no other processes meanwhile.
 func startAs(t testing.TB, pid int) foreigner {
 	t.Helper()
 	const last = "/proc/sys/kernel/ns_last_pid"
 	for range 100 {
 		if err := os.WriteFile(last, []byte(strconv.Itoa(pid-1)), 0); err != nil {
-			t.Skipf("numbers cannot be given again: %v", err)
+			t.Skipf("process IDs cannot be reused: %v", err)
 		}
 		c := exec.Command("/bin/sleep", "1000")
 		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -332,11 +335,11 @@ func startAs(t testing.TB, pid int) foreigner {
 		c.Process.Kill()
 		c.Wait()
 	}
-	t.Skipf("the number %d was not given again", pid)
+	t.Skipf("the process ID %d was not reused", pid)
 	return foreigner{}
 }
 
-// procStat gives the state of a process, its group, its start and its resident pages.
+// procStat returns the state of a process, its group, its start and its resident pages.
 func procStat(pid int) (state byte, group int, start uint64, pages int64, ok bool) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -372,7 +375,7 @@ func memoryOf(t testing.TB, pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// memberList is who is alive in a group.
+// memberList returns the living members of a group.
 func memberList(t testing.TB, group int) (pids []int) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
@@ -393,25 +396,25 @@ func memberList(t testing.TB, group int) (pids []int) {
 
 func members(t testing.TB, group int) int { t.Helper(); return len(memberList(t, group)) }
 
-// goneWithin is what the end of a family may take.
+// goneWithin is how long the end of a group may take.
 const goneWithin = 2 * time.Second
 
 func awaitMembers(t testing.TB, group, want int) {
 	t.Helper()
-	await(t, goneWithin, func() bool { return members(t, group) == want }, "members of group %d: %d wanted", group, want)
+	await(t, goneWithin, func() bool { return members(t, group) == want }, "group %d has %d members", group, want)
 }
 
-// await polls the process table, which tells nobody when it changes.
+// await polls until done returns true: the process table sends no notifications.
 func await(t testing.TB, within time.Duration, done func() bool, what string, args ...any) {
 	t.Helper()
 	for deadline := time.Now().Add(within); !done(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("after %v still not so: "+what, append([]any{within}, args...)...)
+			t.Fatalf("not within %v: "+what, append([]any{within}, args...)...)
 		}
 	}
 }
 
-// stop stops a group, and sees that it is.
+// stop stops a group and waits until all its members are stopped.
 func stop(t testing.TB, group int) {
 	t.Helper()
 	if err := syscall.Kill(-group, syscall.SIGSTOP); err != nil {
@@ -427,7 +430,7 @@ func stop(t testing.TB, group int) {
 	}, "all of group %d stopped", group)
 }
 
-// readPids reads "ready" and the numbers after it.
+// readPids reads a line of "ready" and process IDs.
 func readPids(t testing.TB, r *bufio.Reader) []int {
 	t.Helper()
 	line, err := r.ReadString('\n')

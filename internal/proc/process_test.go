@@ -14,6 +14,7 @@ import (
 	"github.com/provost-go/provost/internal/proc"
 )
 
+// TestExitCode checks the Exit of a process that exits.
 func TestExitCode(t *testing.T) {
 	for _, code := range []int{0, 1, 3, 77} {
 		p := start(t, roleCommand(t, "exit", strconv.Itoa(code)))
@@ -25,23 +26,24 @@ func TestExitCode(t *testing.T) {
 			t.Errorf("String is %q, want %q", got, want)
 		}
 		if again := p.Wait(); again != got {
-			t.Errorf("a second Wait gives %+v, the first gave %+v", again, got)
+			t.Errorf("the second Wait returned %+v, the first %+v", again, got)
 		}
 	}
 }
 
+// TestStartOfNothing checks the errors for a missing program and a missing directory.
 func TestStartOfNothing(t *testing.T) {
 	if _, err := proc.Start(proc.Command{Path: "/does/not/exist"}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Start: %v, want that the file does not exist", err)
+		t.Errorf("Start of a missing program: %v, want fs.ErrNotExist", err)
 	}
 	c := roleCommand(t, "hello")
 	c.Dir = "/does/not/exist"
 	if _, err := proc.Start(c); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Start: %v, want that the directory does not exist", err)
+		t.Errorf("Start in a missing directory: %v, want fs.ErrNotExist", err)
 	}
 }
 
-// TestFiles passes files on, under numbers that the command line can hold.
+// TestFiles passes files to a process, which gets their numbers in its arguments.
 func TestFiles(t *testing.T) {
 	theirIn, ourOut := pipe(t)
 	ourIn, theirOut := pipe(t)
@@ -65,8 +67,9 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestKill checks that Kill ends a process that ignores SIGTERM, and does nothing after Wait.
 func TestKill(t *testing.T) {
-	p, out := startTalking(t, roleCommand(t, "deaf"))
+	p, out := startTalking(t, roleCommand(t, "unresponsive"))
 	expectLine(t, out, "ready")
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
@@ -76,13 +79,13 @@ func TestKill(t *testing.T) {
 		t.Errorf("Exit is %+v", exit)
 	}
 	if err := p.Kill(); err != nil {
-		t.Errorf("Kill of what is gone: %v", err)
+		t.Errorf("Kill after Wait: %v", err)
 	}
 }
 
-// TestConcurrentUse calls everything at once, under the race detector if there is one.
+// TestConcurrentUse calls all methods at the same time, for the race detector.
 func TestConcurrentUse(t *testing.T) {
-	p, out := startTalking(t, roleCommand(t, "deaf"))
+	p, out := startTalking(t, roleCommand(t, "unresponsive"))
 	expectLine(t, out, "ready")
 	var calls sync.WaitGroup
 	exits := make([]proc.Exit, 4)
@@ -107,7 +110,7 @@ func TestConcurrentUse(t *testing.T) {
 	calls.Wait()
 	for _, exit := range exits {
 		if exit != exits[0] || exit.Success() {
-			t.Errorf("Wait gives %+v and %+v", exit, exits[0])
+			t.Errorf("Wait returned %+v and %+v", exit, exits[0])
 		}
 	}
 }

@@ -8,13 +8,14 @@ import (
 	"strings"
 )
 
-// A registry is text: a header that says whose it is, then a line of fixed size for each process, blank where there is none. A line
-// may be torn or stale: what it says is believed only as far as a living process bears it out.
+// A registry is text: a header that identifies its runner, then a line of fixed size for each
+// process; unused lines are blank. A line may be torn or stale, so it counts only if it matches a
+// living process.
 
-// runner is the header.
+// runner is the header of a registry.
 type runner struct {
-	boot  string // what this boot of the machine is called
-	space string // the processes that pid counts among: containers have their own
+	boot  string // ID of this boot of the machine
+	space string // namespace of pid: a container has its own
 	pid   int
 	start uint64
 	mark  string
@@ -22,7 +23,7 @@ type runner struct {
 
 const magic = "provost-processes-1"
 
-// thisRunner is what this process would be called, without a mark.
+// thisRunner returns the header for this process, without a mark.
 func thisRunner() (runner, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -43,7 +44,7 @@ func (r runner) header() []byte {
 	return fmt.Appendf(nil, "%s %s %s %d %d %s\n", magic, r.boot, r.space, r.pid, r.start, r.mark)
 }
 
-// alive reports whether the runner still is there; its machine is this one.
+// alive reports whether the runner, which is one of this machine, is alive.
 func (r runner) alive() bool {
 	s, err := readStat(r.pid)
 	return err == nil && s.start == r.start && !s.ended()
@@ -59,7 +60,7 @@ func parseHeader(line string) (r runner, ok bool) {
 	return runner{boot: fields[1], space: fields[2], pid: pid, start: start, mark: fields[5]}, pidErr == nil && startErr == nil
 }
 
-// entry is one line: the leader of a group, which has its number.
+// entry is one line: the leader of a group, whose ID is that of the group.
 type entry struct {
 	pid   int
 	start uint64
@@ -81,7 +82,8 @@ func parseEntry(line string) (e entry, ok bool) {
 	return entry{pid: pid, start: start}, pidErr == nil && startErr == nil && pid > 1
 }
 
-// parseRegistry reads what a runner wrote, as far as it got; false if that is not even the header.
+// parseRegistry parses as much of a registry as its runner has written. ok is false if the header
+// is not complete.
 func parseRegistry(text string) (r runner, entries []entry, ok bool) {
 	header, rest, whole := strings.Cut(text, "\n")
 	if r, ok = parseHeader(header); !ok || !whole {

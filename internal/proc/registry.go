@@ -1,4 +1,5 @@
 package proc
 
-// markKey is the environment variable by which the processes of a runner are known as its own, whoever their parent is by then.
+// markKey is the environment variable that marks the processes of a runner as its own, whatever
+// process is their parent by then.
 const markKey = "PROVOST_GROUP"

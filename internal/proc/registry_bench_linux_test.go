@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// BenchmarkRecord is what a registry adds to a start and its end.
+// BenchmarkRecord measures what a registry adds to the start and the end of a process.
 func BenchmarkRecord(b *testing.B) {
 	r, err := OpenRegistry(filepath.Join(b.TempDir(), "registry"))
 	if err != nil {

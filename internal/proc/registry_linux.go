@@ -10,10 +10,10 @@ import (
 	"syscall"
 )
 
-// Registry is a file that lists the processes of one runner, for whoever comes after it. The runner holds a lock on it as long as it
-// lives. It is safe for concurrent use.
+// Registry is a file that lists the processes of one runner, for the runners after it. The runner
+// holds a lock on the file as long as it lives. A Registry is safe for concurrent use.
 //
-// Writing is not synced: what is lost with the machine is of no use after it.
+// Writes are not synced: after a crash of the machine no process is left to sweep.
 type Registry struct {
 	root *os.Root
 	name string
@@ -21,33 +21,34 @@ type Registry struct {
 	mark string // in the environment of the processes
 	head int64  // length of the header
 
-	// mu guards what follows.
+	// mu guards the fields below.
 	mu    sync.Mutex
-	slots int   // lines of the file
-	free  []int // of these, those without a process
+	slots int   // how many lines the file has
+	free  []int // the lines without a process
 }
 
-// creations bounds the attempts to make a file that is not taken for an abandoned one.
-const creations = 10
+// maxCreations is how often OpenRegistry tries to create a file, which a sweeper may take for an
+// abandoned one and remove.
+const maxCreations = 10
 
-// OpenRegistry makes a registry in dir, a directory that belongs to this user alone; it is made if need be. "" is a directory of
-// this user on this machine, the same for all runners.
+// OpenRegistry creates a registry in dir, which it creates if necessary. Only this user may have
+// access to dir. "" means a directory of this user on this machine, the same for all runners.
 func OpenRegistry(dir string) (*Registry, error) {
 	root, err := openDirectory(dir)
 	if err != nil {
 		return nil, err
 	}
-	for range creations {
+	for range maxCreations {
 		var r *Registry
 		r, err = newRegistry(root)
 		if err == nil {
 			return r, nil
 		}
-		if !errors.Is(err, fs.ErrNotExist) { // swept before it was locked
+		if !errors.Is(err, fs.ErrNotExist) { // a sweeper removed it before it was locked
 			break
 		}
 	}
-	return nil, errors.Join(fmt.Errorf("registry of processes: %w", err), root.Close())
+	return nil, errors.Join(fmt.Errorf("process registry: %w", err), root.Close())
 }
 
 func newRegistry(root *os.Root) (*Registry, error) {
@@ -69,7 +70,8 @@ func newRegistry(root *os.Root) (*Registry, error) {
 	return &Registry{root: root, name: name, file: file, mark: runner.mark, head: int64(len(header))}, nil
 }
 
-// writeHeader makes the file that of a living runner, unless a sweeper has removed it by then.
+// writeHeader locks a new file and writes the header. It returns [fs.ErrNotExist] if a sweeper has
+// removed the file meanwhile.
 func writeHeader(root *os.Root, name string, file *os.File, header []byte) error {
 	if _, err := lock(file, syscall.LOCK_EX); err != nil {
 		return err
@@ -81,8 +83,8 @@ func writeHeader(root *os.Root, name string, file *os.File, header []byte) error
 	return err
 }
 
-// Close ends the lock and removes the registry. A process that it recorded and that Wait has not reaped by now stays recorded: it is
-// swept once this process has ended.
+// Close releases the lock and removes the file, unless a process in it is not reaped yet. Such a
+// process stays recorded, and is swept once this process has ended.
 func (r *Registry) Close() error {
 	var err error
 	r.mu.Lock()
@@ -92,31 +94,32 @@ func (r *Registry) Close() error {
 		err = r.root.Remove(r.name)
 	}
 	if err = errors.Join(err, r.file.Close(), r.root.Close()); err != nil {
-		return fmt.Errorf("close registry of processes: %w", err)
+		return fmt.Errorf("close the process registry: %w", err)
 	}
 	return nil
 }
 
-// add records a process that is not reaped.
+// add records a process, which must not be reaped yet.
 func (r *Registry) add(pid int) (slot int, err error) {
 	s, err := readStat(pid)
 	if err != nil {
-		return 0, fmt.Errorf("record process: %w", err)
+		return 0, fmt.Errorf("record a process: %w", err)
 	}
 	slot = r.take()
 	if err := r.write(slot, entry{pid: pid, start: s.start}.line()); err != nil {
-		r.giveBack(slot)
+		r.release(slot)
 		return 0, fmt.Errorf("record process %d: %w", pid, err)
 	}
 	return slot, nil
 }
 
-// remove forgets a process that is reaped. Should it fail, a stale line is left that fits no process.
+// remove removes a reaped process. If that fails, it leaves a stale line that matches no process.
 func (r *Registry) remove(slot int) {
 	_ = r.write(slot, freeLine)
-	r.giveBack(slot)
+	r.release(slot)
 }
 
+// take returns an unused line.
 func (r *Registry) take() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,7 +132,7 @@ func (r *Registry) take() int {
 	return r.slots - 1
 }
 
-func (r *Registry) giveBack(slot int) {
+func (r *Registry) release(slot int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.free = append(r.free, slot)
@@ -140,8 +143,8 @@ func (r *Registry) write(slot int, line []byte) error {
 	return err
 }
 
-// lock takes an exclusive lock (how: LOCK_EX, with LOCK_NB or without), which ends with the last descriptor of the opened file; false
-// if another has it.
+// lock takes an exclusive lock, which ends when the last descriptor of the opened file is closed.
+// how is LOCK_EX, with LOCK_NB or without. It returns false if another process has the lock.
 func lock(file *os.File, how int) (bool, error) {
 	_, err := retry(func() (int, error) { return 0, syscall.Flock(int(file.Fd()), how) })
 	switch {

@@ -10,7 +10,7 @@ import (
 	"github.com/provost-go/provost/internal/proc"
 )
 
-// TestDirectory refuses what others may have prepared.
+// TestDirectory checks that a directory that another user may have prepared is refused.
 func TestDirectory(t *testing.T) {
 	base := t.TempDir()
 	at := func(name string) string { return filepath.Join(base, name) }
@@ -33,7 +33,7 @@ func TestDirectory(t *testing.T) {
 		"theirs": "another user", "missing/new": "no such file",
 	} {
 		if name == "theirs" && os.Chown(at(name), 65534, -1) != nil {
-			continue // that takes the right to
+			continue // chown needs privileges
 		}
 		r, err := proc.OpenRegistry(at(name))
 		_, sweepErr := proc.Sweep(t.Context(), at(name))
@@ -56,12 +56,13 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
-// TestDefaultDirectory is the cache of the user, or a place among the temporary files.
+// TestDefaultDirectory checks that the default directory is in the user's cache directory, or in
+// that for temporary files.
 func TestDefaultDirectory(t *testing.T) {
 	cache, temporary := t.TempDir(), t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", cache)
 	t.Setenv("TMPDIR", temporary)
-	expectMade := func(dir string) {
+	expectRegistry := func(dir string) {
 		t.Helper()
 		r, err := proc.OpenRegistry("")
 		if err != nil {
@@ -72,15 +73,16 @@ func TestDefaultDirectory(t *testing.T) {
 			t.Errorf("%s has %v, %v", dir, list, err)
 		}
 	}
-	expectMade(cache)
-	t.Setenv("XDG_CACHE_HOME", "/proc/none") // where nothing can be made
-	expectMade(temporary)
+	expectRegistry(cache)
+	t.Setenv("XDG_CACHE_HOME", "/proc/none") // where nothing can be created
+	expectRegistry(temporary)
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("HOME", "")
-	expectMade(temporary)
+	expectRegistry(temporary)
 }
 
-// TestCloseKeepsTheLiving leaves the registry of a process that is not reaped, and a sweep leaves both alone: the runner lives.
+// TestCloseKeepsTheLiving checks that Close keeps the registry of a process that is not reaped, and
+// that Sweep spares both because the runner lives.
 func TestCloseKeepsTheLiving(t *testing.T) {
 	dir := private(t, t.TempDir())
 	r, err := proc.OpenRegistry(dir)
@@ -92,12 +94,13 @@ func TestCloseKeepsTheLiving(t *testing.T) {
 		t.Error(err)
 	}
 	if killed := sweep(t, dir); killed != 0 || !alive(p.Pid()) {
-		t.Errorf("Sweep killed %d of a living runner", killed)
+		t.Errorf("Sweep killed %d processes of a living runner", killed)
 	}
 	expectFiles(t, dir, 1)
 }
 
-// TestUnrecorded starts a process although it cannot be recorded, and says so.
+// TestUnrecorded checks that Start starts a process that cannot be recorded, and that Unrecorded
+// returns why.
 func TestUnrecorded(t *testing.T) {
 	r, err := proc.OpenRegistry(private(t, t.TempDir()))
 	if err != nil {
@@ -111,14 +114,15 @@ func TestUnrecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if p.Unrecorded() == nil {
-		t.Error("a process is recorded in a registry that is closed")
+		t.Error("a process is recorded in a closed registry")
 	}
 	if exit := p.Wait(); !exit.Success() {
 		t.Errorf("ended with %v", exit)
 	}
 }
 
-// TestMark is in the environment of each process, in the place of that of a runner above.
+// TestMark checks that the mark of the registry is in the environment of a process, and replaces
+// that of a runner above.
 func TestMark(t *testing.T) {
 	t.Setenv("PROVOST_GROUP", "ofarunnerabove")
 	r := registry(t, t.TempDir())
@@ -131,7 +135,8 @@ func TestMark(t *testing.T) {
 	p.Wait()
 }
 
-// TestOpenWhileSwept opens registries while others sweep: a file without its header is not taken for a dead runner's.
+// TestOpenWhileSwept opens registries while others sweep: a file without a header must not be taken
+// for one of a dead runner.
 func TestOpenWhileSwept(t *testing.T) {
 	dir := private(t, t.TempDir())
 	stop := make(chan struct{})

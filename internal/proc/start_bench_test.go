@@ -11,8 +11,8 @@ import (
 	"github.com/provost-go/provost/internal/proc"
 )
 
-// BenchmarkStart starts this binary again and waits for its end, in the ways to compare. It reports the median of the whole, and that
-// of the start alone.
+// BenchmarkStart starts this binary and waits for its end, in several ways. It reports the median
+// time of the whole and of the start alone.
 func BenchmarkStart(b *testing.B) {
 	command := roleCommand(b, "hello")
 	b.Run("os/exec", func(b *testing.B) {
@@ -77,7 +77,7 @@ func reportMedian(b *testing.B, list []time.Duration, unit string) {
 	b.ReportMetric(float64(list[len(list)/2].Nanoseconds())/1e3, unit)
 }
 
-// BenchmarkMemory looks at every process of the machine.
+// BenchmarkMemory measures Memory, which reads the entry of every process of the machine.
 func BenchmarkMemory(b *testing.B) {
 	read, write, err := os.Pipe()
 	if err != nil {

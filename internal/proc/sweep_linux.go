@@ -14,17 +14,19 @@ import (
 )
 
 const (
-	sweepTimeout  = 5 * time.Second // how long Sweep waits for what it killed to be gone
-	maxRegistry   = 16 << 20        // bytes read of one
-	maxHeld       = 256             // processes that a round deals with
-	strangerLimit = 24 * time.Hour  // how long the registry of another container is kept, since nobody here knows whether it is needed
+	sweepTimeout  = 5 * time.Second // for killed processes to be gone
+	maxRegistry   = 16 << 20        // bytes that are read of a registry
+	maxHeld       = 256             // processes that a round kills
+	strangerLimit = 24 * time.Hour  // age up to which the registry of another container is kept: this one cannot tell whether it is needed
 )
 
-// Sweep kills what dead runners of this user left behind on this machine, by their registries in dir ("": as OpenRegistry), and
-// removes these. It says how many processes it killed. What cannot be proved to be theirs it leaves alone. Any number of processes
-// may sweep at once.
+// Sweep kills the processes that dead runners of this user left behind on this machine, and removes
+// the registries of these runners. dir is the directory of the registries; "" means the default
+// one, as in OpenRegistry. Sweep returns how many processes it killed. It never kills a process
+// that it cannot prove to be theirs. Any number of processes may sweep at the same time.
 //
-// A registry whose processes cannot be ended, and what it is about, stays for the next Sweep, and is in the error.
+// If some processes of a registry do not end, Sweep keeps the registry for the next Sweep, and the
+// error names it.
 func Sweep(ctx context.Context, dir string) (killed int, err error) {
 	root, err := openDirectory(dir)
 	if err != nil {
@@ -52,16 +54,16 @@ func Sweep(ctx context.Context, dir string) (killed int, err error) {
 	return killed, errors.Join(errs...)
 }
 
-// sweeper is the work on one registry.
+// sweeper sweeps one registry.
 type sweeper struct {
 	root   *os.Root
 	name   string
-	self   runner // who sweeps
-	dead   runner // who left the registry
+	self   runner // the one that sweeps
+	dead   runner // the one that left the registry
 	killed int
 }
 
-// sweep does nothing about a registry that somebody has locked: its runner lives, or another sweeper is at it.
+// sweep leaves a locked registry alone: its runner lives, or another sweeper works on it.
 func (s *sweeper) sweep(ctx context.Context) error {
 	file, err := s.root.OpenFile(s.name, os.O_RDWR|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -81,11 +83,11 @@ func (s *sweeper) sweep(ctx context.Context) error {
 	dead, entries, ok := parseRegistry(string(text))
 	s.dead = dead
 	switch {
-	case !ok: // its runner died before it started anything
-	case dead.boot != s.self.boot: // and all that it lists ended with that boot
+	case !ok: // its runner died before it started a process
+	case dead.boot != s.self.boot: // all its processes ended with that boot
 	case dead.space != s.self.space:
 		return s.forgetStranger(file)
-	case dead.alive(): // and has closed the registry, or has a file system that does not keep locks
+	case dead.alive(): // it has closed the registry, or its file system does not keep locks
 		return nil
 	default:
 		if err := s.endAll(ctx, entries); err != nil {
@@ -95,7 +97,8 @@ func (s *sweeper) sweep(ctx context.Context) error {
 	return s.remove()
 }
 
-// remove needs the lock: nobody else works on the file, and its name is not used again.
+// remove removes the registry. It needs the lock: nobody else works on the file then, and its name
+// is not used again.
 func (s *sweeper) remove() error {
 	if err := s.root.Remove(s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -103,6 +106,7 @@ func (s *sweeper) remove() error {
 	return nil
 }
 
+// forgetStranger removes the registry of another container once it is old.
 func (s *sweeper) forgetStranger(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil || time.Since(info.ModTime()) < strangerLimit {
@@ -129,37 +133,39 @@ func (s *sweeper) endAll(ctx context.Context, entries []entry) error {
 	return errors.Join(errs...)
 }
 
-// end kills what is left of one group, round by round until a round finds nothing of it: what is killed may have forked before.
+// end kills what is left of one group, in rounds, until a round finds nothing: a process may have
+// forked before it was killed.
 func (s *sweeper) end(ctx context.Context, e entry) error {
 	if e.pid == syscall.Getpgrp() {
-		return fmt.Errorf("process group %d is to be killed, but the sweeper is one of it", e.pid)
+		return fmt.Errorf("process group %d must be killed, but the sweeper is a member of it", e.pid)
 	}
 	counted := make(map[entry]bool)
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		killed, over, err := s.round(e)
+		killed, done, err := s.round(e)
 		for _, k := range killed {
 			if !counted[k] {
 				counted[k] = true
 				s.killed++
 			}
 		}
-		if err != nil || over {
+		if err != nil || done {
 			return err
 		}
 		if !sleep(ctx, pause) {
-			return fmt.Errorf("process group %d does not end: %w", e.pid, ctx.Err())
+			return fmt.Errorf("process group %d is still alive: %w", e.pid, ctx.Err())
 		}
 	}
 }
 
-// round kills what it finds of a group; over says that this was nothing.
+// round kills what it finds of a group. done reports whether it found nothing.
 //
-// The number of a group is proof of nothing, since it is given again once the group is empty. So a round looks for an anchor, a
-// member that is proved to be of the dead runner. As long as the anchor is a member, the group is the runner's, and so is whoever is
-// found in it meanwhile. Each victim is held by a descriptor of its process before that is established, so that the signal reaches
-// this process or none (on Linux before 5.4 there are no such descriptors, and the signal is sent at once). The anchor dies last,
-// stopped until then so that it starts nothing.
-func (s *sweeper) round(e entry) (killed []entry, over bool, err error) {
+// The ID of a group proves nothing, because it is reused once the group is empty. So a round looks
+// for an anchor: a member that is proved to belong to the dead runner. As long as the anchor is a
+// member, the group is the runner's, and so is every member that is found meanwhile. Each victim is
+// held by a pidfd before the anchor is checked again, so that the signal reaches this process or
+// none. (Linux before 5.4 has no pidfds, and the signal is sent right after the check.) The anchor
+// dies last. It is stopped until then, so that it starts nothing.
+func (s *sweeper) round(e entry) (killed []entry, done bool, err error) {
 	members, err := groupMembers(e.pid)
 	if err != nil {
 		return nil, false, err
@@ -199,7 +205,8 @@ func groupMembers(group int) ([]stat, error) {
 	return slices.DeleteFunc(list, func(s stat) bool { return s.group != group }), nil
 }
 
-// anchor finds a member that is proved to be the runner's: the leader, by its start, or one that began with the runner's mark.
+// anchor returns a member that is proved to belong to the runner: the leader, by its start, or one
+// that was started with the runner's mark.
 func (s *sweeper) anchor(e entry, members []stat) (stat, bool) {
 	for _, m := range members {
 		if m.pid == e.pid && m.start == e.start {
@@ -215,13 +222,13 @@ func (s *sweeper) anchor(e entry, members []stat) (stat, bool) {
 	return stat{}, false
 }
 
-// still reports whether the process is there as it was, in the same group.
+// still reports whether the process still exists, in the same group.
 func (s *stat) still() bool {
 	now, err := readStat(s.pid)
 	return err == nil && now.start == s.start && now.group == s.group
 }
 
-// stop keeps a process from starting others.
+// stop stops a process, so that it starts no others.
 func (s *stat) stop() error {
 	for _, h := range holdAll([]stat{*s}, stat{}) {
 		defer h.process.Release()
@@ -232,16 +239,16 @@ func (s *stat) stop() error {
 	return nil
 }
 
-// held is a process that a signal is sure to reach, and no other.
+// held is a process with a handle, through which a signal reaches this process or none.
 type held struct {
 	entry
 	process *os.Process
 }
 
-// holdAll takes hold of those that have not ended, of as many as a round deals with.
-func holdAll(list []stat, but stat) (all []held) {
+// holdAll holds the processes of a list that have not ended, except one, up to maxHeld.
+func holdAll(list []stat, except stat) (all []held) {
 	for _, s := range list {
-		if s.ended() || s.pid == but.pid || len(all) == maxHeld {
+		if s.ended() || s.pid == except.pid || len(all) == maxHeld {
 			continue
 		}
 		process, err := os.FindProcess(s.pid)
@@ -263,7 +270,7 @@ func releaseAll(list []held) {
 	}
 }
 
-// sleep waits, false if ctx ended first.
+// sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -10,19 +10,19 @@ import (
 	"syscall"
 )
 
-// stat is what /proc/<pid>/stat says of a process.
+// stat is a part of /proc/<pid>/stat.
 type stat struct {
 	pid   int
 	state byte
 	group int
-	start uint64 // in ticks since the machine booted; with pid it is one process, until the next boot
-	pages int64  // resident
+	start uint64 // in ticks since the machine booted; together with pid it identifies a process until the next boot
+	pages int64  // that are resident
 }
 
-// ended reports whether the process only waits to be reaped.
+// ended reports whether the process has ended and only waits to be reaped.
 func (s *stat) ended() bool { return s.state == 'Z' || s.state == 'X' }
 
-// readStat gives [fs.ErrNotExist] if there is no such process.
+// readStat returns [fs.ErrNotExist] if there is no such process.
 func readStat(pid int) (stat, error) {
 	var buffer [1024]byte
 	path := "/proc/" + strconv.Itoa(pid) + "/stat"
@@ -35,12 +35,12 @@ func readStat(pid int) (stat, error) {
 	}
 	s, ok := parseStat(buffer[:n])
 	if !ok || s.pid != pid {
-		return stat{}, fmt.Errorf("%s is not understood: %.200q", path, buffer[:n])
+		return stat{}, fmt.Errorf("cannot parse %s: %.200q", path, buffer[:n])
 	}
 	return s, nil
 }
 
-// readSmall reads a file of /proc at once: three system calls, where package os needs twice as many.
+// readSmall reads a small file of /proc with three system calls; package os needs twice as many.
 func readSmall(path string, buffer []byte) (int, error) {
 	fd, err := retry(func() (int, error) { return syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0) })
 	if err != nil {
@@ -58,7 +58,8 @@ func retry(call func() (int, error)) (int, error) {
 	}
 }
 
-// parseStat reads a line such as "12 (a name) S 1 12 ...". The name may hold anything, parentheses and spaces too.
+// parseStat parses a line such as "12 (a name) S 1 12 ...". The name may contain any character,
+// parentheses and spaces too.
 func parseStat(line []byte) (s stat, ok bool) {
 	open, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
 	if open < 1 || end < open {
@@ -78,7 +79,7 @@ func parseStat(line []byte) (s stat, ok bool) {
 	return s, errors.Join(errs[:]...) == nil
 }
 
-// processes lists what runs on this machine, as far as this process may see it.
+// processes lists the processes of this machine that this process may see.
 func processes() ([]stat, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -99,23 +100,24 @@ func processes() ([]stat, error) {
 		switch {
 		case err == nil:
 			list = append(list, s)
-		case !errors.Is(err, fs.ErrNotExist): // one that has ended meanwhile
+		case !errors.Is(err, fs.ErrNotExist): // else it has ended meanwhile
 			return nil, err
 		}
 	}
 	return list, nil
 }
 
-// environment reads what a process got when it began, its variables separated by zero bytes.
+// environment returns the environment that a process was started with. Zero bytes separate the
+// variables. It returns nil if it cannot be read.
 func environment(pid int) []byte {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	if err != nil {
-		return nil // it has ended, or is another user's
+		return nil // the process has ended, or is another user's
 	}
 	return text
 }
 
-// groupMemory adds up what the members of a group have resident.
+// groupMemory returns the resident memory of all members of a group, in bytes.
 func groupMemory(group int) (int64, error) {
 	list, err := processes()
 	if err != nil {

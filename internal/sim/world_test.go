@@ -69,8 +69,8 @@ type view uint8
 
 const (
 	remoteView   view = iota // none: they poll
-	notifiedView             // polled, with hints
-	localView                // not polled
+	notifiedView             // notifications: they poll too
+	localView                // all: they do not poll
 )
 
 // storm is a span of time in which more calls have faults.
