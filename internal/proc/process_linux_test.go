@@ -315,7 +315,8 @@ func (f foreigner) expectAlive(t testing.TB) {
 }
 
 // startAs starts a foreign process with the ID of one that has been reaped. It skips the test where
-// that is not possible: it needs privileges, and a machine that starts no other processes meanwhile.
+// that is not possible: it needs privileges, and a machine that starts no other processes
+// meanwhile.
 func startAs(t testing.TB, pid int) foreigner {
 	t.Helper()
 	const last = "/proc/sys/kernel/ns_last_pid"

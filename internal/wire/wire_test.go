@@ -36,6 +36,7 @@ func sample() outer {
 	}
 }
 
+// TestRoundTrip checks that values arrive exactly as they were sent.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	encoded, err := Append([]byte("before"), sample())
@@ -54,8 +55,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestReadRefuses: what is cut short anywhere, or goes on, is an error; and where bytes say that there is much to come, nothing is
-// set aside for it.
+// TestReadRefuses checks that Read refuses a message that is cut short anywhere, too long or wrong,
+// and that a large length in a message allocates nothing.
 func TestReadRefuses(t *testing.T) {
 	encoded, err := Append(nil, sample())
 	if err != nil {
@@ -63,11 +64,11 @@ func TestReadRefuses(t *testing.T) {
 	}
 	for n := range encoded {
 		if err := Read(encoded[:n], new(outer)); err == nil {
-			t.Errorf("%d of %d bytes were read as a whole", n, len(encoded))
+			t.Errorf("Read accepted %d of %d bytes", n, len(encoded))
 		}
 	}
 	if err := Read(append(encoded, 0), new(outer)); err == nil {
-		t.Error("a byte too many was read")
+		t.Error("Read accepted a byte too many")
 	}
 	huge := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}
 	for _, to := range []any{new([]outer), new(map[string]outer), new(string), new([]byte), new([]any)} {
@@ -80,18 +81,19 @@ func TestReadRefuses(t *testing.T) {
 		nested = append(nested, tagList, 2)
 	}
 	if err := Read(append(nested, tagNil), new(any)); err == nil {
-		t.Error("lists within lists without end were read")
+		t.Error("Read accepted lists nested 1000 deep")
 	}
 	for _, wrong := range []struct {
 		to    any
 		bytes []byte
 	}{{new(bool), []byte{2}}, {new(int8), []byte{0xff, 0x7f}}, {new(uint16), []byte{0xff, 0xff, 0x7f}}, {new(any), []byte{99}}, {new(time.Time), []byte{1, 1}}} {
 		if err := Read(wrong.bytes, wrong.to); err == nil {
-			t.Errorf("%v was read as a %T", wrong.bytes, wrong.to)
+			t.Errorf("Read accepted %v as a %T", wrong.bytes, wrong.to)
 		}
 	}
 }
 
+// TestAppendRefuses checks that Append refuses types that it does not support.
 func TestAppendRefuses(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]any{
@@ -99,7 +101,7 @@ func TestAppendRefuses(t *testing.T) {
 		"interface": struct{ E error }{}, "complex": 1i,
 	} {
 		if b, err := Append(nil, v); err == nil {
-			t.Errorf("%s: written as %x", name, b)
+			t.Errorf("%s: encoded as %x", name, b)
 		}
 	}
 }
