@@ -12,12 +12,15 @@ import (
 	"github.com/provost-go/provost/observe"
 )
 
-// Serve serves deployments until the test ends, and gives a client of their store once they are registered and their first runs
-// planned. The test fails if they cannot be served, and if their runs do not end in time at the end: Serve of the runner has to return nil.
+// Serve serves deployments until the test ends. It returns a client of their store once they are
+// registered and their first runs are planned. The test fails if the deployments cannot be served,
+// or if the runner's Serve does not return nil at the end, for example because runs do not finish
+// in time.
 //
-// runner says how; nil is one with defaults. Where it has no Store it gets a new memory store, where it has no Logger one that
-// writes to the test's log. Serve works in a bubble of testing/synctest too, and the bubble is what to use for anything that takes
-// time.
+// A nil runner means one with default settings. If runner.Store is nil, Serve sets it to a new
+// memory store. If runner.Logger is nil, Serve sets it to a logger that writes to the test's log.
+//
+// Serve also works in a testing/synctest bubble. Use one for everything that takes time.
 func Serve(t testing.TB, runner *provost.Runner, deployments ...*provost.Deployment) *provost.Client {
 	t.Helper()
 	if runner == nil {
@@ -48,10 +51,11 @@ func Serve(t testing.TB, runner *provost.Runner, deployments ...*provost.Deploym
 	return provost.NewClient(runner.Store)
 }
 
-// testOutput is the output of a test until that is over: a flow that goes on after that may log, and must not panic.
+// testOutput is the output of a test until the test ends. A flow that is still running then may
+// log, and must not panic.
 type testOutput struct {
 	mu sync.Mutex
-	w  io.Writer // nil: the test is over
+	w  io.Writer // nil once the test has ended
 }
 
 func (o *testOutput) Write(p []byte) (int, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/provost-go/provost/provosttest"
 )
 
+// TestServe runs a flow once.
 func TestServe(t *testing.T) {
 	greet := provost.NewFlow("greet", func(_ context.Context, p struct{ Name string }) (string, error) {
 		return "hello, " + p.Name, nil
@@ -33,6 +34,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestServeInABubble runs a daily schedule for 30 days.
 func TestServeInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var days atomic.Int64
@@ -40,12 +42,12 @@ func TestServeInABubble(t *testing.T) {
 		provosttest.Serve(t, nil, &provost.Deployment{Flow: count, Name: "d", Schedules: []provost.Schedule{provost.Cron("0 2 * * *")}})
 		time.Sleep(30 * 24 * time.Hour)
 		if n := days.Load(); n != 30 {
-			t.Errorf("%d runs in 30 days", n)
+			t.Errorf("%d runs in 30 days, want 30", n)
 		}
 	})
 }
 
-// fakeTest is a test that may fail.
+// fakeTest is a test that is allowed to fail.
 type fakeTest struct {
 	testing.TB
 	output  bytes.Buffer
@@ -65,7 +67,7 @@ func (f *fakeTest) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// run runs a test with its cleanups.
+// run runs a test and then its cleanups.
 func (f *fakeTest) run(test func()) {
 	done := make(chan struct{})
 	go func() {
@@ -78,34 +80,36 @@ func (f *fakeTest) run(test func()) {
 	}
 }
 
+// TestServeFailsTheTest checks that a test fails when its deployments cannot be served or its runs
+// do not end.
 func TestServeFailsTheTest(t *testing.T) {
-	deaf := make(chan struct{})
+	release := make(chan struct{})
 	cases := []struct {
 		name   string
 		runner *provost.Runner
 		flow   func(context.Context) error
 		want   string
 	}{
-		{"that asks for what cannot be served", &provost.Runner{Limit: -7}, func(context.Context) error { return nil }, "Limit: is -7"},
-		{"whose runs do not end", nil, func(context.Context) error { <-deaf; return nil }, "still running: [f/d"},
-		{"that is sound", nil, func(context.Context) error { return nil }, ""},
+		{"invalid runner", &provost.Runner{Limit: -7}, func(context.Context) error { return nil }, "Limit: is -7"},
+		{"runs that do not end", nil, func(context.Context) error { <-release; return nil }, "still running: [f/d"},
+		{"success", nil, func(context.Context) error { return nil }, ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				deaf = make(chan struct{})
+				release = make(chan struct{})
 				fake := &fakeTest{TB: t}
 				fake.run(func() {
 					d := &provost.Deployment{Flow: provost.NewJob("f", c.flow), Name: "d", RunOnStart: true}
 					provosttest.Serve(fake, c.runner, d)
 					time.Sleep(time.Second)
 				})
-				close(deaf)
+				close(release)
 				if got := strings.Join(fake.failed, "\n"); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 					t.Errorf("the test failed with %q, want %q", got, c.want)
 				}
 				if c.runner == nil && !strings.Contains(fake.output.String(), "run started") {
-					t.Errorf("the test's log is %q", fake.output.String())
+					t.Errorf("the test's log is %q, want it to contain the start of a run", fake.output.String())
 				}
 			})
 		})

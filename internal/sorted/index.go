@@ -1,5 +1,5 @@
-// Package sorted keeps values in order in a list of short blocks: what a B-tree does, with one level, for indexes of up to some
-// millions of values whose newest members mostly come last.
+// Package sorted keeps values in order in a list of short blocks, like a B-tree of one level. It is
+// made for indexes of up to some millions of values in which new values mostly come last.
 package sorted
 
 import (
@@ -8,23 +8,25 @@ import (
 	"sort"
 )
 
-// blockSize is the most values in a block: shifting that many pointers costs about as much as finding the block.
+// blockSize is the most values in a block: shifting that many pointers costs about as much as
+// finding the block.
 const blockSize = 256
 
-// Index is a set of values in the order of a comparison. Make one with New; it is not safe for concurrent use.
+// Index is a set of values in the order of a comparison. Create one with New. It is not safe for
+// concurrent use.
 type Index[T any] struct {
 	compare func(a, b T) int
 	blocks  [][]T // none is empty
 	size    int
 }
 
-// New makes an empty index. Two values are one to it if compare gives 0.
+// New returns an empty index. Values are equal if compare returns 0.
 func New[T any](compare func(a, b T) int) Index[T] { return Index[T]{compare: compare} }
 
-// Len is the number of values.
+// Len returns the number of values.
 func (x *Index[T]) Len() int { return x.size }
 
-// Min is the first value, false if there is none.
+// Min returns the first value. ok is false if the index is empty.
 func (x *Index[T]) Min() (first T, ok bool) {
 	if x.size == 0 {
 		return first, false
@@ -32,14 +34,14 @@ func (x *Index[T]) Min() (first T, ok bool) {
 	return x.blocks[0][0], true
 }
 
-// Insert adds v, unless an equal value is there.
+// Insert adds v, unless the index has an equal value. It reports whether it added v.
 func (x *Index[T]) Insert(v T) bool {
 	if len(x.blocks) == 0 {
 		x.blocks = append(x.blocks, []T{v})
 		x.size++
 		return true
 	}
-	if last := x.blocks[len(x.blocks)-1]; x.compare(last[len(last)-1], v) < 0 { // the common case of what is new
+	if last := x.blocks[len(x.blocks)-1]; x.compare(last[len(last)-1], v) < 0 { // the common case for new values
 		x.append(v)
 		return true
 	}
@@ -58,7 +60,8 @@ func (x *Index[T]) Insert(v T) bool {
 	return true
 }
 
-// append adds the new greatest value. A full last block stays full, so that ascending insertion wastes nothing.
+// append adds a value that is greater than all others. A full last block stays full, so that
+// ascending insertion wastes nothing.
 func (x *Index[T]) append(v T) {
 	last := len(x.blocks) - 1
 	if len(x.blocks[last]) == blockSize {
@@ -69,6 +72,7 @@ func (x *Index[T]) append(v T) {
 	x.size++
 }
 
+// split splits block b into two halves.
 func (x *Index[T]) split(b int) {
 	block := x.blocks[b]
 	half := slices.Clone(block[blockSize/2:])
@@ -77,7 +81,7 @@ func (x *Index[T]) split(b int) {
 	x.blocks = slices.Insert(x.blocks, b+1, half)
 }
 
-// Delete removes the value equal to v, false if there is none.
+// Delete removes the value that is equal to v. It reports whether there was one.
 func (x *Index[T]) Delete(v T) bool {
 	if len(x.blocks) == 0 {
 		return false
@@ -113,7 +117,8 @@ func (x *Index[T]) deleteAt(b, i int) {
 	}
 }
 
-// block is the first block whose last value is not before v, len(blocks) if there is none.
+// block returns the index of the first block whose last value is not before v, or len(blocks) if
+// there is none.
 func (x *Index[T]) block(v T) int {
 	low, high := 0, len(x.blocks)
 	for low < high {
@@ -127,12 +132,13 @@ func (x *Index[T]) block(v T) int {
 	return low
 }
 
-// Ascend yields the values in order. The index must not change meanwhile.
+// Ascend returns an iterator over the values in order. The index must not change while it is used.
 func (x *Index[T]) Ascend() iter.Seq[T] {
 	return func(yield func(T) bool) { x.ascend(0, 0, yield) }
 }
 
-// AscendFrom yields, in order, the values from the first one for which reached is true; it must be true for all that follow.
+// AscendFrom returns an iterator, in order, over the values from the first one for which reached
+// returns true. reached must return true for all values after that one too.
 func (x *Index[T]) AscendFrom(reached func(T) bool) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		b, i := x.find(reached)
@@ -140,7 +146,8 @@ func (x *Index[T]) AscendFrom(reached func(T) bool) iter.Seq[T] {
 	}
 }
 
-// DescendBefore yields, in reverse order, the values before the first one for which reached is true.
+// DescendBefore returns an iterator, in reverse order, over the values before the first one for
+// which reached returns true. reached must return true for all values after that one too.
 func (x *Index[T]) DescendBefore(reached func(T) bool) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		b, i := x.find(reached)
@@ -177,6 +184,7 @@ func (x *Index[T]) ascend(b, i int, yield func(T) bool) {
 	}
 }
 
+// find returns the place of the first value for which reached returns true: block b, item i.
 func (x *Index[T]) find(reached func(T) bool) (b, i int) {
 	b = sort.Search(len(x.blocks), func(b int) bool { return reached(x.blocks[b][len(x.blocks[b])-1]) })
 	if b < len(x.blocks) {

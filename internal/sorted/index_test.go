@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestIndexAgainstSlice drives an index and a plain sorted slice with the same random operations.
+// TestIndexAgainstSlice compares an index with a plain sorted slice under the same random
+// operations.
 func TestIndexAgainstSlice(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 1))
@@ -50,6 +51,7 @@ func TestIndexAgainstSlice(t *testing.T) {
 	}
 }
 
+// checkRange compares iterators from and before v; the model has v, or would have it, at index at.
 func checkRange(t *testing.T, index *Index[int], model []int, v, at int) {
 	t.Helper()
 	reached := func(x int) bool { return x >= v }
@@ -63,6 +65,7 @@ func checkRange(t *testing.T, index *Index[int], model []int, v, at int) {
 	}
 }
 
+// BenchmarkQueue takes the first value of an index of 100,000 and adds one at the end.
 func BenchmarkQueue(b *testing.B) {
 	index := New(cmp.Compare[int])
 	for i := range 100_000 {
