@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// Seed and Drawn are what random.json was drawn with.
+// Seed and Drawn are the arguments of Draw with which random.json was written.
 const (
 	Seed  = 20260105
 	Drawn = 120
 )
 
-// Draw makes n rules by chance, the same ones for the same seed. Each has at least three instants that the oracle finds
-// without a long search, and keeps to what RFC 5545 allows.
+// Draw returns n random rules, the same ones for the same seed. Each is allowed by RFC 5545 and has
+// at least three instants that the oracle finds without a long search.
 func Draw(seed uint64, n int) []Rule {
 	d := &drawer{rand.New(rand.NewPCG(seed, 5545))}
 	bounds := map[frequency]time.Duration{daily: 60 * 365 * day, hourly: 40 * day, minutely: 4 * day, secondly: 8 * time.Hour}
@@ -34,7 +34,7 @@ type drawer struct{ *rand.Rand }
 
 func (d *drawer) chance(percent int) bool { return d.IntN(100) < percent }
 
-// list makes BY values between least and most, some negative if they may be.
+// list returns BY values between least and most, some of them negative if negative is set.
 func (d *drawer) list(least, most, length int, negative bool) string {
 	var values []int
 	for range 1 + d.IntN(length) {
@@ -62,7 +62,7 @@ var (
 	}
 )
 
-// weekdays makes a BYDAY, each day with a number up to most, or none if most is 0.
+// weekdays returns a value of BYDAY: days with numbers up to most, or without numbers if most is 0.
 func (d *drawer) weekdays(most int) string {
 	days := slices.Clone(weekdays)
 	d.Shuffle(len(days), func(i, j int) { days[i], days[j] = days[j], days[i] })
@@ -75,6 +75,7 @@ func (d *drawer) weekdays(most int) string {
 	return strings.Join(days, ",")
 }
 
+// text returns a recurrence set of one rule.
 func (d *drawer) text() string {
 	frequency := []frequency{
 		yearly, yearly, yearly, yearly, monthly, monthly, monthly, monthly, weekly, weekly, daily, daily, daily,

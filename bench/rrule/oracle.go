@@ -1,5 +1,5 @@
-// Package rrule compares recurrence rules between provost, an expand-and-filter oracle written from RFC 5545, and three
-// independent implementations: rrule-go, python-dateutil and ical.js.
+// Package rrule compares the recurrence rules of provost with an expand-and-filter oracle, written
+// from RFC 5545, and with three independent implementations: rrule-go, python-dateutil and ical.js.
 package rrule
 
 import (
@@ -8,21 +8,24 @@ import (
 	"time"
 )
 
-// Origin is where every listing begins: before any rule of the table, and near enough for a search of 400 years.
+// Origin is where every list of instants begins: before any rule of the table, and near enough for
+// a search of 400 years.
 var Origin = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Expand lists the first n instants of a recurrence set since Origin, in order and in UTC: fewer only if there are no
-// more. It looks at every day, or every second, and keeps what no part of the rule forbids: slow, and simple enough to
-// be checked against RFC 5545 by eye. What RFC 5545 leaves open is decided as package provost documents it.
+// Expand returns the first n instants of a recurrence set since Origin, in order and in UTC, or all
+// of them if there are fewer. It goes through every day, or every second, and keeps those that no
+// part of the rule excludes. This is slow, and simple enough to be compared with RFC 5545 by eye.
+// Where the RFC leaves a choice, it follows the documentation of package schedule.
 //
-// The zone is that of Schedule.In, "" for none.
+// zone is the zone of Schedule.In, "" for none.
 func Expand(text, zone string, n int) ([]time.Time, error) {
 	return expand(text, zone, n, map[frequency]time.Duration{
 		daily: 250 * 365 * day, hourly: 20 * 365 * day, minutely: 3 * 365 * day, secondly: 60 * day,
 	})
 }
 
-// expand is Expand with a bound for the search, by frequency; daily stands for the longer ones too.
+// expand is Expand with a bound of the search for each frequency. The bound of daily is also that
+// of longer ones.
 func expand(text, zone string, n int, bounds map[frequency]time.Duration) ([]time.Time, error) {
 	s, err := parseSet(text, zone)
 	if err != nil {
@@ -50,7 +53,7 @@ func expand(text, zone string, n int, bounds map[frequency]time.Duration) ([]tim
 	}
 }
 
-// set is a recurrence set: (rules and rdates) without (exrules and exdates).
+// set is a recurrence set: the instants of rules and rdates, without those of exrules and exdates.
 type set struct {
 	clock           clock
 	start           moment
@@ -60,7 +63,7 @@ type set struct {
 
 const day = 24 * time.Hour
 
-// expand lists the instants up to the horizon, and says whether those are all.
+// expand returns the instants up to the horizon, and whether there are no others.
 func (s *set) expand(horizon time.Time) (instants []time.Time, complete bool) {
 	instants, complete = slices.Clone(s.rdates), true
 	for _, r := range s.rules {
@@ -80,7 +83,8 @@ func (s *set) expand(horizon time.Time) (instants []time.Time, complete bool) {
 	}), complete
 }
 
-// instants lists what one rule gives up to the horizon, not sorted, and says whether that is all.
+// instants returns the instants of one rule up to the horizon, unsorted, and whether there are no
+// others.
 func (s *set) instants(r *rule, horizon time.Time) (instants []time.Time, all bool) {
 	if r.freq >= hourly {
 		return s.elapsed(r, horizon)
@@ -88,10 +92,11 @@ func (s *set) instants(r *rule, horizon time.Time) (instants []time.Time, all bo
 	return s.calendar(r, horizon)
 }
 
-// calendar expands a rule by days or longer: local times first, then the instants at which the clock shows them.
+// calendar expands a rule with FREQ=DAILY or longer: local times first, then the instants at which
+// the clock shows them.
 func (s *set) calendar(r *rule, horizon time.Time) (instants []time.Time, all bool) {
-	// Local times come in the order of the local clock, which near a gap is not that of their instants: so it takes
-	// more than the horizon's own local time to be sure of everything before it.
+	// Local times come in the order of the local clock, which near a gap is not the order of their
+	// instants. The loop therefore continues past the horizon's local time.
 	end := s.clock.wall(horizon).Add(3 * day)
 	counted := 0
 	for k := 0; ; k++ {
@@ -115,7 +120,7 @@ func (s *set) calendar(r *rule, horizon time.Time) (instants []time.Time, all bo
 	}
 }
 
-// period returns the first day of the k-th period that counts, and the first day after it.
+// period returns the first day of the k-th period that the rule uses, and the first day after it.
 func (r *rule) period(start time.Time, k int) (first, next time.Time) {
 	year, month, date := start.Date()
 	midnight := func(year int, month time.Month, date int) time.Time {
@@ -136,7 +141,7 @@ func (r *rule) period(start time.Time, k int) (first, next time.Time) {
 	}
 }
 
-// times lists the local times of the days from first until before next.
+// times returns the local times of the days from first up to, but not including, next.
 func (r *rule) times(first, next time.Time) []time.Time {
 	var times []time.Time
 	for d := first; d.Before(next); d = d.AddDate(0, 0, 1) {
@@ -155,7 +160,7 @@ func (r *rule) times(first, next time.Time) []time.Time {
 	return slices.CompactFunc(times, time.Time.Equal)
 }
 
-// atPositions picks by BYSETPOS from what one period gives, in order.
+// atPositions applies BYSETPOS to the sorted times of one period.
 func atPositions(times []time.Time, positions []int) []time.Time {
 	if positions == nil {
 		return times
@@ -169,10 +174,10 @@ func atPositions(times []time.Time, positions []int) []time.Time {
 	return picked
 }
 
-// elapsed expands a rule by hours or less, second by second.
+// elapsed expands a rule with FREQ=HOURLY or shorter, second by second.
 func (s *set) elapsed(r *rule, horizon time.Time) (instants []time.Time, all bool) {
 	unit := map[frequency]int64{hourly: 3600, minutely: 60, secondly: 1}[r.freq]
-	// steady is a clock that runs on with DTSTART's offset.
+	// steady is a clock that keeps the offset of DTSTART.
 	offset := s.clock.offset(s.start.instant)
 	steady := func(instant time.Time) time.Time { return instant.Add(time.Duration(offset) * time.Second) }
 	first := steady(s.start.instant).Unix() / unit
@@ -198,8 +203,8 @@ func (s *set) elapsed(r *rule, horizon time.Time) (instants []time.Time, all boo
 	return instants, r.until.before(horizon, s.clock.wall(horizon))
 }
 
-// atPosition applies BYSETPOS to a time that the other parts allow: its position is the one among the local times of
-// its local hour, minute or second.
+// atPosition applies BYSETPOS to a time that the other parts allow. Its position is counted among
+// the local times of its local hour, minute or second.
 func (r *rule) atPosition(wall, steady, start time.Time, unit int64) bool {
 	begin := time.Unix(wall.Unix()-wall.Unix()%unit, 0).UTC()
 	var times []time.Time

@@ -2,7 +2,8 @@ package rrule
 
 import "time"
 
-// clock is the local clock of a zone. What it shows, a wall time, is written as a time.Time in UTC with those digits.
+// clock is the local clock of a zone. What it shows, a wall time, is represented by a time.Time in
+// UTC with the same digits.
 type clock struct{ zone *time.Location }
 
 func (c clock) offset(t time.Time) int64 {
@@ -14,9 +15,10 @@ func (c clock) wall(t time.Time) time.Time {
 	return t.UTC().Add(time.Duration(c.offset(t)) * time.Second)
 }
 
-// instant is the first one at which the clock shows the wall time. If the clock jumps over it, the wall time is read
-// with the offset before the jump (RFC 5545, 3.3.5: "If the local time described does not occur (when changing from
-// standard to daylight time), the DATE-TIME value is interpreted using the UTC offset before the gap in local times").
+// instant returns the first instant at which the clock shows the wall time. If the clock jumps over
+// it, the wall time is read with the offset before the jump (RFC 5545, 3.3.5: "If the local time
+// described does not occur (when changing from standard to daylight time), the DATE-TIME value is
+// interpreted using the UTC offset before the gap in local times").
 func (c clock) instant(wall time.Time) time.Time {
 	t := wall.Add(-30 * time.Hour) // before the clock shows it, in any zone
 	for c.wall(t.Add(10 * time.Minute)).Before(wall) {
@@ -31,15 +33,15 @@ func (c clock) instant(wall time.Time) time.Time {
 	return wall.Add(-time.Duration(c.offset(t.Add(-time.Second))) * time.Second)
 }
 
-// moment is a time as it was written, on the clock, and the instant that it means. The wall time alone bounds a rule
-// if the moment was written as a local time.
+// moment is a time on the clock, and the instant that it means. If local is set, it was written as
+// a local time, and the wall time alone bounds a rule.
 type moment struct {
 	instant time.Time
 	wall    time.Time
 	local   bool
 }
 
-// before tells whether the moment is earlier than a time of the rule; no moment never is.
+// before reports whether the moment is earlier than a time of the rule. A nil moment never is.
 func (m *moment) before(instant, wall time.Time) bool {
 	switch {
 	case m == nil:

@@ -1,6 +1,7 @@
-"""Expands recurrence sets with python-dateutil: one JSON request a line in, one JSON answer a line out.
+"""Expands recurrence sets with python-dateutil.
 
-Time zones are zoneinfo's, because dateutil's own tables end in 2037.
+It reads one JSON request per line and writes one JSON answer per line. Time zones are those of zoneinfo,
+because the tables of dateutil end in 2037.
 """
 
 import itertools
@@ -14,7 +15,7 @@ from dateutil import rrule
 
 
 def moment(value, zone, own=None):
-    """Reads a date or a time, written in the zone own if not in UTC, as one of the given zone."""
+    """Parses a date or a time, in the zone own unless it is in UTC, and returns it in the given zone."""
     value = value.split("/")[0]
     if value.endswith("Z"):
         return datetime.strptime(value, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc).astimezone(zone)
@@ -40,7 +41,7 @@ def expand(text, zone, n):
     start = moment(value, zone)
 
     def rule(value):
-        def until(match):  # dateutil wants it in UTC
+        def until(match):  # dateutil requires UTC
             return "UNTIL=" + moment(match[1], zone).astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
 
         return rrule.rrulestr(re.sub(r"UNTIL=([^;]+)", until, value), dtstart=start)
@@ -59,7 +60,7 @@ def expand(text, zone, n):
                 add(moment(item, zone, ZoneInfo(tzid) if tzid else None))
         elif name != "DTSTART":
             raise ValueError(name)
-    # A few more, because near a gap the order on the local clock is not that of the instants.
+    # A few more: near a gap the order on the local clock is not that of the instants.
     found = {t.astimezone(timezone.utc) for t in itertools.islice(recurrences, n + 8)}
     return [t.strftime("%Y-%m-%dT%H:%M:%SZ") for t in sorted(found)[:n]]
 
@@ -67,6 +68,6 @@ def expand(text, zone, n):
 for line in sys.stdin:
     try:
         answer = {"instants": expand(**json.loads(line))}
-    except Exception as error:  # whatever it is, it is this voice's answer
+    except Exception as error:  # any error is an answer
         answer = {"refused": f"{type(error).__name__}: {error}"}
     print(json.dumps(answer), flush=True)

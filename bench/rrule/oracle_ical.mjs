@@ -1,12 +1,13 @@
-// Expands recurrence sets with ical.js: one JSON request a line in, one JSON answer a line out.
+// Expands recurrence sets with ical.js. It reads one JSON request per line and writes one JSON answer per line.
 //
-// ical.js knows no time zones but those of a VTIMEZONE, so it expands local times, which are placed in the zone here.
+// ical.js has no time zones other than those of a VTIMEZONE. It therefore expands local times, and this program
+// turns them into instants of the zone.
 import { createInterface } from 'node:readline';
 import ICAL from 'ical.js';
 
 const pattern = /^(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?$/;
 
-// Wall times and instants are milliseconds since 1970, the former as if the local clock were that of UTC.
+// Wall times and instants are milliseconds since 1970; wall times as if the local clock showed UTC.
 class Clock {
   constructor(zone) {
     this.format = new Intl.DateTimeFormat('en-US', {
@@ -20,7 +21,7 @@ class Clock {
     return Date.UTC(p.year, p.month - 1, p.day, p.hour, p.minute, p.second);
   }
 
-  // The first instant that shows the wall time; in a gap, the one by the offset before it.
+  // Returns the first instant at which the clock shows the wall time; in a gap, the instant by the offset before it.
   instant(wall) {
     const offsets = [-30, 30].map((hours) => {
       const near = wall + hours * 3600e3;
@@ -30,7 +31,7 @@ class Clock {
     return shown.length ? Math.min(...shown) : wall - offsets[0];
   }
 
-  // Reads a date or a time, written on the clock own if not in UTC, as a wall time and as an instant.
+  // Parses a date or a time, on the clock own unless it is in UTC, and returns the wall time and the instant.
   read(value, own = this) {
     const [, year, month, day, hour = 0, minute = 0, second = 0, utc] = pattern.exec(value.split('/')[0]);
     const digits = Date.UTC(year, month - 1, day, hour, minute, second);
@@ -42,7 +43,8 @@ class Clock {
 
 const icalTime = (wall) => ICAL.Time.fromDateTimeString(new Date(wall).toISOString().slice(0, 19));
 
-// The instants of an iterator. A few are read ahead, because near a gap the order on the clock is not theirs.
+// The instants of an iterator. It reads a few ahead: near a gap the order on the clock is not that of the
+// instants.
 class Stream {
   constructor(iterator, clock) {
     Object.assign(this, { iterator, clock, ahead: [], wall: -Infinity });
@@ -110,7 +112,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   try {
     answer = { instants: expand(JSON.parse(line)) };
   } catch (error) {
-    answer = { refused: String(error) }; // whatever it is, it is this voice's answer
+    answer = { refused: String(error) }; // any error is an answer
   }
   console.log(JSON.stringify(answer));
 }

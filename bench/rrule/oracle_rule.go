@@ -23,7 +23,7 @@ var frequencies = []string{"YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MI
 type rule struct {
 	freq     frequency
 	interval int
-	count    int // 0: without end
+	count    int // 0: unlimited
 	until    *moment
 	wkst     time.Weekday
 
@@ -33,15 +33,15 @@ type rule struct {
 	bysetpos                                 []int
 }
 
-// weekday is one value of BYDAY; n is 0 without a number.
+// weekday is one value of BYDAY. n is 0 if it has no number.
 type weekday struct {
 	n   int
 	day time.Weekday
 }
 
-// complete takes from DTSTART what a rule by days or longer leaves out (RFC 5545, 3.3.10: "Information, not contained
-// in the rule, necessary to determine the various recurrence instance start time and dates are derived from the Start
-// Time (DTSTART) component attribute").
+// complete takes from DTSTART what a rule with FREQ=DAILY or longer leaves out (RFC 5545, 3.3.10:
+// "Information, not contained in the rule, necessary to determine the various recurrence instance
+// start time and dates are derived from the Start Time (DTSTART) component attribute").
 func (r *rule) complete(start time.Time) {
 	if r.freq >= hourly {
 		return
@@ -70,7 +70,7 @@ func or(list []int, value int) []int {
 	return list
 }
 
-// allowsDate tells whether every part about dates holds on the day.
+// allowsDate reports whether the day matches every date part.
 func (r *rule) allowsDate(d time.Time) bool {
 	return allows(r.bymonth, int(d.Month()), 0) &&
 		allows(r.bymonthday, d.Day(), lastOfMonth(d).Day()) &&
@@ -79,7 +79,8 @@ func (r *rule) allowsDate(d time.Time) bool {
 		r.allowsWeekday(d)
 }
 
-// allows tells whether a list has the value, counted from 1, or from -1 backwards if last says where the end is.
+// allows reports whether a list has the value or, if last is not 0, the negative number that stands
+// for the value counted back from last. A nil list allows everything.
 func allows(list []int, value, last int) bool {
 	return list == nil || slices.Contains(list, value) || last > 0 && slices.Contains(list, value-last-1)
 }
@@ -88,7 +89,7 @@ func (r *rule) allowsWeek(d time.Time) bool {
 	if r.byweekno == nil {
 		return true
 	}
-	// A week belongs to the year in which most of its days are: that of its fourth day.
+	// A week belongs to the year that contains most of its days, and so its fourth.
 	fourth := weekStart(d, r.wkst).AddDate(0, 0, 3)
 	weeks := 0
 	for t := fourth.AddDate(0, 0, -7*(fourth.YearDay()/7+1)); t.Year() <= fourth.Year(); t = t.AddDate(0, 0, 7) {
@@ -114,8 +115,8 @@ func (r *rule) allowsWeekday(d time.Time) bool {
 	})
 }
 
-// allowsTime tells whether every part of a rule by hours or less holds when the local clock shows wall, and when a
-// clock that runs on with DTSTART's offset shows steady.
+// allowsTime reports whether every part of a rule with FREQ=HOURLY or shorter matches when the
+// local clock shows wall and a clock that keeps the offset of DTSTART shows steady.
 func (r *rule) allowsTime(wall, steady, start time.Time) bool {
 	if !allows(r.byhour, wall.Hour(), 0) || !allows(r.byminute, wall.Minute(), 0) || !allows(r.bysecond, wall.Second(), 0) {
 		return false

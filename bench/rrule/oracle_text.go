@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// parseSet reads a recurrence set. It is no validator: it trusts the table to hold rules that RFC 5545 allows.
+// parseSet parses a recurrence set. It does not validate it: the rules of the table are allowed by
+// RFC 5545.
 func parseSet(text, zone string) (*set, error) {
 	text = strings.NewReplacer("\r\n ", "", "\r\n\t", "", "\n ", "", "\n\t", "", "\r\n", "\n").Replace(text)
 	var lines []property
@@ -45,7 +46,7 @@ func parseSet(text, zone string) (*set, error) {
 			}
 		case "RDATE", "EXDATE":
 			for value := range strings.SplitSeq(p.value, ",") {
-				value, _, _ = strings.Cut(value, "/") // a period counts with its start
+				value, _, _ = strings.Cut(value, "/") // the start of a period counts
 				m, err := s.moment(value, p.tzid)
 				if err != nil {
 					return nil, err
@@ -85,7 +86,8 @@ func parseProperty(line string) property {
 	return p
 }
 
-// moment reads a date or a time. A zone of its own is that of the instant, not of the clock.
+// moment parses a date or a time. Its own TZID, if any, decides the instant, not the clock of the
+// set.
 func (s *set) moment(value, tzid string) (moment, error) {
 	if instant, err := time.Parse("20060102T150405Z", value); err == nil {
 		return moment{instant: instant, wall: s.clock.wall(instant)}, nil
@@ -161,7 +163,7 @@ func (s *set) parsePart(r *rule, key, value string) error {
 			"BYHOUR": &r.byhour, "BYMINUTE": &r.byminute, "BYSECOND": &r.bysecond, "BYSETPOS": &r.bysetpos,
 		}[key]
 		if list == nil {
-			return fmt.Errorf("no such part")
+			return fmt.Errorf("the part is unknown")
 		}
 		for item := range strings.SplitSeq(value, ",") {
 			n, err := strconv.Atoi(item)
@@ -169,7 +171,7 @@ func (s *set) parsePart(r *rule, key, value string) error {
 				return err
 			}
 			if key == "BYSECOND" {
-				n = min(n, 59) // the table of zones knows no leap seconds
+				n = min(n, 59) // zones have no leap seconds
 			}
 			*list = append(*list, n)
 		}
@@ -180,7 +182,7 @@ func (s *set) parsePart(r *rule, key, value string) error {
 func parseWeekday(name string) (time.Weekday, error) {
 	i := slices.Index([]string{"SU", "MO", "TU", "WE", "TH", "FR", "SA"}, name)
 	if i < 0 {
-		return 0, fmt.Errorf("no weekday %q", name)
+		return 0, fmt.Errorf("%q is not a weekday", name)
 	}
 	return time.Weekday(i), nil
 }

@@ -10,15 +10,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Survey is what the oracle and the voices say about each rule of a table.
+// Survey holds the answers of the oracle and of the peers for each rule of a table.
 type Survey struct {
 	Table    *Table
-	Voices   []*Voice
+	Peers    []*Peer
 	Expected [][]time.Time       // by the oracle
-	Answers  map[string][]Answer // by name of the voice
+	Answers  map[string][]Answer // by peer name
 }
 
-// Expand asks the oracle for the instants of every rule.
+// Expand returns the instants of every rule by the oracle.
 func (t *Table) Expand() ([][]time.Time, error) {
 	expected := make([][]time.Time, len(t.Rules))
 	var mistakes []error
@@ -32,17 +32,17 @@ func (t *Table) Expand() ([][]time.Time, error) {
 	return expected, errors.Join(mistakes...)
 }
 
-// Ask asks the voices, which must have been started, for every rule, all at the same time.
-func (t *Table) Ask(voices []*Voice, expected [][]time.Time) (*Survey, error) {
-	s := &Survey{Table: t, Voices: voices, Expected: expected, Answers: make(map[string][]Answer)}
+// Ask asks every peer for every rule. The peers must have been started; they work in parallel.
+func (t *Table) Ask(peers []*Peer, expected [][]time.Time) (*Survey, error) {
+	s := &Survey{Table: t, Peers: peers, Expected: expected, Answers: make(map[string][]Answer)}
 	var group errgroup.Group
-	for _, v := range voices {
+	for _, p := range peers {
 		answers := make([]Answer, len(t.Rules))
-		s.Answers[v.Name] = answers
+		s.Answers[p.Name] = answers
 		group.Go(func() error {
 			for i, r := range t.Rules {
 				var err error
-				if answers[i], err = v.Ask(r); err != nil {
+				if answers[i], err = p.Ask(r); err != nil {
 					return err
 				}
 			}
@@ -52,25 +52,26 @@ func (t *Table) Ask(voices []*Voice, expected [][]time.Time) (*Survey, error) {
 	return s, group.Wait()
 }
 
-// Surprises lists what the table does not say: a voice that does not agree, or one that does after all.
-func (s *Survey) Surprises() []string {
-	var surprises []string
+// Unexpected lists the differences from the table: a peer that unexpectedly disagrees, or agrees.
+func (s *Survey) Unexpected() []string {
+	var unexpected []string
 	for i, r := range s.Table.Rules {
-		for _, v := range s.Voices {
-			answer := s.Answers[v.Name][i]
+		for _, p := range s.Peers {
+			answer := s.Answers[p.Name][i]
 			outcome, known := answer.Outcome(s.Expected[i]), Agrees
-			if reason, ok := r.Differs[v.Name]; ok {
+			if reason, ok := r.Differs[p.Name]; ok {
 				known = s.Table.Reasons[reason].How
 			}
 			if outcome != known {
-				surprises = append(surprises, fmt.Sprintf("%s: %s %s, the table says %s\n%q in %q\n%s",
-					r.Name, v.Name, outcome, known, r.Text, r.Zone, s.difference(i, answer)))
+				unexpected = append(unexpected, fmt.Sprintf("%s: %s %s, the table says %s\n%q in %q\n%s",
+					r.Name, p.Name, outcome, known, r.Text, r.Zone, s.difference(i, answer)))
 			}
 		}
 	}
-	return surprises
+	return unexpected
 }
 
+// difference describes how an answer for rule i differs from the oracle's.
 func (s *Survey) difference(i int, answer Answer) string {
 	if answer.Refused != "" {
 		return "refused: " + answer.Refused
@@ -78,7 +79,7 @@ func (s *Survey) difference(i int, answer Answer) string {
 	return Difference(s.Expected[i], answer.Instants)
 }
 
-// Difference shows where a list of instants leaves the expected one.
+// Difference describes where a list of instants first differs from the expected one.
 func Difference(expected, got []time.Time) string {
 	k := 0
 	for k < len(expected) && k < len(got) && expected[k].Equal(got[k]) {
@@ -93,30 +94,30 @@ func Difference(expected, got []time.Time) string {
 	return fmt.Sprintf("from instant %d on: expected%s, got%s", k+1, some(expected), some(got))
 }
 
-// Agreeing names the voices that agree with the oracle on rule i.
+// Agreeing returns the names of the peers that agree with the oracle on rule i.
 func (s *Survey) Agreeing(i int) []string {
 	var names []string
-	for _, v := range s.Voices {
-		if s.Answers[v.Name][i].Outcome(s.Expected[i]) == Agrees {
-			names = append(names, v.Name)
+	for _, p := range s.Peers {
+		if s.Answers[p.Name][i].Outcome(s.Expected[i]) == Agrees {
+			names = append(names, p.Name)
 		}
 	}
 	return names
 }
 
-// Counts says how often each voice agrees or not.
+// Counts returns a text with how often each peer agrees, and why it does not.
 func (s *Survey) Counts() string {
 	text := fmt.Sprintf("%d rules\n", len(s.Table.Rules))
-	for _, v := range s.Voices {
+	for _, p := range s.Peers {
 		counts := make(map[Outcome]int)
 		reasons := make(map[string]int)
 		for i, r := range s.Table.Rules {
-			counts[s.Answers[v.Name][i].Outcome(s.Expected[i])]++
-			if reason, ok := r.Differs[v.Name]; ok {
+			counts[s.Answers[p.Name][i].Outcome(s.Expected[i])]++
+			if reason, ok := r.Differs[p.Name]; ok {
 				reasons[reason]++
 			}
 		}
-		text += fmt.Sprintf("%-9s agrees %d, answers otherwise %d, refuses %d, hangs %d\n", v.Name,
+		text += fmt.Sprintf("%-9s agrees %d, answers otherwise %d, refuses %d, hangs %d\n", p.Name,
 			counts[Agrees], counts[Answers], counts[Refuses], counts[Hangs])
 		for _, reason := range slices.Sorted(maps.Keys(reasons)) {
 			text += fmt.Sprintf("%13d %s\n", reasons[reason], reason)

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost"
 	"github.com/provost-go/provost/bench/rrule"
+	"github.com/provost-go/provost/schedule"
 )
 
 type tableAndInstants struct {
@@ -16,7 +16,7 @@ type tableAndInstants struct {
 	expected [][]time.Time
 }
 
-// loadTable takes some seconds for the oracle, once.
+// loadTable loads the table and expands it, once; the oracle takes some seconds.
 var loadTable = sync.OnceValues(func() (tableAndInstants, error) {
 	table, err := rrule.LoadTable(".")
 	if err != nil {
@@ -26,26 +26,26 @@ var loadTable = sync.OnceValues(func() (tableAndInstants, error) {
 	return tableAndInstants{table, expected}, err
 })
 
-// startVoices starts the voices that this machine has; in CI it must have all.
-func startVoices(t *testing.T) []*rrule.Voice {
+// startPeers starts the peers that are installed on this machine. In CI all of them must be.
+func startPeers(t *testing.T) []*rrule.Peer {
 	t.Helper()
-	var voices []*rrule.Voice
-	for _, v := range rrule.Voices(".", t.TempDir()) {
-		if err := v.Start(); err != nil {
+	var peers []*rrule.Peer
+	for _, p := range rrule.Peers(".", t.TempDir()) {
+		if err := p.Start(); err != nil {
 			if os.Getenv("CI") != "" {
 				t.Fatal(err)
 			}
-			t.Logf("not heard: %v", err)
+			t.Logf("left out: %v", err)
 			continue
 		}
 		t.Cleanup(func() {
-			if err := v.Close(); err != nil {
+			if err := p.Close(); err != nil {
 				t.Error(err)
 			}
 		})
-		voices = append(voices, v)
+		peers = append(peers, p)
 	}
-	return voices
+	return peers
 }
 
 func TestTheTableKnowsEveryDisagreement(t *testing.T) {
@@ -53,21 +53,21 @@ func TestTheTableKnowsEveryDisagreement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	voices := startVoices(t)
-	if len(voices) == 0 {
-		t.Skip("no voice on this machine")
+	peers := startPeers(t)
+	if len(peers) == 0 {
+		t.Skip("no peer is installed on this machine")
 	}
-	survey, err := table.Ask(voices, table.expected)
+	survey, err := table.Ask(peers, table.expected)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, surprise := range survey.Surprises() {
-		t.Error(surprise)
+	for _, unexpected := range survey.Unexpected() {
+		t.Error(unexpected)
 	}
 	t.Log(survey.Counts())
 }
 
-// Provost has no disagreement to list: where it agrees with the oracle, it agrees with every voice that does.
+// provost agrees with the oracle on every rule, and so with every peer that does.
 func TestProvostAgreesWithTheOracle(t *testing.T) {
 	table, err := loadTable()
 	if err != nil {
@@ -75,14 +75,14 @@ func TestProvostAgreesWithTheOracle(t *testing.T) {
 	}
 	for i, r := range table.Rules {
 		t.Run(r.Name, func(t *testing.T) {
-			schedule := provost.RRule(r.Text)
+			s := schedule.RRule(r.Text)
 			if r.Zone != "" {
-				schedule = schedule.In(r.Zone)
+				s = s.In(r.Zone)
 			}
-			if err := schedule.Err(); err != nil {
+			if err := s.Err(); err != nil {
 				t.Fatalf("%q in %q: %v", r.Text, r.Zone, err)
 			}
-			got := schedule.Upcoming(rrule.Origin, r.N)
+			got := s.Upcoming(rrule.Origin, r.N)
 			if want := table.expected[i]; !slices.EqualFunc(got, want, time.Time.Equal) {
 				t.Errorf("%q in %q: %s", r.Text, r.Zone, rrule.Difference(want, got))
 			}
@@ -99,7 +99,7 @@ func TestRandomRulesAreThoseOfTheSeed(t *testing.T) {
 	random := table.Rules[len(table.Rules)-len(drawn):]
 	for i, r := range drawn {
 		if random[i].Name != r.Name || random[i].Text != r.Text {
-			t.Errorf("%s is %q, the seed gives %q", random[i].Name, random[i].Text, r.Text)
+			t.Errorf("%s is %q, but the seed draws %q", random[i].Name, random[i].Text, r.Text)
 		}
 	}
 }

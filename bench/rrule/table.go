@@ -15,20 +15,20 @@ import (
 type Rule struct {
 	Name string `json:"name"`
 	Text string `json:"text"`
-	Zone string `json:"zone,omitzero"` // that of Schedule.In
+	Zone string `json:"zone,omitzero"` // for Schedule.In
 	N    int    `json:"n,omitzero"`    // how many instants to ask for; 0: 60
 
-	// Differs names the voices that are known not to agree with the oracle, each with a key of Reasons.
+	// Differs maps the peers that are known to disagree with the oracle to a key of Reasons.
 	Differs map[string]string `json:"differs,omitzero"`
 }
 
-// Reason is why a voice does not agree.
+// Reason is why a peer disagrees.
 type Reason struct {
 	How Outcome `json:"how"`
 	Why string  `json:"why"`
 }
 
-// Table is the rules with what is known about them.
+// Table holds the rules and what is known about them.
 type Table struct {
 	Reasons map[string]Reason
 	Rules   []Rule
@@ -36,7 +36,8 @@ type Table struct {
 
 const defaultN = 60
 
-// LoadTable reads reasons.json, rules.json (written by hand) and random.json (see Draw) in the folder.
+// LoadTable reads reasons.json, rules.json (written by hand) and random.json (see Draw) from a
+// directory.
 func LoadTable(dir string) (*Table, error) {
 	table := &Table{}
 	if err := readJSON(filepath.Join(dir, "reasons.json"), &table.Reasons); err != nil {
@@ -61,18 +62,18 @@ func (t *Table) validate() error {
 	names, unused := make(map[string]bool), maps.Clone(t.Reasons)
 	for _, r := range t.Rules {
 		if names[r.Name] {
-			return fmt.Errorf("%s: two rules of that name", r.Name)
+			return fmt.Errorf("%s: two rules have this name", r.Name)
 		}
 		names[r.Name] = true
-		for voice, reason := range r.Differs {
+		for peer, reason := range r.Differs {
 			if _, ok := t.Reasons[reason]; !ok {
-				return fmt.Errorf("%s: %s: no reason %q", r.Name, voice, reason)
+				return fmt.Errorf("%s: %s: reason %q is not in reasons.json", r.Name, peer, reason)
 			}
 			delete(unused, reason)
 		}
 	}
 	if len(unused) > 0 {
-		return fmt.Errorf("reasons that no rule has: %s", strings.Join(slices.Sorted(maps.Keys(unused)), ", "))
+		return fmt.Errorf("reasons.json has reasons that no rule uses: %s", strings.Join(slices.Sorted(maps.Keys(unused)), ", "))
 	}
 	return nil
 }
@@ -90,7 +91,7 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// MarshalLines is the JSON of a list with one item a line, so that a diff shows what changed.
+// MarshalLines returns a list as JSON with one item per line, so that a diff shows what changed.
 func MarshalLines[T any](items []T) ([]byte, error) {
 	var text bytes.Buffer
 	text.WriteString("[\n")

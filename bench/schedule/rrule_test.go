@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/schedule"
 	"github.com/teambition/rrule-go"
 )
 
@@ -32,7 +32,7 @@ const zone = "Europe/Berlin" // of every rule
 // pair is one rule in both libraries.
 type pair struct {
 	name   string
-	ours   provost.Schedule
+	ours   schedule.Schedule
 	theirs *rrule.Set
 }
 
@@ -47,7 +47,7 @@ func pairs(b *testing.B) []pair {
 		for _, age := range ages {
 			start := now.In(location).AddDate(-age.years, 0, -age.days)
 			text := fmt.Sprintf("DTSTART;TZID=%s:%s\nRRULE:%s", zone, start.Format("20060102T150405"), rule)
-			ours := provost.RRule(text)
+			ours := schedule.RRule(text)
 			if err := ours.Err(); err != nil {
 				b.Fatal(err)
 			}
@@ -56,7 +56,7 @@ func pairs(b *testing.B) []pair {
 				b.Fatal(err)
 			}
 			if next, ok := ours.Next(now); !ok || !next.Equal(theirs.After(now, false)) {
-				b.Fatalf("%s: provost gives %s, rrule-go %s", text, next, theirs.After(now, false).UTC())
+				b.Fatalf("%s: provost returns %s, rrule-go %s", text, next, theirs.After(now, false).UTC())
 			}
 			pairs = append(pairs, pair{rule + ", from " + age.name + " ago", ours, theirs})
 		}
@@ -64,7 +64,7 @@ func pairs(b *testing.B) []pair {
 	return pairs
 }
 
-// BenchmarkRRule is the next instant from now.
+// BenchmarkRRule measures the search for the next instant.
 func BenchmarkRRule(b *testing.B) {
 	for _, p := range pairs(b) {
 		b.Run(name(p.name, "provost"), func(b *testing.B) {
@@ -82,7 +82,7 @@ func BenchmarkRRule(b *testing.B) {
 	}
 }
 
-// BenchmarkRRule100 is the next 100 instants from now.
+// BenchmarkRRule100 measures the search for the next 100 instants.
 func BenchmarkRRule100(b *testing.B) {
 	for _, p := range pairs(b) {
 		b.Run(name(p.name, "provost"), func(b *testing.B) {

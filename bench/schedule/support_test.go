@@ -1,4 +1,4 @@
-// Package schedule measures the schedules of provost beside those of other libraries, in one run.
+// Package schedule_test measures the schedules of provost and of other libraries in the same run.
 package schedule_test
 
 import (
@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// now is when all are asked.
+// now is the time from which every search begins.
 var now = time.Date(2026, 3, 5, 10, 17, 23, 0, time.UTC)
 
-// name makes the name of a benchmark: what is measured, and after the slash whose it is. Slashes and spaces of what is
-// measured are written otherwise, because go test gives them a meaning; cmd/ratios reads them back.
+// name returns the name of a benchmark: what is measured, a slash, and the library. It replaces
+// slashes and spaces in what is measured, because they have a meaning for go test; cmd/ratios
+// restores them.
 func name(parts ...string) string {
 	for i, part := range parts[:len(parts)-1] {
 		parts[i] = strings.NewReplacer("/", "÷", " ", "_").Replace(part)

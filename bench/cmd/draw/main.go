@@ -1,5 +1,5 @@
-// Command draw writes the rules that chance makes to rrule/random.json, and keeps what is known about those that were
-// there before. Run it in the folder of this module.
+// Command draw writes random rules to rrule/random.json, and keeps what is known about those that
+// were there before. Run it in the root directory of this module.
 package main
 
 import (

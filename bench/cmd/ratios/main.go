@@ -1,6 +1,6 @@
-// Command ratios reads the output of go test -bench and prints, as a table in Markdown, the median times of provost and
-// of the other library in each benchmark, and how many times as long the other one takes. What else it reads goes to
-// standard error.
+// Command ratios reads the output of go test -bench and prints, as a table in Markdown, the median
+// times of provost and of the other library in each benchmark, and how many times as long the other
+// one takes. It copies every other line to standard error.
 package main
 
 import (
@@ -23,10 +23,10 @@ func main() {
 	}
 }
 
-// result is a line such as "BenchmarkCron/0_3_*_*_*,_UTC/provost-2  8312044  143.1 ns/op".
+// result matches a line such as "BenchmarkCron/0_3_*_*_*,_UTC/provost-2  8312044  143.1 ns/op".
 var result = regexp.MustCompile(`^Benchmark(\S+?)/(\S+)/([^/\s]+?)(?:-\d+)?\s+\d+\s+([0-9.]+) ns/op`)
 
-// comparison is the times, in nanoseconds, of one benchmark.
+// comparison holds the times, in nanoseconds, of one benchmark.
 type comparison struct {
 	group, what, peer string
 	ours, theirs      []float64
@@ -92,7 +92,7 @@ func median(values []float64) float64 {
 	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
-// short writes a duration with three digits.
+// short formats a duration with three digits.
 func short(nanoseconds float64) string {
 	d := time.Duration(nanoseconds)
 	for unit := time.Duration(1); ; unit *= 10 {

@@ -1,5 +1,6 @@
-// Command vectors writes the rules on which the oracle and at least one other voice agree, with their instants, to the
-// test data of the main module, whose tests import no oracle. It needs every voice. Run it in the folder of this module.
+// Command vectors writes the rules on which the oracle and at least one peer agree, with their
+// instants, to the test data of the main module, whose tests import no oracle. It needs every peer.
+// Run it in the root directory of this module.
 package main
 
 import (
@@ -21,8 +22,8 @@ const (
 // vector is a rule with its first instants since 1900.
 type vector struct {
 	Rule     string      `json:"rule"`
-	Zone     string      `json:"zone,omitzero"` // beside the rule; "" for none
-	Voices   []string    `json:"voices"`        // that agree, beside the oracle
+	Zone     string      `json:"zone,omitzero"` // for Schedule.In; "" for none
+	Peers    []string    `json:"peers"`         // that agree with the oracle
 	Complete bool        `json:"complete"`      // there are no more instants
 	Instants []time.Time `json:"instants"`
 }
@@ -44,23 +45,23 @@ func write() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	voices := rrule.Voices("rrule", work)
-	for _, v := range voices {
-		if err := v.Start(); err != nil {
+	peers := rrule.Peers("rrule", work)
+	for _, p := range peers {
+		if err := p.Start(); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, v.Close()) }()
+		defer func() { err = errors.Join(err, p.Close()) }()
 	}
 	expected, err := table.Expand()
 	if err != nil {
 		return err
 	}
-	survey, err := table.Ask(voices, expected)
+	survey, err := table.Ask(peers, expected)
 	if err != nil {
 		return err
 	}
-	if surprises := survey.Surprises(); surprises != nil {
-		return errors.New(strings.Join(surprises, "\n"))
+	if unexpected := survey.Unexpected(); unexpected != nil {
+		return errors.New(strings.Join(unexpected, "\n"))
 	}
 
 	var vectors []vector
@@ -69,7 +70,7 @@ func write() (err error) {
 		if agreeing == nil {
 			continue
 		}
-		v := vector{Rule: r.Text, Zone: r.Zone, Voices: agreeing, Instants: expected[i]}
+		v := vector{Rule: r.Text, Zone: r.Zone, Peers: agreeing, Instants: expected[i]}
 		if len(v.Instants) > instants {
 			v.Instants = v.Instants[:instants]
 		} else {

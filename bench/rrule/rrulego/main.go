@@ -1,5 +1,6 @@
-// Command rrulego expands recurrence sets with rrule-go: one JSON request a line in, one JSON answer a line out. It is
-// a process of its own because rrule-go does not return from some rules.
+// Command rrulego expands recurrence sets with rrule-go. It reads one JSON request per line and
+// writes one JSON answer per line. It is a process of its own because rrule-go does not return from
+// some rules.
 package main
 
 import (
@@ -56,7 +57,7 @@ func reply(r request) (a answer) {
 	return answer{Instants: instants}
 }
 
-// stream is a rule's instants, one at a time.
+// stream yields the instants of a rule, one at a time.
 type stream struct {
 	next func() (time.Time, bool)
 	head time.Time
@@ -65,7 +66,7 @@ type stream struct {
 
 func (s *stream) advance() { s.head, s.ok = s.next() }
 
-// expand does the algebra of sets itself: rrule-go has one rule in a set, and no EXRULE.
+// expand combines the rules itself: a set of rrule-go has one rule, and no EXRULE.
 func expand(r request) ([]time.Time, error) {
 	text := strings.NewReplacer("\r\n ", "", "\r\n\t", "", "\n ", "", "\n\t", "", "\r\n", "\n").Replace(r.Text)
 	zone := time.UTC
@@ -116,7 +117,7 @@ func expand(r request) ([]time.Time, error) {
 				exdates = append(exdates, dates...)
 			}
 		default:
-			return nil, fmt.Errorf("property %s", name)
+			return nil, fmt.Errorf("property %s is unknown", name)
 		}
 	}
 	if rules == nil {
@@ -140,7 +141,7 @@ func newStream(text string, start time.Time) (*stream, error) {
 	return s, nil
 }
 
-// merged yields what the streams and the dates have, in order.
+// merged returns a function that yields the instants of the streams and the dates, in order.
 func merged(streams []*stream, dates []time.Time) func() (time.Time, bool) {
 	slices.SortFunc(dates, time.Time.Compare)
 	streams = append(slices.Clone(streams), &stream{next: func() (t time.Time, ok bool) {
@@ -167,7 +168,7 @@ func merged(streams []*stream, dates []time.Time) func() (time.Time, bool) {
 	}
 }
 
-// without lists the first n instants that are no exceptions.
+// without returns the first n instants that are not excepted.
 func without(next func() (time.Time, bool), exrules []*stream, exdates []time.Time, n int) []time.Time {
 	instants := []time.Time{}
 	for len(instants) < n {

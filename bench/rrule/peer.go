@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Outcome is how a voice compares with the oracle.
+// Outcome is the result of comparing a peer with the oracle.
 type Outcome string
 
 // The outcomes.
@@ -25,23 +25,23 @@ const (
 	Hangs   Outcome = "hangs"
 )
 
-// Voice is an independent implementation, run as a process that answers a line for a line. One that does not answer in
-// time is killed and started anew for the next rule.
-type Voice struct {
+// Peer is an independent implementation, run as a process that answers each line with a line. A
+// process that does not answer in time is killed and started again for the next rule.
+type Peer struct {
 	Name    string
 	command []string
 	dir     string
 	process *process
 }
 
-// Answer is what a voice says about a rule.
+// Answer is the answer of a peer for a rule.
 type Answer struct {
 	Instants []time.Time `json:"instants"`
 	Refused  string      `json:"refused"`
 	hangs    bool
 }
 
-// Outcome compares with the instants that the oracle gives.
+// Outcome compares the answer with the instants of the oracle.
 func (a Answer) Outcome(want []time.Time) Outcome {
 	switch {
 	case a.hangs:
@@ -55,49 +55,50 @@ func (a Answer) Outcome(want []time.Time) Outcome {
 	}
 }
 
-// patience is what an answer may take: on an idle machine the slowest come within two seconds.
-const patience = 20 * time.Second
+// answerTimeout is how long an answer may take. On an idle machine the slowest take two seconds.
+const answerTimeout = 20 * time.Second
 
-// Voices returns all voices, whose programs are in the folder of this package. Build products go to the folder work.
-func Voices(dir, work string) []*Voice {
+// Peers returns all peers. dir is the directory of this package, which has their programs; build
+// products go to work.
+func Peers(dir, work string) []*Peer {
 	binary := filepath.Join(work, "rrulego")
-	return []*Voice{
+	return []*Peer{
 		{Name: "rrule-go", dir: dir, command: []string{"sh", "-c", `go build -o "$0" ./rrulego && exec "$0"`, binary}},
 		{Name: "dateutil", dir: dir, command: []string{"python3", "oracle_dateutil.py"}},
 		{Name: "ical.js", dir: dir, command: []string{"node", "oracle_ical.mjs"}},
 	}
 }
 
-// Start makes sure that the voice can be heard on this machine.
-func (v *Voice) Start() error {
-	process, err := startProcess(v.dir, v.command)
+// Start starts the process and checks that it answers.
+func (p *Peer) Start() error {
+	process, err := startProcess(p.dir, p.command)
 	if err != nil {
-		return fmt.Errorf("%s: %w", v.Name, err)
+		return fmt.Errorf("%s: %w", p.Name, err)
 	}
-	v.process = process
-	if _, err := v.process.ask(Rule{Text: "FREQ=DAILY", N: 1}, time.Minute); err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", v.Name, err), v.Close())
+	p.process = process
+	if _, err := p.process.ask(Rule{Text: "FREQ=DAILY", N: 1}, time.Minute); err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", p.Name, err), p.Close())
 	}
 	return nil
 }
 
-// Ask asks for the instants of a rule.
-func (v *Voice) Ask(r Rule) (Answer, error) {
-	answer, err := v.process.ask(r, patience)
+// Ask returns the answer for a rule.
+func (p *Peer) Ask(r Rule) (Answer, error) {
+	answer, err := p.process.ask(r, answerTimeout)
 	if errors.Is(err, errNoAnswer) {
-		if err := v.Close(); err != nil {
+		if err := p.Close(); err != nil {
 			return Answer{}, err
 		}
-		return Answer{hangs: true}, v.Start()
+		return Answer{hangs: true}, p.Start()
 	}
 	if err != nil {
-		return Answer{}, fmt.Errorf("%s: %s: %w", v.Name, r.Name, err)
+		return Answer{}, fmt.Errorf("%s: %s: %w", p.Name, r.Name, err)
 	}
 	return answer, nil
 }
 
-// Close ends the process.
-func (v *Voice) Close() error { return v.process.kill() }
+// Close kills the process.
+func (p *Peer) Close() error { return p.process.kill() }
 
 // process is a running program and the lines that it prints.
 type process struct {
@@ -139,7 +140,7 @@ func startProcess(dir string, command []string) (*process, error) {
 
 var errNoAnswer = errors.New("no answer in time")
 
-func (p *process) ask(r Rule, patience time.Duration) (Answer, error) {
+func (p *process) ask(r Rule, timeout time.Duration) (Answer, error) {
 	request := struct {
 		Text string `json:"text"`
 		Zone string `json:"zone"`
@@ -147,28 +148,28 @@ func (p *process) ask(r Rule, patience time.Duration) (Answer, error) {
 	}{r.Text, r.Zone, r.N}
 	if err := json.NewEncoder(p.in).Encode(request); err != nil {
 		err = errors.Join(err, p.kill())
-		return Answer{}, fmt.Errorf("%w, saying: %s", err, p.stderr)
+		return Answer{}, fmt.Errorf("%w; its standard error ends with: %s", err, p.stderr)
 	}
 	select {
 	case line, ok := <-p.lines:
 		if !ok {
 			err := p.kill()
-			return Answer{}, errors.Join(fmt.Errorf("ended, saying: %s", p.stderr), err)
+			return Answer{}, errors.Join(fmt.Errorf("ended; its standard error ends with: %s", p.stderr), err)
 		}
 		var answer Answer
 		err := json.Unmarshal(line, &answer)
 		return answer, err
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		return Answer{}, errNoAnswer
 	}
 }
 
-// kill ends the program, which may have ended by itself.
+// kill kills the program, which may have ended by itself, and waits for it.
 func (p *process) kill() error {
 	if err := p.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	for range p.lines { // until its reader is done
+	for range p.lines { // until the reader has ended
 	}
 	var exit *exec.ExitError
 	if err := p.wait(); err != nil && !errors.As(err, &exit) {
