@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// What ExponentialBackoff does with bounds that are not positive.
+// The bounds that ExponentialBackoff uses in place of bounds that are not positive.
 const (
 	defaultFirstDelay = time.Second
 	defaultMaxDelay   = time.Hour
 )
 
-// ExponentialBackoff makes a [Flow].Backoff whose delays double from attempt to attempt, with jitter, so that runs which failed
-// together are not tried again together. After attempt n the delay is a random time between d/2 and d, where
+// ExponentialBackoff returns a function for [Flow.Backoff] whose delays double from attempt to attempt,
+// with jitter, so that runs that failed together are not tried again together. After attempt n the
+// delay is a random time between d/2 and d, where
 //
 //	d = min(max, first * 2^(n-1))
 //
-// It never overflows, however many attempts there were. A first of 0 or less is a second, a max of 0 or less an hour, a max below
-// first is first, and an attempt below 1 counts as 1.
+// It never overflows. A first of 0 or less means one second, a max of 0 or less one hour, a max below
+// first means first, and an attempt below 1 counts as 1.
 func ExponentialBackoff(first, max time.Duration) func(attempt int, err error) time.Duration {
 	if first <= 0 {
 		first = defaultFirstDelay
@@ -33,7 +34,7 @@ func ExponentialBackoff(first, max time.Duration) func(attempt int, err error) t
 		if attempt < 1 {
 			doublings = 0
 		}
-		if first <= max>>doublings { // that is, first << doublings is at most max: a shift of 63 or more leaves nothing
+		if first <= max>>doublings { // so first << doublings is at most max; a shift of 63 or more leaves 0
 			d = first << doublings
 		}
 		return d/2 + rand.N(d-d/2+1)

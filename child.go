@@ -7,13 +7,16 @@ import (
 	"github.com/provost-go/provost/internal/engine"
 )
 
-// ServeChild is for programs whose deployments run with [Subprocess] and whose main does things before [Serve]: opens ports, reads
-// flags, takes locks. A run is this program started again, so main runs again too. Call ServeChild first thing in main, and in
-// TestMain, with the deployments that Serve gets later: in a normal process it returns at once and does nothing; in a child process
-// it serves the runs that the runner gives it and ends the process.
+// ServeChild is for programs that run deployments with [Subprocess] and whose main does anything
+// before [Serve], such as opening ports, reading flags or taking locks. A run in a subprocess is this
+// program started again, so main runs again too.
 //
-// Without it a child gets as far as Serve, which does the same, or fails before: then the runs end Crashed, with a message that
-// says so.
+// Call ServeChild first thing in main, and in TestMain, with the deployments that Serve gets later.
+// In a normal process it returns at once and does nothing. In a subprocess it executes the runs that
+// the runner assigns to it and ends the process.
+//
+// In a subprocess of a program that does not call it, Serve does the same. If main fails before that,
+// the run ends Crashed, with a message that says so.
 func ServeChild(deployments ...*Deployment) {
 	childServed.Store(true)
 	if thisChild != nil {
@@ -21,13 +24,15 @@ func ServeChild(deployments ...*Deployment) {
 	}
 }
 
-// InChild reports whether this process is a child process that a runner started for its runs, so that main can skip its set-up.
+// InChild reports whether this process is a subprocess that a runner started for its runs, so that
+// main can skip its set-up.
 func InChild() bool { return thisChild != nil }
 
 // childServed is set once ServeChild was called.
 var childServed atomic.Bool
 
-// thisChild is what makes this process a child; nil in any other. errStray is why it is none although the variable is there.
+// thisChild executes runs if this process is a subprocess; it is nil in any other process. errStray is
+// why this process is none although its environment says so.
 var thisChild, errStray = engine.HostFromEnvironment()
 
 // serveInChild executes the runs that the runner assigns to this process. It never returns.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost/internal/engine"
 )
 
@@ -27,7 +28,7 @@ type RunInfo struct {
 // infoKey is the key under which ContextWithRun keeps a RunInfo.
 type infoKey struct{}
 
-// RunFromContext is the run that ctx belongs to, false outside of runs.
+// RunFromContext returns the run that ctx belongs to. It returns false outside of runs.
 func RunFromContext(ctx context.Context) (RunInfo, bool) {
 	if x := engine.FromContext(ctx); x != nil {
 		return RunInfo(x.Info()), true
@@ -36,15 +37,17 @@ func RunFromContext(ctx context.Context) (RunInfo, bool) {
 	return info, ok
 }
 
-// ContextWithRun is a context as the flow's function sees it in a run, for a unit test that calls the function itself. Nothing
-// is recorded: Run of another flow is a plain call in it, and Logger is slog.Default.
+// ContextWithRun returns a context as a flow's function gets it in a run, for a unit test that calls the
+// function itself. Nothing is recorded: in it, Run of another flow is a plain call, and Logger returns
+// slog.Default.
 func ContextWithRun(ctx context.Context, info RunInfo) context.Context {
 	return context.WithValue(ctx, infoKey{}, info)
 }
 
-// Logger logs to the runner's logger and to the stored log of the run that ctx belongs to; outside of runs it is slog.Default.
-// The stored log is bounded (see [MaxRunLog]); what does not fit is counted in its last line. Secrets of the run's parameters
-// are *** in both, wherever in a line they turn up.
+// Logger returns a logger that writes to the runner's logger and to the stored log of the run that ctx
+// belongs to. Outside of runs it returns slog.Default. The stored log has at most 1 MiB; lines that do
+// not fit are counted in its last line. Secrets of the run's parameters are *** in both, wherever in a
+// line they occur.
 func Logger(ctx context.Context) *slog.Logger {
 	if x := engine.FromContext(ctx); x != nil {
 		return x.Logger()
@@ -52,8 +55,8 @@ func Logger(ctx context.Context) *slog.Logger {
 	return slog.Default()
 }
 
-// ClientFromContext is a client for the store that keeps the run that ctx belongs to, false outside of runs. It shows no secrets
-// either, see [Client.RevealSecrets].
+// ClientFromContext returns a client of the store that keeps the run that ctx belongs to. It returns
+// false outside of runs. The client shows no secrets: see [Client.RevealSecrets].
 func ClientFromContext(ctx context.Context) (*Client, bool) {
 	if engine.FromContext(ctx) == nil {
 		return nil, false

@@ -12,7 +12,12 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// record turns the declaration into what stores see, and finds everything that is wrong with it.
+const (
+	maxNameLength     = 200 // bytes of a name or a tag
+	defaultMaxWaiting = 1000
+)
+
+// record turns the declaration into the record that stores keep, and reports everything that is wrong with it.
 func (d *Deployment) record() (*DeploymentRecord, error) {
 	if d == nil {
 		return nil, errors.New("deployment: is nil; give a *Deployment")
@@ -211,12 +216,12 @@ func (d *Deployment) declareInfrastructure(p *problems, r *DeploymentRecord) {
 	}
 	for i, trigger := range d.Triggers {
 		if !json.Valid(trigger) {
-			p.add(indexed("Triggers", i), "is not JSON; mend it")
+			p.add(indexed("Triggers", i), "is not JSON; fix it")
 		}
 	}
 	for i, step := range d.PullSteps {
 		if !json.Valid(step) {
-			p.add(indexed("PullSteps", i), "is not JSON; mend it")
+			p.add(indexed("PullSteps", i), "is not JSON; fix it")
 		}
 	}
 	if d.WorkQueue != "" && d.WorkPool == "" {

@@ -1,10 +1,8 @@
 package provost
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,111 +10,106 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/provost-go/provost/internal/clock"
 	"github.com/provost-go/provost/internal/engine"
-	"github.com/provost-go/provost/internal/param"
 	"github.com/provost-go/provost/observe"
 )
 
-// Health says how the runner is doing. It may be called at any time, before Serve and after it too, from anywhere, and calls no
-// store. A store that hangs shows within seconds, not when its call is given up.
-func (r *Runner) Health() observe.Health {
-	r.mu.Lock()
-	e, done := r.engine, r.done
-	r.mu.Unlock()
-	switch {
-	case e != nil:
-		return e.Health(time.Now())
-	case done: // Serve refused what it was given
-		return observe.Health{Status: observe.HealthStopped}
-	default:
-		return observe.Health{Status: observe.HealthStarting}
-	}
-}
-
-// Runner serves deployments: it plans their schedules, claims their runs and executes them. The zero value is ready to use. Fields
-// are read when Serve begins; later changes have no effect.
+// Runner serves deployments: it plans their schedules, claims their runs and executes them. The zero
+// value is ready to use. Serve reads the fields when it begins; later changes have no effect.
 type Runner struct {
-	// Store keeps deployments and runs. Nil is a new [MemoryStore].
+	// Store keeps deployments and runs. Nil means a new [MemoryStore].
 	Store Store
 
-	// Name is for people: it stands in runs and logs. "" is host name and process ID.
+	// Name is for people: runs and logs show it. "" means host name and process ID.
 	Name string
 
-	// Limit is how many runs are under way at once: 0 is 100, -1 no limit.
+	// Limit is how many runs are under way at once: 0 means 100, -1 no limit.
 	Limit int
 
-	// PollInterval is how often a store outside of this process is asked for work. 0 is one second.
+	// PollInterval is how often a store outside of this process is asked for work. 0 means one second.
 	PollInterval time.Duration
 
-	// Isolation is where runs execute, unless their deployment says otherwise. The default is InProcess. With Subprocess each run
-	// has a process of its own, this program started again: see [ServeChild]. Limit 0 is then 2 for each processor (GOMAXPROCS).
+	// Isolation is where runs execute, unless their deployment says otherwise. The default is
+	// InProcess. With Subprocess each run has a process of its own, which is this program started
+	// again: see [ServeChild]. Limit 0 then means 2 for each processor (GOMAXPROCS).
 	Isolation Isolation
 
-	// WarmChildren is how many child processes are kept started and ready, so that a run need not wait for one. 0 is none.
+	// WarmChildren is how many subprocesses are kept started and ready, so that a run need not wait
+	// for one. 0 means none.
 	WarmChildren int
 
-	// RunsPerChild is how many runs a child process executes, one after another, before it is replaced. 0 is 1: nothing that a run
-	// leaves behind in its process reaches another one.
+	// RunsPerChild is how many runs a subprocess executes, one after another, before it is replaced.
+	// 0 means 1: nothing that a run leaves behind in its process reaches another run.
 	RunsPerChild int
 
-	// ChildMemory is how many bytes a child process may have in use, together with what it starts; one that has more is killed, and
-	// its run counts as crashed. 0 is no bound. It is looked at four times a second, on Linux only: elsewhere Serve refuses it.
+	// ChildMemory is how many bytes a subprocess may use, together with the processes that it starts.
+	// One that uses more is killed, and its run counts as crashed. 0 means no bound. Memory is
+	// measured four times a second, on Linux only; elsewhere Serve refuses a bound.
 	ChildMemory int64
 
-	// LeaseTTL is how long this runner may be silent before others take its runs over. Leases are renewed three times in it. 0 is
-	// 30 seconds; the least is a second.
+	// LeaseTTL is how long this runner may be silent before other runners take over its runs. Leases
+	// are renewed three times per TTL. 0 means 30 seconds; the minimum is one second.
 	LeaseTTL time.Duration
 
-	// ShutdownTimeout is how long runs may go on after the end of Serve's context before theirs ends too: 0 is 25 seconds, -1 no
-	// bound. Runs that end because of that are handed back, without using up an attempt.
+	// ShutdownTimeout is how long runs may go on after Serve's context has ended, before their own
+	// contexts end: 0 means 25 seconds, -1 no bound. Runs that return an error because of that are
+	// handed back without using up an attempt.
 	ShutdownTimeout time.Duration
 
-	// PauseOnShutdown pauses each deployment when its last live runner leaves. The next Serve resumes it.
+	// PauseOnShutdown pauses each deployment when its last live runner leaves. The next Serve resumes
+	// it.
 	PauseOnShutdown bool
 
-	// Prune deletes, when Serve begins, the deployments of the served flows that are not among those it is given and that no
-	// other live runner serves.
+	// Prune deletes deployments when Serve begins: those of the served flows that Serve is not given
+	// and that no other live runner serves.
 	Prune bool
 
-	// Retention is how long runs are kept that are over, unless their deployment says otherwise.
+	// Retention is how long finished runs are kept, unless their deployment says otherwise.
 	Retention Retention
 
-	// Logger gets what happens to runs and what goes wrong. Nil is slog.Default.
+	// Logger logs what happens to runs and what goes wrong. Nil means slog.Default.
 	Logger *slog.Logger
 
-	// Observer is told what happens, for metrics and traces. Nil costs nothing.
+	// Observer gets what happens, for metrics and traces. Nil costs nothing.
 	Observer observe.Observer
 
 	once sync.Once
 
 	// mu guards what follows.
 	mu     sync.Mutex
-	ready  chan struct{}  // made by whoever needs it first
+	ready  chan struct{}  // made by the first caller that needs it
 	engine *engine.Engine // nil before Serve
 	done   bool           // Serve has returned
 }
 
-// Serve is (&Runner{}).Serve: it runs the deployments from a new memory store.
+// Serve runs the deployments with a zero [Runner], from a new store in memory.
 func Serve(ctx context.Context, deployments ...*Deployment) error {
 	return (&Runner{}).Serve(ctx, deployments...)
 }
 
-// Serve registers the deployments and runs them until ctx ends. Then it claims no more, lets what runs finish within
-// ShutdownTimeout and returns nil; [ErrDrainTimeout] if a flow ignored the end of its context. It returns an error at once if
-// there is no deployment, if one is invalid, or if it can't register them: if the store fails, or does not answer in ten
-// seconds. It handles no signals and opens no port. A Runner
-// serves once. In a child process it serves the run that the process was started for, and does not return: see [ServeChild].
+// Serve registers the deployments and runs them until ctx ends. Then it claims nothing more, lets
+// runs finish within ShutdownTimeout and returns nil, or [ErrDrainTimeout] if a flow ignored the end
+// of its context.
 //
-// Once it has begun, Serve lives through a store that fails or hangs, for however long: runs go on until their lease can no
-// longer be trusted, LeaseTTL less a margin after it was renewed last, and what became of them is written when the store is
-// back. Nothing but the end of ctx ends it. After that it returns within ShutdownTimeout and 5 seconds for flows that are slow
-// to notice, 5 more to write what they came to, what hooks get (see [Flow.OnCompletion]) and 2 to leave the store, whatever the
-// store does; what could not be written is taken over from the leases when they end.
+// Serve returns an error at once if there is no deployment, if one is invalid, or if it cannot
+// register them because the store fails or does not answer within ten seconds. It handles no signals
+// and opens no port. It copies runner, deployments and flows on entry. A Runner serves once. In a
+// subprocess it executes the run that the process was started for, and does not return: see
+// [ServeChild].
 //
-// Runner, deployments and flows are copied on entry.
+// Once it has begun, Serve survives a store that fails or hangs, for however long. Runs go on until
+// their lease cannot be trusted any more, which is LeaseTTL less a margin after its last renewal, and
+// their results are written when the store is back. Only the end of ctx ends Serve. Whatever the
+// store does then, Serve returns within the sum of:
+//
+//   - ShutdownTimeout;
+//   - 5 seconds for flows that are slow to notice the end of their context;
+//   - 5 seconds to write results;
+//   - the time that hooks get (see [Flow.OnCompletion]);
+//   - 2 seconds to leave the store.
+//
+// The leases of runs whose results could not be written expire, and other runners take the runs over.
 func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
 	if thisChild != nil {
 		serveInChild(ctx, deployments)
@@ -161,8 +154,8 @@ func (r *Runner) setDone() {
 	r.done = true
 }
 
-// Ready is closed once the deployments are registered and their first runs are planned, or when Serve returns without having
-// got that far.
+// Ready returns a channel that is closed once the deployments are registered and their first runs
+// are planned, or when Serve returns before that.
 func (r *Runner) Ready() <-chan struct{} { return r.readyChannel() }
 
 func (r *Runner) readyChannel() chan struct{} {
@@ -172,6 +165,23 @@ func (r *Runner) readyChannel() chan struct{} {
 		r.ready = make(chan struct{})
 	}
 	return r.ready
+}
+
+// Health returns how the runner is doing. It calls no store and may be called at any time, also
+// before and after Serve, by any goroutine. A store that hangs shows within seconds, not only when
+// its call times out.
+func (r *Runner) Health() observe.Health {
+	r.mu.Lock()
+	e, done := r.engine, r.done
+	r.mu.Unlock()
+	switch {
+	case e != nil:
+		return e.Health(time.Now())
+	case done: // Serve refused what it was given
+		return observe.Health{Status: observe.HealthStopped}
+	default:
+		return observe.Health{Status: observe.HealthStarting}
+	}
 }
 
 // config copies the runner's fields and the deployments, fills in the defaults and reports everything that is wrong.
@@ -252,7 +262,7 @@ func (r *Runner) checkChildren(p *problems) {
 	case r.ChildMemory < 0:
 		p.add("ChildMemory", "is %d; give 0 (no bound) or more", r.ChildMemory)
 	case r.ChildMemory > 0 && runtime.GOOS != "linux":
-		p.add("ChildMemory", "is %d, but only Linux tells what a group of processes uses; remove it", r.ChildMemory)
+		p.add("ChildMemory", "is %d, but only Linux can tell how much memory a group of processes uses; remove it", r.ChildMemory)
 	}
 }
 
@@ -263,97 +273,3 @@ func defaultRunnerName() string {
 	}
 	return fmt.Sprintf("%s-%d", host, os.Getpid())
 }
-
-// prepare copies what is to be served, and refuses what can't be. Deployments are looked at side by side: there may be 100,000.
-func bind(deployments []*Deployment, r *Runner) ([]*engine.Deployment, error) {
-	if len(deployments) == 0 {
-		return nil, errors.New("provost: Serve: no deployments; give at least one")
-	}
-	list := make([]*engine.Deployment, len(deployments))
-	errs := make([]error, len(deployments))
-	var flows sync.Map // AnyFlow to the *flow that its deployments share
-	var group errgroup.Group
-	const share = 1000
-	for first := 0; first < len(deployments); first += share {
-		group.Go(func() error {
-			for i := first; i < min(first+share, len(deployments)); i++ {
-				if list[i], errs[i] = bindOne(deployments[i], r, &flows); errs[i] != nil {
-					errs[i] = fmt.Errorf("deployments[%d]: %w", i, errs[i])
-				}
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	handles := make(map[string]bool, len(list))
-	for i, sd := range list {
-		if sd == nil {
-			continue
-		}
-		h := sd.Record.Handle()
-		if handles[h] {
-			errs = append(errs, fmt.Errorf("deployments[%d]: deployment %s: Name: is given twice; give each deployment of flow %q a name of its own", i, h, sd.Flow.Name))
-		}
-		handles[h] = true
-	}
-	return list, errors.Join(errs...)
-}
-
-func bindOne(d *Deployment, r *Runner, flows *sync.Map) (*engine.Deployment, error) {
-	record, err := d.record()
-	if err != nil {
-		return nil, err
-	}
-	isolated := record.Isolation == Subprocess || record.Isolation == IsolationDefault && r.Isolation == Subprocess
-	if err := refusal(record, isolated); err != nil {
-		return nil, err
-	}
-	erased, ok := flows.Load(d.Flow)
-	if !ok {
-		erased, _ = flows.LoadOrStore(d.Flow, d.Flow.erase())
-	}
-	sd := &engine.Deployment{
-		Record: record, ID: record.ID, Name: record.Name, Version: record.Version, Flow: erased.(*engine.Flow),
-		OnStart: record.RunOnStart, Once: record.AtMostOnce, Limited: record.LimitKey() != "",
-		Isolated: isolated, Path: record.Path, Env: record.Env, Retention: cmp.Or(d.Retention, r.Retention),
-	}
-	sd.Derived = d.ParameterSchema == nil
-	schema, err := param.Compile(record.ParameterSchema)
-	if err != nil {
-		return nil, err
-	}
-	if !record.SkipParameterValidation {
-		sd.Schema = schema
-	}
-	if schema.Schema.Secret() {
-		sd.Secrets = schema
-	}
-	return sd, nil
-}
-
-// refusal says why Serve does not execute a deployment that is valid in itself.
-func refusal(r *DeploymentRecord, isolated bool) error {
-	p := &problems{subject: "deployment " + r.Handle()}
-	if r.WorkPool != "" {
-		p.add("WorkPool", "is %q: its runs are for the workers of that pool; declare it with Client.Deploy, or remove WorkPool to serve it here", r.WorkPool)
-	}
-	if isolated && inTest() && !childServed.Load() {
-		p.add("Isolation", "is Subprocess, but a run is this test binary started again, and it would run the tests: call "+
-			"provost.ServeChild with the deployments first thing in TestMain, or use InProcess")
-	}
-	if r.Path != "" && r.WorkPool == "" && !isolated {
-		p.add("Path", "is %q, but a goroutine has no working directory of its own; set Isolation to Subprocess, or remove Path", r.Path)
-	}
-	if len(r.Env) > 0 && r.WorkPool == "" && !isolated {
-		p.add("Env", "is set, but a goroutine has no environment of its own; set Isolation to Subprocess, or remove Env")
-	}
-	if len(r.Triggers) > 0 {
-		p.add("Triggers", "are set, but this version does not act on them yet; remove them")
-	}
-	return p.join()
-}
-
-// inTest says that this is a test binary, without importing testing.
-func inTest() bool { return flag.Lookup("test.v") != nil }
