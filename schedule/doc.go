@@ -119,8 +119,9 @@
 //     time.
 //   - RRule names its times if FREQ is DAILY, WEEKLY, MONTHLY or YEARLY. HOURLY, MINUTELY and
 //     SECONDLY follow elapsed time.
-//   - [Schedule.Except] and [Schedule.ExceptOn] compare local dates, so that a gap or an overlap at
-//     midnight drops neither more nor less than a date.
+//
+// [Schedule.Except] and [Schedule.ExceptOn] compare local dates, so that a gap or an overlap at
+// midnight drops neither more nor less than a date.
 //
 // The rules have two sources. That a job with a fixed time runs exactly once, and that one whose
 // minute or hour is a wildcard runs as the clock shows, is the rule of ISC cron (cron(8), "Daylight
