@@ -11,14 +11,14 @@ const (
 	defaultMaxDelay   = time.Hour
 )
 
-// ExponentialBackoff returns a function for [Flow.Backoff] whose delays double from attempt to attempt,
-// with jitter, so that runs that failed together are not tried again together. After attempt n the
-// delay is a random time between d/2 and d, where
+// ExponentialBackoff returns a function for [Flow.Backoff] whose delays double from attempt to
+// attempt, with jitter, so that runs that failed together are not tried again together. After
+// attempt n the delay is a random time between d/2 and d, where
 //
 //	d = min(max, first * 2^(n-1))
 //
-// It never overflows. A first of 0 or less means one second, a max of 0 or less one hour, a max below
-// first means first, and an attempt below 1 counts as 1.
+// It never overflows. A first of 0 or less means one second, a max of 0 or less one hour, a max
+// below first means first, and an attempt below 1 counts as 1.
 func ExponentialBackoff(first, max time.Duration) func(attempt int, err error) time.Duration {
 	if first <= 0 {
 		first = defaultFirstDelay

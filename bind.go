@@ -13,8 +13,8 @@ import (
 	"github.com/provost-go/provost/internal/param"
 )
 
-// bind copies the deployments that a runner is to serve, and refuses those that it cannot. It works on several at once: there
-// may be 100,000.
+// bind copies the deployments that a runner is to serve, and refuses those that it cannot. It works
+// on several at once: there may be 100,000.
 func bind(deployments []*Deployment, r *Runner) ([]*engine.Deployment, error) {
 	if len(deployments) == 0 {
 		return nil, errors.New("provost: Serve: no deployments; give at least one")
@@ -51,7 +51,8 @@ func bind(deployments []*Deployment, r *Runner) ([]*engine.Deployment, error) {
 	return list, errors.Join(errs...)
 }
 
-// bindOne is bind for one deployment. flows has the flows that were bound already: deployments share them.
+// bindOne is bind for one deployment. flows has the flows that were bound already: deployments
+// share them.
 func bindOne(d *Deployment, r *Runner, flows *sync.Map) (*engine.Deployment, error) {
 	record, err := d.record()
 	if err != nil {

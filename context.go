@@ -37,17 +37,17 @@ func RunFromContext(ctx context.Context) (RunInfo, bool) {
 	return info, ok
 }
 
-// ContextWithRun returns a context as a flow's function gets it in a run, for a unit test that calls the
-// function itself. Nothing is recorded: in it, Run of another flow is a plain call, and Logger returns
-// slog.Default.
+// ContextWithRun returns a context as a flow's function gets it in a run, for a unit test that
+// calls the function itself. Nothing is recorded: in it, Run of another flow is a plain call, and
+// Logger returns slog.Default.
 func ContextWithRun(ctx context.Context, info RunInfo) context.Context {
 	return context.WithValue(ctx, infoKey{}, info)
 }
 
-// Logger returns a logger that writes to the runner's logger and to the stored log of the run that ctx
-// belongs to. Outside of runs it returns slog.Default. The stored log has at most 1 MiB; lines that do
-// not fit are counted in its last line. Secrets of the run's parameters are *** in both, wherever in a
-// line they occur.
+// Logger returns a logger that writes to the runner's logger and to the stored log of the run that
+// ctx belongs to. Outside of runs it returns slog.Default. The stored log has at most 1 MiB; lines
+// that do not fit are counted in its last line. Secrets of the run's parameters are *** in both,
+// wherever in a line they occur.
 func Logger(ctx context.Context) *slog.Logger {
 	if x := engine.FromContext(ctx); x != nil {
 		return x.Logger()
@@ -55,8 +55,8 @@ func Logger(ctx context.Context) *slog.Logger {
 	return slog.Default()
 }
 
-// ClientFromContext returns a client of the store that keeps the run that ctx belongs to. It returns
-// false outside of runs. The client shows no secrets: see [Client.RevealSecrets].
+// ClientFromContext returns a client of the store that keeps the run that ctx belongs to. It
+// returns false outside of runs. The client shows no secrets: see [Client.RevealSecrets].
 func ClientFromContext(ctx context.Context) (*Client, bool) {
 	if engine.FromContext(ctx) == nil {
 		return nil, false

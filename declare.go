@@ -17,7 +17,8 @@ const (
 	defaultMaxWaiting = 1000
 )
 
-// record turns the declaration into the record that stores keep, and reports everything that is wrong with it.
+// record turns the declaration into the record that stores keep, and reports everything that is
+// wrong with it.
 func (d *Deployment) record() (*DeploymentRecord, error) {
 	if d == nil {
 		return nil, errors.New("deployment: is nil; give a *Deployment")

@@ -17,29 +17,29 @@ type Deployment struct {
 	// "flow/deployment". A name has at most 200 bytes and none of / % & < > or control characters.
 	Name string
 
-	// Entrypoint is the import path and name of the flow's function. It is derived; a value given here
-	// must equal it. For a closure any value is stored and none is checked.
+	// Entrypoint is the import path and name of the flow's function. It is derived; a value given
+	// here must equal it. For a closure any value is stored and none is checked.
 	Entrypoint string
 
-	// Path is the working directory of a run. It needs Isolation Subprocess or a work pool. A relative
-	// path begins at the runner's working directory.
+	// Path is the working directory of a run. It needs Isolation Subprocess or a work pool. A
+	// relative path begins at the runner's working directory.
 	Path string
 
-	// Parameters are the defaults of every run. They take precedence over the defaults of the schema;
-	// the parameters of a schedule and of a single run take precedence over them, key by key at the top
-	// level. Go values such as a time.Duration or a struct are welcome.
+	// Parameters are the defaults of every run. They take precedence over the defaults of the
+	// schema; the parameters of a schedule and of a single run take precedence over them, key by
+	// key at the top level. Go values such as a time.Duration or a struct are welcome.
 	Parameters Params
 
-	// ParameterSchema is a JSON Schema (draft-07) for the parameters. Nil derives it from the flow's
-	// parameter type.
+	// ParameterSchema is a JSON Schema (draft-07) for the parameters. Nil derives it from the
+	// flow's parameter type.
 	ParameterSchema json.RawMessage
 
-	// SkipParameterValidation accepts parameters that do not fit the schema. A run whose parameters do
-	// not decode still fails.
+	// SkipParameterValidation accepts parameters that do not fit the schema. A run whose parameters
+	// do not decode still fails.
 	SkipParameterValidation bool
 
-	// Schedules say when runs happen by themselves. Two with the same timing need names: see the method
-	// Named of [Schedule].
+	// Schedules say when runs happen by themselves. Two with the same timing need names: see the
+	// method Named of [Schedule].
 	Schedules []Schedule
 
 	// Paused declares that no schedule fires. An operator can override it; the override lapses when
@@ -53,8 +53,8 @@ type Deployment struct {
 	// build, else a hash of the executable.
 	Version string
 
-	// Description is in Markdown. "" means the flow's, else the doc comment of its function, found in
-	// [Flow.Source].
+	// Description is in Markdown. "" means the flow's, else the doc comment of its function, found
+	// in [Flow.Source].
 	Description string
 
 	// Tags are inherited by every run.
@@ -64,8 +64,8 @@ type Deployment struct {
 	ConcurrencyLimit int
 
 	// Overlap decides what happens to a run that finds the limit full. The zero value lets it wait.
-	// Another value with ConcurrencyLimit 0 means a limit of 1. Retries, runs of a backfill and runs
-	// that catch up on missed instants always wait.
+	// Another value with ConcurrencyLimit 0 means a limit of 1. Retries, runs of a backfill and
+	// runs that catch up on missed instants always wait.
 	Overlap Overlap
 
 	// LimitGroup names a limit that several deployments share. All of them declare the same
@@ -75,9 +75,9 @@ type Deployment struct {
 	// MaxWaiting is how many runs may wait for the limit. 0 means 1,000.
 	MaxWaiting int
 
-	// Priority decides which due runs start first: those of higher priority. It may be any int; 0 is
-	// the middle. It does not change the order in which runs wait for a concurrency limit: that is
-	// first come, first served.
+	// Priority decides which due runs start first: those of higher priority. It may be any int; 0
+	// is the middle. It does not change the order in which runs wait for a concurrency limit: that
+	// is first come, first served.
 	Priority int
 
 	// RunOnStart makes a run when the deployment begins to be served: at the start of Serve, unless
@@ -119,7 +119,8 @@ func (d *Deployment) Validate() error {
 	return err
 }
 
-// Overlap decides what happens to a run that finds its deployment's concurrency limit full; see [store.Overlap].
+// Overlap decides what happens to a run that finds its deployment's concurrency limit full; see
+// [store.Overlap].
 type Overlap = store.Overlap
 
 // The overlap policies.

@@ -25,36 +25,36 @@ type Flow[P, R any] struct {
 	Description string
 
 	// Source is the Go source of the flow's function, usually an embed.FS. The doc comment of the
-	// function is the default description. The doc comments of P's fields describe the parameters that
-	// have no description tag.
+	// function is the default description. The doc comments of P's fields describe the parameters
+	// that have no description tag.
 	Source fs.FS
 
 	// Retries is how many more attempts a failed run gets. A crash of the process does not count
 	// against it. An error marked with [Permanent] ends the run without another attempt.
 	Retries int
 
-	// RetryDelay is the time between a failure and the next attempt. Backoff, if set, decides instead:
-	// attempt is the number of the attempt that failed, from 1. A negative delay counts as none.
-	// [ExponentialBackoff] returns a common one.
+	// RetryDelay is the time between a failure and the next attempt. Backoff, if set, decides
+	// instead: attempt is the number of the attempt that failed, from 1. A negative delay counts as
+	// none. [ExponentialBackoff] returns a common one.
 	RetryDelay time.Duration
 	Backoff    func(attempt int, err error) time.Duration
 
-	// Timeout bounds one attempt: the context of the function ends, and once the function returns the
-	// run is Failed, as TimedOut. 0 means no bound.
+	// Timeout bounds one attempt: the context of the function ends, and once the function returns
+	// the run is Failed, as TimedOut. 0 means no bound.
 	Timeout time.Duration
 
-	// AtMostOnce never enters the function twice for one run: the start is stored before the function
-	// is entered, and a crash after that is final. It excludes Retries.
+	// AtMostOnce never enters the function twice for one run: the start is stored before the
+	// function is entered, and a crash after that is final. It excludes Retries.
 	AtMostOnce bool
 
-	// OnCompletion, OnFailure and OnCancellation are hooks. The runner that had the run calls them after
-	// the terminal state is stored, each with a context of its own that lasts one minute, up to a
-	// hundred at once. Their errors and panics are logged and change nothing.
+	// OnCompletion, OnFailure and OnCancellation are hooks. The runner that had the run calls them
+	// after the terminal state is stored, each with a context of its own that lasts one minute, up
+	// to a hundred at once. Their errors and panics are logged and change nothing.
 	//
-	// OnFailure is also called for a crash that the run's own runner sees. OnCancellation is not called
-	// for a run that was cancelled before it began. No hook is called for a run whose runner died. When
-	// Serve ends, hooks get the rest of ShutdownTimeout, at least 5 seconds, and then their context
-	// ends. A secret in run.Parameters is a Secret[any].
+	// OnFailure is also called for a crash that the run's own runner sees. OnCancellation is not
+	// called for a run that was cancelled before it began. No hook is called for a run whose runner
+	// died. When Serve ends, hooks get the rest of ShutdownTimeout, at least 5 seconds, and then
+	// their context ends. A secret in run.Parameters is a Secret[any].
 	OnCompletion   func(ctx context.Context, run *Run) error
 	OnFailure      func(ctx context.Context, run *Run) error
 	OnCancellation func(ctx context.Context, run *Run) error
@@ -63,7 +63,8 @@ type Flow[P, R any] struct {
 	function any // as the user gave it; call may be a wrapper
 }
 
-// None is the parameter type of a flow without parameters, and the result type of one without a result.
+// None is the parameter type of a flow without parameters, and the result type of one without a
+// result.
 type None struct{}
 
 // NewFlow returns a flow for a function that takes parameters and returns a result.
@@ -94,8 +95,8 @@ func NewJob(name string, function func(ctx context.Context) error) *Flow[None, N
 }
 
 // Run calls the flow's function. Inside another run the call is recorded as a child run, with the
-// flow's Timeout and Retries, and ends with its parent at the latest. Elsewhere Run is a plain call,
-// without defaults, retries or timeout.
+// flow's Timeout and Retries, and ends with its parent at the latest. Elsewhere Run is a plain
+// call, without defaults, retries or timeout.
 func (f *Flow[P, R]) Run(ctx context.Context, params P) (R, error) {
 	if f == nil || f.call == nil {
 		var none R
@@ -107,8 +108,8 @@ func (f *Flow[P, R]) Run(ctx context.Context, params P) (R, error) {
 	return f.call(ctx, params)
 }
 
-// runChild runs the flow inside another run: recorded, with the flow's Timeout and Retries, in the caller's goroutine. If
-// the store refuses the child run, the function is not called.
+// runChild runs the flow inside another run: recorded, with the flow's Timeout and Retries, in the
+// caller's goroutine. If the store refuses the child run, the function is not called.
 func runChild[P, R any](ctx context.Context, parent *engine.Execution, f *Flow[P, R], params P) (R, error) {
 	i := &typedInvocation[P, R]{function: f.call, params: params}
 	encoded, err := param.Encode(params)
@@ -119,10 +120,10 @@ func runChild[P, R any](ctx context.Context, parent *engine.Execution, f *Flow[P
 	return i.returned, err
 }
 
-// Params turns a typed value into parameters. Top-level fields with zero values are left out, so that
-// lower layers show through; use a pointer field to send an explicit zero. A value that does not
-// encode is reported by whatever takes the parameters, for example [Deployment.Validate]. Secrets are
-// in the result in clear.
+// Params turns a typed value into parameters. Top-level fields with zero values are left out, so
+// that lower layers show through; use a pointer field to send an explicit zero. A value that does
+// not encode is reported by whatever takes the parameters, for example [Deployment.Validate].
+// Secrets are in the result in clear.
 func (f *Flow[P, R]) Params(params P) Params {
 	encoded, err := param.Encode(params)
 	if err != nil {
@@ -131,17 +132,17 @@ func (f *Flow[P, R]) Params(params P) Params {
 	return encoded
 }
 
-// Decode turns parameters into the flow's parameter type, with the defaults of its fields. The error
-// is a *[ParamError].
+// Decode turns parameters into the flow's parameter type, with the defaults of its fields. The
+// error is a *[ParamError].
 func (f *Flow[P, R]) Decode(params Params) (P, error) {
 	var p P
 	err := param.Decode(params, &p)
 	return p, err
 }
 
-// DecodeJSON is Decode for JSON text, such as the body of a request. The text must fit the schema of
-// P: unknown keys, a key that comes twice and everything that the tags of P exclude are refused. The
-// error is a *[ParamError], or several joined.
+// DecodeJSON is Decode for JSON text, such as the body of a request. The text must fit the schema
+// of P: unknown keys, a key that comes twice and everything that the tags of P exclude are refused.
+// The error is a *[ParamError], or several joined.
 func (f *Flow[P, R]) DecodeJSON(text []byte) (P, error) {
 	var p P
 	err := param.DecodeJSON(text, &p)

@@ -5,7 +5,8 @@ import "github.com/provost-go/provost/params"
 // Params are the parameters of a run by name; see [params.Params].
 type Params = params.Params
 
-// ParamError reports a parameter that was refused: Path names it, Reason says why and how to fix it. See [params.Error].
+// ParamError reports a parameter that was refused: Path names it, Reason says why and how to fix
+// it. See [params.Error].
 type ParamError = params.Error
 
 // Secret is a value that shows itself to nobody but its flow; see [params.Secret].

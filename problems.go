@@ -39,7 +39,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// checkText checks a short text that stores keep and index. "" passes: it means that the text is not set.
+// checkText checks a short text that stores keep and index. "" passes: it means that the text is
+// not set.
 func checkText(text string, most int) error {
 	switch {
 	case len(text) > most:

@@ -15,8 +15,8 @@ import (
 	"github.com/provost-go/provost/observe"
 )
 
-// Runner serves deployments: it plans their schedules, claims their runs and executes them. The zero
-// value is ready to use. Serve reads the fields when it begins; later changes have no effect.
+// Runner serves deployments: it plans their schedules, claims their runs and executes them. The
+// zero value is ready to use. Serve reads the fields when it begins; later changes have no effect.
 type Runner struct {
 	// Store keeps deployments and runs. Nil means a new [MemoryStore].
 	Store Store
@@ -27,7 +27,8 @@ type Runner struct {
 	// Limit is how many runs are under way at once: 0 means 100, -1 no limit.
 	Limit int
 
-	// PollInterval is how often a store outside of this process is asked for work. 0 means one second.
+	// PollInterval is how often a store outside of this process is asked for work. 0 means one
+	// second.
 	PollInterval time.Duration
 
 	// Isolation is where runs execute, unless their deployment says otherwise. The default is
@@ -39,17 +40,17 @@ type Runner struct {
 	// for one. 0 means none.
 	WarmChildren int
 
-	// RunsPerChild is how many runs a subprocess executes, one after another, before it is replaced.
-	// 0 means 1: nothing that a run leaves behind in its process reaches another run.
+	// RunsPerChild is how many runs a subprocess executes, one after another, before it is
+	// replaced. 0 means 1: nothing that a run leaves behind in its process reaches another run.
 	RunsPerChild int
 
-	// ChildMemory is how many bytes a subprocess may use, together with the processes that it starts.
-	// One that uses more is killed, and its run counts as crashed. 0 means no bound. Memory is
-	// measured four times a second, on Linux only; elsewhere Serve refuses a bound.
+	// ChildMemory is how many bytes a subprocess may use, together with the processes that it
+	// starts. One that uses more is killed, and its run counts as crashed. 0 means no bound. Memory
+	// is measured four times a second, on Linux only; elsewhere Serve refuses a bound.
 	ChildMemory int64
 
-	// LeaseTTL is how long this runner may be silent before other runners take over its runs. Leases
-	// are renewed three times per TTL. 0 means 30 seconds; the minimum is one second.
+	// LeaseTTL is how long this runner may be silent before other runners take over its runs.
+	// Leases are renewed three times per TTL. 0 means 30 seconds; the minimum is one second.
 	LeaseTTL time.Duration
 
 	// ShutdownTimeout is how long runs may go on after Serve's context has ended, before their own
@@ -57,12 +58,12 @@ type Runner struct {
 	// handed back without using up an attempt.
 	ShutdownTimeout time.Duration
 
-	// PauseOnShutdown pauses each deployment when its last live runner leaves. The next Serve resumes
-	// it.
+	// PauseOnShutdown pauses each deployment when its last live runner leaves. The next Serve
+	// resumes it.
 	PauseOnShutdown bool
 
-	// Prune deletes deployments when Serve begins: those of the served flows that Serve is not given
-	// and that no other live runner serves.
+	// Prune deletes deployments when Serve begins: those of the served flows that Serve is not
+	// given and that no other live runner serves.
 	Prune bool
 
 	// Retention is how long finished runs are kept, unless their deployment says otherwise.
@@ -89,19 +90,19 @@ func Serve(ctx context.Context, deployments ...*Deployment) error {
 }
 
 // Serve registers the deployments and runs them until ctx ends. Then it claims nothing more, lets
-// runs finish within ShutdownTimeout and returns nil, or [ErrDrainTimeout] if a flow ignored the end
-// of its context.
+// runs finish within ShutdownTimeout and returns nil, or [ErrDrainTimeout] if a flow ignored the
+// end of its context.
 //
 // Serve returns an error at once if there is no deployment, if one is invalid, or if it cannot
-// register them because the store fails or does not answer within ten seconds. It handles no signals
-// and opens no port. It copies runner, deployments and flows on entry. A Runner serves once. In a
-// subprocess it executes the run that the process was started for, and does not return: see
-// [ServeChild].
+// register them because the store fails or does not answer within ten seconds. It handles no
+// signals and opens no port. It copies runner, deployments and flows on entry. A Runner serves
+// once. In a subprocess it executes the run that the process was started for, and does not return:
+// see [ServeChild].
 //
 // Once it has begun, Serve survives a store that fails or hangs, for however long. Runs go on until
-// their lease cannot be trusted any more, which is LeaseTTL less a margin after its last renewal, and
-// their results are written when the store is back. Only the end of ctx ends Serve. Whatever the
-// store does then, Serve returns within the sum of:
+// their lease cannot be trusted any more, which is LeaseTTL less a margin after its last renewal,
+// and their results are written when the store is back. Only the end of ctx ends Serve. Whatever
+// the store does then, Serve returns within the sum of:
 //
 //   - ShutdownTimeout;
 //   - 5 seconds for flows that are slow to notice the end of their context;
@@ -109,7 +110,8 @@ func Serve(ctx context.Context, deployments ...*Deployment) error {
 //   - the time that hooks get (see [Flow.OnCompletion]);
 //   - 2 seconds to leave the store.
 //
-// The leases of runs whose results could not be written expire, and other runners take the runs over.
+// The leases of runs whose results could not be written expire, and other runners take the runs
+// over.
 func (r *Runner) Serve(ctx context.Context, deployments ...*Deployment) error {
 	if thisChild != nil {
 		serveInChild(ctx, deployments)
@@ -184,7 +186,8 @@ func (r *Runner) Health() observe.Health {
 	}
 }
 
-// config copies the runner's fields and the deployments, fills in the defaults and reports everything that is wrong.
+// config copies the runner's fields and the deployments, fills in the defaults and reports
+// everything that is wrong.
 func (r *Runner) config(ctx context.Context, deployments []*Deployment) (engine.Config, error) {
 	c, err := r.settings()
 	list, err2 := bind(deployments, r)

@@ -10,9 +10,9 @@ import (
 
 // Observer gets what happens in a runner, as it happens. Set it as Runner.Observer.
 //
-// Observe is called in the runner's own goroutines, by several at once. It must be safe for that and must not block: count, put
-// into a channel that has room, and return. It may call Runner.Health. A panic in it is logged, the first time, and changes
-// nothing.
+// Observe is called in the runner's own goroutines, by several at once. It must be safe for that
+// and must not block: count, put into a channel that has room, and return. It may call
+// Runner.Health. A panic in it is logged, the first time, and changes nothing.
 type Observer interface {
 	Observe(e Event)
 }
@@ -23,11 +23,13 @@ type ObserverFunc func(e Event)
 // Observe calls the function.
 func (f ObserverFunc) Observe(e Event) { f(e) }
 
-// EventKind is what happened. Its text has lower-case letters and underscores only, fit for the label of a metric.
+// EventKind is what happened. Its text has lower-case letters and underscores only, fit for the
+// label of a metric.
 type EventKind string
 
-// What happens in a runner. Each kind lists the fields that it sets beside Kind, Time and Runner. "The run" is Flow, Deployment,
-// DeploymentID, Schedule, RunID, ParentID, Attempt and ScheduledTime.
+// What happens in a runner. Each kind lists the fields that it sets beside Kind, Time and Runner.
+// "The run" is Flow, Deployment, DeploymentID, Schedule, RunID, ParentID, Attempt and
+// ScheduledTime.
 const (
 	// RunnerStarted: Runner.Ready is closed.
 	RunnerStarted EventKind = "runner_started"
@@ -38,41 +40,45 @@ const (
 	// RunnerStopped: Serve returns. Err is what it returns.
 	RunnerStopped EventKind = "runner_stopped"
 
-	// RunStarted: a function is entered. The run; Lateness. One RunEnded of the same run and attempt follows, unless the
-	// function never returns.
+	// RunStarted: a function is entered. The run; Lateness. One RunEnded of the same run and
+	// attempt follows, unless the function never returns.
 	RunStarted EventKind = "run_started"
 
-	// RunEnded: it is known what becomes of an attempt. The run; State, DueTime, Duration. State is terminal, or SCHEDULED:
-	// named AwaitingRetry with the DueTime of the next attempt, else the run is handed back. State is the zero State if the
-	// lease is known to be another's: what becomes of the run is then for its runner to say. Attempt is 0 if the function
-	// was not entered. The event comes before the state is written; hooks come after.
+	// RunEnded: it is known what becomes of an attempt. The run; State, DueTime, Duration. State is
+	// terminal, or SCHEDULED: named AwaitingRetry with the DueTime of the next attempt, else the
+	// run is handed back. State is the zero State if the lease is known to be another's: what
+	// becomes of the run is then for its runner to say. Attempt is 0 if the function was not
+	// entered. The event comes before the state is written; hooks come after.
 	RunEnded EventKind = "run_ended"
 
-	// LeaseLost: the run belongs to another runner, or may because its lease could not be renewed in time. The context of its
-	// function ends. Once for each attempt. The run.
+	// LeaseLost: the run belongs to another runner, or may because its lease could not be renewed
+	// in time. The context of its function ends. Once for each attempt. The run.
 	LeaseLost EventKind = "lease_lost"
 
-	// RunReaped: the lease of a run expired without a word from its runner, and this runner dealt with that. The run; State
-	// after it; Lost, the runner that had the run.
+	// RunReaped: the lease of a run expired without a word from its runner, and this runner dealt
+	// with that. The run; State after it; Lost, the runner that had the run.
 	RunReaped EventKind = "run_reaped"
 
-	// InstantsSkipped: instants of a schedule became no run, or a run that was skipped. Flow and Deployment, which are "" if
-	// this runner does not serve the deployment; DeploymentID, Schedule; Reason, Count, First, Last.
+	// InstantsSkipped: instants of a schedule became no run, or a run that was skipped. Flow and
+	// Deployment, which are "" if this runner does not serve the deployment; DeploymentID,
+	// Schedule; Reason, Count, First, Last.
 	InstantsSkipped EventKind = "instants_skipped"
 
-	// RunsClaimed: the store was asked for runs. Count, how many it returned; Duration of the call; InFlight, with them; Free,
-	// the slots that are left, -1 without a limit; Unwritten. If Count uses up the free slots there are more runs to come.
+	// RunsClaimed: the store was asked for runs. Count, how many it returned; Duration of the call;
+	// InFlight, with them; Free, the slots that are left, -1 without a limit; Unwritten. If Count
+	// uses up the free slots there are more runs to come.
 	RunsClaimed EventKind = "runs_claimed"
 
-	// StoreFailing: a store operation begins to fail. Operation; Err. One event for each change, however long it lasts; for an
-	// operation that comes and goes, one pair of StoreFailing and StoreWorking in 20 seconds.
+	// StoreFailing: a store operation begins to fail. Operation; Err. One event for each change,
+	// however long it lasts; for an operation that comes and goes, one pair of StoreFailing and
+	// StoreWorking in 20 seconds.
 	StoreFailing EventKind = "store_failing"
 
 	// StoreWorking: the operation works again. Operation; Duration of the failure.
 	StoreWorking EventKind = "store_working"
 
-	// ClockJumped: the wall clock was set, or the machine slept. Duration is how far the clock went beyond the time that
-	// passed, negative if it went back.
+	// ClockJumped: the wall clock was set, or the machine slept. Duration is how far the clock went
+	// beyond the time that passed, negative if it went back.
 	ClockJumped EventKind = "clock_jumped"
 )
 

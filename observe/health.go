@@ -20,8 +20,9 @@ type Health struct {
 	Problems []Problem `json:"problems,omitempty"` // by operation
 }
 
-// Healthy reports whether nothing is wrong: the runner serves, or drains as it should, and no operation has a problem. It is
-// for liveness and health checks. Whether the runner takes on work is Status == HealthServing.
+// Healthy reports whether nothing is wrong: the runner serves, or drains as it should, and no
+// operation has a problem. It is for liveness and health checks. Whether the runner takes on work
+// is Status == HealthServing.
 func (h Health) Healthy() bool {
 	return (h.Status == HealthServing || h.Status == HealthDraining) && len(h.Problems) == 0
 }

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Clock returns the time of day. A nil Clock is time.Now. Whatever must hold although somebody sets the wall clock, such as
-// trust in a lease, is measured with time.Now itself, which has a monotonic reading.
+// Clock returns the time of day. A nil Clock is time.Now. Whatever must hold although somebody sets
+// the wall clock, such as trust in a lease, is measured with time.Now itself, which has a monotonic
+// reading.
 type Clock func() time.Time
 
 // Now returns the time of day.
@@ -20,8 +21,8 @@ func (c Clock) Now() time.Time {
 
 type key struct{}
 
-// With returns a context whose wall clock is now. Tests use it to set the clock while timers go on, as happens to the
-// clocks of machines.
+// With returns a context whose wall clock is now. Tests use it to set the clock while timers go on,
+// as happens to the clocks of machines.
 func With(ctx context.Context, now func() time.Time) context.Context {
 	return context.WithValue(ctx, key{}, Clock(now))
 }

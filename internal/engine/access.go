@@ -10,8 +10,9 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// Access is how the parts of an engine reach the outside: the store, with a deadline for each call, the wall clock, the
-// logger, the observer and the record of what fails. It starts no goroutine and is safe for concurrent use.
+// Access is how the parts of an engine reach the outside: the store, with a deadline for each call,
+// the wall clock, the logger, the observer and the record of what fails. It starts no goroutine and
+// is safe for concurrent use.
 type Access struct {
 	store  store.Store
 	local  bool // the store's notifications are reliable: it is not polled

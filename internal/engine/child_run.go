@@ -20,8 +20,9 @@ type childInfo struct {
 	flow   string
 }
 
-// RunChild runs a flow inside this run, in the caller's goroutine: recorded, with the flow's Timeout and Retries. value and p
-// are the parameters as a Go value and encoded. If the store refuses the child run, nothing is called.
+// RunChild runs a flow inside this run, in the caller's goroutine: recorded, with the flow's
+// Timeout and Retries. value and p are the parameters as a Go value and encoded. If the store
+// refuses the child run, nothing is called.
 func (x *Execution) RunChild(ctx context.Context, f *Flow, value reflect.Value, p params.Params, call Invocation) error {
 	child, err := x.newChild(ctx, f, value, p, call)
 	if err != nil {
@@ -92,7 +93,8 @@ func (x *Execution) attemptChild() error {
 	return err
 }
 
-// completeChild records the end of the child run and returns the error for its caller: the flow's own, else the store's.
+// completeChild records the end of the child run and returns the error for its caller: the flow's
+// own, else the store's.
 func (x *Execution) completeChild(err error) error {
 	x.executor.children.remove(x.claim.RunID)
 	end := x.executor.now()
@@ -120,8 +122,8 @@ func (x *Execution) completeChild(err error) error {
 	return nil
 }
 
-// maskParams learns the secrets in the parameters of a child run, given as a value and encoded. shown is for code, which can
-// reveal them; stored is for the store, which shows them to nobody.
+// maskParams learns the secrets in the parameters of a child run, given as a value and encoded.
+// shown is for code, which can reveal them; stored is for the store, which shows them to nobody.
 func (x *Execution) maskParams(value reflect.Value, p params.Params) (shown, stored params.Params) {
 	if len(p) == 0 || !param.MayHide(value.Type(), true) {
 		return p, p

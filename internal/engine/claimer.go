@@ -16,7 +16,8 @@ const (
 	claimGrace = 2 * time.Second // for a claim under way to be answered once Serve's context has ended
 )
 
-// claimer fills the runner's free slots with due runs and passes them to the starter. Only the poller calls it.
+// claimer fills the runner's free slots with due runs and passes them to the starter. Only the
+// poller calls it.
 type claimer struct {
 	*Access
 	heart       *heart
@@ -28,14 +29,16 @@ type claimer struct {
 	declined    *declinedRuns
 	deployments map[uuid.UUID]*Deployment
 
-	// calls is the context of claims. It ends a little after Serve's: a claim under way is answered.
+	// calls is the context of claims. It ends a little after Serve's: a claim under way is
+	// answered.
 	calls context.Context
 
 	id uuid.UUID // of a claim that was not answered; Nil if there is none
 }
 
-// poll is the poller's task. A call that fails may have claimed nevertheless: it is repeated under its ID until it is
-// answered, so that what it took does not wait for its lease to expire. No new call begins once ctx has ended.
+// poll is the poller's task. A call that fails may have claimed nevertheless: it is repeated under
+// its ID until it is answered, so that what it took does not wait for its lease to expire. No new
+// call begins once ctx has ended.
 func (c *claimer) poll(ctx context.Context, _ time.Time) (next time.Time, err error) {
 	for ctx.Err() == nil {
 		free := c.slots.free()
@@ -61,8 +64,8 @@ func (c *claimer) poll(ctx context.Context, _ time.Time) (next time.Time, err er
 	return time.Time{}, nil
 }
 
-// finish repeats a claim that was not answered when Serve's context ended, for as long as there is time, to hand back what it
-// took.
+// finish repeats a claim that was not answered when Serve's context ended, for as long as there is
+// time, to hand back what it took.
 func (c *claimer) finish() {
 	ended, end := context.WithCancel(c.calls)
 	end()
@@ -102,7 +105,8 @@ func (c *claimer) claim(ctx context.Context, limit int) (store.ClaimRunsResult, 
 	return claims, nil
 }
 
-// take readies claimed runs, has their leases kept, and starts each at its instant. began is when the claim began.
+// take readies claimed runs, has their leases kept, and starts each at its instant. began is when
+// the claim began.
 func (c *claimer) take(ctx context.Context, claims []store.Claim, now, began time.Time) {
 	if len(claims) == 0 {
 		return
@@ -122,8 +126,8 @@ func (c *claimer) take(ctx context.Context, claims []store.Claim, now, began tim
 	c.starter.start(executions, now)
 }
 
-// ready makes executions of claimed runs, in a goroutine of its own: a parameter's UnmarshalJSON may end the goroutine
-// (runtime.Goexit), and then the next one goes on.
+// ready makes executions of claimed runs, in a goroutine of its own: a parameter's UnmarshalJSON
+// may end the goroutine (runtime.Goexit), and then the next one goes on.
 func (c *claimer) ready(claims []store.Claim, began time.Time) []*Execution {
 	executions := make([]*Execution, 0, len(claims))
 	for next := 0; next < len(claims); {

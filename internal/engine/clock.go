@@ -2,8 +2,8 @@ package engine
 
 import "time"
 
-// maxSlew is how far the wall clock and the timers may drift apart between two looks. More is a jump: somebody set the
-// clock, or the machine was suspended, during which timers stand still.
+// maxSlew is how far the wall clock and the timers may drift apart between two looks. More is a
+// jump: somebody set the clock, or the machine was suspended, during which timers stand still.
 const maxSlew = time.Second
 
 // clockWatch compares the wall clock with the monotonic one, from one look to the next.

@@ -24,10 +24,11 @@ const (
 	lastWrites = 5 * time.Second // for the last ends to be written once the last run has ended
 )
 
-// Completer writes what became of runs, in batches: while one write is under way the next batch grows. It writes the logs of
-// runs too, before their ends: after its end a run takes no lines.
+// Completer writes what became of runs, in batches: while one write is under way the next batch
+// grows. It writes the logs of runs too, before their ends: after its end a run takes no lines.
 //
-// Its methods may be called by any goroutine. Run writes until Close was called and nothing is left.
+// Its methods may be called by any goroutine. Run writes until Close was called and nothing is
+// left.
 type Completer struct {
 	*Access
 	leases    *LeaseKeeper
@@ -70,9 +71,10 @@ func (c *Completer) Begun(h *Hold, update store.RunUpdate) {
 	signal(c.wake)
 }
 
-// Complete takes what became of a run. The store is told for as long as it does not say that the lease is lost, even when
-// trust in the lease has ended: the token keeps the write from anybody else's run, and what has been done need not be done
-// again if nobody took the run over. Complete reports whether the lease is lost, so that nothing is written.
+// Complete takes what became of a run. The store is told for as long as it does not say that the
+// lease is lost, even when trust in the lease has ended: the token keeps the write from anybody
+// else's run, and what has been done need not be done again if nobody took the run over. Complete
+// reports whether the lease is lost, so that nothing is written.
 func (c *Completer) Complete(h *Hold, update store.RunUpdate) (lost bool) {
 	if c.leases.Finish(h) {
 		return true
@@ -113,10 +115,11 @@ func (c *Completer) backlog() int {
 	return c.unwritten
 }
 
-// Begin stores that a run begins before it does, and reports whether that is certain and the run may begin. A write that the
-// store did not answer may have happened, so it is repeated for as long as ctx lasts, the context of the run. If it stays
-// uncertain, the run is to be handed back: its function was not entered, so it may be entered later, even if the store has
-// RUNNING. If the hand-back does not arrive either, the run ends CRASHED with its lease, which is the safe side.
+// Begin stores that a run begins before it does, and reports whether that is certain and the run
+// may begin. A write that the store did not answer may have happened, so it is repeated for as long
+// as ctx lasts, the context of the run. If it stays uncertain, the run is to be handed back: its
+// function was not entered, so it may be entered later, even if the store has RUNNING. If the
+// hand-back does not arrive either, the run ends CRASHED with its lease, which is the safe side.
 func (c *Completer) Begin(ctx context.Context, h *Hold, update store.RunUpdate) bool {
 	update.Lease = h.lease
 	var err error
@@ -203,8 +206,8 @@ func (c *Completer) writeLast(ctx context.Context, b *batchBuffer) {
 // maxYield bounds how long the completer stands back from a burst of starts.
 const maxYield = 20 * time.Millisecond
 
-// yieldToStarts lets launched runs begin before the ends of others are written, so that a burst of starts is not late for
-// them; and it lets short runs end, so that the batch is larger.
+// yieldToStarts lets launched runs begin before the ends of others are written, so that a burst of
+// starts is not late for them; and it lets short runs end, so that the batch is larger.
 func (c *Completer) yieldToStarts() {
 	runtime.Gosched()
 	for began := time.Now(); c.launching.Load() > 0 && time.Since(began) < maxYield; {
@@ -343,7 +346,8 @@ func (c *Completer) completed(ends []completion, errs []error) {
 	}
 }
 
-// onlyThisFails reports whether nothing else fails but what b writes: other operations have worked since it began to fail.
+// onlyThisFails reports whether nothing else fails but what b writes: other operations have worked
+// since it began to fail.
 func (c *Completer) onlyThisFails(b *batchBuffer) bool {
 	if b.since.IsZero() {
 		b.since = time.Now()
@@ -351,8 +355,9 @@ func (c *Completer) onlyThisFails(b *batchBuffer) bool {
 	return c.failures.wroteSince(b.since)
 }
 
-// suspect looks for the one end that makes the store refuse a whole call, by halves, once the store itself is not the reason.
-// An end that is refused by itself goes behind the others; later it is tried without its result, and at last given up.
+// suspect looks for the one end that makes the store refuse a whole call, by halves, once the store
+// itself is not the reason. An end that is refused by itself goes behind the others; later it is
+// tried without its result, and at last given up.
 func (c *Completer) suspect(b *batchBuffer, n int, err error) {
 	if !c.onlyThisFails(b) {
 		return

@@ -6,13 +6,15 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// maxLogFailures is how often in a row logs may be refused before they are given up for the ends of runs.
+// maxLogFailures is how often in a row logs may be refused before they are given up for the ends of
+// runs.
 const maxLogFailures = 3
 
 // LinesLost is the message with which a runner logs that lines of runs' logs were lost.
 const LinesLost = "lines of runs' logs lost"
 
-// writeLogs writes the pending lines of runs. What the store refuses of a single run is lost: the lease is another's by then.
+// writeLogs writes the pending lines of runs. What the store refuses of a single run is lost: the
+// lease is another's by then.
 func (c *Completer) writeLogs(ctx context.Context, logs []*runLog) error {
 	begun := make([]*runLog, 0, len(logs))
 	for _, l := range logs {
@@ -58,7 +60,8 @@ func (c *Completer) loseLogs(logs []*runLog, err error) {
 	c.log.Error(LinesLost, "lines", lines, "error", err)
 }
 
-// flushLog writes the pending lines of one run now, for a child run that ends. ctx is the child run's.
+// flushLog writes the pending lines of one run now, for a child run that ends. ctx is the child
+// run's.
 func (c *Completer) flushLog(ctx context.Context, l *runLog) {
 	callCtx, cancel := c.call(context.WithoutCancel(ctx))
 	defer cancel()

@@ -48,7 +48,8 @@ type Config struct {
 
 	Deployments []*Deployment
 
-	// StartRun makes a run of the deployment "flow/deployment". Calls with the same idempotency key make one run.
+	// StartRun makes a run of the deployment "flow/deployment". Calls with the same idempotency key
+	// make one run.
 	StartRun func(ctx context.Context, handle, idempotencyKey string) error
 }
 

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// ErrDrainTimeout reports that a flow was still running when Serve returned, because it ignored the end of its context.
+// ErrDrainTimeout reports that a flow was still running when Serve returned, because it ignored the
+// end of its context.
 var ErrDrainTimeout = errors.New("provost: drain timeout")
 
 // unresponsiveTimeout is for a flow to return once its context has ended.
@@ -21,7 +22,8 @@ type Drain struct {
 	Patience time.Duration   // how long they get to return once they are stopped
 }
 
-// Wait returns nil once all runs have returned, and an error that wraps ErrDrainTimeout and names the others if some do not.
+// Wait returns nil once all runs have returned, and an error that wraps ErrDrainTimeout and names
+// the others if some do not.
 func (d Drain) Wait() error {
 	returned := make(chan struct{})
 	go func() { // ends with the last run; an unresponsive flow keeps it, as it keeps itself

@@ -80,7 +80,8 @@ func New(c Config) *Engine {
 	return e
 }
 
-// Serve registers the deployments and runs them until ctx ends. ready is called once their first runs are planned.
+// Serve registers the deployments and runs them until ctx ends. ready is called once their first
+// runs are planned.
 func (e *Engine) Serve(ctx context.Context, ready func()) error {
 	err := e.serve(ctx, func() {
 		e.setPhase(phaseServing, nil)
@@ -106,7 +107,8 @@ func (e *Engine) serve(ctx context.Context, ready func()) error {
 		defer e.processes.close()
 	}
 
-	// Claiming ends with ctx; completing and renewing go on until the end of the last run is stored.
+	// Claiming ends with ctx; completing and renewing go on until the end of the last run is
+	// stored.
 	background, stop := context.WithCancel(flows)
 	defer stop()
 	claims, endClaims := context.WithCancel(background)
@@ -143,8 +145,8 @@ func (e *Engine) serve(ctx context.Context, ready func()) error {
 	return drained
 }
 
-// patience returns how long flows get to return once their context has ended. A process that does not is killed then, and
-// that takes time.
+// patience returns how long flows get to return once their context has ended. A process that does
+// not is killed then, and that takes time.
 func (e *Engine) patience() time.Duration {
 	if e.processes != nil {
 		return unresponsiveTimeout + forceTimeout

@@ -68,7 +68,8 @@ func (s *eventSink) started(x *Execution) {
 	s.send(e)
 }
 
-// ended reports what becomes of an attempt, unless its lease is lost. due is when the next attempt is due, if there is one.
+// ended reports what becomes of an attempt, unless its lease is lost. due is when the next attempt
+// is due, if there is one.
 func (s *eventSink) ended(x *Execution, end time.Time, state store.State, due time.Time, lost bool) {
 	if s == nil {
 		return
@@ -126,7 +127,8 @@ func (s *eventSink) skipped(at time.Time, d *Deployment, skip store.Skip) {
 	s.send(e)
 }
 
-// claimed reports what a claim that took so long returned, before its runs begin. l is how full the runner was before.
+// claimed reports what a claim that took so long returned, before its runs begin. l is how full the
+// runner was before.
 func (s *eventSink) claimed(at time.Time, took time.Duration, count int, l load) {
 	if s == nil {
 		return

@@ -107,7 +107,8 @@ func (x *Execution) redactor() *param.Redactor {
 	return &x.secrets
 }
 
-// newExecution readies a claimed run, so that nothing is left to do at its instant but to call the function.
+// newExecution readies a claimed run, so that nothing is left to do at its instant but to call the
+// function.
 func (e *executor) newExecution(c store.Claim, d *Deployment, claimed time.Time) *Execution {
 	x := &Execution{executor: e, deployment: d, claim: c, attempt: c.Attempt + 1}
 	x.Hold.lease, x.Hold.run, x.Hold.trusted = c.Lease, x, claimed
@@ -127,7 +128,8 @@ func (x *Execution) prepare() {
 	}
 }
 
-// run executes the attempt. The function may return, panic or end its goroutine; whatever it does, the run is completed.
+// run executes the attempt. The function may return, panic or end its goroutine; whatever it does,
+// the run is completed.
 func (x *Execution) run() {
 	defer x.completeAnyhow()
 	switch {
@@ -156,7 +158,8 @@ func (x *Execution) run() {
 	returned = true
 }
 
-// begin notes that the function is about to be entered. It returns false if the function must not be entered.
+// begin notes that the function is about to be entered. It returns false if the function must not
+// be entered.
 func (x *Execution) begin(at time.Time) bool {
 	x.begun = at
 	return x.executor.reporter.begin(x)
@@ -188,7 +191,8 @@ func (e *timeoutError) Error() string {
 }
 func (e *timeoutError) Unwrap() error { return e.err }
 
-// abnormalEnd returns the error of a function that did not return: it panicked with v, or called runtime.Goexit.
+// abnormalEnd returns the error of a function that did not return: it panicked with v, or called
+// runtime.Goexit.
 func abnormalEnd(v any) error {
 	if v == nil {
 		return fmt.Errorf("runtime.Goexit was called\n\n%s", debug.Stack())
@@ -217,10 +221,12 @@ func (x *Execution) conclude(err error) {
 	x.executor.reporter.complete(x, end, update)
 }
 
-// mayRetry reports whether a failure gets another attempt. Crashes are attempts, but not the flow's fault.
+// mayRetry reports whether a failure gets another attempt. Crashes are attempts, but not the flow's
+// fault.
 func (x *Execution) mayRetry() bool { return x.attempt-x.claim.Crashes <= x.deployment.Flow.Retries }
 
-// completeAnyhow completes a run whose end was not worked out, because the user's code ended the goroutine meanwhile.
+// completeAnyhow completes a run whose end was not worked out, because the user's code ended the
+// goroutine meanwhile.
 func (x *Execution) completeAnyhow() {
 	if x.ended.Load() {
 		return
@@ -242,8 +248,8 @@ func (x *Execution) retryDelay(err error) (delay time.Duration) {
 	return x.deployment.Flow.delay(x.attempt, err)
 }
 
-// verdict returns the state that a return value means. A function that returns no error is Completed, even if somebody wanted
-// to stop it.
+// verdict returns the state that a return value means. A function that returns no error is
+// Completed, even if somebody wanted to stop it.
 func (x *Execution) verdict(end time.Time, err error) (store.State, json.RawMessage) {
 	at := instant.Of(end)
 	if err == nil {
@@ -272,7 +278,8 @@ func (x *Execution) verdict(end time.Time, err error) (store.State, json.RawMess
 // maxResult bounds a stored result.
 const maxResult = 1 << 20
 
-// completedState encodes the result. A result that does not encode fails the run, one that is too large is left out.
+// completedState encodes the result. A result that does not encode fails the run, one that is too
+// large is left out.
 func (x *Execution) completedState(at time.Time) (store.State, json.RawMessage) {
 	result, err := x.invocation.Result()
 	if err == nil {
@@ -307,8 +314,8 @@ func (x *Execution) LeaseLost() { x.executor.events.leaseLost(x.executor.now(), 
 // Describe returns the run's name and the deployment's handle. It implements HeldRun.
 func (x *Execution) Describe() (name, handle string) { return x.claim.Name, x.deployment.Handle() }
 
-// Completed calls the hook of an end that is stored. It implements HeldRun. A slot of a concurrency limit that is freed
-// promotes a run: the claimer looks for it at once, not at the next poll.
+// Completed calls the hook of an end that is stored. It implements HeldRun. A slot of a concurrency
+// limit that is freed promotes a run: the claimer looks for it at once, not at the next poll.
 func (x *Execution) Completed(end store.StateType, err error) {
 	if x.deployment.Limited && !x.executor.local {
 		signal(x.executor.slots.freed)

@@ -29,7 +29,8 @@ type retry struct {
 	at       time.Time
 }
 
-// failed postpones the next attempt by a random part of the backoff, so that many runners do not come back in step.
+// failed postpones the next attempt by a random part of the backoff, so that many runners do not
+// come back in step.
 func (r *retry) failed() {
 	r.failures++
 	wait := backoff(r.failures)
@@ -41,8 +42,9 @@ func (r *retry) worked() { *r = retry{} }
 // now drops the wait but not the count: another operation works again.
 func (r *retry) now() { r.at = time.Time{} }
 
-// failures records which store operations fail at the moment. The beginning and the end of a failure are logged once each,
-// however long it lasts, and the first operation that works again wakes the loops that wait to repeat theirs.
+// failures records which store operations fail at the moment. The beginning and the end of a
+// failure are logged once each, however long it lasts, and the first operation that works again
+// wakes the loops that wait to repeat theirs.
 type failures struct {
 	log    *slog.Logger
 	events *eventSink
@@ -141,8 +143,8 @@ func (f *failures) clear(operation string, now time.Time) (lasted time.Duration,
 	return lasted, true, logged
 }
 
-// drop ends the failure of an operation that is not repeated, because nothing is left to do. It says nothing about the
-// store.
+// drop ends the failure of an operation that is not repeated, because nothing is left to do. It
+// says nothing about the store.
 func (f *failures) drop(operation string) {
 	f.mu.Lock()
 	lasted, _, logged := f.clear(operation, time.Now())
@@ -153,8 +155,9 @@ func (f *failures) drop(operation string) {
 	}
 }
 
-// writes reports whether the success of an operation shows that the store takes writes, whatever there was to do. Planning
-// and claiming may find nothing, and a store that is read-only or whose disk is full answers that as well.
+// writes reports whether the success of an operation shows that the store takes writes, whatever
+// there was to do. Planning and claiming may find nothing, and a store that is read-only or whose
+// disk is full answers that as well.
 func writes(operation string) bool {
 	switch operation {
 	case "heartbeat", "renew leases", "append logs", "settle runs":
@@ -163,7 +166,8 @@ func writes(operation string) bool {
 	return false
 }
 
-// wroteSince reports whether any write succeeded after t. If one did, the store itself is not why another write fails.
+// wroteSince reports whether any write succeeded after t. If one did, the store itself is not why
+// another write fails.
 func (f *failures) wroteSince(t time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

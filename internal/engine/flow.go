@@ -31,8 +31,8 @@ type Flow struct {
 	Function       any // nil if the flow has none
 	Params, Result reflect.Type
 
-	// Prepare decodes the parameters of a run. If schema is not nil they must fit it; derived means that it is the schema
-	// of the flow's own parameter type.
+	// Prepare decodes the parameters of a run. If schema is not nil they must fit it; derived means
+	// that it is the schema of the flow's own parameter type.
 	Prepare func(p params.Params, schema *param.Schema, derived bool) (Invocation, error)
 }
 
@@ -53,7 +53,8 @@ func (f *Flow) delay(attempt int, err error) time.Duration {
 	return max(0, f.RetryDelay)
 }
 
-// RunInfo is what a flow can know about the run that it is in. It has the fields of provost.RunInfo, which documents them.
+// RunInfo is what a flow can know about the run that it is in. It has the fields of
+// provost.RunInfo, which documents them.
 type RunInfo struct {
 	ID            uuid.UUID
 	Name          string

@@ -89,8 +89,9 @@ func (e *Engine) Health(now time.Time) observe.Health {
 	return h
 }
 
-// overdue adds planning if it has not come round: a store outside of this process is asked at every poll. Failures of the store
-// itself show sooner; this is about what remains, such as an observer or a log handler that blocks.
+// overdue adds planning if it has not come round: a store outside of this process is asked at every
+// poll. Failures of the store itself show sooner; this is about what remains, such as an observer
+// or a log handler that blocks.
 func (e *Engine) overdue(now time.Time, current phase, planned time.Time, add func(observe.Problem)) {
 	if e.local || current != phaseServing || planned.IsZero() {
 		return

@@ -14,8 +14,8 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// heart tells the store that this runner is alive and what it serves. With a local store the poller has it beat; otherwise
-// it beats by itself in run, so that no other call delays a heartbeat.
+// heart tells the store that this runner is alive and what it serves. With a local store the poller
+// has it beat; otherwise it beats by itself in run, so that no other call delays a heartbeat.
 type heart struct {
 	*Access
 	id          uuid.UUID
@@ -84,9 +84,9 @@ func (h *heart) run(ctx context.Context) {
 	}
 }
 
-// poll is the poller's task: the heartbeats of a runner with a local store, and of any runner after its clock has jumped. It
-// beats often enough that the lease of a running process never expires, and that a jump by more than the TTL goes past its
-// end.
+// poll is the poller's task: the heartbeats of a runner with a local store, and of any runner after
+// its clock has jumped. It beats often enough that the lease of a running process never expires,
+// and that a jump by more than the TTL goes past its end.
 func (h *heart) poll(ctx context.Context, now time.Time) (next time.Time, err error) {
 	if !h.local && !h.due.Load() {
 		return time.Time{}, nil

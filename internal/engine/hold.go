@@ -11,20 +11,23 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// What ends the context of a run before its function returns. The cause is one of these or store.ErrLeaseLost.
+// What ends the context of a run before its function returns. The cause is one of these or
+// store.ErrLeaseLost.
 var (
 	errCancelled = errors.New("provost: the run was cancelled")
 	errShutdown  = errors.New("provost: the runner is shutting down")
 	errTimedOut  = errors.New("provost: the run timed out")
 )
 
-// HeldRun is a run that this process answers for. A [LeaseKeeper] and a [Completer] call its methods from goroutines of
-// their own, without holding a lock; the methods must not block.
+// HeldRun is a run that this process answers for. A [LeaseKeeper] and a [Completer] call its
+// methods from goroutines of their own, without holding a lock; the methods must not block.
 type HeldRun interface {
-	// Stop asks the run to end, with the cause of that: cancellation, shutdown or store.ErrLeaseLost.
+	// Stop asks the run to end, with the cause of that: cancellation, shutdown or
+	// store.ErrLeaseLost.
 	Stop(cause error)
 
-	// LeaseLost is called once when the lease is lost, or may be because it could not be renewed in time.
+	// LeaseLost is called once when the lease is lost, or may be because it could not be renewed in
+	// time.
 	LeaseLost()
 
 	// Completed is called when the store has the end of the run, or has refused it with err.
@@ -49,7 +52,8 @@ type Hold struct {
 	gone       bool      // the store said that the lease is lost: nothing more is written
 }
 
-// NewHold returns a hold on a run. claimed is when the claim that returned the lease began, with a monotonic reading.
+// NewHold returns a hold on a run. claimed is when the claim that returned the lease began, with a
+// monotonic reading.
 func NewHold(lease store.Lease, run HeldRun, claimed time.Time) *Hold {
 	return &Hold{lease: lease, run: run, trusted: claimed}
 }

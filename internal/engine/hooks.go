@@ -39,7 +39,8 @@ type hookCall struct {
 	hook  func(context.Context, *store.Run) error
 }
 
-// hookOf returns the flow's hook for a terminal state, nil if it has none. A cancelled run that had not begun has none.
+// hookOf returns the flow's hook for a terminal state, nil if it has none. A cancelled run that had
+// not begun has none.
 func (x *Execution) hookOf(state store.StateType) func(context.Context, *store.Run) error {
 	switch f := x.deployment.Flow; {
 	case state == store.StateCompleted:
@@ -120,7 +121,8 @@ func (h *hooks) next() {
 	h.all.Done()
 }
 
-// read reads the run for its hook, for as long as the hook has time: its state is stored, and the store may fail just now.
+// read reads the run for its hook, for as long as the hook has time: its state is stored, and the
+// store may fail just now.
 func (h *hooks) read(ctx context.Context, x *Execution) (*store.Run, error) {
 	var retry retry
 	for {
@@ -141,8 +143,9 @@ func (h *hooks) read(ctx context.Context, x *Execution) (*store.Run, error) {
 	}
 }
 
-// wait gives the hooks what is left of timeout since Serve's context ended, at least minHookGrace; -1 is no bound. Then it ends
-// their contexts and gives up soon after: a hook that ignores the end of its context does not keep Serve.
+// wait gives the hooks what is left of timeout since Serve's context ended, at least minHookGrace;
+// -1 is no bound. Then it ends their contexts and gives up soon after: a hook that ignores the end
+// of its context does not keep Serve.
 func (h *hooks) wait(timeout time.Duration, since time.Time) error {
 	returned := make(chan struct{})
 	go func() {

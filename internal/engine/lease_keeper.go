@@ -25,9 +25,10 @@ const (
 // leaseMargin is how long before its end a lease is distrusted, at most a quarter of its TTL.
 const leaseMargin = 5 * time.Second
 
-// LeaseKeeper renews the leases of all runs under way and stops the runs whose lease cannot be trusted any more. A lease is
-// trusted from the start of the claim or renewal that gave it, for its TTL less a margin, on the monotonic clock. Renewals
-// run beside the keeper's loop, so that no call that hangs delays the end of trust.
+// LeaseKeeper renews the leases of all runs under way and stops the runs whose lease cannot be
+// trusted any more. A lease is trusted from the start of the claim or renewal that gave it, for its
+// TTL less a margin, on the monotonic clock. Renewals run beside the keeper's loop, so that no call
+// that hangs delays the end of trust.
 //
 // Add, Finish, Remove and StopAll may be called by any goroutine.
 type LeaseKeeper struct {
@@ -78,8 +79,9 @@ func (k *LeaseKeeper) Add(holds []*Hold, claimed time.Time) {
 	}
 }
 
-// Finish notes that it is known what became of a run. Its lease is renewed until Remove, so that nobody else enters the run
-// before its end is stored. Finish reports whether the lease is lost: then the hold is removed, and nothing is to be written.
+// Finish notes that it is known what became of a run. Its lease is renewed until Remove, so that
+// nobody else enters the run before its end is stored. Finish reports whether the lease is lost:
+// then the hold is removed, and nothing is to be written.
 func (k *LeaseKeeper) Finish(h *Hold) (lost bool) {
 	h.ended.Store(true)
 	k.mu.Lock()
@@ -157,7 +159,8 @@ func (k *LeaseKeeper) endOfTrust() time.Time {
 	return k.trustEnds
 }
 
-// distrust ends trust in a lease whose claim was answered too late: another runner may have the run.
+// distrust ends trust in a lease whose claim was answered too late: another runner may have the
+// run.
 func (k *LeaseKeeper) distrust(h *Hold) {
 	k.mu.Lock()
 	h.distrusted = true
@@ -194,11 +197,12 @@ func (k *LeaseKeeper) logLosses(message string, lost []*Hold) {
 	k.log.Warn(message, "count", len(lost), "run", name, "id", lost[0].lease.RunID, "deployment", handle)
 }
 
-// claimBegins is called before a claim. Until its end the keeper does not know all runs of this process.
+// claimBegins is called before a claim. Until its end the keeper does not know all runs of this
+// process.
 func (k *LeaseKeeper) claimBegins() { k.claiming.Store(true) }
 
-// claimEnds is called once the runs of a claim were added. If leases were renewed meanwhile they are renewed again: the store
-// may have told of a cancellation that is of one of these runs.
+// claimEnds is called once the runs of a claim were added. If leases were renewed meanwhile they
+// are renewed again: the store may have told of a cancellation that is of one of these runs.
 func (k *LeaseKeeper) claimEnds() {
 	if k.claiming.Store(false); k.missed.Swap(false) {
 		k.Wake()
@@ -215,8 +219,8 @@ type renewal struct {
 	grace    time.Time // until when trust that has ended while the process was stopped is left alone
 }
 
-// Run keeps leases until ctx ends: it renews them three times per TTL while there are runs, soon again after a failure and at
-// once when a cancellation is asked for.
+// Run keeps leases until ctx ends: it renews them three times per TTL while there are runs, soon
+// again after a failure and at once when a cancellation is asked for.
 func (k *LeaseKeeper) Run(ctx context.Context) {
 	r := &renewal{LeaseKeeper: k, answers: make(chan error, 1)}
 	again := make(chan struct{}, 1)
@@ -247,7 +251,8 @@ func (k *LeaseKeeper) Run(ctx context.Context) {
 	}
 }
 
-// keep does what is due and returns when there is more to do; zero while there is nothing to wait for.
+// keep does what is due and returns when there is more to do; zero while there is nothing to wait
+// for.
 func (r *renewal) keep(ctx context.Context) (next time.Time) {
 	now, claiming := time.Now(), r.claiming.Load()
 	r.excuse(now)
@@ -282,9 +287,9 @@ func (r *renewal) keep(ctx context.Context) (next time.Time) {
 	return next
 }
 
-// excuse gives the leases of a local store time for one renewal if trust in them ended although no renewal was missed: the
-// process was stopped then, and with it everybody who could have taken the runs over, so they go on. With any other store
-// another process may have taken them.
+// excuse gives the leases of a local store time for one renewal if trust in them ended although no
+// renewal was missed: the process was stopped then, and with it everybody who could have taken the
+// runs over, so they go on. With any other store another process may have taken them.
 func (r *renewal) excuse(now time.Time) {
 	ends := r.endOfTrust()
 	if !r.local || r.underWay || r.retry.failures > 0 || !r.grace.IsZero() || ends.IsZero() || now.Before(ends) {
@@ -305,7 +310,8 @@ func (r *renewal) answered(ctx context.Context, err error) {
 	r.endTrust(time.Time{}) // takes stock only: what was renewed needs no excuse
 }
 
-// endTrust stops the runs whose lease may have expired while the store did not answer, and takes stock of the others.
+// endTrust stops the runs whose lease may have expired while the store did not answer, and takes
+// stock of the others.
 func (k *LeaseKeeper) endTrust(now time.Time) {
 	var ended []*Hold
 	k.mu.Lock()
@@ -333,9 +339,9 @@ func (k *LeaseKeeper) endTrust(now time.Time) {
 	k.logLosses("leases not renewed in time: their runs are told to stop", ended)
 }
 
-// renew renews the leases of all runs, in calls that end before trust does. Runs whose function has returned are among them
-// until that is stored, and runs that were told to stop until they do: as long as the store knows no other claim, nobody
-// else should enter them.
+// renew renews the leases of all runs, in calls that end before trust does. Runs whose function has
+// returned are among them until that is stored, and runs that were told to stop until they do: as
+// long as the store knows no other claim, nobody else should enter them.
 func (k *LeaseKeeper) renew(ctx context.Context, until time.Time) error {
 	if k.claiming.Load() {
 		k.missed.Store(true)
@@ -372,7 +378,8 @@ func (k *LeaseKeeper) renewSome(ctx context.Context, held []*Hold, until time.Ti
 	return nil
 }
 
-// renewed notes which leases are held from the start of the renewal on, and stops the runs that are lost or to be cancelled.
+// renewed notes which leases are held from the start of the renewal on, and stops the runs that are
+// lost or to be cancelled.
 func (k *LeaseKeeper) renewed(held []*Hold, result store.RenewLeasesResult, began time.Time) {
 	lost := newestClaims(held, result.Lost)
 	var gone []*Hold
@@ -394,8 +401,9 @@ func (k *LeaseKeeper) renewed(held []*Hold, result store.RenewLeasesResult, bega
 	k.cancel(held, result.Cancel)
 }
 
-// newestClaim is the newest of a run's claims in this process. There are several where the run was claimed again before the
-// end of an older claim was stored. Whether the newest is lost too, the next renewal tells.
+// newestClaim is the newest of a run's claims in this process. There are several where the run was
+// claimed again before the end of an older claim was stored. Whether the newest is lost too, the
+// next renewal tells.
 type newestClaim struct {
 	token   int64
 	several bool

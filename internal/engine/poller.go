@@ -13,8 +13,8 @@ import (
 // localLook is how often the clocks are looked at where nothing is polled.
 const localLook = 20 * time.Second
 
-// poller looks for work. It does so in tasks that fail each by itself: a task that fails is repeated after a backoff, beside
-// the others, which go on meanwhile.
+// poller looks for work. It does so in tasks that fail each by itself: a task that fails is
+// repeated after a backoff, beside the others, which go on meanwhile.
 type poller struct {
 	*Access
 	interval time.Duration
@@ -80,10 +80,10 @@ func (p *poller) listen() (stop func()) {
 	}
 }
 
-// run polls until ctx ends, and calls ready whenever schedules have been planned. It looks again when the store notifies of
-// work, when a slot is freed after there was none, when the next run or plan is due, at every interval unless the store is
-// local, and often enough to see that a clock has jumped or the process was stopped: timers stand still meanwhile, or run
-// out in vain.
+// run polls until ctx ends, and calls ready whenever schedules have been planned. It looks again
+// when the store notifies of work, when a slot is freed after there was none, when the next run or
+// plan is due, at every interval unless the store is local, and often enough to see that a clock
+// has jumped or the process was stopped: timers stand still meanwhile, or run out in vain.
 func (p *poller) run(ctx context.Context, ready func()) {
 	again := make(chan struct{}, 1)
 	p.failures.listen(again)
@@ -185,10 +185,11 @@ func (p *poller) wait() time.Duration {
 	return max(0, wait)
 }
 
-// upset reports whether the clock has jumped or the process was stopped since the last round. What rests on clocks is put
-// right then: the leases of this process are renewed before anybody's are judged, and so are those of the other runners,
-// which see the jump too and get a TTL for it. The heartbeat comes first, so that a jump past the runner's own lease opens a
-// gap, for the catch-up policies to deal with.
+// upset reports whether the clock has jumped or the process was stopped since the last round. What
+// rests on clocks is put right then: the leases of this process are renewed before anybody's are
+// judged, and so are those of the other runners, which see the jump too and get a TTL for it. The
+// heartbeat comes first, so that a jump past the runner's own lease opens a gap, for the catch-up
+// policies to deal with.
 func (p *poller) upset(now time.Time) bool {
 	jump := p.clocks.jump(now)
 	stopped := p.clocks.overslept

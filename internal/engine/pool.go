@@ -7,14 +7,15 @@ import (
 	"sync/atomic"
 )
 
-// pool is the goroutines that execute runs. A goroutine that has finished a run takes the next one that is ready, with its
-// stack as large as it has grown, instead of leaving it to a new goroutine. Before it enters a run it makes sure that another
-// goroutine is on its way for the rest, because a run may block for ever. So short runs share a few goroutines, and long runs
-// have one each.
+// pool is the goroutines that execute runs. A goroutine that has finished a run takes the next one
+// that is ready, with its stack as large as it has grown, instead of leaving it to a new goroutine.
+// Before it enters a run it makes sure that another goroutine is on its way for the rest, because a
+// run may block for ever. So short runs share a few goroutines, and long runs have one each.
 type pool struct {
 	completer *Completer
 
-	// running counts claimed runs until they have returned or were handed back, the pool's goroutines, and the poller.
+	// running counts claimed runs until they have returned or were handed back, the pool's
+	// goroutines, and the poller.
 	running   sync.WaitGroup
 	launching atomic.Int64 // launched runs that have not reached their function; those in subprocesses, which take long, are left out
 
@@ -55,7 +56,8 @@ func (p *pool) startWorker() {
 	go p.work()
 }
 
-// work executes what is ready until nothing is. A flow that ends its goroutine (runtime.Goexit) is replaced.
+// work executes what is ready until nothing is. A flow that ends its goroutine (runtime.Goexit) is
+// replaced.
 func (p *pool) work() {
 	defer p.running.Done()
 	finished := false
@@ -85,7 +87,8 @@ func (p *pool) execute(x *Execution) {
 	x.run()
 }
 
-// take returns the next run, nil if none is ready. more means that the caller must start another goroutine.
+// take returns the next run, nil if none is ready. more means that the caller must start another
+// goroutine.
 func (p *pool) take(arriving bool) (x *Execution, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,8 +108,8 @@ func (p *pool) take(arriving bool) (x *Execution, more bool) {
 	return x, more
 }
 
-// replace counts a goroutine that is to be started in place of one that has ended, unless enough are on their way: each of
-// them starts another while runs are left.
+// replace counts a goroutine that is to be started in place of one that has ended, unless enough
+// are on their way: each of them starts another while runs are left.
 func (p *pool) replace() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -20,7 +20,8 @@ const (
 	maxPruned        = 200  // runs in one call, so that nothing else waits long
 )
 
-// pruner deletes finished runs by the retention policies of their deployments. Several runners may do so side by side.
+// pruner deletes finished runs by the retention policies of their deployments. Several runners may
+// do so side by side.
 type pruner struct {
 	*Access
 	policies    map[store.Retention][]uuid.UUID // without the zero policy
@@ -54,7 +55,8 @@ func (p *pruner) run(ctx context.Context) {
 	}
 }
 
-// prune deletes what a policy does not keep of some deployments, bit by bit. After each bit it pauses for as long as that took.
+// prune deletes what a policy does not keep of some deployments, bit by bit. After each bit it
+// pauses for as long as that took.
 func (p *pruner) prune(ctx context.Context, r store.Retention, ids []uuid.UUID) {
 	for {
 		params := store.PruneRunsParams{Deployments: ids, Keep: r.Runs, Limit: maxPruned}

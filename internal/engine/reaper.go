@@ -31,8 +31,9 @@ func (r *reaper) holdOff() {
 	r.notBefore.Store(&until)
 }
 
-// poll is the poller's task. A store that others share is asked three times per TTL. While the leases of this process are in
-// doubt nobody's are judged: what healthy runners hold is renewed first.
+// poll is the poller's task. A store that others share is asked three times per TTL. While the
+// leases of this process are in doubt nobody's are judged: what healthy runners hold is renewed
+// first.
 func (r *reaper) poll(ctx context.Context, now time.Time) (next time.Time, err error) {
 	if wait := time.Until(instant.Latest(r.next, *r.notBefore.Load())); wait > 0 {
 		return now.Add(wait), nil

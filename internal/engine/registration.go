@@ -13,7 +13,8 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// register makes the deployments and the runner known, and returns the deployments that nobody served before.
+// register makes the deployments and the runner known, and returns the deployments that nobody
+// served before.
 func (e *Engine) register(ctx context.Context) (unserved []uuid.UUID, err error) {
 	deployments := e.config.Deployments
 	records := make([]*store.DeploymentRecord, len(deployments))

@@ -12,15 +12,19 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// reporter is whom an execution reports to: the store, or in a subprocess the runner that started it.
+// reporter is whom an execution reports to: the store, or in a subprocess the runner that started
+// it.
 type reporter interface {
-	// begin notes that the function is about to be entered. It returns false if the function must not be entered.
+	// begin notes that the function is about to be entered. It returns false if the function must
+	// not be entered.
 	begin(x *Execution) bool
 
-	// complete takes what became of the attempt. It marks the execution as ended and ends its context.
+	// complete takes what became of the attempt. It marks the execution as ended and ends its
+	// context.
 	complete(x *Execution, end time.Time, update store.RunUpdate)
 
-	// declines reports whether a run whose parameters do not fit is left to runners of another version.
+	// declines reports whether a run whose parameters do not fit is left to runners of another
+	// version.
 	declines(x *Execution) bool
 
 	// learn is told secrets of a child run.
@@ -63,8 +67,8 @@ func (r *storeReporter) complete(x *Execution, end time.Time, update store.RunUp
 	r.slots.release()
 }
 
-// declines reports whether a live runner of another version serves the run's deployment. If the store cannot tell, one may:
-// that loses nothing.
+// declines reports whether a live runner of another version serves the run's deployment. If the
+// store cannot tell, one may: that loses nothing.
 func (r *storeReporter) declines(x *Execution) bool {
 	ctx, cancel := r.call(x.executor.context)
 	defer cancel()

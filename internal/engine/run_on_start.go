@@ -11,7 +11,8 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// runOnStart makes the runs of deployments that begin to be served. If the store fails, it returns the rest for later.
+// runOnStart makes the runs of deployments that begin to be served. If the store fails, it returns
+// the rest for later.
 func (e *Engine) runOnStart(ctx context.Context, unserved []uuid.UUID) (unmade []uuid.UUID) {
 	for i, id := range unserved {
 		if d := e.deployments[id]; d.OnStart && e.makeStartRun(ctx, d) != nil {
@@ -21,7 +22,8 @@ func (e *Engine) runOnStart(ctx context.Context, unserved []uuid.UUID) (unmade [
 	return nil
 }
 
-// makeStartRun makes one run for this start, however often it is called. What is refused is not tried again.
+// makeStartRun makes one run for this start, however often it is called. What is refused is not
+// tried again.
 func (e *Engine) makeStartRun(ctx context.Context, d *Deployment) error {
 	err := e.config.StartRun(ctx, d.Handle(), "start of runner "+e.heart.id.String())
 	_, misfit := errors.AsType[*params.Error](err)

@@ -15,7 +15,8 @@ type skipReporter struct {
 	deployments map[uuid.UUID]*Deployment
 }
 
-// report reports a range of instants. A pause is what somebody asked for, and not worth a line in the log.
+// report reports a range of instants. A pause is what somebody asked for, and not worth a line in
+// the log.
 func (s *skipReporter) report(message string, skip store.Skip) {
 	s.events.skipped(s.now(), s.deployments[skip.DeploymentID], skip)
 	if skip.Reason != store.SkipPaused {
@@ -24,7 +25,8 @@ func (s *skipReporter) report(message string, skip store.Skip) {
 	}
 }
 
-// reportRuns reports the runs that a claim decided against, schedule by schedule: there may be many.
+// reportRuns reports the runs that a claim decided against, schedule by schedule: there may be
+// many.
 func (s *skipReporter) reportRuns(runs []store.SkippedRun) {
 	var skips []store.Skip
 	for _, run := range runs {

@@ -18,8 +18,8 @@ func newSlots(limit int) *slots {
 	return &slots{limit: limit, overloaded: func() bool { return false }, freed: make(chan struct{}, 1)}
 }
 
-// free returns how many more runs may be under way. If there is no room, freed is signalled by the next run that ends, or
-// once the overload has passed.
+// free returns how many more runs may be under way. If there is no room, freed is signalled by the
+// next run that ends, or once the overload has passed.
 func (s *slots) free() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,8 +49,8 @@ func (s *slots) release() {
 	}
 }
 
-// relieved wakes the claimer if it found no free slot. It is called after what overloaded counts has become less: either
-// free sees that, or it has noted by now that a slot is wanted.
+// relieved wakes the claimer if it found no free slot. It is called after what overloaded counts
+// has become less: either free sees that, or it has noted by now that a slot is wanted.
 func (s *slots) relieved() {
 	s.mu.Lock()
 	wanted := s.wanted

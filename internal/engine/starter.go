@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// starter starts claimed runs at their instants, and hands them back if the runner leaves before. Runs that are due together
-// start together.
+// starter starts claimed runs at their instants, and hands them back if the runner leaves before.
+// Runs that are due together start together.
 type starter struct {
 	*Access
 	ttl       time.Duration
@@ -75,8 +75,8 @@ func (s *starter) startAt(executions []*Execution, due time.Time) {
 	}
 }
 
-// farAhead reports whether claimed runs would wait so long that they are handed back instead, with the slots that they hold:
-// the clock was set back since they were claimed.
+// farAhead reports whether claimed runs would wait so long that they are handed back instead, with
+// the slots that they hold: the clock was set back since they were claimed.
 func (s *starter) farAhead(wait time.Duration) bool { return wait > s.ttl }
 
 // fire starts a batch whose timer has run out, unless it is early by the wall clock.

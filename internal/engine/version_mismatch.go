@@ -11,8 +11,9 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// refuse ends a run whose parameters do not fit. It fails, unless programs of several versions serve its deployment, as they
-// do while a new one is rolled out: then the run may be meant for another version, and is left to that.
+// refuse ends a run whose parameters do not fit. It fails, unless programs of several versions
+// serve its deployment, as they do while a new one is rolled out: then the run may be meant for
+// another version, and is left to that.
 func (x *Execution) refuse() {
 	now := x.executor.now()
 	message := bounded(x.redactor().Text("parameters do not fit: " + x.refused.Error()))
@@ -28,12 +29,12 @@ func (x *Execution) refuse() {
 	})
 }
 
-// declineFor is how long a runner does not claim a run again that it has left to others. Then it looks again: the others may
-// be gone.
+// declineFor is how long a runner does not claim a run again that it has left to others. Then it
+// looks again: the others may be gone.
 const declineFor = time.Minute
 
-// declinedRuns is the runs that a runner has left to others lately. Executions add to it, the claimer reads it. The zero value
-// is ready to use.
+// declinedRuns is the runs that a runner has left to others lately. Executions add to it, the
+// claimer reads it. The zero value is ready to use.
 type declinedRuns struct {
 	mu   sync.Mutex
 	runs []declinedRun // oldest first, at most store.MaxExcept
@@ -53,8 +54,8 @@ func (d *declinedRuns) add(id uuid.UUID) {
 	d.runs = append(d.runs, declinedRun{id, time.Now().Add(declineFor)})
 }
 
-// list returns the runs that are left to others now, and how long it takes until the first of them is not any more; 0 if there
-// is none.
+// list returns the runs that are left to others now, and how long it takes until the first of them
+// is not any more; 0 if there is none.
 func (d *declinedRuns) list() (ids []uuid.UUID, wait time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

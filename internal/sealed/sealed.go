@@ -1,5 +1,6 @@
-// Package sealed lets the code that encodes parameters reach the value inside a params.Secret, which the methods of that
-// type show to nobody. Package params sets the variables when it is initialized.
+// Package sealed lets the code that encodes parameters reach the value inside a params.Secret,
+// which the methods of that type show to nobody. Package params sets the variables when it is
+// initialized.
 package sealed
 
 import "reflect"
