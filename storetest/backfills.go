@@ -7,11 +7,11 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// backfill asks for runs of instants.
+// backfill returns the parameters of a backfill of instants.
 func backfill(now time.Time, d *store.DeploymentRecord, instants ...time.Time) store.BackfillRunsParams {
 	p := store.BackfillRunsParams{Now: now, DeploymentID: d.ID, Generation: 1, Schedule: "hourly"}
 	for _, at := range instants {
-		p.Runs = append(p.Runs, store.PlannedRun{ID: newID(now), ScheduledTime: at, DueTime: now})
+		p.Runs = append(p.Runs, store.PlannedRun{ID: store.NewID(now), ScheduledTime: at, DueTime: now})
 	}
 	return p
 }
@@ -33,7 +33,7 @@ func scheduledTimes(runs []*store.Run) []time.Time {
 
 var backfillCases = []testCase{
 	{
-		"Make", "a backfill makes a run of each instant that has none; it is not auto-scheduled",
+		"Make", "a backfill makes a run for each instant that has none; these runs are not auto-scheduled",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
@@ -49,7 +49,7 @@ var backfillCases = []testCase{
 		},
 	},
 	{
-		"Repeated", "a backfill that is repeated makes nothing",
+		"Repeated", "a repeated backfill makes nothing",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -61,7 +61,7 @@ var backfillCases = []testCase{
 		},
 	},
 	{
-		"ReopenSkipped", "a run that was skipped is reopened; one that was cancelled by hand is not",
+		"ReopenSkipped", "a skipped run is reopened; one that was cancelled by hand is not",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
@@ -82,7 +82,7 @@ var backfillCases = []testCase{
 		},
 	},
 	{
-		"Split", "an instant inside a skip range is taken out of it as Splits says",
+		"Split", "an instant inside a skip range is taken out of it, which Splits replaces",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -97,7 +97,7 @@ var backfillCases = []testCase{
 		},
 	},
 	{
-		"SplitGone", "a backfill whose skip range is gone is ErrConflict and makes nothing",
+		"SplitGone", "a backfill whose skip range is missing returns ErrConflict and makes nothing",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -111,7 +111,7 @@ var backfillCases = []testCase{
 		},
 	},
 	{
-		"Refused", "a backfill of an unknown deployment or schedule is ErrNotFound, on another generation ErrConflict, of too many an error",
+		"Refused", "a backfill of an unknown deployment or schedule returns ErrNotFound, on another generation ErrConflict, and of too many instants an error",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.expectUnchanged("a refused backfill", func() {
@@ -128,7 +128,7 @@ var backfillCases = []testCase{
 				p = backfill(f.base, d)
 				for i := range store.MaxBackfill + 1 {
 					at := f.at(-time.Duration(i+1) * time.Hour)
-					p.Runs = append(p.Runs, store.PlannedRun{ID: newID(at), ScheduledTime: at, DueTime: f.base})
+					p.Runs = append(p.Runs, store.PlannedRun{ID: store.NewID(at), ScheduledTime: at, DueTime: f.base})
 				}
 				if _, err = f.store.BackfillRuns(f.ctx, p); err == nil {
 					f.Error("more than MaxBackfill: got no error")
@@ -137,7 +137,7 @@ var backfillCases = []testCase{
 		},
 	},
 	{
-		"KeptByCatchUp", "no plan cancels a run of a backfill, though its instant lies in a gap",
+		"KeptByCatchUp", "no plan cancels a run of a backfill, even if its instant lies in a gap",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule, withOverlap(store.OverlapCancelNew, 1))
 			r := f.serve(f.base, d)
@@ -161,7 +161,7 @@ var backfillCases = []testCase{
 		},
 	},
 	{
-		"KeptByReset", "runs of a backfill are not auto-scheduled, so that a pause leaves them",
+		"KeptByReset", "runs of a backfill are not auto-scheduled, so a pause keeps them",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)

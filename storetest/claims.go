@@ -10,7 +10,7 @@ import (
 
 var claimCases = []testCase{
 	{
-		"Claim", "a claim makes a run PENDING under a lease, and carries all that is needed to execute it",
+		"Claim", "a claim makes a run PENDING under a lease, and returns everything that is needed to execute it",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule, func(r *store.DeploymentRecord) { r.Tags = []string{"red"} })
 			r := f.serve(f.base, d)
@@ -52,7 +52,7 @@ var claimCases = []testCase{
 		},
 	},
 	{
-		"Except", "runs that a runner leaves to others are not claimed by it, do not wake it, and are others' to claim",
+		"Except", "a runner does not claim the runs of Except, they are not in its Next, and other runners can claim them",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(5))
 			r, other := f.serve(f.base, d), f.runner("other", f.base, f.at(longTTL))
@@ -60,13 +60,13 @@ var claimCases = []testCase{
 			first, second := f.createNow(f.base, d), f.createNow(f.base, d)
 			but := func(r store.RunnerRecord, ids ...uuid.UUID) store.ClaimRunsResult {
 				claims, err := f.store.ClaimRuns(f.ctx, store.ClaimRunsParams{
-					Now: f.base, Runner: r.ID, ID: newID(f.base), Limit: 10, TTL: longTTL, Except: ids,
+					Now: f.base, Runner: r.ID, ID: store.NewID(f.base), Limit: 10, TTL: longTTL, Except: ids,
 				})
 				f.must(err)
 				return claims
 			}
 			f.expectUnchanged("a claim of nothing", func() {
-				claims := but(r, first.ID, second.ID, newID(f.base))
+				claims := but(r, first.ID, second.ID, store.NewID(f.base))
 				expect(f, "claims", len(claims.Runs), 0)
 				expectTime(f, "next", claims.Next, time.Time{})
 			})
@@ -75,7 +75,7 @@ var claimCases = []testCase{
 		},
 	},
 	{
-		"OrderOfEqual", "of what is due at one time the earlier scheduled time is claimed first, also among deployments",
+		"OrderOfEqual", "of runs due at one time, the earlier scheduled time is claimed first, across deployments too",
 		func(f *fixture) {
 			a, b, c := f.deploy("a"), f.deploy("b"), f.deploy("c", withLimit(10))
 			r := f.serve(f.base, a, b, c)
@@ -91,7 +91,7 @@ var claimCases = []testCase{
 		},
 	},
 	{
-		"OrderAcrossRunners", "what is due earlier is claimed first also among deployments that different runners serve",
+		"OrderAcrossRunners", "what is due earlier is claimed first, across deployments that different runners serve too",
 		func(f *fixture) {
 			a, b, c := f.deploy("a"), f.deploy("b"), f.deploy("c")
 			r := f.serve(f.base, a, b, c)
@@ -109,7 +109,7 @@ var claimCases = []testCase{
 		},
 	},
 	{
-		"OrderAcrossLimits", "what is due earlier is claimed first whether its deployment has a limit or not",
+		"OrderAcrossLimits", "what is due earlier is claimed first, whether its deployment has a limit or not",
 		func(f *fixture) {
 			limited, free := f.deploy("limited", withLimit(10)), f.deploy("free")
 			r := f.serve(f.base, limited, free)
@@ -121,7 +121,7 @@ var claimCases = []testCase{
 		},
 	},
 	{
-		"Ahead", "a run may be claimed ClaimAhead before it is due and no earlier; where a limit grants it, not before it is due",
+		"Ahead", "a run may be claimed ClaimAhead before it is due and no earlier; one that needs a slot of a limit, not before it is due",
 		func(f *fixture) {
 			free, limited := f.deploy("free"), f.deploy("limited", withLimit(1))
 			r := f.serve(f.base, free, limited)
@@ -146,7 +146,7 @@ var claimCases = []testCase{
 		},
 	},
 	{
-		"Limit", "at most Limit runs are claimed, and Next says that there are more",
+		"Limit", "at most Limit runs are claimed, and Next shows that there are more",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -172,7 +172,7 @@ var claimCases = []testCase{
 		},
 	},
 	{
-		"PriorityChanges", "a new priority counts for runs that are there already",
+		"PriorityChanges", "a new priority applies to existing runs",
 		func(f *fixture) {
 			a, b := f.deploy("a"), f.deploy("b")
 			r := f.serve(f.base, a, b)
@@ -183,7 +183,7 @@ var claimCases = []testCase{
 		},
 	},
 	{
-		"RepeatedLate", "a claim that is repeated late shortens no lease that was renewed since",
+		"RepeatedLate", "a claim that is repeated late does not shorten a lease that was renewed since",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -203,7 +203,7 @@ var claimCases = []testCase{
 		},
 	},
 	{
-		"Repeated", "a claim that is repeated under its ID returns what it holds still, under the same tokens and a fresh lease, and nothing new",
+		"Repeated", "a claim repeated under its ID returns what it still holds, under the same tokens and renewed leases, and nothing new",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -304,7 +304,7 @@ var claimCases = []testCase{
 
 var leaseCases = []testCase{
 	{
-		"Fenced", "a stale token gives ErrLeaseLost and writes nothing",
+		"Fenced", "a write with a stale token returns ErrLeaseLost and writes nothing",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -325,7 +325,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"FencedUnclaimed", "the token of a claim that is over gives ErrLeaseLost, also while nobody holds the run",
+		"FencedUnclaimed", "a write with the token of an ended claim returns ErrLeaseLost, even while nobody holds the run",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -342,7 +342,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"EndedNotReaped", "a lease that has ended but is not reaped yet still lets its holder settle",
+		"EndedNotReaped", "the holder of a lease that has ended but is not reaped can still settle",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -355,7 +355,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"Renew", "a renewed lease lasts until TTL from then",
+		"Renew", "a renewed lease lasts for TTL from the renewal",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -375,7 +375,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"CrashIsAnAttempt", "a lease that ends before an attempt is known to have begun costs one attempt and is one crash, also under AtMostOnce",
+		"CrashIsAnAttempt", "a lease that ends before an attempt is known to have begun costs one attempt and is one crash, under AtMostOnce too",
 		func(f *fixture) {
 			d := f.deploy("a", func(r *store.DeploymentRecord) { r.AtMostOnce = true })
 			r := f.serve(f.base, d)
@@ -395,7 +395,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"CrashWhileCancelling", "a crash counts the attempt once that is known to have begun, also where the run was cancelled before that was told",
+		"CrashWhileCancelling", "a crash counts the attempt once it is known to have begun, even if the run was cancelled before the store learned of it",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -410,7 +410,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"CrashedBeforeTheStart", "the attempt of an update with Crashed counts without a StartTime, however often it is repeated",
+		"CrashedBeforeTheStart", "the attempt of an update with Crashed counts without a StartTime, and once however often it is repeated",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -428,7 +428,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"ClockSetBack", "a clock that was set back does not keep the runs of a runner that is gone, nor takes those of one that renews",
+		"ClockSetBack", "a clock that was set back does not keep the runs of a dead runner, nor takes those of one that renews",
 		func(f *fixture) {
 			d := f.deploy("a")
 			ahead := f.at(5 * time.Hour)
@@ -450,7 +450,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"LateReap", "calls of ReapLeases that come late, with others between them that do not, are no clock that was set back",
+		"LateReap", "late calls of ReapLeases, with calls on time between them, do not count as a clock that was set back",
 		func(f *fixture) {
 			d := f.deploy("a")
 			now := f.at(5 * time.Hour)
@@ -482,7 +482,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"RenewLost", "a lease is lost when it is reaped, another claim's, settled or unknown",
+		"RenewLost", "a lease is lost when it is reaped, settled, unknown or another claim's",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -506,7 +506,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"RenewTellsCancel", "a renewal names the runs that somebody wants cancelled",
+		"RenewReportsCancel", "a renewal reports the runs that somebody wants cancelled",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -521,7 +521,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"Reap", "a run whose lease has ended becomes SCHEDULED/AwaitingRetry, due at once, its crash counted and in the message",
+		"Reap", "a run whose lease has ended becomes SCHEDULED/AwaitingRetry and is due at once; its crash is counted and in the message",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -547,7 +547,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"ReapMaxCrashes", "a run that has crashed MaxCrashes times becomes CRASHED, once and for all",
+		"ReapMaxCrashes", "a run that has crashed MaxCrashes times becomes CRASHED for good",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -566,7 +566,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"ReapAtMostOnce", "under AtMostOnce a run that had begun becomes CRASHED, one that had not runs again",
+		"ReapAtMostOnce", "under AtMostOnce, a run that had begun becomes CRASHED, and one that had not runs again",
 		func(f *fixture) {
 			d := f.deploy("a", func(r *store.DeploymentRecord) { r.AtMostOnce = true })
 			r := f.serve(f.base, d)
@@ -593,7 +593,7 @@ var leaseCases = []testCase{
 		},
 	},
 	{
-		"ReapLimit", "ReapLeases deals with at most Limit leases, and Next says that there are more",
+		"ReapLimit", "ReapLeases deals with at most Limit leases, and Next shows that there are more",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)

@@ -10,7 +10,7 @@ import (
 
 var deploymentCases = []testCase{
 	{
-		"ChangeAfterTheEnd", "a schedule that had ended owes nothing for the time since when it is declared anew; one that had not is continued",
+		"ChangeAfterTheEnd", "a schedule that had ended owes nothing for the time until it is declared again; one that had not is continued",
 		func(f *fixture) {
 			for name, planTime := range map[string]time.Time{"ended": {}, "open": f.at(time.Hour)} {
 				d := f.deploy(name, withSchedule)
@@ -28,7 +28,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"Create", "a declaration that the store does not know is stored at generation 1, with its flow",
+		"Create", "an unknown declaration is stored at generation 1, with its flow",
 		func(f *fixture) {
 			d := declare("a", withSchedule)
 			got := f.register(f.base, d)[0]
@@ -63,7 +63,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"Version", "a new Version alone is stamped without raising the generation or touching runs",
+		"Version", "a new Version alone is stored without raising the generation or changing runs",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -77,7 +77,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"Replace", "a different declaration replaces the stored one at generation + 1 and is told what it replaced",
+		"Replace", "a different declaration replaces the stored one, raises the generation by one, and returns what it replaced",
 		func(f *fixture) {
 			d := f.deploy("a")
 			f.registerRunner(f.base, f.runner("other", f.base, f.at(forever)), d)
@@ -87,7 +87,7 @@ var deploymentCases = []testCase{
 			expect(f, "generation", got.Generation, 2)
 			expectSame(f, "served by", got.ServedBy, "other")
 			if got.Previous == nil {
-				f.Fatal("the replaced declaration is missing")
+				f.Fatal("got no replaced declaration")
 			}
 			expectSame(f, "fields that differ", got.Previous.Diff(changed), "Description")
 			stored := f.deployment(d.ID)
@@ -98,7 +98,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"ReplaceRepeated", "a registration that is repeated is a success that changes nothing",
+		"ReplaceRepeated", "a repeated registration succeeds and changes nothing",
 		func(f *fixture) {
 			f.deploy("a")
 			changed := declare("a", func(r *store.DeploymentRecord) { r.Description = "new" })
@@ -125,7 +125,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"ReplaceKeepsFinished", "a replacement leaves finished runs alone, those of future instants too, and they get no second run",
+		"ReplaceKeepsFinished", "a replacement keeps finished runs, of future instants too, which get no second run",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -151,7 +151,7 @@ var deploymentCases = []testCase{
 			s := f.schedule(d)
 			expectTime(f, "watermark", s.Watermark, f.at(3*time.Hour))
 			if s.Pause.Operator == nil || !*s.Pause.Operator {
-				f.Error("the operator's pause is gone")
+				f.Error("the operator's pause was lost")
 			}
 		},
 	},
@@ -162,20 +162,20 @@ var deploymentCases = []testCase{
 			f.serve(f.base, d)
 			f.skip(f.at(3*time.Hour), d, store.SkipMissed, f.at(time.Hour), f.at(3*time.Hour))
 			f.register(f.at(3*time.Hour), declare("a"))
-			f.register(f.at(time.Hour), declare("a", withSchedule)) // a clock that is behind
+			f.register(f.at(time.Hour), declare("a", withSchedule)) // this clock is behind
 			if s := f.schedule(d); s.Watermark.Before(f.at(3 * time.Hour)) {
 				f.Errorf("watermark: got %s, want at least %s", s.Watermark, f.at(3*time.Hour))
 			}
 		},
 	},
 	{
-		"OperatorPauseLapses", "an operator's pause lapses where the declared value changes, and only there",
+		"OperatorPauseLapses", "an operator's pause lapses when the declared value changes, and only then",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.pause(f.base, d, "", yes())
 			f.register(f.base, declare("a", withSchedule, func(r *store.DeploymentRecord) { r.Description = "new" }))
 			if !f.deployment(d.ID).Pause.Effective() {
-				f.Error("the operator's pause lapsed though the declared value is the same")
+				f.Error("the operator's pause lapsed though the declared value did not change")
 			}
 			f.pause(f.base, d, "", no())
 			f.register(f.base, declare("a", withSchedule, func(r *store.DeploymentRecord) { r.Pause.Declared = true }))
@@ -214,7 +214,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"GroupSizeInOneCall", "deployments of one call that give a LimitGroup different sizes are ErrConflict",
+		"GroupSizeInOneCall", "deployments of one call that give a LimitGroup different sizes return ErrConflict",
 		func(f *fixture) {
 			f.expectUnchanged("a refused registration", func() {
 				_, err := f.store.RegisterDeployments(f.ctx, store.RegisterDeploymentsParams{
@@ -232,7 +232,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"GroupSizeNewest", "a LimitGroup has the size that was declared last, also by a declaration that is not new",
+		"GroupSizeNewest", "a LimitGroup has the size that was declared last, even if that declaration is unchanged",
 		func(f *fixture) {
 			a := f.deploy("a", withGroup("g", 3))
 			f.deploy("b", withGroup("g", 1))
@@ -252,7 +252,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"GroupSizeServedLate", "what a live runner serves counts, not which size was declared last",
+		"GroupSizeServedLate", "the size that counts is the one a live runner serves, not the one declared last",
 		func(f *fixture) {
 			a := f.deploy("a", withGroup("g", 3))
 			b := f.deploy("b", withGroup("g", 1))
@@ -264,7 +264,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"GetUnknown", "a deployment that the store does not have is ErrNotFound",
+		"GetUnknown", "reading an unknown deployment returns ErrNotFound",
 		func(f *fixture) {
 			_, err := f.store.GetDeployment(f.ctx, uuid.New())
 			f.wantErr("GetDeployment", err, store.ErrNotFound)
@@ -272,7 +272,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"Delete", "DeleteDeployment removes the deployment, its skips and its unstarted runs; what runs goes on and what is finished stays",
+		"Delete", "DeleteDeployment removes the deployment, its skips and its unstarted runs; running and finished runs stay",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
@@ -294,7 +294,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"DeleteBegun", "a run of a deleted deployment that has begun and waits for another attempt ends CANCELLED, its history kept",
+		"DeleteBegun", "a run of a deleted deployment that has begun and waits for another attempt becomes CANCELLED and keeps its history",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -304,7 +304,7 @@ var deploymentCases = []testCase{
 			f.settle(f.base, awaitingRetry(c.Lease, f.base))
 			running := f.createNow(f.base, d)
 			second := f.claim(f.base, r, 10)
-			for _, c := range second { // both, in whichever order
+			for _, c := range second { // both, in either order
 				if c.RunID == waiting.ID {
 					f.settle(f.base, awaitingRetry(c.Lease, f.base))
 				}
@@ -320,7 +320,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"DeleteAndDeployAgain", "the finished runs of a deleted deployment are listed under its ID, and keep their idempotency keys, also once it is deployed again",
+		"DeleteAndDeployAgain", "the finished runs of a deleted deployment are listed under its ID and keep their idempotency keys, after it is deployed again too",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -340,7 +340,7 @@ var deploymentCases = []testCase{
 		},
 	},
 	{
-		"DeleteAndPlanAgain", "the instants of a deployment that was deleted are free when it is deployed again, though runs of them are kept",
+		"DeleteAndPlanAgain", "the instants of a deleted deployment are free when it is deployed again, though its runs are kept",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
@@ -371,7 +371,7 @@ var pauseCases = []testCase{
 		},
 	},
 	{
-		"Schedule", "pausing one schedule leaves the runs of the others",
+		"Schedule", "pausing one schedule keeps the runs of the others",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule, func(r *store.DeploymentRecord) {
 				r.Schedules = append(r.Schedules, store.ScheduleRecord{Key: "daily", Schedule: schedule.Cron("@daily").Named("daily")})
@@ -380,7 +380,7 @@ var pauseCases = []testCase{
 			f.plan(f.base, d, f.at(time.Hour))
 			daily := f.nextPlan(d)
 			daily.Key, daily.From, daily.Planned = "daily", f.base, f.at(24*time.Hour)
-			daily.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(24 * time.Hour), DueTime: f.at(24 * time.Hour)}}
+			daily.Runs = []store.PlannedRun{{ID: store.NewID(f.base), ScheduledTime: f.at(24 * time.Hour), DueTime: f.at(24 * time.Hour)}}
 			f.write(f.base, daily)
 			got := f.pause(f.base, d, "hourly", yes())
 			expect(f, "generation", got.Generation, 2)
@@ -391,7 +391,7 @@ var pauseCases = []testCase{
 		},
 	},
 	{
-		"Same", "a mark that changes nothing about whether it is paused raises no generation and removes no run",
+		"Same", "a mark that does not change whether it is paused raises no generation and removes no run",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -399,13 +399,13 @@ var pauseCases = []testCase{
 			got := f.pause(f.base, d, "", no())
 			expect(f, "generation", got.Generation, 1)
 			if got.Pause.Operator == nil || *got.Pause.Operator {
-				f.Error("the operator's mark was not kept")
+				f.Error("the operator's mark was not stored")
 			}
 			expectTimes(f, "runs", f.instants(d), f.at(time.Hour))
 		},
 	},
 	{
-		"Clear", "clearing the operator's mark lets the declared value count",
+		"Clear", "clearing the operator's mark makes the declared value count",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule, func(r *store.DeploymentRecord) { r.Pause.Declared = true })
 			expect(f, "paused as declared", f.deployment(d.ID).Pause.Effective(), true)
@@ -417,7 +417,7 @@ var pauseCases = []testCase{
 		},
 	},
 	{
-		"KeepsDue", "a paused deployment keeps what is due, and it can be claimed; runs made by hand are never paused",
+		"KeepsDue", "a paused deployment keeps due runs, which can be claimed; runs made by hand are never paused",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
@@ -440,7 +440,7 @@ var pauseCases = []testCase{
 		},
 	},
 	{
-		"Unknown", "SetPause of what the store does not have is ErrNotFound",
+		"Unknown", "SetPause of an unknown deployment or schedule returns ErrNotFound",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			_, err := f.store.SetPause(f.ctx, store.SetPauseParams{Now: f.base, DeploymentID: uuid.New(), Operator: yes()})

@@ -11,7 +11,7 @@ import (
 
 var limitCases = []testCase{
 	{
-		"Size", "never more runs are claimed than the limit's size",
+		"Size", "no more runs are claimed than the limit's size",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(2))
 			r := f.serve(f.base, d)
@@ -26,7 +26,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"Concurrent", "never more runs are claimed than the limit's size, also by concurrent runners",
+		"Concurrent", "no more runs are claimed than the limit's size, by concurrent runners either",
 		func(f *fixture) {
 			const size, runs, claimers = 3, 500, 16
 			d := f.deploy("a", withLimit(size))
@@ -54,7 +54,7 @@ var limitCases = []testCase{
 							return
 						}
 						for _, c := range claims.Runs {
-							mu.Lock() // the slot counts as free from here on, as the store may see it
+							mu.Lock() // from here on the store may grant the slot to another
 							held--
 							ended++
 							mu.Unlock()
@@ -74,7 +74,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"Waiting", "a run that waits for its limit is AwaitingConcurrencySlot and says why it waits",
+		"Waiting", "a run that waits for its limit is AwaitingConcurrencySlot and has a wait reason",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1))
 			f.serve(f.base, d)
@@ -86,7 +86,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"FIFO", "slots go to those that wait in the order in which they came",
+		"FIFO", "slots go to waiting runs first come, first served",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1))
 			r := f.serve(f.base, d)
@@ -102,7 +102,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"RetryFirst", "a run that has begun before waits at the head",
+		"RetryFirst", "a run that has begun before waits at the head of the queue",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1))
 			r := f.serve(f.base, d)
@@ -129,7 +129,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"QueueFull", "where MaxWaiting runs wait, a run made by hand is ErrQueueFull and is not made",
+		"QueueFull", "when MaxWaiting runs wait, making a run by hand returns ErrQueueFull and makes none",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1), func(r *store.DeploymentRecord) { r.MaxWaiting = 2 })
 			r := f.serve(f.base, d)
@@ -147,7 +147,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"ScheduledQueueFull", "where MaxWaiting runs wait, a scheduled run becomes CANCELLED/Skipped for the reason limit",
+		"ScheduledQueueFull", "when MaxWaiting runs wait, a scheduled run becomes CANCELLED/Skipped with the reason limit",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule, withLimit(1), func(r *store.DeploymentRecord) { r.MaxWaiting = 1 })
 			r := f.serve(f.base, d)
@@ -164,7 +164,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"ForLater", "a run that is made for later asks for its slot when it is due, and is CANCELLED/Skipped if too many wait by then",
+		"ForLater", "a run made for later asks for its slot when it is due, and becomes CANCELLED/Skipped if too many wait by then",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1), func(r *store.DeploymentRecord) { r.MaxWaiting = 1 })
 			r := f.serve(f.base, d)
@@ -186,7 +186,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"BlocksNobody", "a claim goes past the runs that have to wait, however many they are and though they were due earlier",
+		"BlocksNobody", "a claim passes the runs that have to wait, however many they are, even if they were due earlier",
 		func(f *fixture) {
 			a, b := f.deploy("a", withSchedule, withLimit(1)), f.deploy("b")
 			r := f.serve(f.base, a, b)
@@ -205,7 +205,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"KeyRefused", "a run that is refused for its queue does not take its idempotency key",
+		"KeyRefused", "a run that is refused because the queue is full does not take its idempotency key",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1), func(r *store.DeploymentRecord) { r.MaxWaiting = 1 })
 			r := f.serve(f.base, d)
@@ -222,7 +222,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"RetryAsks", "RetryRun takes a free slot at once, and is not passed by what comes after it",
+		"RetryAsks", "RetryRun takes a free slot at once, and no later run passes it",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1))
 			r := f.serve(f.base, d)
@@ -236,7 +236,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"PromotedStays", "a run that got its slot while it waited stays and keeps it when its deployment is paused and replaced",
+		"PromotedStays", "a run that got its slot while it waited stays, and keeps the slot, when its deployment is paused and replaced",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule, withLimit(1))
 			r := f.serve(f.base, d)
@@ -254,7 +254,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"DeployAgainKeepsHeld", "a run of a deleted deployment keeps its slot also of the limit that comes back with it",
+		"DeployAgainKeepsHeld", "a run of a deleted deployment keeps its slot of the limit when that is declared again",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1))
 			r := f.serve(f.base, d)
@@ -287,7 +287,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"GroupLeft", "a deployment that leaves its group takes the slots of its runs along, and what waits asks anew",
+		"GroupLeft", "a deployment that leaves its group takes the slots of its runs along, and its waiting runs ask again",
 		func(f *fixture) {
 			a, b := f.deploy("a", withGroup("g", 1)), f.deploy("b", withGroup("g", 1))
 			r := f.serve(f.base, a, b)
@@ -321,7 +321,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"CancelPromotedFrees", "a run that is cancelled between promotion and claim frees its slot; so does one that waits, its place",
+		"CancelPromotedFrees", "cancelling a run between its promotion and its claim frees its slot; cancelling a waiting run frees its place",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1), func(r *store.DeploymentRecord) { r.MaxWaiting = 1 })
 			r := f.serve(f.base, d)
@@ -347,7 +347,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"DeleteFrees", "unstarted runs that go with their deployment free the slots of its group",
+		"DeleteFrees", "unstarted runs that are removed with their deployment free their slots of its group",
 		func(f *fixture) {
 			a, b := f.deploy("a", withGroup("g", 1)), f.deploy("b", withGroup("g", 1))
 			r := f.serve(f.base, a, b)
@@ -358,7 +358,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"Grow", "a larger size promotes those that wait; no limit lets all of them go",
+		"Grow", "a larger size promotes waiting runs; no limit promotes all of them",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1))
 			r := f.serve(f.base, d)
@@ -373,7 +373,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"Introduce", "a new limit counts what is under way",
+		"Introduce", "a new limit counts the runs under way",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -404,7 +404,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"Shrink", "a size that is lowered takes no slot away and gives none until fewer are held",
+		"Shrink", "lowering the size takes no slot away, and grants none until fewer are held",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(3))
 			r := f.serve(f.base, d)
@@ -437,7 +437,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"UnservedStandsBack", "a run of a deployment that nobody serves keeps no slot of its group from one that is served",
+		"UnservedStandsBack", "a run of a deployment that nobody serves does not keep a slot of its group from one that is served",
 		func(f *fixture) {
 			a, b := f.deploy("a", withGroup("g", 1)), f.deploy("b", withGroup("g", 1))
 			r := f.serve(f.base, b)
@@ -455,7 +455,7 @@ var limitCases = []testCase{
 		},
 	},
 	{
-		"DeadRunner", "a slot of an unclaimed run whose runner died goes to the next in the group when leases are reaped",
+		"DeadRunner", "the slot of an unclaimed run whose runner died goes to the next in the group when leases are reaped",
 		func(f *fixture) {
 			a, b := f.deploy("a", withGroup("g", 1)), f.deploy("b", withGroup("g", 1))
 			f.registerRunner(f.base, f.runner("dying", f.base, f.at(leaseTTL)), a)

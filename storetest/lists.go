@@ -10,7 +10,7 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// listed are the IDs of the runs that a filter lets through, in order.
+// listed returns the IDs of the runs that a filter selects, in order.
 func (f *fixture) listed(filter store.RunFilter) []uuid.UUID {
 	f.Helper()
 	var list []uuid.UUID
@@ -20,7 +20,7 @@ func (f *fixture) listed(filter store.RunFilter) []uuid.UUID {
 	return list
 }
 
-// walk reads a list page by page, and calls between after each page.
+// walk reads a list page by page, and calls between after each page but the last.
 func (f *fixture) walk(filter store.RunFilter, between func()) []uuid.UUID {
 	f.Helper()
 	var list []uuid.UUID
@@ -39,11 +39,11 @@ func (f *fixture) walk(filter store.RunFilter, between func()) []uuid.UUID {
 		filter.Cursor = page.Next
 		between()
 	}
-	f.Fatal("the list does not end")
+	f.Fatal("got 100 pages, want the list to end")
 	return nil
 }
 
-// inOrder makes runs whose IDs ascend, due so many seconds after the base time.
+// inOrder makes runs with ascending IDs. due is when each is due, in seconds after the base time.
 func (f *fixture) inOrder(d *store.DeploymentRecord, due ...int) []uuid.UUID {
 	f.Helper()
 	var list []uuid.UUID
@@ -114,7 +114,7 @@ var listCases = []testCase{
 		},
 	},
 	{
-		"FilterByHandle", "ListRuns and CountRuns select by the handle in Deployment as by DeploymentID, and page by it",
+		"FilterByHandle", "ListRuns and CountRuns select by Deployment, a handle, as by DeploymentID",
 		func(f *fixture) {
 			a, b := f.deploy("a"), f.deploy("b")
 			want := f.inOrder(a, 1, 2, 3)
@@ -140,7 +140,7 @@ var listCases = []testCase{
 		},
 	},
 	{
-		"BadHandle", "a handle without a slash or with an empty name is an error, and so are a handle and an ID of two deployments, which the error names",
+		"BadHandle", "a malformed handle is an error, and so are a handle and an ID of two deployments; the error names them",
 		func(f *fixture) {
 			a := f.deploy("a", withSchedule)
 			f.serve(f.base, a)
@@ -185,7 +185,7 @@ var listCases = []testCase{
 		},
 	},
 	{
-		"SortByID", "NewestFirst and OldestFirst order by ID, that is by creation",
+		"SortByID", "NewestFirst and OldestFirst order by ID, that is, by creation",
 		func(f *fixture) {
 			made := f.inOrder(f.deploy("a"), 3, 1, 2)
 			expectSame(f, "oldest first", f.listed(store.RunFilter{Sort: store.OldestFirst}), made...)
@@ -200,7 +200,7 @@ var listCases = []testCase{
 		},
 	},
 	{
-		"LatestEnded", "LatestEnded orders by EndTime, latest first; runs that are not over come first, equal ones by descending ID",
+		"LatestEnded", "LatestEnded orders by EndTime, latest first; unfinished runs come first, equal ones by descending ID",
 		func(f *fixture) {
 			d := f.deploy("a")
 			made := f.inOrder(d, 1, 1, 1, 1)
@@ -212,7 +212,7 @@ var listCases = []testCase{
 		},
 	},
 	{
-		"Pages", "pages neither repeat nor miss a run, in each order, and stay in place while runs are added",
+		"Pages", "in each order, pages neither repeat nor miss a run, and stay in place while runs are added",
 		func(f *fixture) {
 			d := f.deploy("a")
 			f.inOrder(d, 5, 3, 3, 4, 1, 3, 2)
@@ -224,7 +224,7 @@ var listCases = []testCase{
 						if n++; n > 2 {
 							return
 						}
-						p := byHand(f.at(time.Hour), d) // newer, and due later, than all before
+						p := byHand(f.at(time.Hour), d) // newer than all before, and due later
 						p.DueTime = f.at(24 * time.Hour)
 						f.create(p)
 					})
@@ -237,7 +237,7 @@ var listCases = []testCase{
 		},
 	},
 	{
-		"PagesOfFilter", "pages keep to the filter, and the last has no cursor",
+		"PagesOfFilter", "every page satisfies the filter, and the last has no cursor",
 		func(f *fixture) {
 			a, b := f.deploy("a"), f.deploy("b")
 			want := f.inOrder(a, 1, 2, 3, 4)
@@ -250,7 +250,7 @@ var listCases = []testCase{
 		},
 	},
 	{
-		"PageSize", "a page has 200 items unless the filter says otherwise, and never more than MaxPage",
+		"PageSize", "a page has DefaultPage items unless the filter sets a Limit, and never more than MaxPage",
 		func(f *fixture) {
 			d := f.deploy("a")
 			for range store.MaxPage + 1 {
@@ -261,7 +261,7 @@ var listCases = []testCase{
 		},
 	},
 	{
-		"BadCursor", "a cursor that no page gave, and a sort that does not exist, are errors",
+		"BadCursor", "a cursor that is not from a page, and an unknown sort, are errors",
 		func(f *fixture) {
 			if _, err := f.store.ListRuns(f.ctx, store.RunFilter{Cursor: "no such cursor"}); err == nil {
 				f.Error("ListRuns: got no error for a bad cursor")
@@ -318,7 +318,7 @@ var listCases = []testCase{
 		},
 	},
 	{
-		"Flows", "flows are listed by name and in pages, those of child runs included",
+		"Flows", "flows are listed by name and in pages, including those of child runs",
 		func(f *fixture) {
 			c := f.logging()
 			f.createChild(f.base, c.Lease)

@@ -10,7 +10,7 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// logging is a deployment with a claimed run.
+// logging returns the claim of a run of a new deployment.
 func (f *fixture) logging() store.Claim {
 	f.Helper()
 	d := f.deploy("a")
@@ -55,7 +55,7 @@ var logCases = []testCase{
 		},
 	},
 	{
-		"Level", "MinLevel leaves out what is below it",
+		"Level", "MinLevel leaves out lower levels",
 		func(f *fixture) {
 			c := f.logging()
 			for i, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
@@ -66,7 +66,7 @@ var logCases = []testCase{
 		},
 	},
 	{
-		"Pages", "a log is read in pages: After the last Seq, while there is More",
+		"Pages", "a log is read in pages: After is the last Seq, and More reports whether there are more lines",
 		func(f *fixture) {
 			c := f.logging()
 			for i := range 5 {
@@ -85,7 +85,7 @@ var logCases = []testCase{
 		},
 	},
 	{
-		"Bound", "a run keeps MaxRunLog bytes, LogLineCost of them for each line; lines that do not fit are counted, empty ones too",
+		"Bound", "a run keeps MaxRunLog bytes of log, LogLineCost of them for each line; lines that do not fit are counted, empty ones too",
 		func(f *fixture) {
 			c := f.logging()
 			half := strings.Repeat("x", store.MaxRunLog/2-store.LogLineCost)
@@ -98,7 +98,7 @@ var logCases = []testCase{
 		},
 	},
 	{
-		"Repeated", "a stretch that is repeated changes nothing, and what it has beyond the first is taken",
+		"Repeated", "a repeated part changes nothing, and lines beyond the first call are added",
 		func(f *fixture) {
 			c := f.logging()
 			one, two := store.LogRecord{Time: f.base, Message: "one"}, store.LogRecord{Time: f.base, Message: "two"}
@@ -112,7 +112,7 @@ var logCases = []testCase{
 		},
 	},
 	{
-		"Dropped", "lines that were lost on the way are counted once: those the writer says, and those the store never got",
+		"Dropped", "lost lines are counted once: those that the writer reports, and those that the store never got",
 		func(f *fixture) {
 			c := f.logging()
 			dropped := func(log store.RunLog, want int) {
@@ -150,7 +150,7 @@ var logCases = []testCase{
 		},
 	},
 	{
-		"EachByItself", "each run's lines are judged by themselves: ErrLeaseLost and ErrNotFound leave the others to be written",
+		"EachByItself", "each run's lines are judged by themselves: ErrLeaseLost and ErrNotFound do not keep the others from being written",
 		func(f *fixture) {
 			c := f.logging()
 			child := f.createChild(f.base, c.Lease)
@@ -166,7 +166,7 @@ var logCases = []testCase{
 		},
 	},
 	{
-		"Survives", "a log outlives its run's claim, and goes on in the next",
+		"Survives", "a log outlives its run's claim, and goes on in the next claim",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)

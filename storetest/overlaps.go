@@ -11,14 +11,14 @@ func withOverlap(overlap store.Overlap, size int) func(*store.DeploymentRecord) 
 	return func(r *store.DeploymentRecord) { r.Overlap, r.ConcurrencyLimit, r.MaxWaiting = overlap, size, 2 }
 }
 
-// expectOverlap holds a run to a state that its deployment's overlap policy gave it.
+// expectOverlap checks the state that the overlap policy of its deployment gave a run.
 func (f *fixture) expectOverlap(id uuid.UUID, want store.StateType, name string) {
 	f.Helper()
 	f.expectState(id, want, name)
 	expect(f, "message", f.run(id).State.Message, string(store.SkipOverlap))
 }
 
-// claimOneOf takes the one run that can be taken, which has to be the given one.
+// claimOneOf claims the only claimable run, which must be the given one.
 func (f *fixture) claimOneOf(run *store.Run, r store.RunnerRecord) store.Claim {
 	f.Helper()
 	c := f.claimOne(f.base, r, longTTL)
@@ -28,7 +28,7 @@ func (f *fixture) claimOneOf(run *store.Run, r store.RunnerRecord) store.Claim {
 
 var overlapCases = []testCase{
 	{
-		"CancelNew", "under OverlapCancelNew a run that finds the limit full is CANCELLED/Skipped for the reason overlap, which is no error",
+		"CancelNew", "under OverlapCancelNew, a run that finds the limit full becomes CANCELLED/Skipped with the reason overlap, which is no error",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule, withOverlap(store.OverlapCancelNew, 1))
 			r := f.serve(f.base, d)
@@ -52,7 +52,7 @@ var overlapCases = []testCase{
 		},
 	},
 	{
-		"CancelRunning", "under OverlapCancelRunning a new run makes the oldest running one CANCELLING and has its slot once that is over",
+		"CancelRunning", "under OverlapCancelRunning, a new run makes the oldest running one CANCELLING, and gets its slot once that has ended",
 		func(f *fixture) {
 			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 2))
 			r := f.serve(f.base, d)
@@ -74,7 +74,7 @@ var overlapCases = []testCase{
 		},
 	},
 	{
-		"KeySkipped", "the idempotency key of a run that OverlapCancelNew skipped goes on giving that run, which can be retried",
+		"KeySkipped", "the idempotency key of a run that OverlapCancelNew skipped still returns that run, which can be retried",
 		func(f *fixture) {
 			d := f.deploy("a", withOverlap(store.OverlapCancelNew, 1))
 			r := f.serve(f.base, d)
@@ -99,7 +99,7 @@ var overlapCases = []testCase{
 		},
 	},
 	{
-		"CancelRunningOnce", "under OverlapCancelRunning a repeated CreateRun cancels nothing more",
+		"CancelRunningOnce", "under OverlapCancelRunning, a repeated CreateRun cancels nothing more",
 		func(f *fixture) {
 			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 2))
 			r := f.serve(f.base, d)
@@ -112,7 +112,7 @@ var overlapCases = []testCase{
 		},
 	},
 	{
-		"CancelParent", "under OverlapCancelRunning the runs inside a running one go on until it ends, and end with it",
+		"CancelParent", "under OverlapCancelRunning, the runs inside a running one go on until it ends, and end with it",
 		func(f *fixture) {
 			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 1))
 			r := f.serve(f.base, d)
@@ -128,7 +128,7 @@ var overlapCases = []testCase{
 		},
 	},
 	{
-		"CancelWaiting", "under OverlapCancelRunning what waits goes, and one CANCELLING run is enough; MaxWaiting never overflows",
+		"CancelWaiting", "under OverlapCancelRunning, waiting runs are cancelled, and one run in CANCELLING is enough; MaxWaiting is never exceeded",
 		func(f *fixture) {
 			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 2))
 			r := f.serve(f.base, d)
@@ -146,7 +146,7 @@ var overlapCases = []testCase{
 		},
 	},
 	{
-		"CancelPromoted", "under OverlapCancelRunning a run that has a slot and is not claimed waits: it gives its slot to the new one",
+		"CancelPromoted", "under OverlapCancelRunning, a run that has a slot and is not claimed counts as waiting: the new run gets its slot",
 		func(f *fixture) {
 			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 1))
 			r := f.serve(f.base, d)
@@ -157,7 +157,7 @@ var overlapCases = []testCase{
 		},
 	},
 	{
-		"CancelRetrying", "under OverlapCancelRunning a run that waits for another attempt goes too",
+		"CancelRetrying", "under OverlapCancelRunning, a run that waits for another attempt is cancelled too",
 		func(f *fixture) {
 			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 1))
 			r := f.serve(f.base, d)
@@ -173,7 +173,7 @@ var overlapCases = []testCase{
 		},
 	},
 	{
-		"Group", "in a LimitGroup only runs of the same deployment are cancelled; if none has a slot the new one waits",
+		"Group", "in a LimitGroup only runs of the same deployment are cancelled; if none of them has a slot, the new run waits",
 		func(f *fixture) {
 			latest := func(r *store.DeploymentRecord) { r.Overlap = store.OverlapCancelRunning }
 			a, b := f.deploy("a", withGroup("g", 1), latest), f.deploy("b", withGroup("g", 1), latest)
@@ -188,7 +188,7 @@ var overlapCases = []testCase{
 		},
 	},
 	{
-		"SizeLowered", "as many running ones are cancelled as have to go until a slot is free",
+		"SizeLowered", "as many running runs are cancelled as it takes to free a slot",
 		func(f *fixture) {
 			d := f.deploy("a", withOverlap(store.OverlapCancelRunning, 3))
 			r := f.serve(f.base, d)
@@ -202,7 +202,7 @@ var overlapCases = []testCase{
 		},
 	},
 	{
-		"Exempt", "retries, backfills, catch-up and what was claimed before wait, whatever the policy, and beyond MaxWaiting",
+		"Exempt", "retries, backfills, catch-up and runs that were claimed before wait, whatever the policy, and beyond MaxWaiting",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule, withOverlap(store.OverlapCancelNew, 1))
 			r := f.serve(f.base, d)
@@ -214,7 +214,7 @@ var overlapCases = []testCase{
 			f.createNow(f.base, d)
 			p := f.nextPlan(d)
 			p.Late = []time.Time{f.at(time.Hour)}
-			p.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(3 * time.Hour), DueTime: f.at(3 * time.Hour), CatchUp: true}}
+			p.Runs = []store.PlannedRun{{ID: store.NewID(f.base), ScheduledTime: f.at(3 * time.Hour), DueTime: f.at(3 * time.Hour), CatchUp: true}}
 			p.Planned = f.at(3 * time.Hour)
 			f.write(f.base, p)
 			f.backfill(backfill(f.base, d, f.at(-time.Hour)))
@@ -223,13 +223,13 @@ var overlapCases = []testCase{
 			expect(f, "claims", len(f.claim(f.at(3*time.Hour), r, 10)), 1)
 			skipped := f.runs(store.RunFilter{StateName: store.NameSkipped})
 			if len(skipped) != 1 || !skipped[0].ScheduledTime.Equal(f.at(2*time.Hour)) {
-				f.Errorf("got %d skipped runs, want the one that is on time alone", len(skipped))
+				f.Errorf("got %d skipped runs, want only the one that is on time", len(skipped))
 			}
 			expect(f, "waiting", len(f.runs(store.RunFilter{StateName: store.NameAwaitingConcurrencySlot})), 5)
 		},
 	},
 	{
-		"PolicyChanges", "what waits when the policy changes goes on waiting",
+		"PolicyChanges", "runs that wait when the policy changes go on waiting",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1))
 			r := f.serve(f.base, d)

@@ -12,7 +12,7 @@ import (
 
 var planCases = []testCase{
 	{
-		"GapAndClockSetBack", "a gap wants planning whatever the clock does: it holds runs back",
+		"GapAndClockSetBack", "a gap needs planning whatever the clock does, because it holds runs back",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			first := f.serve(f.base, d)
@@ -20,7 +20,7 @@ var planCases = []testCase{
 			f.must(f.store.RemoveRunner(f.ctx, store.RemoveRunnerParams{Now: f.at(time.Minute), Runner: first.ID}))
 			f.serve(f.at(10*time.Hour), d)
 			if item, due := f.due(f.at(5*time.Hour), d); !due || !item.Gap {
-				f.Errorf("the schedule wants planning: %t, with a gap: %t; want both", due, item.Gap)
+				f.Errorf("the schedule needs planning: %t, with a gap: %t; want both", due, item.Gap)
 			}
 		},
 	},
@@ -34,7 +34,7 @@ var planCases = []testCase{
 			})
 			f.serve(f.base, d)
 			p := f.nextPlan(d)
-			planned := store.PlannedRun{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour + time.Minute)}
+			planned := store.PlannedRun{ID: store.NewID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour + time.Minute)}
 			p.Runs, p.Planned = []store.PlannedRun{planned}, f.at(time.Hour)
 			f.write(f.at(time.Second), p)
 			r := f.run(planned.ID)
@@ -56,12 +56,12 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"StaleGeneration", "a plan that rests on another generation is ErrConflict and writes nothing",
+		"StaleGeneration", "a plan that rests on another generation returns ErrConflict and writes nothing",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
 			p := f.nextPlan(d)
-			p.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
+			p.Runs = []store.PlannedRun{{ID: store.NewID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
 			f.pause(f.base, d, "", yes())
 			f.expectUnchanged("a stale plan", func() {
 				errs, err := f.store.PlanRuns(f.ctx, store.PlanRunsParams{Now: f.base, Plans: []store.SchedulePlan{p}})
@@ -70,14 +70,14 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"StaleFrom", "each plan is judged by itself: one that continues from elsewhere is ErrConflict, the others are written",
+		"StaleFrom", "each plan is judged by itself: one that continues from elsewhere returns ErrConflict, and the others are written",
 		func(f *fixture) {
 			a, b := f.deploy("a", withSchedule), f.deploy("b", withSchedule)
 			f.serve(f.base, a, b)
 			stale, fresh := f.nextPlan(a), f.nextPlan(b)
-			stale.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
+			stale.Runs = []store.PlannedRun{{ID: store.NewID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
 			stale.Planned = f.at(time.Hour)
-			fresh.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
+			fresh.Runs = []store.PlannedRun{{ID: store.NewID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
 			fresh.Planned = f.at(time.Hour)
 			f.plan(f.base, a, f.at(2*time.Hour))
 			gone, noKey := fresh, fresh
@@ -89,12 +89,12 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"Repeated", "a plan that is repeated changes nothing",
+		"Repeated", "a repeated plan changes nothing",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
 			p := f.nextPlan(d)
-			p.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
+			p.Runs = []store.PlannedRun{{ID: store.NewID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)}}
 			p.Planned, p.PlanTime = f.at(time.Hour), f.at(time.Hour)
 			f.write(f.base, p)
 			f.expectUnchanged("a repeated plan", func() {
@@ -111,8 +111,8 @@ var planCases = []testCase{
 			f.plan(f.base, d, f.at(time.Hour))
 			p := f.nextPlan(d)
 			p.Runs = []store.PlannedRun{
-				{ID: newID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)},
-				{ID: newID(f.base), ScheduledTime: f.at(2 * time.Hour), DueTime: f.at(2 * time.Hour)},
+				{ID: store.NewID(f.base), ScheduledTime: f.at(time.Hour), DueTime: f.at(time.Hour)},
+				{ID: store.NewID(f.base), ScheduledTime: f.at(2 * time.Hour), DueTime: f.at(2 * time.Hour)},
 			}
 			p.Planned = f.at(2 * time.Hour)
 			f.write(f.base, p)
@@ -120,7 +120,7 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"Cancel", "Cancel makes the unstarted run of an instant CANCELLED/Skipped, with the reason in its message, and leaves a claimed one",
+		"Cancel", "Cancel makes the unstarted run of an instant CANCELLED/Skipped, with the reason as its message, and keeps a claimed one",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
@@ -142,7 +142,7 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"WatermarkStays", "the watermark and Planned never move back, and no instant is planned again once retention took its run",
+		"WatermarkStays", "the watermark and Planned never move back, and no instant is planned again after retention deleted its run",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
@@ -150,10 +150,10 @@ var planCases = []testCase{
 			c := f.claimOne(f.at(time.Hour), r, longTTL)
 			f.settle(f.at(time.Hour), ended(c.Lease, f.at(time.Hour), store.StateCompleted))
 			f.must(f.store.DeleteRun(f.ctx, c.RunID))
-			f.pause(f.base, d, "", yes()) // a clock that is behind
+			f.pause(f.base, d, "", yes()) // this clock is behind
 			s := f.schedule(d)
 			if s.Watermark.Before(f.at(time.Hour)) || s.Planned.Before(f.at(time.Hour)) {
-				f.Errorf("watermark %s, planned %s: want both at least %s", s.Watermark, s.Planned, f.at(time.Hour))
+				f.Errorf("got watermark %s and planned %s, want both at least %s", s.Watermark, s.Planned, f.at(time.Hour))
 			}
 		},
 	},
@@ -172,7 +172,7 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"FutureDeleted", "an instant whose run was cancelled ahead and deleted stays decided; those before it are not lost with it",
+		"FutureDeleted", "an instant whose run was cancelled ahead of its time and deleted stays decided; those before it are not lost with it",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -184,14 +184,14 @@ var planCases = []testCase{
 			f.pause(f.at(time.Minute), d, "", yes())
 			f.pause(f.at(2*time.Minute), d, "", no())
 			if planned := f.schedule(d).Planned; planned.After(f.at(time.Hour)) {
-				f.Fatalf("planned: got %s: the instant %s is lost", planned, f.at(time.Hour))
+				f.Fatalf("got planned %s: instant %s is lost", planned, f.at(time.Hour))
 			}
 			f.plan(f.at(3*time.Minute), d, f.at(time.Hour), f.at(2*time.Hour), f.at(3*time.Hour))
 			expectTimes(f, "runs", f.instants(d), f.at(time.Hour), f.at(2*time.Hour))
 		},
 	},
 	{
-		"FutureClaimed", "a run that is retried and claimed ahead of its instant decides that one alone: those before it are planned anew",
+		"FutureClaimed", "a run that is retried and claimed ahead of its instant decides only that instant: those before it are planned again",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
@@ -204,7 +204,7 @@ var planCases = []testCase{
 			f.pause(f.at(2*time.Minute), d, "", yes())
 			f.pause(f.at(3*time.Minute), d, "", no())
 			if planned := f.schedule(d).Planned; planned.After(f.at(time.Hour)) {
-				f.Fatalf("planned: got %s: the instant %s is lost", planned, f.at(time.Hour))
+				f.Fatalf("got planned %s: instant %s is lost", planned, f.at(time.Hour))
 			}
 			f.plan(f.at(3*time.Minute), d, f.at(time.Hour), f.at(2*time.Hour))
 			expectTimes(f, "runs", f.instants(d, store.StateScheduled), f.at(time.Hour))
@@ -223,7 +223,7 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"DueSchedules", "DueSchedules names schedules of served deployments whose PlanTime has come, and Next is the earliest of the others",
+		"DueSchedules", "DueSchedules returns schedules of served deployments whose PlanTime has come, and Next is the earliest of the others",
 		func(f *fixture) {
 			a, b, unserved := f.deploy("a", withSchedule), f.deploy("b", withSchedule), f.deploy("c", withSchedule)
 			f.serve(f.base, a, b)
@@ -245,7 +245,7 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"DueItem", "an item has all that the plan depends on",
+		"DueItem", "an item has everything that the plan depends on",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -272,7 +272,7 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"DueEnded", "what only a runner whose lease has ended serves is not named, nor is it Next",
+		"DueEnded", "a schedule that only a runner with an ended lease serves is not returned, nor is it Next",
 		func(f *fixture) {
 			a, b := f.deploy("a", withSchedule), f.deploy("b", withSchedule)
 			f.registerRunner(f.base, f.runner("r", f.base, f.at(leaseTTL)), a, b)
@@ -288,7 +288,7 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"DueLimit", "DueSchedules names at most Limit schedules, and Next says that there are more",
+		"DueLimit", "DueSchedules returns at most Limit schedules, and Next shows that there are more",
 		func(f *fixture) {
 			a, b := f.deploy("a", withSchedule), f.deploy("b", withSchedule)
 			f.serve(f.base, a, b)
@@ -301,7 +301,7 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"DueChanged", "a schedule that was paused, resumed or changed wants planning at once",
+		"DueChanged", "a schedule that was paused, resumed or changed needs planning at once",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -318,7 +318,7 @@ var planCases = []testCase{
 				f.write(now, f.nextPlan(d))
 				change(now)
 				if _, ok := f.due(now, d); !ok {
-					f.Errorf("change %d: the schedule does not want planning", i)
+					f.Errorf("change %d: the schedule does not need planning, want it to", i)
 				}
 			}
 		},
@@ -347,7 +347,7 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"Partial", "a plan that is Partial deals with neither gap nor pause: the next one is told of them again, and claims wait",
+		"Partial", "a Partial plan deals with neither gap nor pause: the next item has them again, and claims wait",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
@@ -375,12 +375,12 @@ var planCases = []testCase{
 		},
 	},
 	{
-		"GapFoundSince", "a plan that does not know of a gap, or not of all of it, deals with nothing: ErrConflict",
+		"GapFoundSince", "a plan that misses a gap, or a part of it, deals with nothing and returns ErrConflict",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
 			f.plan(f.base, d, f.at(time.Hour))
-			stale := f.nextPlan(d) // made before the gap, and told of after it
+			stale := f.nextPlan(d) // made before the gap, written after it
 			refused := func(what string, p store.SchedulePlan, now time.Time) {
 				f.Helper()
 				errs, err := f.store.PlanRuns(f.ctx, store.PlanRunsParams{Now: now, Plans: []store.SchedulePlan{p}})
@@ -438,7 +438,7 @@ var skipCases = []testCase{
 		},
 	},
 	{
-		"Extend", "a range that continues the schedule's newest range, for the same reason, extends it",
+		"Extend", "a range that continues the schedule's newest range, with the same reason, extends it",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -449,7 +449,7 @@ var skipCases = []testCase{
 		},
 	},
 	{
-		"OtherTiming", "a range of instants of another timing, as after the schedule was declared anew, stays a range of its own",
+		"OtherTiming", "a range of another timing, as after the schedule was declared again, stays a separate range",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -474,7 +474,7 @@ var skipCases = []testCase{
 		},
 	},
 	{
-		"ApartInOnePlan", "two ranges of one plan with a run between them stay two",
+		"ApartInOnePlan", "two ranges of one plan with a run between them stay separate",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -482,13 +482,13 @@ var skipCases = []testCase{
 			first := f.skipRange(d, store.SkipMissed, f.at(time.Hour), f.at(2*time.Hour))
 			second := f.skipRange(d, store.SkipMissed, f.at(4*time.Hour), f.at(5*time.Hour))
 			p.Skips, p.Planned = []store.Skip{first, second}, f.at(5*time.Hour)
-			p.Runs = []store.PlannedRun{{ID: newID(f.base), ScheduledTime: f.at(3 * time.Hour), DueTime: f.at(3 * time.Hour)}}
+			p.Runs = []store.PlannedRun{{ID: store.NewID(f.base), ScheduledTime: f.at(3 * time.Hour), DueTime: f.at(3 * time.Hour)}}
 			f.write(f.at(5*time.Hour), p)
 			expectSkips(f, "skips", f.skips(d), second, first)
 		},
 	},
 	{
-		"Filter", "skips are listed by deployment (its ID or its handle), by schedule and in pages",
+		"Filter", "skips are listed by deployment, by its ID or its handle, by schedule, and in pages",
 		func(f *fixture) {
 			a, b := f.deploy("a", withSchedule), f.deploy("b", withSchedule)
 			f.serve(f.base, a, b)

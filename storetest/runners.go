@@ -13,7 +13,7 @@ import (
 
 var runnerCases = []testCase{
 	{
-		"Unserved", "RegisterRunner names the deployments that no other live runner serves",
+		"Unserved", "RegisterRunner returns the deployments that no other live runner serves",
 		func(f *fixture) {
 			a, b := f.deploy("a"), f.deploy("b")
 			f.serve(f.base, a)
@@ -32,7 +32,7 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"UnknownDeployment", "RegisterRunner passes over deployments that are not in the store",
+		"UnknownDeployment", "RegisterRunner ignores deployments that are not in the store",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.runner("r", f.base, f.at(forever))
@@ -46,7 +46,7 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"Replaces", "what a runner serves is replaced by its next registration",
+		"Replaces", "a registration replaces what the runner served before",
 		func(f *fixture) {
 			a, b := f.deploy("a"), f.deploy("b")
 			r := f.serve(f.base, a)
@@ -57,12 +57,12 @@ var runnerCases = []testCase{
 			f.createNow(f.base, b)
 			claims := f.claim(f.base, r, 10)
 			if len(claims) != 1 || claims[0].DeploymentID != b.ID {
-				f.Errorf("got %d claims, want the run of b alone", len(claims))
+				f.Errorf("got %d claims, want only the run of b", len(claims))
 			}
 		},
 	},
 	{
-		"UnknownRunner", "a runner that the store does not know must register again: its heartbeat and its claim are ErrNotFound, its removal a success",
+		"UnknownRunner", "an unknown runner must register again: its heartbeat and its claim return ErrNotFound; removing it succeeds",
 		func(f *fixture) {
 			err := f.store.HeartbeatRunner(f.ctx, store.HeartbeatRunnerParams{Now: f.base, Runner: uuid.New(), Until: f.at(forever)})
 			f.wantErr("HeartbeatRunner", err, store.ErrNotFound)
@@ -72,7 +72,7 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"FirstServedAtOnce", "a deployment that is served from when it was registered has no gap",
+		"FirstServedAtOnce", "a deployment that is served from its registration on has no gap",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -82,7 +82,7 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"Gap", "a deployment that comes to be served again has a gap that bounds what was missed, and names the unstarted runs in it",
+		"Gap", "a deployment that is served again has a gap, which bounds what was missed and lists the unstarted runs in it",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
@@ -132,7 +132,7 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"Heartbeat", "a heartbeat prolongs a runner's lease and shows in the list",
+		"Heartbeat", "a heartbeat extends a runner's lease and is shown in the list",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.runner("r", f.base, f.at(time.Minute))
@@ -148,7 +148,7 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"LateHeartbeat", "a heartbeat that comes after the previous Until opens a gap",
+		"LateHeartbeat", "a heartbeat after the previous Until opens a gap",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.runner("r", f.base, f.at(leaseTTL))
@@ -163,7 +163,7 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"LateHeartbeatOfOne", "a late heartbeat opens no gap where another live runner serves the deployment",
+		"LateHeartbeatOfOne", "a late heartbeat opens no gap if another live runner serves the deployment",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			f.serve(f.base, d)
@@ -178,7 +178,7 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"EndedLease", "a runner whose lease has ended claims nothing: ErrNotFound",
+		"EndedLease", "a claim of a runner whose lease has ended returns ErrNotFound",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.runner("r", f.base, f.at(leaseTTL))
@@ -190,7 +190,7 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"Remove", "a runner that is removed is forgotten; removing it again is a success",
+		"Remove", "a removed runner is forgotten; removing it again succeeds",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -202,7 +202,7 @@ var runnerCases = []testCase{
 			f.must(err)
 			expect(f, "runners", len(runners), 0)
 			expect(f, "paused", f.deployment(d.ID).Pause.Effective(), false)
-			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted)) // its leases stay
+			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted)) // the leases stay
 		},
 	},
 	{
@@ -221,7 +221,7 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"RegisterClearsShutdown", "RegisterRunner clears the shutdown mark of what it serves",
+		"RegisterClearsShutdown", "RegisterRunner clears the shutdown marks of what it serves",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
@@ -233,7 +233,7 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"List", "runners are listed by the time they were last seen, newest first, those whose lease has ended included",
+		"List", "runners are listed by the time they were last seen, newest first, including those whose lease has ended",
 		func(f *fixture) {
 			d := f.deploy("a")
 			f.registerRunner(f.base, f.runner("old", f.base, f.at(time.Minute)), d)
@@ -267,7 +267,7 @@ var runnerCases = []testCase{
 		},
 	},
 	{
-		"Many", "a deployment has any number of runners; of those whose lease has ended the MaxDeadRunners that ended last are kept",
+		"Many", "a deployment may have any number of runners; of those whose lease has ended, the MaxDeadRunners that ended last are kept",
 		func(f *fixture) {
 			d := f.deploy("a")
 			run := f.createNow(f.base, d)
@@ -299,10 +299,10 @@ var runnerCases = []testCase{
 
 func skipCase(t *testing.T, why string) {
 	t.Helper()
-	t.Skip("cannot be shown in a store that judges by a clock of its own: " + why)
+	t.Skip("cannot be tested with a store that judges leases by its own clock: " + why)
 }
 
-// servers are the names of who serves a deployment.
+// servers returns the names of the runners that serve a deployment.
 func servers(d *store.DeploymentRecord) []string {
 	var names []string
 	for _, s := range d.ServedBy {

@@ -11,7 +11,7 @@ import (
 
 var runCases = []testCase{
 	{
-		"Create", "a run made by hand carries what was asked for, and the deployment's tags before its own",
+		"Create", "a run made by hand has what was asked for, and the deployment's tags before its own",
 		func(f *fixture) {
 			d := f.deploy("a", func(r *store.DeploymentRecord) { r.Tags = []string{"red"} })
 			p := byHand(f.base, d)
@@ -38,7 +38,7 @@ var runCases = []testCase{
 		},
 	},
 	{
-		"CreateRefused", "CreateRun for an unknown deployment is ErrNotFound, for another generation ErrConflict",
+		"CreateRefused", "CreateRun returns ErrNotFound for an unknown deployment, and ErrConflict for another generation",
 		func(f *fixture) {
 			d := f.deploy("a")
 			f.expectUnchanged("a refused run", func() {
@@ -54,18 +54,18 @@ var runCases = []testCase{
 		},
 	},
 	{
-		"CreateRepeated", "CreateRun with an ID that exists is a success that changes nothing",
+		"CreateRepeated", "CreateRun with an existing ID succeeds and changes nothing",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1))
 			p := byHand(f.base, d)
 			f.create(p)
-			f.pause(f.base, d, "", yes()) // the generation it rested on is gone by now
+			f.pause(f.base, d, "", yes()) // the generation it rested on has changed
 			p.Generation = 1
 			f.expectUnchanged("a repeated CreateRun", func() { expect(f, "ID", f.create(p).ID, p.ID) })
 		},
 	},
 	{
-		"CreateRepeatedAmongOthers", "a repeated CreateRun is a success also beside others that come at the same time",
+		"CreateRepeatedAmongOthers", "a repeated CreateRun succeeds beside concurrent calls too",
 		func(f *fixture) {
 			d := f.deploy("a")
 			p := byHand(f.base, d)
@@ -80,7 +80,7 @@ var runCases = []testCase{
 						mine = byHand(f.base, d)
 					}
 					if r, err := f.store.CreateRun(f.ctx, mine); err != nil || r.ID != mine.ID {
-						f.Errorf("got run %v, error %v, want run %s", r, err, mine.ID)
+						f.Errorf("got run %v and error %v, want run %s", r, err, mine.ID)
 					}
 				})
 			}
@@ -89,7 +89,7 @@ var runCases = []testCase{
 		},
 	},
 	{
-		"IdempotencyKey", "an idempotency key that the deployment already has gives its first run, until that is deleted",
+		"IdempotencyKey", "an idempotency key that the deployment already has returns its first run, until that is deleted",
 		func(f *fixture) {
 			a, b := f.deploy("a"), f.deploy("b")
 			r := f.serve(f.base, a)
@@ -111,7 +111,7 @@ var runCases = []testCase{
 		},
 	},
 	{
-		"GetUnknown", "a run that the store does not have is ErrNotFound, whatever is done with it",
+		"GetUnknown", "every operation on an unknown run returns ErrNotFound",
 		func(f *fixture) {
 			id := uuid.New()
 			_, err := f.store.GetRun(f.ctx, id)
@@ -140,7 +140,7 @@ var runCases = []testCase{
 		},
 	},
 	{
-		"CancelClaimed", "CancelRun makes a claimed run CANCELLING, which its holder learns and settles",
+		"CancelClaimed", "CancelRun makes a claimed run CANCELLING; its holder learns of that and settles it",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -159,7 +159,7 @@ var runCases = []testCase{
 		},
 	},
 	{
-		"CancelOver", "CancelRun of a run that is over is ErrConflict, unless it is CANCELLED",
+		"CancelFinished", "CancelRun of a finished run returns ErrConflict, unless it is CANCELLED",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -173,7 +173,7 @@ var runCases = []testCase{
 		},
 	},
 	{
-		"Retry", "RetryRun reopens a FAILED, CRASHED or CANCELLED run: same ID, history kept, due now",
+		"Retry", "RetryRun reopens a FAILED, CRASHED or CANCELLED run, which keeps its ID and history and is due now",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -197,7 +197,7 @@ var runCases = []testCase{
 		},
 	},
 	{
-		"RetryRefused", "RetryRun of a run in any other state, or of a deployment that is gone, is ErrConflict",
+		"RetryRefused", "RetryRun of a run in any other state, or of a deleted deployment, returns ErrConflict",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -225,7 +225,7 @@ var runCases = []testCase{
 		},
 	},
 	{
-		"Delete", "DeleteRun removes a finished run and its log; one that is not over is ErrConflict",
+		"Delete", "DeleteRun removes a finished run and its log; for an unfinished run it returns ErrConflict",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -272,7 +272,7 @@ var runCases = []testCase{
 		},
 	},
 	{
-		"PruneKeep", "PruneRuns removes finished runs beyond the newest Keep, oldest end first, at most Limit of them",
+		"PruneKeep", "PruneRuns removes finished runs beyond the newest Keep, those that ended first going first, at most Limit of them",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -295,7 +295,7 @@ var runCases = []testCase{
 		},
 	},
 	{
-		"PruneDeployments", "PruneRuns counts each deployment's runs by themselves, and touches those of no other deployment",
+		"PruneDeployments", "PruneRuns counts each deployment's runs by themselves, and leaves those of other deployments alone",
 		func(f *fixture) {
 			a, b, c := f.deploy("a"), f.deploy("b"), f.deploy("c")
 			r := f.serve(f.base, a, b, c)
@@ -366,7 +366,7 @@ var runCases = []testCase{
 
 var childCases = []testCase{
 	{
-		"Create", "a child run is RUNNING from the start, under its parent's lease, and never claimed",
+		"Create", "a child run is RUNNING from the start, under its parent's lease, and is never claimed",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -391,7 +391,7 @@ var childCases = []testCase{
 		},
 	},
 	{
-		"Fenced", "a child run needs its parent's lease: ErrLeaseLost, and nothing is written",
+		"Fenced", "a child run needs its parent's lease: without it CreateRun returns ErrLeaseLost and writes nothing",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -408,7 +408,7 @@ var childCases = []testCase{
 		},
 	},
 	{
-		"EndWithParent", "child runs that are not over when their parent's lease ends become CRASHED, those inside them too",
+		"EndWithParent", "child runs that are not finished when their parent's lease ends become CRASHED, and so do those inside them",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -425,7 +425,7 @@ var childCases = []testCase{
 		},
 	},
 	{
-		"EndWithGivenBack", "a parent that is handed back ends its child runs",
+		"EndWithGivenBack", "a parent that is given back ends its child runs",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -449,7 +449,7 @@ var childCases = []testCase{
 		},
 	},
 	{
-		"Cancel", "a child run that somebody wants cancelled is named when its parent's lease is renewed",
+		"Cancel", "the renewal of its parent's lease reports a child run that somebody wants cancelled",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -466,7 +466,7 @@ var childCases = []testCase{
 		},
 	},
 	{
-		"NoRetry", "a child run is neither retried nor handed back: ErrConflict",
+		"NoRetry", "retrying a child run, or giving it back, returns ErrConflict",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -482,7 +482,7 @@ var childCases = []testCase{
 		},
 	},
 	{
-		"DeleteWithParent", "a run that is deleted takes the runs inside it along",
+		"DeleteWithParent", "deleting a run deletes the runs inside it",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)

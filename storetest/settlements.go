@@ -10,7 +10,7 @@ import (
 
 var settleCases = []testCase{
 	{
-		"Complete", "one update may say that the attempt began and how it ended",
+		"Complete", "one update may record that the attempt began and how it ended",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -37,7 +37,7 @@ var settleCases = []testCase{
 		},
 	},
 	{
-		"Running", "an update without a state leaves the run RUNNING; a later attempt under the same claim is noted",
+		"Running", "an update without a state leaves the run RUNNING; a later attempt under the same claim is recorded",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -54,7 +54,7 @@ var settleCases = []testCase{
 		},
 	},
 	{
-		"GiveBack", "SCHEDULED ends the claim: the run is claimed again when it is due, with as many attempts as the update says",
+		"GiveBack", "SCHEDULED ends the claim: the run is claimed again when it is due, with as many attempts as the update sets",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -85,7 +85,7 @@ var settleCases = []testCase{
 		},
 	},
 	{
-		"Repeated", "an update that is repeated is a success that changes nothing",
+		"Repeated", "a repeated update succeeds and changes nothing",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -111,20 +111,20 @@ var settleCases = []testCase{
 		},
 	},
 	{
-		"RepeatedParked", "a run that was given back and waits for its limit by now takes the repeated update as a success",
+		"RepeatedParked", "the repeated update of a run that was given back and by now waits for its limit succeeds",
 		func(f *fixture) {
 			d := f.deploy("a", withLimit(1))
 			r := f.serve(f.base, d)
 			f.createNow(f.base, d)
 			u := givenBack(f.claimOne(f.base, r, longTTL).Lease, f.base)
-			f.createNow(f.base, d) // has the slot next
+			f.createNow(f.base, d) // gets the slot next
 			f.settle(f.base, u)
 			f.claim(f.base, r, 10)
 			f.expectUnchanged("a repeated SCHEDULED", func() { f.settle(f.base, u) })
 		},
 	},
 	{
-		"OtherEnd", "a run that has ended does not end otherwise under the same lease",
+		"OtherEnd", "a run that has ended cannot end in another state under the same lease",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -141,7 +141,7 @@ var settleCases = []testCase{
 		},
 	},
 	{
-		"EachByItself", "each update is judged by itself: ErrLeaseLost, ErrConflict and ErrNotFound leave the others to succeed",
+		"EachByItself", "each update is judged by itself: ErrLeaseLost, ErrConflict and ErrNotFound do not keep the others from succeeding",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
@@ -163,7 +163,7 @@ var settleCases = []testCase{
 		},
 	},
 	{
-		"IllegalWritesNothing", "an update whose state is refused writes nothing at all, nor that the attempt began",
+		"IllegalWritesNothing", "an update whose state is refused writes nothing, not even that the attempt began",
 		func(f *fixture) {
 			d := f.deploy("a")
 			r := f.serve(f.base, d)

@@ -1,20 +1,17 @@
-// Package storetest holds a [provost.Store] to its contract.
-//
-// A store passes if Run does:
+// Package storetest is the conformance suite for authors of stores: [Run] checks a store against
+// the contract of package store. Call it in a test of the store:
 //
 //	func TestStore(t *testing.T) {
-//		storetest.Run(t, func(t *testing.T) provost.Store { return open(t) })
+//		storetest.Run(t, func(t *testing.T) store.Store { return open(t) })
 //	}
+//
+// Each case is a subtest that checks one rule. A case that fails logs its rule.
 package storetest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -23,11 +20,11 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// Run checks a store against every rule of its contract. For each case, open gives a store that is empty and is the case's
-// alone; it closes it with t.Cleanup.
+// Run checks a store against every rule of its contract. It calls open once for each case. open
+// returns an empty store for this case alone, and closes it with t.Cleanup.
 //
-// A store that is not a [provost.LocalStore] may judge leases by a clock of its own: the cases about the end of a lease then
-// wait for it, a fraction of a second each.
+// A store that is not a [store.LocalStore] may judge leases by a clock of its own. With such a
+// store the cases about the end of a lease wait for it, a fraction of a second each.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	groups := []struct {
 		name  string
@@ -39,7 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Plans", planCases},
 		{"Skips", skipCases},
 		{"Runs", runCases},
-		{"Children", childCases},
+		{"ChildRuns", childCases},
 		{"Backfills", backfillCases},
 		{"Claims", claimCases},
 		{"Leases", leaseCases},
@@ -59,7 +56,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	}
 }
 
-// testCase is one rule, and what shows that a store breaks it.
+// testCase is one rule of the contract, and a function that fails if a store breaks it.
 type testCase struct {
 	name string
 	rule string
@@ -75,24 +72,24 @@ func (c testCase) check(t *testing.T, open func(t *testing.T) store.Store) {
 	c.run(newFixture(t, open(t)))
 }
 
-// fixture is a store under test with what the cases need to be short. Its helpers end the case if the store refuses what it
-// should accept.
+// fixture is a store under test, with helpers that keep the cases short. A helper ends the case if
+// the store refuses what it should accept.
 type fixture struct {
 	*testing.T
 	ctx   context.Context
 	store store.Store
-	local bool      // leases end by the Now that is passed
-	base  time.Time // when the case begins, in its own time
+	local bool      // the store judges leases by Now
+	base  time.Time // when the case begins
 }
 
 const (
-	leaseTTL = 200 * time.Millisecond // of a lease that is to end
-	longTTL  = time.Hour              // of one that is not
-	forever  = 10_000 * time.Hour     // a runner's, unless the case is about its end
+	leaseTTL = 200 * time.Millisecond // of a lease that ends in the case
+	longTTL  = time.Hour              // of a lease that does not
+	forever  = 10_000 * time.Hour     // of a runner's lease, unless the case is about its end
 )
 
-func newFixture(t *testing.T, store store.Store) *fixture {
-	f := &fixture{T: t, ctx: t.Context(), store: store, local: isLocal(store)}
+func newFixture(t *testing.T, st store.Store) *fixture {
+	f := &fixture{T: t, ctx: t.Context(), store: st, local: store.IsLocal(st)}
 	f.base = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	if !f.local {
 		f.base = time.Now().UTC().Truncate(time.Second)
@@ -100,25 +97,11 @@ func newFixture(t *testing.T, store store.Store) *fixture {
 	return f
 }
 
-// isLocal looks through wrappers, as the library does.
-func isLocal(st store.Store) bool {
-	for st != nil {
-		if local, ok := st.(store.LocalStore); ok {
-			return local.Local()
-		}
-		wrapper, ok := st.(interface{ Unwrap() store.Store })
-		if !ok {
-			return false
-		}
-		st = wrapper.Unwrap()
-	}
-	return false
-}
-
-// at is a time of the case.
+// at returns the time at an offset from the beginning of the case.
 func (f *fixture) at(offset time.Duration) time.Time { return f.base.Add(offset) }
 
-// afterLease lets every lease of leaseTTL that was given at a time end, and says what time it is then.
+// afterLease returns a time at which every lease of leaseTTL that was given at a time has ended.
+// With a store that has a clock of its own it waits for that.
 func (f *fixture) afterLease(given time.Time) time.Time {
 	if !f.local {
 		<-time.After(leaseTTL + leaseTTL/2)
@@ -126,7 +109,7 @@ func (f *fixture) afterLease(given time.Time) time.Time {
 	return given.Add(leaseTTL + leaseTTL/2)
 }
 
-// must ends the case if the store refused.
+// must ends the case if err is not nil.
 func (f *fixture) must(err error) {
 	f.Helper()
 	if err != nil {
@@ -134,7 +117,7 @@ func (f *fixture) must(err error) {
 	}
 }
 
-// mustAll is must for operations that judge each of their items.
+// mustAll is must for operations that judge each item by itself.
 func (f *fixture) mustAll(errs []error, err error) {
 	f.Helper()
 	f.must(err)
@@ -143,6 +126,7 @@ func (f *fixture) mustAll(errs []error, err error) {
 	}
 }
 
+// wantErr checks that an error wraps a sentinel.
 func (f *fixture) wantErr(what string, got, want error) {
 	f.Helper()
 	if !errors.Is(got, want) {
@@ -150,7 +134,7 @@ func (f *fixture) wantErr(what string, got, want error) {
 	}
 }
 
-// wantErrs holds the error of each item against what is wanted of it.
+// wantErrs checks the error of each item: that it wraps a sentinel, or is nil where nil is wanted.
 func (f *fixture) wantErrs(what string, errs []error, err error, want ...error) {
 	f.Helper()
 	f.must(err)
@@ -168,6 +152,7 @@ func (f *fixture) wantErrs(what string, errs []error, err error, want ...error) 
 	}
 }
 
+// expect compares two values.
 func expect[T comparable](f *fixture, what string, got, want T) {
 	f.Helper()
 	if got != want {
@@ -175,7 +160,7 @@ func expect[T comparable](f *fixture, what string, got, want T) {
 	}
 }
 
-// expectTime compares instants; it also holds them to UTC and whole microseconds.
+// expectTime compares instants, and checks that the one from the store is in UTC.
 func expectTime(f *fixture, what string, got, want time.Time) {
 	f.Helper()
 	if !got.Equal(want) {
@@ -197,7 +182,7 @@ func expectTimes(f *fixture, what string, got []time.Time, want ...time.Time) {
 	}
 }
 
-// expectSkips compares ranges in order, by all that is in them.
+// expectSkips compares ranges in order, by all their fields.
 func expectSkips(f *fixture, what string, got []store.Skip, want ...store.Skip) {
 	f.Helper()
 	expectSame(f, what, f.texts(got), f.texts(want)...)
@@ -228,18 +213,18 @@ func expectSame[T comparable](f *fixture, what string, got []T, want ...T) {
 	}
 }
 
-// expectUnchanged runs an operation that must write nothing.
+// expectUnchanged calls an operation and checks that it writes nothing.
 func (f *fixture) expectUnchanged(what string, operation func()) {
 	f.Helper()
 	before := f.dump()
 	operation()
 	if after := f.dump(); after != before {
 		got, want := difference(after, before)
-		f.Errorf("%s changed the store, first here:\n got: %s\nwant: %s", what, got, want)
+		f.Errorf("%s changed the store; the first difference:\n got: %s\nwant: %s", what, got, want)
 	}
 }
 
-// difference is a little of two texts from where they differ on.
+// difference returns the parts of two texts around the point from which they differ.
 func difference(a, b string) (string, string) {
 	const shown = 300
 	same := 0
@@ -250,7 +235,7 @@ func difference(a, b string) (string, string) {
 	return a[from:min(len(a), same+shown/2)], b[from:min(len(b), same+shown/2)]
 }
 
-// dump is all that can be read from the store, as text.
+// dump returns everything that can be read from the store, as text.
 func (f *fixture) dump() string {
 	f.Helper()
 	deployments, err := f.store.ListDeployments(f.ctx, store.DeploymentFilter{Limit: store.MaxPage})
@@ -274,14 +259,6 @@ func (f *fixture) dump() string {
 	return string(text)
 }
 
-// newID is an ID as the library makes them: ordered by the time it is given.
-func newID(now time.Time) uuid.UUID {
-	var id uuid.UUID
-	binary.BigEndian.PutUint64(id[:8], uint64(now.UnixMilli())<<16|0x7000|uint64(now.Nanosecond()%1e6)<<12/1e6)
-	binary.BigEndian.PutUint64(id[8:], rand.Uint64()&(1<<62-1)|1<<63)
-	return id
-}
-
 // everyHour is the schedule of declarations that ask for one.
 var everyHour = schedule.Every(time.Hour).Named("hourly")
 
@@ -290,7 +267,7 @@ func withSchedule(r *store.DeploymentRecord) {
 	r.Schedules = append(r.Schedules, store.ScheduleRecord{Key: "hourly", Schedule: everyHour})
 }
 
-// withLimit declares a concurrency limit.
+// withLimit declares a concurrency limit of a size.
 func withLimit(size int) func(*store.DeploymentRecord) {
 	return func(r *store.DeploymentRecord) { r.ConcurrencyLimit, r.MaxWaiting = size, 1000 }
 }
@@ -300,7 +277,7 @@ func withGroup(group string, size int) func(*store.DeploymentRecord) {
 	return func(r *store.DeploymentRecord) { r.LimitGroup, r.ConcurrencyLimit, r.MaxWaiting = group, size, 1000 }
 }
 
-// declare makes a declaration of deployment name of flow "etl".
+// declare returns a declaration of the deployment "etl/name".
 func declare(name string, changes ...func(*store.DeploymentRecord)) *store.DeploymentRecord {
 	r := &store.DeploymentRecord{
 		Flow: "etl", Name: name, FlowID: store.FlowID("etl"),
@@ -310,20 +287,8 @@ func declare(name string, changes ...func(*store.DeploymentRecord)) *store.Deplo
 	for _, change := range changes {
 		change(r)
 	}
-	r.Digest = digest(r)
+	r.Digest = r.ComputeDigest()
 	return r
-}
-
-// digest differs where two declarations do, but for their version.
-func digest(r *store.DeploymentRecord) string {
-	c := r.Clone()
-	c.Version = ""
-	text, err := json.Marshal(c)
-	if err != nil {
-		panic(err) // a record round-trips JSON
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:16])
 }
 
 func (f *fixture) register(now time.Time, records ...*store.DeploymentRecord) []store.Registration {
@@ -344,12 +309,12 @@ func (f *fixture) deploy(name string, changes ...func(*store.DeploymentRecord)) 
 	return r
 }
 
-// runner is a runner's record.
+// runner returns the record of a new runner.
 func (f *fixture) runner(name string, now, until time.Time) store.RunnerRecord {
-	return store.RunnerRecord{ID: newID(now), Name: name, Version: "v1", Started: now, SeenAt: now, Until: until}
+	return store.RunnerRecord{ID: store.NewID(now), Name: name, Version: "v1", Started: now, SeenAt: now, Until: until}
 }
 
-// serve registers a new runner that lives to the end of the case.
+// serve registers a new runner whose lease outlasts the case.
 func (f *fixture) serve(now time.Time, served ...*store.DeploymentRecord) store.RunnerRecord {
 	f.Helper()
 	r := f.runner("runner", now, now.Add(forever))
@@ -388,7 +353,7 @@ func (f *fixture) schedule(d *store.DeploymentRecord) store.ScheduleRecord {
 	f.Helper()
 	s := f.deployment(d.ID).Schedule("hourly")
 	if s == nil {
-		f.Fatalf("deployment %s has lost its schedule", d.Handle())
+		f.Fatalf("deployment %s: got no schedule \"hourly\"", d.Handle())
 	}
 	return *s
 }
@@ -400,7 +365,7 @@ func (f *fixture) pause(now time.Time, d *store.DeploymentRecord, key string, op
 	return r
 }
 
-// due is the plan item of a deployment's hourly schedule, false if it does not want planning.
+// due returns the plan item of a deployment's hourly schedule, false if it does not need planning.
 func (f *fixture) due(now time.Time, d *store.DeploymentRecord) (store.PlanItem, bool) {
 	f.Helper()
 	due, err := f.store.DueSchedules(f.ctx, store.DueSchedulesParams{Now: now})
@@ -413,7 +378,7 @@ func (f *fixture) due(now time.Time, d *store.DeploymentRecord) (store.PlanItem,
 	return store.PlanItem{}, false
 }
 
-// nextPlan is an empty plan that continues from what the store has.
+// nextPlan returns an empty plan that continues from what the store has.
 func (f *fixture) nextPlan(d *store.DeploymentRecord) store.SchedulePlan {
 	f.Helper()
 	record := f.deployment(d.ID)
@@ -434,7 +399,7 @@ func (f *fixture) plan(now time.Time, d *store.DeploymentRecord, instants ...tim
 	f.Helper()
 	p := f.nextPlan(d)
 	for _, at := range instants {
-		p.Runs = append(p.Runs, store.PlannedRun{ID: newID(now), ScheduledTime: at, DueTime: at})
+		p.Runs = append(p.Runs, store.PlannedRun{ID: store.NewID(now), ScheduledTime: at, DueTime: at})
 		p.Planned = at
 	}
 	f.write(now, p)
@@ -452,7 +417,7 @@ func (f *fixture) skip(now time.Time, d *store.DeploymentRecord, reason store.Sk
 
 func (f *fixture) skipRange(d *store.DeploymentRecord, reason store.SkipReason, first, last time.Time) store.Skip {
 	return store.Skip{
-		ID: newID(last), DeploymentID: d.ID, Schedule: "hourly", Timing: schedule.Every(time.Hour), First: first, Last: last,
+		ID: store.NewID(last), DeploymentID: d.ID, Schedule: "hourly", Timing: schedule.Every(time.Hour), First: first, Last: last,
 		Count: int(last.Sub(first)/time.Hour) + 1, Reason: reason,
 	}
 }
@@ -464,9 +429,9 @@ func (f *fixture) skips(d *store.DeploymentRecord) []store.Skip {
 	return page.Items
 }
 
-// byHand is a run made by hand, due when it is made.
+// byHand returns the parameters of a run made by hand that is due at once.
 func byHand(now time.Time, d *store.DeploymentRecord) store.CreateRunParams {
-	return store.CreateRunParams{Now: now, ID: newID(now), DeploymentID: d.ID, ScheduledTime: now, DueTime: now}
+	return store.CreateRunParams{Now: now, ID: store.NewID(now), DeploymentID: d.ID, ScheduledTime: now, DueTime: now}
 }
 
 func (f *fixture) create(p store.CreateRunParams) *store.Run {
@@ -488,7 +453,7 @@ func (f *fixture) createChild(now time.Time, parent store.Lease) *store.Run {
 
 func childOf(now time.Time, parent store.Lease) store.CreateRunParams {
 	return store.CreateRunParams{
-		Now: now, ID: newID(now), ScheduledTime: now, DueTime: now,
+		Now: now, ID: store.NewID(now), ScheduledTime: now, DueTime: now,
 		Child: &store.ChildRun{Parent: parent, Flow: "inner", Version: "7"},
 	}
 }
@@ -507,7 +472,7 @@ func (f *fixture) runs(filter store.RunFilter) []*store.Run {
 	return page.Items
 }
 
-// instants are the scheduled times of a deployment's runs in a state, in order of creation.
+// instants returns the scheduled times of a deployment's runs in some states, soonest due first.
 func (f *fixture) instants(d *store.DeploymentRecord, states ...store.StateType) []time.Time {
 	f.Helper()
 	var list []time.Time
@@ -531,7 +496,7 @@ func (f *fixture) expectNoRun(id uuid.UUID) {
 	f.wantErr("GetRun", err, store.ErrNotFound)
 }
 
-// claim takes what can be taken, under leases that outlast the case.
+// claim claims what can be claimed, under leases that outlast the case.
 func (f *fixture) claim(now time.Time, r store.RunnerRecord, limit int) []store.Claim {
 	f.Helper()
 	return f.claimFor(now, r, limit, longTTL).Runs
@@ -544,7 +509,7 @@ func (f *fixture) claimFor(now time.Time, r store.RunnerRecord, limit int, ttl t
 	return claims
 }
 
-// claimOne takes the one run that can be taken.
+// claimOne claims the only claimable run.
 func (f *fixture) claimOne(now time.Time, r store.RunnerRecord, ttl time.Duration) store.Claim {
 	f.Helper()
 	claims := f.claimFor(now, r, 10, ttl).Runs
@@ -571,7 +536,7 @@ func (f *fixture) trySettle(now time.Time, updates ...store.RunUpdate) ([]error,
 	return f.store.SettleRuns(f.ctx, store.SettleRunsParams{Now: now, Updates: updates})
 }
 
-// begin records that the attempt's function began.
+// begin records that the function of an attempt began.
 func (f *fixture) begin(now time.Time, lease store.Lease, attempt int) {
 	f.Helper()
 	f.settle(now, began(lease, now, attempt))
@@ -581,26 +546,26 @@ func began(lease store.Lease, at time.Time, attempt int) store.RunUpdate {
 	return store.RunUpdate{Lease: lease, StartTime: at, Attempt: attempt, Version: "1"}
 }
 
-// ended is the update of a first attempt that ended as it began.
+// ended returns the update of a first attempt that ended when it began.
 func ended(lease store.Lease, at time.Time, state store.StateType) store.RunUpdate {
 	u := began(lease, at, 1)
 	u.State = store.State{Type: state, Timestamp: at}
 	return u
 }
 
-// givenBack is the update of a run that another claim is to take, none of whose attempts counts.
+// givenBack returns the update of a run that is given back and keeps no attempts.
 func givenBack(lease store.Lease, at time.Time) store.RunUpdate {
 	return store.RunUpdate{Lease: lease, State: store.State{Type: store.StateScheduled, Timestamp: at, Message: "handed back"}}
 }
 
-// awaitingRetry is the update of a run whose first attempt failed and that is to have another.
+// awaitingRetry returns the update of a run whose first attempt failed, and that waits for another.
 func awaitingRetry(lease store.Lease, at time.Time) store.RunUpdate {
 	u := givenBack(lease, at)
 	u.State.Name, u.Attempt = store.NameAwaitingRetry, 1
 	return u
 }
 
-// finished is a run of a deployment that ended in a state.
+// finished returns a new run of a deployment that has ended in a state.
 func (f *fixture) finished(now time.Time, d *store.DeploymentRecord, r store.RunnerRecord, state store.StateType) *store.Run {
 	f.Helper()
 	f.createNow(now, d)
@@ -627,13 +592,13 @@ func (f *fixture) reap(now time.Time) store.ReapLeasesResult {
 	return reaped
 }
 
-// log writes the first lines of a lease.
+// log appends the first lines of a lease.
 func (f *fixture) log(lease store.Lease, lines ...store.LogRecord) {
 	f.Helper()
 	f.logAfter(0, lease, lines...)
 }
 
-// logAfter writes lines of a lease that gave some before.
+// logAfter appends lines of a lease, after a number of lines appended before.
 func (f *fixture) logAfter(given int64, lease store.Lease, lines ...store.LogRecord) {
 	f.Helper()
 	f.mustAll(f.store.AppendLogs(f.ctx, store.AppendLogsParams{Runs: []store.RunLog{{Lease: lease, After: given, Lines: lines}}}))

@@ -16,7 +16,7 @@ func TestMemoryStore(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return memory.New() })
 }
 
-// wrapped adds nothing to a store but a layer, as a store that measures or logs does.
+// wrapped is a store around another, as one that measures or logs would be.
 type wrapped struct{ store.Store }
 
 func (w wrapped) Unwrap() store.Store { return w.Store }
@@ -25,8 +25,9 @@ func TestWrappedStore(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return wrapped{memory.New()} })
 }
 
-// TestWrappedStoreIsHeard: a runner and a client find the hints of a store under its wrappers. Polling alone would take hours.
-func TestWrappedStoreIsHeard(t *testing.T) {
+// TestWrappedStoreNotifies has a runner and a client find the notifications of a store under its
+// wrappers. Polling alone would take hours.
+func TestWrappedStoreNotifies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := wrapped{wrapped{memory.New()}}
 		flow := provost.NewJob("job", func(context.Context) error { return nil })
@@ -43,10 +44,10 @@ func TestWrappedStoreIsHeard(t *testing.T) {
 			t.Fatal(err)
 		}
 		if run, err = client.Wait(t.Context(), run.ID); err != nil || run.State.Type != store.StateCompleted {
-			t.Errorf("got run %v, error %v, want it completed", run, err)
+			t.Errorf("got run %v and error %v, want it completed", run, err)
 		}
 		if took := time.Since(began); took >= time.Second {
-			t.Errorf("the run took %s: nobody heard of it", took)
+			t.Errorf("the run took %s, want less than 1 s: no notification arrived", took)
 		}
 		stop()
 		if err := <-served; err != nil {

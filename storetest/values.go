@@ -10,15 +10,15 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// odd is an offset that no store may keep in full: the nanoseconds go.
+// odd is an offset that no store may keep in full: it has nanoseconds.
 const odd = 123456789 * time.Nanosecond
 
-// cut is what is left of a time that comes in.
+// cut returns a time as a store keeps it.
 func cut(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 var valueCases = []testCase{
 	{
-		"Times", "times come back in UTC and in whole microseconds, whatever zone and precision they came in",
+		"Times", "times are returned in UTC and in whole microseconds, whatever zone and precision they came in",
 		func(f *fixture) {
 			zone := time.FixedZone("east", 5*3600)
 			f.base = f.base.Add(odd).In(zone)
@@ -35,7 +35,7 @@ var valueCases = []testCase{
 		},
 	},
 	{
-		"CopiedIn", "what was passed can be changed by the caller without changing the store",
+		"CopiedIn", "the caller can change what it passed without changing the store",
 		func(f *fixture) {
 			d := declare("a", withSchedule, func(r *store.DeploymentRecord) {
 				r.Tags = []string{"red"}
@@ -66,7 +66,7 @@ var valueCases = []testCase{
 		},
 	},
 	{
-		"CopiedOut", "what was returned can be changed by the caller without changing the store",
+		"CopiedOut", "the caller can change what was returned without changing the store",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule, func(r *store.DeploymentRecord) {
 				r.Tags = []string{"red"}
@@ -93,7 +93,7 @@ var valueCases = []testCase{
 		},
 	},
 	{
-		"Cancelled", "each method ends when its context does: with one that has ended it returns an error and writes nothing",
+		"Cancelled", "each method returns when its context ends: with an ended context it returns an error and writes nothing",
 		func(f *fixture) {
 			d := f.deploy("a", withSchedule)
 			r := f.serve(f.base, d)
@@ -187,59 +187,44 @@ var valueCases = []testCase{
 		},
 	},
 	{
-		"Hints", "a store that offers Notifier, itself or under a wrapper, tells of work, of cancellations and of a run's changes, without ever blocking",
+		"Notifications", "a store that implements Notifier, itself or under a wrapper, notifies of work, of cancellations and of a run's changes, and never blocks",
 		func(f *fixture) {
-			notifier, ok := notifierOf(f.store)
+			notifier, ok := store.As[store.Notifier](f.store)
 			if !ok || !f.local {
-				f.Skip("the store's hints are not reliable")
+				f.Skip("the store's notifications are not reliable")
 			}
 			d := f.deploy("a")
 			r := f.serve(f.base, d)
-			expectHint := func(topic store.Topic, change func()) {
+			expectNotified := func(topic store.Topic, change func()) {
 				ch := make(chan struct{}, 1)
 				stop := notifier.Notify(topic, ch)
 				change()
 				select {
 				case <-ch:
 				default:
-					f.Errorf("topic %+v: got no hint", topic)
+					f.Errorf("topic %+v: got no notification", topic)
 				}
 				stop()
 				stop() // harmless
 			}
 			var run *store.Run
-			blocked := make(chan struct{}) // that nobody receives from
+			blocked := make(chan struct{}) // nobody receives from it
 			defer notifier.Notify(store.Topic{Kind: store.TopicWork}, blocked)()
-			expectHint(store.Topic{Kind: store.TopicWork}, func() { run = f.createNow(f.base, d) })
+			expectNotified(store.Topic{Kind: store.TopicWork}, func() { run = f.createNow(f.base, d) })
 			var c store.Claim
-			expectHint(store.Topic{Run: run.ID}, func() { c = f.claimOne(f.base, r, longTTL) })
-			expectHint(store.Topic{Run: run.ID}, func() { f.log(c.Lease, store.LogRecord{Time: f.base, Message: "line"}) })
-			expectHint(store.Topic{Kind: store.TopicCancel}, func() { f.cancel(f.base, run.ID) })
-			expectHint(store.Topic{Run: run.ID}, func() { f.settle(f.base, ended(c.Lease, f.base, store.StateCancelled)) })
+			expectNotified(store.Topic{Run: run.ID}, func() { c = f.claimOne(f.base, r, longTTL) })
+			expectNotified(store.Topic{Run: run.ID}, func() { f.log(c.Lease, store.LogRecord{Time: f.base, Message: "line"}) })
+			expectNotified(store.Topic{Kind: store.TopicCancel}, func() { f.cancel(f.base, run.ID) })
+			expectNotified(store.Topic{Run: run.ID}, func() { f.settle(f.base, ended(c.Lease, f.base, store.StateCancelled)) })
 			silent := make(chan struct{}, 1)
 			notifier.Notify(store.Topic{Kind: store.TopicWork}, silent)()
 			f.createNow(f.base, d)
-			expect(f, "hints after stop", len(silent), 0)
+			expect(f, "notifications after stop", len(silent), 0)
 		},
 	},
 }
 
-// notifierOf looks through wrappers, as the library does.
-func notifierOf(st store.Store) (store.Notifier, bool) {
-	for st != nil {
-		if n, ok := st.(store.Notifier); ok {
-			return n, true
-		}
-		wrapper, ok := st.(interface{ Unwrap() store.Store })
-		if !ok {
-			break
-		}
-		st = wrapper.Unwrap()
-	}
-	return nil, false
-}
-
-// everything leaves something of each kind in the store.
+// everything puts something of each kind into the store.
 func (f *fixture) everything() {
 	f.Helper()
 	d := f.deploy("a", withSchedule)
@@ -260,7 +245,7 @@ func (f *fixture) everything() {
 	f.register(f.at(5*time.Hour), declare("b"))
 }
 
-// allTimes is every time that can be read from the store.
+// allTimes returns every time that can be read from the store.
 func (f *fixture) allTimes() []time.Time {
 	f.Helper()
 	var list []time.Time

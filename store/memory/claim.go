@@ -85,7 +85,8 @@ func (r *runner) rememberClaim(id uuid.UUID, claims []store.Claim) {
 	}
 }
 
-// claimAgain answers the repetition of the runner's newest claim. One that comes late shortens no lease that was renewed meanwhile.
+// claimAgain answers the repetition of the runner's newest claim. One that comes late shortens no
+// lease that was renewed meanwhile.
 func (m *Store) claimAgain(runner *runner, now, ttl micros) []store.Claim {
 	var claims []store.Claim
 	for _, l := range runner.lastClaimed {
@@ -106,7 +107,8 @@ func (m *Store) setLease(r *run, now, ttl micros) {
 	m.leases.Insert(r)
 }
 
-// soonest is the run but some that is due first among the claimable heads of lanes, nil if there is none.
+// soonest is the run but some that is due first among the claimable heads of lanes, nil if there is
+// none.
 func soonest(lanes []*lane, but idSet, now micros) *run {
 	var first *run
 	for _, l := range lanes {
@@ -121,7 +123,8 @@ func soonest(lanes []*lane, but idSet, now micros) *run {
 	return first
 }
 
-// first is the run but some of the lane's deployments that becomes claimable first, nil if there is none.
+// first is the run but some of the lane's deployments that becomes claimable first, nil if there is
+// none.
 func (l *lane) first(but idSet) *run {
 	if len(but) == 0 {
 		return l.heads[0].first(but)
@@ -300,7 +303,8 @@ func (r *run) checkUpdate(u *store.RunUpdate) error {
 	return nil
 }
 
-// givesUp reports whether a state says that the attempt came to nothing: a run in CANCELLING is CANCELLED by that.
+// givesUp reports whether a state says that the attempt came to nothing: a run in CANCELLING is
+// CANCELLED by that.
 func givesUp(next store.StateType) bool {
 	return next == store.StateScheduled || next == store.StateCrashed
 }
@@ -375,12 +379,13 @@ func (m *Store) ReapLeases(ctx context.Context, p store.ReapLeasesParams) (store
 	return reaped, nil
 }
 
-// maxClockBehind is how far a Now may be behind the newest one without the clock having been set back: machines differ, and calls
-// come late.
+// maxClockBehind is how far a Now may be behind the newest one without the clock having been set
+// back: machines differ, and calls come late.
 const maxClockBehind = micros(time.Minute / time.Microsecond)
 
-// noticeClock cuts leases that a clock which was set back would make last until it gets there again. Calls that came late look like
-// that too, so it takes two, the second one later, with none in between that is on time.
+// noticeClock cuts leases that a clock which was set back would make last until it gets there
+// again. Calls that came late look like that too, so it takes two, the second one later, with none
+// in between that is on time.
 func (m *Store) noticeClock(now micros) {
 	switch {
 	case m.newest-now <= maxClockBehind:

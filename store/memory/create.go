@@ -71,7 +71,8 @@ func (m *Store) newRun(p store.CreateRunParams, d *deployment) *run {
 	return r
 }
 
-// mayQueue reports whether a new run would find a slot or a place in the limit's queue, or an overlap policy that knows what to do.
+// mayQueue reports whether a new run would find a slot or a place in the limit's queue, or an
+// overlap policy that knows what to do.
 func (m *Store) mayQueue(d *deployment) bool {
 	return d.waiting.Len() < d.record.MaxWaiting || d.record.Overlap != store.OverlapEnqueue || m.vacant(d)
 }
@@ -138,7 +139,8 @@ func (m *Store) BackfillRuns(ctx context.Context, p store.BackfillRunsParams) ([
 	return made, nil
 }
 
-// wants reports whether some instant still needs a run. If none does, the call is repeated: its ranges are split already.
+// wants reports whether some instant still needs a run. If none does, the call is repeated: its
+// ranges are split already.
 func (s *scheduleState) wants(runs []store.PlannedRun) bool {
 	return len(runs) == 0 || slices.ContainsFunc(runs, func(planned store.PlannedRun) bool {
 		r := s.runOf(toMicros(planned.ScheduledTime))

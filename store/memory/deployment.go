@@ -273,8 +273,8 @@ func (m *Store) DeleteDeployment(ctx context.Context, p store.DeleteDeploymentPa
 	return nil
 }
 
-// dropUnstarted marks a deployment as deleted and removes its unstarted runs. They leave the limit first, so that it hands out
-// none of their slots among themselves.
+// dropUnstarted marks a deployment as deleted and removes its unstarted runs. They leave the limit
+// first, so that it hands out none of their slots among themselves.
 func (m *Store) dropUnstarted(d *deployment) {
 	d.deleted = true
 	var unstarted []*run
@@ -322,7 +322,8 @@ func (m *Store) SetPause(ctx context.Context, p store.SetPauseParams) (*store.De
 	return m.view(d), nil
 }
 
-// changePause applies a change of marks, and what follows from it for each schedule that it pauses or resumes.
+// changePause applies a change of marks, and what follows from it for each schedule that it pauses
+// or resumes.
 func (m *Store) changePause(d *deployment, now micros, change func()) {
 	before := d.effectivePauses()
 	change()

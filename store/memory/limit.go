@@ -8,8 +8,9 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// limit grants slots to the runs of one deployment, or of all deployments of a group. A run that finds it full is parked in
-// its queue, outside of the claim queues; whoever frees a slot promotes the head.
+// limit grants slots to the runs of one deployment, or of all deployments of a group. A run that
+// finds it full is parked in its queue, outside of the claim queues; whoever frees a slot promotes
+// the head.
 type limit struct {
 	key      string
 	size     int
@@ -19,7 +20,8 @@ type limit struct {
 	members  map[*deployment]struct{}
 }
 
-// compareTurns orders a limit's queue: runs that had begun before or were retried go first, then first come, first served.
+// compareTurns orders a limit's queue: runs that had begun before or were retried go first, then
+// first come, first served.
 func compareTurns(a, b *run) int {
 	if x, y := a.goesFirst(), b.goesFirst(); x != y {
 		if x {
@@ -34,7 +36,8 @@ func (l *limit) full() bool { return len(l.slots) >= l.size }
 
 func (l *limit) shared() bool { return len(l.members) > 1 }
 
-// setLimit gives a deployment the limit that it declares. Runs that wait for another one start anew.
+// setLimit gives a deployment the limit that it declares. Runs that wait for another one start
+// anew.
 func (m *Store) setLimit(d *deployment) {
 	key := d.record.LimitKey()
 	if d.limit != nil && d.limit.key != key {
@@ -62,7 +65,8 @@ func (m *Store) setLimit(d *deployment) {
 	m.handOut(l)
 }
 
-// joinLimit puts the deployment's claimable times in step with having a limit, and counts what is under way.
+// joinLimit puts the deployment's claimable times in step with having a limit, and counts what is
+// under way.
 func (m *Store) joinLimit(d *deployment, l *limit) {
 	d.limit = l
 	m.requeue(d)
@@ -121,7 +125,8 @@ func (m *Store) requeue(d *deployment) {
 	}
 }
 
-// admit decides whether a due run may start: it has a slot, or gets one, or has to wait for one, or does not even do that.
+// admit decides whether a due run may start: it has a slot, or gets one, or has to wait for one, or
+// does not even do that.
 func (m *Store) admit(r *run) bool {
 	d, l := r.deployment, r.deployment.limit
 	if l == nil || r.slot != nil {
@@ -178,8 +183,8 @@ func (m *Store) vacant(d *deployment) bool {
 	return !l.full()
 }
 
-// makeWay cancels older runs of the deployment in favour of a new one: all that wait, and of the claimed ones as many as have to
-// go until a slot is free.
+// makeWay cancels older runs of the deployment in favour of a new one: all that wait, and of the
+// claimed ones as many as have to go until a slot is free.
 func (m *Store) makeWay(r *run) {
 	for _, other := range m.waiting(r.deployment) {
 		m.unpark(other)
@@ -208,8 +213,9 @@ func (m *Store) makeWay(r *run) {
 	}
 }
 
-// waiting are the unclaimed runs of a deployment that have asked for a slot, or were claimed before. Those without a slot come
-// first, so that no slot is handed out to one of them when they go.
+// waiting are the unclaimed runs of a deployment that have asked for a slot, or were claimed
+// before. Those without a slot come first, so that no slot is handed out to one of them when they
+// go.
 func (m *Store) waiting(d *deployment) []*run {
 	parked := slices.Collect(d.waiting.Ascend())
 	var queued, promoted []*run
@@ -248,7 +254,8 @@ func (m *Store) free(r *run) {
 	}
 }
 
-// handOut promotes whose turn it is. In a group, runs of deployments that nobody serves stand back, and lend what they do not use.
+// handOut promotes whose turn it is. In a group, runs of deployments that nobody serves stand back,
+// and lend what they do not use.
 func (m *Store) handOut(l *limit) {
 	for l.shared() && l.queue.Len() > 0 {
 		head := l.firstServed(m.now)
@@ -279,8 +286,8 @@ func (m *Store) handOutAnew() {
 	}
 }
 
-// firstServed is the first in turn of the runs whose deployment is served, nil if there is none. It costs no more where many of
-// the others wait: it looks at one run of each member.
+// firstServed is the first in turn of the runs whose deployment is served, nil if there is none. It
+// costs no more where many of the others wait: it looks at one run of each member.
 func (l *limit) firstServed(now micros) *run {
 	if head, ok := l.queue.Min(); !ok || head.deployment.servedAt(now) {
 		return head
@@ -294,8 +301,8 @@ func (l *limit) firstServed(now micros) *run {
 	return first
 }
 
-// recall takes a slot back that an unclaimed run of a deployment nobody serves has, false if there is none. The one that came last
-// goes back to its place in the queue.
+// recall takes a slot back that an unclaimed run of a deployment nobody serves has, false if there
+// is none. The one that came last goes back to its place in the queue.
 func (m *Store) recall(l *limit) bool {
 	var last *run
 	for r := range l.slots {

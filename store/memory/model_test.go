@@ -19,8 +19,9 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// TestMemoryStoreAgainstModel drives the store and a naive model of it with the same random operations. After each, results,
-// runs and deployments agree, and the store's indexes say the same as its runs. PROVOST_MODEL_SEEDS makes it as long as wanted.
+// TestMemoryStoreAgainstModel drives the store and a naive model of it with the same random
+// operations. After each, results, runs and deployments agree, and the store's indexes say the same
+// as its runs. PROVOST_MODEL_SEEDS makes it as long as wanted.
 func TestMemoryStoreAgainstModel(t *testing.T) {
 	seeds, steps := uint64(50), 300
 	if testing.Short() {
@@ -126,8 +127,8 @@ func newModelTest(t *testing.T, seed uint64) *modelTest {
 	return s
 }
 
-// modelDeployments are the kinds of deployment: free, under a limit, under a shared limit. Their names differ in length. What has
-// no schedule has no gap when it is served again.
+// modelDeployments are the kinds of deployment: free, under a limit, under a shared limit. Their
+// names differ in length. What has no schedule has no gap when it is served again.
 var modelDeployments = []struct {
 	name        string
 	limited     bool
@@ -143,8 +144,9 @@ var modelDeployments = []struct {
 
 var overlaps = []store.Overlap{store.OverlapEnqueue, store.OverlapCancelNew, store.OverlapCancelRunning}
 
-// register declares a deployment anew, with a priority and an overlap policy of its own. A limit gets another size, and so do all
-// deployments that share it; one that is a deployment's own may go.
+// register declares a deployment anew, with a priority and an overlap policy of its own. A limit
+// gets another size, and so do all deployments that share it; one that is a deployment's own may
+// go.
 func (s *modelTest) register(i int) {
 	chosen := modelDeployments[i]
 	size := s.rand.IntN(4)
@@ -351,8 +353,8 @@ func (s *modelTest) renew() {
 	}
 }
 
-// log writes the next stretch of a lease's lines, or the newest one again, perhaps with more lines; some stretches and lines
-// never come.
+// log writes the next stretch of a lease's lines, or the newest one again, perhaps with more lines;
+// some stretches and lines never come.
 func (s *modelTest) log() {
 	lease := s.anyLease()
 	stretch := s.logged[lease]
@@ -596,7 +598,8 @@ func (i *invariants) checkIndexes(t *testing.T, m *Store) {
 	}
 }
 
-// checkLimits: a limit counts what has a slot, never grants more than its size, and grants what it has while somebody waits.
+// checkLimits: a limit counts what has a slot, never grants more than its size, and grants what it
+// has while somebody waits.
 func (i *invariants) checkLimits(t *testing.T, m *Store) {
 	t.Helper()
 	slots := make(map[*limit]int)
@@ -627,7 +630,8 @@ func (i *invariants) checkLimits(t *testing.T, m *Store) {
 	}
 }
 
-// checkLanes: each served deployment is in the lane of its priority and runners, and each lane is a heap.
+// checkLanes: each served deployment is in the lane of its priority and runners, and each lane is a
+// heap.
 func (i *invariants) checkLanes(t *testing.T, m *Store) {
 	t.Helper()
 	for _, d := range m.deployments {

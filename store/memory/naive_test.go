@@ -10,7 +10,8 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// model is what a store means, in slices and loops: it finds, counts and orders by looking at every run.
+// model is what a store means, in slices and loops: it finds, counts and orders by looking at every
+// run.
 type model struct {
 	deployments []*modelDeployment // newest declaration of each, deleted ones included
 	runs        []*modelRun
@@ -336,7 +337,8 @@ func (m *model) first(key string, served bool) *modelRun {
 	return first
 }
 
-// idle is the last in turn of the runs that have a slot, are not claimed and have nobody who could claim them.
+// idle is the last in turn of the runs that have a slot, are not claimed and have nobody who could
+// claim them.
 func (m *model) idle(key string) *modelRun {
 	var last *modelRun
 	for _, r := range m.runs {
@@ -487,7 +489,8 @@ func (m *model) claimable(runner store.RunnerRecord, r *modelRun) (time.Time, bo
 	return r.due, true
 }
 
-// claimOrRepeat gives, for the ID of the runner's newest claim of anything, what is left of that claim.
+// claimOrRepeat gives, for the ID of the runner's newest claim of anything, what is left of that
+// claim.
 func (m *model) claimOrRepeat(runner store.RunnerRecord, id uuid.UUID, limit int, now time.Time) []store.Lease {
 	if m.claims == nil {
 		m.claims = make(map[uuid.UUID]modelClaim)

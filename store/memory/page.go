@@ -33,7 +33,8 @@ func (s idSet) has(id uuid.UUID) bool {
 // pageSize is the number of items that a filter's Limit asks for.
 func pageSize(limit int) int { return min(cmp.Or(max(0, limit), store.DefaultPage), store.MaxPage) }
 
-// pageCursor is where a page of runs or skips ended: a sort key and an ID, so that what is added meanwhile shifts nothing.
+// pageCursor is where a page of runs or skips ended: a sort key and an ID, so that what is added
+// meanwhile shifts nothing.
 type pageCursor struct {
 	key int64
 	id  uuid.UUID

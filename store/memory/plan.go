@@ -61,7 +61,8 @@ func (s *scheduleState) declare(declared store.ScheduleRecord) {
 	s.parameters = params.Merge(s.deployment.record.Parameters, declared.Schedule.Parameters())
 }
 
-// revive takes up a new declaration of a schedule that is known. One that was retired starts now, but not before its watermark.
+// revive takes up a new declaration of a schedule that is known. One that was retired starts now,
+// but not before its watermark.
 func (s *scheduleState) revive(declared store.ScheduleRecord, now micros) {
 	s.declare(declared)
 	s.pause = s.pause.Redeclare(declared.Pause.Declared)
@@ -111,8 +112,8 @@ func comparePlanTimes(a, b *scheduleState) int {
 // atOnce is a plan time that has come whatever the clock does.
 const atOnce micros = 0
 
-// setPlanTime moves a schedule among those to plan, where only served ones stand. A gap, which holds runs back, waits for no clock
-// that was set back.
+// setPlanTime moves a schedule among those to plan, where only served ones stand. A gap, which
+// holds runs back, waits for no clock that was set back.
 func (m *Store) setPlanTime(s *scheduleState, at micros) {
 	if s.gap && at != never {
 		at = atOnce
@@ -160,8 +161,9 @@ func (s *scheduleState) decide(until micros) {
 	}
 }
 
-// decideRun notes that a run's instant is decided. The watermark stays behind the time at which that came to be: instants
-// before a run that was retried or cancelled ahead of its time may yet have to be planned anew.
+// decideRun notes that a run's instant is decided. The watermark stays behind the time at which
+// that came to be: instants before a run that was retried or cancelled ahead of its time may yet
+// have to be planned anew.
 func (s *scheduleState) decideRun(r *run, at micros) {
 	s.decide(min(r.scheduled, s.planned, at))
 }
@@ -336,8 +338,8 @@ func newSkip(skip store.Skip) *skipRange {
 	return &skipRange{skip}
 }
 
-// addSkip records a range. One that begins where the schedule's newest range ended, with no run of the same plan in between and
-// the same timing, extends it.
+// addSkip records a range. One that begins where the schedule's newest range ended, with no run of
+// the same plan in between and the same timing, extends it.
 func (m *Store) addSkip(s *scheduleState, skip store.Skip, adjoins bool) {
 	if last := s.lastSkip; last != nil && adjoins && last.Reason == skip.Reason && toMicros(last.Last) == s.planned &&
 		last.Timing.Equal(skip.Timing) {

@@ -26,8 +26,8 @@ func (m *Store) GetRun(ctx context.Context, id uuid.UUID) (*store.Run, error) {
 	return r.view(), nil
 }
 
-// ListRuns implements [store.RunStore]. It walks the narrowest index that the filter allows; an order other than by ID sorts what it
-// finds there.
+// ListRuns implements [store.RunStore]. It walks the narrowest index that the filter allows; an
+// order other than by ID sorts what it finds there.
 func (m *Store) ListRuns(ctx context.Context, f store.RunFilter) (store.Page[*store.Run], error) {
 	f, err := f.Resolve()
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// run is a run as the store holds it: shared parts shared, times as numbers. view makes a Run of it.
+// run is a run as the store holds it: shared parts shared, times as numbers. view makes a Run of
+// it.
 type run struct {
 	id         uuid.UUID
 	deployment *deployment // nil for a child run
@@ -90,12 +91,14 @@ func (r *run) claimed() bool { return r.lease != never }
 
 func (r *run) goesFirst() bool { return r.begun() || r.retried }
 
-// replaceable reports whether plans decide on the run: a schedule made it, and it has neither begun nor been retried.
+// replaceable reports whether plans decide on the run: a schedule made it, and it has neither begun
+// nor been retried.
 func (r *run) replaceable() bool {
 	return r.auto && !r.goesFirst() && r.state().Type == store.StateScheduled
 }
 
-// setDue sets when the run is due, and so when it is claimable: at once if it holds a slot, at its due time if it needs one.
+// setDue sets when the run is due, and so when it is claimable: at once if it holds a slot, at its
+// due time if it needs one.
 func (r *run) setDue(due micros) {
 	r.due = due
 	if r.claimable = due; r.deployment.limit == nil {

@@ -28,9 +28,10 @@ type runner struct {
 
 func (r *runner) liveAt(now micros) bool { return toMicros(r.record.Until) >= now }
 
-// lane is a claim queue of deployments: of one priority, and served by one set of runners, so that no claim meets a run that it
-// may not take. All of them have a limit, or none has, so that the heap, which is ordered by the time at which the first of each
-// deployment's runs becomes claimable, has them in the order in which they are due.
+// lane is a claim queue of deployments: of one priority, and served by one set of runners, so that
+// no claim meets a run that it may not take. All of them have a limit, or none has, so that the
+// heap, which is ordered by the time at which the first of each deployment's runs becomes
+// claimable, has them in the order in which they are due.
 type lane struct {
 	key      string
 	priority int
@@ -350,7 +351,8 @@ func (m *Store) ListRunners(ctx context.Context) ([]store.RunnerRecord, error) {
 	return records, nil
 }
 
-// dropOldRunners forgets runners whose lease ended more than a day ago, and those beyond the MaxDeadRunners that ended last.
+// dropOldRunners forgets runners whose lease ended more than a day ago, and those beyond the
+// MaxDeadRunners that ended last.
 func (m *Store) dropOldRunners(now micros) {
 	var dead []*runner
 	for _, r := range m.runners {

@@ -10,15 +10,15 @@ import (
 	"github.com/provost-go/provost/storetest"
 )
 
-// TestPgBouncer: behind PgBouncer in transaction mode, where what is prepared on one connection is used on another, and nothing is heard
-// from LISTEN, a store is a store like any other.
+// TestPgBouncer runs the conformance suite behind PgBouncer in transaction mode, where a statement
+// may be prepared on another connection than it is used on, and LISTEN receives nothing.
 func TestPgBouncer(t *testing.T) {
 	const bouncer = "PROVOST_PGBOUNCER"
 	if os.Getenv(bouncer) == "" {
 		if os.Getenv("CI") != "" {
 			t.Fatalf("%s is not set", bouncer)
 		}
-		t.Skip("set " + bouncer + " to the URL of a PgBouncer in transaction mode before a PostgreSQL in which schemas may be made")
+		t.Skip("set " + bouncer + " to the URL of a PgBouncer in transaction mode, in front of a PostgreSQL in which the user may create schemas")
 	}
 	t.Setenv(server, os.Getenv(bouncer))
 	t.Run("Store", func(t *testing.T) { storetest.Run(t, openAside) })
@@ -26,7 +26,8 @@ func TestPgBouncer(t *testing.T) {
 	t.Run("WithTx", TestWithTx)
 }
 
-// TestSchemaOfAnother: a user who may not make schemas keeps a store in one that was made for it.
+// TestSchemaOfAnother opens a store as a user who may not create schemas, in one that was created
+// for it.
 func TestSchemaOfAnother(t *testing.T) {
 	place, err := url.Parse(dsn(t))
 	if err != nil {

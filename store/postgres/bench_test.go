@@ -10,12 +10,12 @@ import (
 	"github.com/provost-go/provost/store/internal/storebench"
 )
 
-// BenchmarkThroughput waits for the server's disk at each commit.
+// BenchmarkThroughput measures with a server that waits for the disk at each commit.
 //
 //	go test -run '^$' -bench Throughput -benchtime 100000x ./store/postgres
 func BenchmarkThroughput(b *testing.B) { storebench.Throughput(b, open(b, schema(b))) }
 
-// BenchmarkClaim fills schemas with a million runs.
+// BenchmarkClaim measures claims in schemas with up to a million runs.
 //
 //	go test -run '^$' -bench Claim -benchtime 300x -timeout 1h ./store/postgres
 func BenchmarkClaim(b *testing.B) {

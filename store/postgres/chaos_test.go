@@ -17,11 +17,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	chaos.Child(openPlace)
+	chaos.Main(openPlace)
 	os.Exit(m.Run())
 }
 
-// openPlace opens a store that is named by its schema and the DSN.
+// openPlace opens a store at a place that is made of its schema and the DSN.
 func openPlace(ctx context.Context, place string) (store.Store, func() error, error) {
 	schema, dsn, _ := strings.Cut(place, " ")
 	store, err := postgres.Config{Schema: schema}.Open(ctx, dsn)
@@ -31,18 +31,19 @@ func openPlace(ctx context.Context, place string) (store.Store, func() error, er
 	return store, store.Close, nil
 }
 
-// TestChaos: processes that share a database are killed and stopped, and the way to the server stalls and breaks; nothing is lost and
-// nothing is done twice. PROVOST_CHAOS asks for more: "long" takes two minutes, "full" ten, and then the server is killed too, by what
-// the variable PROVOST_POSTGRES_RESTART says: a program that stops it at once and starts it again.
+// TestChaos kills and stops processes that share a database, and stalls and breaks the network to
+// the server. Nothing is lost, and nothing is done twice. PROVOST_CHAOS sets the length: "long"
+// takes two minutes, "full" ten. With "full" the server is killed too, by the program in
+// PROVOST_POSTGRES_RESTART, which stops it at once and starts it again.
 func TestChaos(t *testing.T) {
 	name, server := schema(t), dsn(t)
 	t.Parallel()
-	way := newWay(t, server)
+	proxy := newProxy(t, server)
 	c := chaos.Scale()
 	c.Patient = true
 	restart := os.Getenv("PROVOST_POSTGRES_RESTART")
 	if os.Getenv("PROVOST_CHAOS") == "" {
-		restart = "" // others use it
+		restart = "" // other tests use the server
 	}
 	c.Beside = func(ctx context.Context) {
 		restarts, stalls, cuts := 0, 0, 0
@@ -55,21 +56,22 @@ func TestChaos(t *testing.T) {
 				}
 			case n%3 == 1:
 				cuts++
-				way.cut()
+				proxy.cut()
 			default:
 				stalls++
-				way.stall(true)
+				proxy.stall(true)
 				pause(ctx, rand.N(6*time.Second))
-				way.stall(false)
+				proxy.stall(false)
 			}
 			after = min(after, 20*time.Second)
 		}
-		t.Logf("the server was killed %d times; the way to it stalled %d times, and broke %d times", restarts, stalls, cuts)
+		t.Logf("the server was killed %d times; the network to it stalled %d times and broke %d times", restarts, stalls, cuts)
 	}
-	chaos.Run(t, openPlace, name+" "+way.dsn, c)
+	chaos.Run(t, openPlace, name+" "+proxy.dsn, c)
 }
 
-// TestOneMigration: processes that come at once to a database without tables make them once, with two connections each.
+// TestOneMigration has processes open a database without tables at once, with two connections each.
+// They make the tables once.
 func TestOneMigration(t *testing.T) {
 	t.Parallel()
 	rounds := 2
@@ -81,7 +83,7 @@ func TestOneMigration(t *testing.T) {
 	}
 }
 
-// pause waits, false if ctx ends before.
+// pause waits. It returns false if ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -12,24 +12,25 @@ import (
 func TestClockIsMeasured(t *testing.T) {
 	store := open(t, schema(t))
 	if ahead := store.Ahead(); ahead != 0 {
-		t.Errorf("the server on this machine is %v ahead", ahead)
+		t.Errorf("a server on this machine: got %v ahead, want 0", ahead)
 	}
 	for _, m := range []struct{ ahead, took, want time.Duration }{
-		{time.Minute, time.Second, 0},                                       // too slow to tell
-		{150 * time.Millisecond, time.Millisecond, 0},                       // they agree
-		{time.Minute, time.Millisecond, time.Minute},                        // they do not
-		{time.Minute + 150*time.Millisecond, time.Millisecond, time.Minute}, // nothing new
-		{-time.Hour, time.Millisecond, -time.Hour},                          // it was set
+		{time.Minute, time.Second, 0},                                       // too slow to be precise
+		{150 * time.Millisecond, time.Millisecond, 0},                       // the clocks agree
+		{time.Minute, time.Millisecond, time.Minute},                        // they differ
+		{time.Minute + 150*time.Millisecond, time.Millisecond, time.Minute}, // no news
+		{-time.Hour, time.Millisecond, -time.Hour},                          // the clock was set
 		{10 * time.Millisecond, time.Millisecond, 0},                        // and set again
 	} {
 		if store.NoteClock(m.ahead, m.took); store.Ahead() != m.want {
-			t.Errorf("after %v, measured in %v, the server is %v ahead, want %v", m.ahead, m.took, store.Ahead(), m.want)
+			t.Errorf("after a measurement of %v in %v: got %v ahead, want %v", m.ahead, m.took, store.Ahead(), m.want)
 		}
 	}
 }
 
-// TestLeasesAreByTheServersClock: a machine whose clock is ten minutes ahead takes no run away from others, is not taken for alive when it is
-// not, and is listed as alive for as long as it is.
+// TestLeasesAreByTheServersClock has a machine whose clock is ten minutes ahead. It takes no run
+// away from others, does not count as alive when it is not, and is listed as alive for as long as
+// it is.
 func TestLeasesAreByTheServersClock(t *testing.T) {
 	const wrong = 10 * time.Minute
 	name := schema(t)
@@ -55,7 +56,7 @@ func TestLeasesAreByTheServersClock(t *testing.T) {
 		}
 		claims, err := st.ClaimRuns(t.Context(), store.ClaimRunsParams{Now: now, Runner: runner, ID: uuid.New(), Limit: 1, TTL: time.Minute})
 		if err != nil || len(claims.Runs) != 1 {
-			t.Fatalf("%d claims, error %v", len(claims.Runs), err)
+			t.Fatalf("got %d claims and error %v, want 1", len(claims.Runs), err)
 		}
 		return claims.Runs[0]
 	}
@@ -70,7 +71,7 @@ func TestLeasesAreByTheServersClock(t *testing.T) {
 	mine, theirs := serve(right, "right", now), serve(ahead, "ahead", now.Add(wrong))
 	claim(right, mine, now)
 	if reaped := reap(ahead, now.Add(wrong)); len(reaped.Runs) != 0 || !reaped.Next.Equal(now.Add(wrong+time.Minute)) {
-		t.Errorf("who is ahead takes away %d runs, and comes again at %v, want a minute later", len(reaped.Runs), reaped.Next)
+		t.Errorf("the machine that is ahead: reaped %d runs, to come again at %v; want none, and a minute later", len(reaped.Runs), reaped.Next)
 	}
 	claim(ahead, theirs, now.Add(wrong))
 	for _, store := range []*postgres.Store{right, ahead} {
@@ -84,11 +85,11 @@ func TestLeasesAreByTheServersClock(t *testing.T) {
 		}
 		for _, server := range record.ServedBy {
 			if !server.Until.Equal(at.Add(time.Minute)) {
-				t.Errorf("%s serves until %v, want %v", server.Name, server.Until, at.Add(time.Minute))
+				t.Errorf("%s: got served until %v, want %v", server.Name, server.Until, at.Add(time.Minute))
 			}
 		}
 	}
 	if reaped := reap(right, now.Add(61*time.Second)); len(reaped.Runs) != 2 {
-		t.Errorf("%d leases have ended after a minute, want both", len(reaped.Runs))
+		t.Errorf("got %d leases reaped after a minute, want both", len(reaped.Runs))
 	}
 }

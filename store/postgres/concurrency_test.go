@@ -17,8 +17,8 @@ import (
 	"github.com/provost-go/provost/store/postgres"
 )
 
-// ledgerOf keeps who holds what, as the flows of several processes would see it.
-type ledgerOf struct {
+// holdings records which runs are held, as the flows of several processes would see it.
+type holdings struct {
 	mu      sync.Mutex
 	limits  map[uuid.UUID]string // by deployment
 	sizes   map[string]int
@@ -28,22 +28,22 @@ type ledgerOf struct {
 	mistake []string
 }
 
-func (l *ledgerOf) claimed(c store.Claim) {
+func (l *holdings) claimed(c store.Claim) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, twice := l.held[c.RunID]; twice || l.done[c.RunID] > 0 {
-		l.mistake = append(l.mistake, fmt.Sprintf("run %s was claimed while it was held or over", c.RunID))
+		l.mistake = append(l.mistake, fmt.Sprintf("run %s was claimed while it was held or had finished", c.RunID))
 	}
 	l.held[c.RunID] = c.DeploymentID
 	if key := l.limits[c.DeploymentID]; key != "" {
 		if l.under[key]++; l.under[key] > l.sizes[key] {
-			l.mistake = append(l.mistake, fmt.Sprintf("%d runs under way under limit %s of %d", l.under[key], key, l.sizes[key]))
+			l.mistake = append(l.mistake, fmt.Sprintf("%d runs are under way under limit %s of size %d", l.under[key], key, l.sizes[key]))
 		}
 	}
 }
 
-// ended is said before the store is told: from then on another may have the slot.
-func (l *ledgerOf) ended(c store.Claim) {
+// ended must be called before the store is: from then on another run may have the slot.
+func (l *holdings) ended(c store.Claim) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.held, c.RunID)
@@ -53,14 +53,15 @@ func (l *ledgerOf) ended(c store.Claim) {
 	}
 }
 
-func (l *ledgerOf) over() int {
+func (l *holdings) finished() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.done)
 }
 
-// TestManyProcesses: four stores, as of four processes, make, claim, renew, cancel and settle runs of deployments with and without
-// limits, while plans are written, runners come and go and deployments are declared anew. No run is held twice, no limit is exceeded, and every run
+// TestManyProcesses has four stores, as of four processes, make, claim, renew, cancel and settle
+// runs of deployments with and without limits. Meanwhile plans are written, runners come and go,
+// and deployments are declared again. No run is held twice, no limit is exceeded, and every run
 // ends once.
 func TestManyProcesses(t *testing.T) {
 	const stores, perStore = 4, 160
@@ -76,7 +77,7 @@ func TestManyProcesses(t *testing.T) {
 		}
 		return []*store.DeploymentRecord{record(0, 0, ""), record(1, 3, ""), record(2, 2, "g"), record(3, 2, "g")}
 	}
-	l := &ledgerOf{
+	l := &holdings{
 		limits: map[uuid.UUID]string{ids[1]: "own", ids[2]: "group", ids[3]: "group"}, sizes: map[string]int{"own": 3, "group": 2},
 		held: make(map[uuid.UUID]uuid.UUID), under: make(map[string]int), done: make(map[uuid.UUID]int),
 	}
@@ -106,7 +107,7 @@ func TestManyProcesses(t *testing.T) {
 			})
 		}
 		all.Go(func() {
-			for l.over() < stores*perStore && ctx.Err() == nil && !t.Failed() {
+			for l.finished() < stores*perStore && ctx.Err() == nil && !t.Failed() {
 				if err := work(ctx, store, runner, l); err != nil {
 					t.Error(err)
 				}
@@ -115,8 +116,8 @@ func TestManyProcesses(t *testing.T) {
 		if i > 1 {
 			continue
 		}
-		all.Go(func() { // changes what the others rely on
-			for n := 0; l.over() < stores*perStore && ctx.Err() == nil && !t.Failed(); n++ {
+		all.Go(func() { // changes what the other calls rely on
+			for n := 0; l.finished() < stores*perStore && ctx.Err() == nil && !t.Failed(); n++ {
 				if err := disturb(ctx, store, ids, declare(fmt.Sprint(i, n%3))); err != nil {
 					t.Error(err)
 				}
@@ -126,19 +127,19 @@ func TestManyProcesses(t *testing.T) {
 	made.Wait()
 	all.Wait()
 	if err := ctx.Err(); err != nil {
-		t.Errorf("%v: %d runs are over", err, l.over())
+		t.Errorf("%v: %d runs have finished", err, l.finished())
 	}
 	for _, m := range l.mistake {
 		t.Error(m)
 	}
 	for id, times := range l.done {
 		if times != 1 {
-			t.Errorf("run %s ended %d times", id, times)
+			t.Errorf("run %s ended %d times, want once", id, times)
 		}
 	}
 	n, err := opened[0].CountRuns(t.Context(), store.RunFilter{States: []store.StateType{store.StateCompleted, store.StateCancelled}})
 	if err != nil || n < stores*perStore {
-		t.Errorf("%d runs are over in the store, %v", n, err)
+		t.Errorf("got %d finished runs in the store and error %v", n, err)
 	}
 }
 
@@ -161,8 +162,8 @@ func createOne(ctx context.Context, st store.Store, deployment uuid.UUID) error 
 	return err
 }
 
-// work claims some runs, renews their leases, cancels one now and then, and settles them.
-func work(ctx context.Context, st store.Store, runner uuid.UUID, l *ledgerOf) error {
+// work claims some runs, renews their leases, sometimes cancels one, and settles them.
+func work(ctx context.Context, st store.Store, runner uuid.UUID, l *holdings) error {
 	claims, err := st.ClaimRuns(ctx, store.ClaimRunsParams{Now: time.Now(), Runner: runner, ID: uuid.New(), Limit: 1 + rand.N(20), TTL: time.Hour})
 	if err != nil {
 		return err
@@ -200,7 +201,7 @@ func work(ctx context.Context, st store.Store, runner uuid.UUID, l *ledgerOf) er
 	return errors.Join(append(errs, err)...)
 }
 
-// disturb does what happens now and then in a fleet.
+// disturb does what happens from time to time in a fleet.
 func disturb(ctx context.Context, st store.Store, ids []uuid.UUID, records []*store.DeploymentRecord) error {
 	now := time.Now()
 	if _, err := st.RegisterDeployments(ctx, store.RegisterDeploymentsParams{Now: now, Deployments: records[:1+rand.N(2)]}); err != nil {
@@ -226,7 +227,7 @@ func disturb(ctx context.Context, st store.Store, ids []uuid.UUID, records []*st
 	return err
 }
 
-// plan moves schedules on without runs, so that the number of runs stays what the test has made.
+// plan plans schedules without runs, so that the number of runs stays that of the test.
 func plan(ctx context.Context, st store.Store) error {
 	due, err := st.DueSchedules(ctx, store.DueSchedulesParams{Now: time.Now()})
 	if err != nil {
@@ -245,14 +246,14 @@ func plan(ctx context.Context, st store.Store) error {
 	}
 	errs, err := st.PlanRuns(ctx, store.PlanRunsParams{Now: time.Now(), Plans: plans})
 	for _, refused := range errs {
-		if refused != nil && !errors.Is(refused, store.ErrConflict) { // another was first
+		if refused != nil && !errors.Is(refused, store.ErrConflict) { // another process was first
 			return refused
 		}
 	}
 	return err
 }
 
-// TestOneRunForAKey: whoever asks with one key, or one ID, at once gets one run.
+// TestOneRunForAKey makes runs with one key, or one ID, at the same time. All calls return one run.
 func TestOneRunForAKey(t *testing.T) {
 	name := schema(t)
 	first, second := open(t, name), open(t, name)
@@ -287,12 +288,12 @@ func TestOneRunForAKey(t *testing.T) {
 		}
 		all.Wait()
 		if slices.ContainsFunc(got, func(id uuid.UUID) bool { return id != got[0] }) {
-			t.Errorf("round %d: runs %v", round, got)
+			t.Errorf("round %d: got runs %v, want one", round, got)
 		}
 	}
 }
 
-// TestLostConnections: a store goes on when the server ends its connections.
+// TestLostConnections has the server end a store's connections. The store goes on.
 func TestLostConnections(t *testing.T) {
 	st, pool := open(t, schema(t)), connect(t)
 	client := provost.NewClient(st)
@@ -310,7 +311,7 @@ func TestLostConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		for { // a call may meet a connection that has just been ended: callers repeat it, as runners do
+		for { // a call may meet a connection that was just ended; callers repeat it, as runners do
 			_, err = client.CountRuns(ctx, store.RunFilter{})
 			if err == nil || ctx.Err() != nil {
 				break

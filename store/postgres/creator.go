@@ -9,29 +9,31 @@ import (
 )
 
 const (
-	createWorkers = 2   // transactions that make runs, at once
-	maxCreates    = 200 // runs made in one
+	createWorkers = 2   // concurrent transactions that make runs
+	maxCreates    = 200 // runs made in one transaction
 
-	createTimeout = 10 * time.Second // of one that is shared; what it has not done is then done one by one
+	createTimeout = 10 * time.Second // of a shared transaction; after it, its operations are done one by one
 )
 
-// creator makes runs. Those that are asked for at the same time share a transaction, and its commit.
+// creator makes runs. Calls that come at the same time share a transaction and its commit.
 type creator struct {
 	store *Store
 	queue chan *creation
 }
 
+// creation is an operation that waits for its transaction.
 type creation struct {
 	ctx    context.Context
 	do     func(sqlstore.Tx) error
-	result chan error // has room for the answer, whether or not anybody waits for it
+	result chan error // has room for the answer, so that sending it never blocks
 }
 
 func newCreator(s *Store) *creator {
 	return &creator{store: s, queue: make(chan *creation, maxCreates)}
 }
 
-// submit waits for the answer to an operation, as long as its context lasts.
+// submit has a loop do an operation and returns its answer, or an error once ctx ends or the store
+// is closed.
 func (c *creator) submit(ctx context.Context, do func(sqlstore.Tx) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -54,6 +56,7 @@ func (c *creator) submit(ctx context.Context, do func(sqlstore.Tx) error) error 
 	}
 }
 
+// loop makes what is submitted until the store is closed.
 func (c *creator) loop() {
 	for {
 		select {
@@ -65,7 +68,7 @@ func (c *creator) loop() {
 	}
 }
 
-// more adds what waits by now.
+// more adds the operations that wait by now.
 func (c *creator) more(batch []*creation) []*creation {
 	for len(batch) < maxCreates {
 		select {
@@ -78,10 +81,11 @@ func (c *creator) more(batch []*creation) []*creation {
 	return batch
 }
 
-var errSpoiled = errors.New("an operation has failed with half of it done")
+var errSpoiled = errors.New("an operation of the transaction failed after it had changed something")
 
-// make does operations in one transaction. If that fails, or one of them is refused, it has one of its own: it may repeat one that was
-// accepted, and hope does not look.
+// make does operations in one transaction, and answers them. If that fails, it does each in a
+// transaction of its own; if one is refused, that one: it may repeat an accepted one, which Hopeful
+// does not check.
 func (c *creator) make(batch []*creation) {
 	errs := make([]error, len(batch))
 	err := c.makeHopefully(batch, errs, true)
@@ -98,8 +102,9 @@ func (c *creator) make(batch []*creation) {
 	}
 }
 
-// makeHopefully takes it that none of the runs is there yet, and looks at none. Where it supposes, it looks at no deployment either that it
-// knows: all is done in one turn then.
+// makeHopefully does operations in one transaction, on the assumption that none of the runs exists
+// yet. With supposes it also assumes that the deployments it knows have not changed, so that
+// everything takes one round trip.
 func (c *creator) makeHopefully(batch []*creation, errs []error, supposes bool) error {
 	ctx, cancel := context.WithTimeout(c.store.ctx, createTimeout)
 	defer cancel()

@@ -7,10 +7,10 @@ import (
 	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
-// NoteClock is what a measurement of the server's clock does.
+// NoteClock stores a measurement of the server's clock.
 func (s *Store) NoteClock(ahead, took time.Duration) { s.noteClock(ahead, took) }
 
-// Ahead is how far the server's clock counts as ahead.
+// Ahead returns how far the server's clock counts as ahead.
 func (s *Store) Ahead() time.Duration { return (*database)(s).Ahead() }
 
 // Transact executes do in a transaction.

@@ -16,40 +16,40 @@ import (
 )
 
 const (
-	notifyEvery  = 10 * time.Millisecond  // at most so often is told of work, however much there is
-	notifyLate   = 100 * time.Millisecond // by then a transaction of the caller's should be over that did not tell by its commit
-	notifyWithin = 5 * time.Second
-	listenAgain  = 5 * time.Second // after the connection was lost
+	notifyEvery  = 10 * time.Millisecond  // the shortest time between two notifications of work
+	notifyLate   = 100 * time.Millisecond // by then a caller's transaction whose commit does not notify should have ended
+	notifyWithin = 5 * time.Second        // how long one notification may take
+	listenAgain  = 5 * time.Second        // after the connection was lost
 )
 
-// notifier tells other processes of work and of cancellations, and hears of theirs. All of that is a hint: where it fails, as behind
-// PgBouncer in transaction mode, runners poll.
+// notifier notifies other processes of work and of cancellations, and receives their notifications.
+// These are hints: where they get lost, as behind PgBouncer in transaction mode, runners poll.
 type notifier struct {
 	store   *Store
 	id      string // of the store
 	channel string
 	wake    chan struct{}
-	last    atomic.Int64 // when others were told, in microseconds
+	last    atomic.Int64 // when others were last notified, in microseconds
 
 	mu    sync.Mutex
-	hints sqlstore.Hints // that nobody was told yet
+	hints sqlstore.Hints // not sent yet
 }
 
-// tell is the statement that tells others: a channel, and a message.
+// tell is the statement that notifies others. Its arguments are the channel and the message.
 const tell = "SELECT pg_notify($1, $2)"
 
-// message is hints as they are sent.
+// message is the hints in the form in which they are sent.
 type message struct {
 	sqlstore.Hints
-	By string `json:"by,omitempty"` // the store that has told its own listeners; "": none has
+	By string `json:"by,omitempty"` // ID of the store that has notified its own listeners; "" if none has
 }
 
-// maxLanes is how many lanes a message names at most: a notification takes 8,000 bytes.
+// maxLanes bounds the lanes that a message names: a notification may have 8,000 bytes.
 const maxLanes = 100
 
 func (m message) String() string {
 	m.Hints = m.Few(maxLanes)
-	text, _ := json.Marshal(m) // it is made of booleans, numbers and strings
+	text, _ := json.Marshal(m) // cannot fail: it has booleans, numbers and strings
 	return string(text)
 }
 
@@ -61,12 +61,13 @@ func newNotifier(s *Store) *notifier {
 	return n
 }
 
-// maxName is how long PostgreSQL's names are at most, in bytes.
+// maxName is the length of the longest name in PostgreSQL, in bytes.
 const maxName = 63
 
-// message is what listeners of other stores are told.
+// message returns the message for the listeners of other stores.
 func (n *notifier) message(h sqlstore.Hints) string { return message{h, n.id}.String() }
 
+// tell has send notify others.
 func (n *notifier) tell(h sqlstore.Hints) {
 	n.add(h)
 	select {
@@ -81,10 +82,12 @@ func (n *notifier) add(h sqlstore.Hints) {
 	n.hints.Add(h)
 }
 
-// tellWith tells others, and the store's own, of what a transaction of the caller's has changed, by its commit. Of many one does that: the
-// server has such commits one after the other. For the rest it is told a little later: such transactions are short.
+// tellWith notifies listeners, the store's own too, of what a transaction of the caller has
+// changed. If it is this transaction's turn, its commit notifies. The server does such commits one
+// after the other, so the others notify notifyLate later, by which time such short transactions
+// have ended.
 func (n *notifier) tellWith(t *tx) error {
-	h := t.state.Hints() // all lanes: nobody knows how far claims are by the time of the commit
+	h := t.state.Hints() // all lanes: how far claims will be at the commit is unknown
 	if !h.Any() {
 		return nil
 	}
@@ -98,7 +101,7 @@ func (n *notifier) tellWith(t *tx) error {
 	return nil
 }
 
-// take gives what nobody was told yet.
+// take returns the hints that were not sent yet, and forgets them.
 func (n *notifier) take() sqlstore.Hints {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -107,13 +110,13 @@ func (n *notifier) take() sqlstore.Hints {
 	return h
 }
 
-// turn reports whether others may be told of work now, and takes it that they are.
+// turn reports whether others may be notified of work now, and if so counts that as done.
 func (n *notifier) turn() bool {
 	now, last := time.Now().UnixMicro(), n.last.Load()
 	return now-last >= notifyEvery.Microseconds() && n.last.CompareAndSwap(last, now)
 }
 
-// send tells what has happened since the last time, all in one.
+// send notifies others until the store is closed. One notification has all hints since the last.
 func (n *notifier) send() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -127,7 +130,7 @@ func (n *notifier) send() {
 			n.last.Store(time.Now().UnixMicro())
 			ctx, stop := context.WithTimeout(n.store.ctx, notifyWithin)
 			if _, err := n.store.pool.Exec(ctx, tell, pgx.QueryExecModeExec, n.channel, n.message(h)); err != nil {
-				n.add(h) // for the next time: until then who is not told polls
+				n.add(h) // for the next time; until then others poll
 			}
 			stop()
 		}
@@ -140,7 +143,7 @@ func (n *notifier) send() {
 	}
 }
 
-// listen hears of others until the store is closed.
+// listen receives notifications until the store is closed.
 func (n *notifier) listen() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -155,17 +158,18 @@ func (n *notifier) listen() {
 	}
 }
 
+// listenOnce receives notifications until the connection is lost.
 func (n *notifier) listenOnce() {
 	pooled, err := n.store.pool.Acquire(n.store.ctx)
 	if err != nil {
 		return
 	}
-	conn := pooled.Hijack()                // it listens: nobody else should get it
+	conn := pooled.Hijack()                // a connection that listens must not go back into the pool
 	defer conn.Close(context.Background()) //nolint:errcheck // nothing is under way on it
 	if _, err := conn.Exec(n.store.ctx, "LISTEN "+quoted(n.channel)); err != nil {
 		return
 	}
-	sqlstore.Hint(n.store.Ledger, sqlstore.Hints{Work: true, Cancel: true, All: true}) // what was told before is gone
+	sqlstore.Hint(n.store.Ledger, sqlstore.Hints{Work: true, Cancel: true, All: true}) // notifications sent before are lost
 	for {
 		told, err := conn.WaitForNotification(n.store.ctx)
 		if err != nil {
@@ -173,10 +177,11 @@ func (n *notifier) listenOnce() {
 		}
 		var m message
 		if err := json.Unmarshal([]byte(told.Payload), &m); err != nil || m.By == n.id {
-			continue // it is somebody else's, or the store's own
+			continue // of another program, or the store's own
 		}
 		sqlstore.Hint(n.store.Ledger, m.Hints)
 	}
 }
 
+// quoted returns a name as an identifier of SQL.
 func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

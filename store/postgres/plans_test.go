@@ -11,12 +11,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// queries are what stores have asked for in transactions that write.
+// queries collects the queries of stores in transactions that write.
 type queries struct {
 	mu      sync.Mutex
-	opening string             // how such a transaction begins
-	writing map[*pgx.Conn]bool // whether one is under way
-	asked   map[string]bool    // with schemaMark for the schema
+	opening string             // the statement that begins such a transaction
+	writing map[*pgx.Conn]bool // whether such a transaction is under way
+	asked   map[string]bool    // schemaMark stands for the schema
 }
 
 const schemaMark = "the_schema"
@@ -43,8 +43,9 @@ func (q *queries) add(conn *pgx.Conn, statements []string) {
 	}
 }
 
-// check finds what would take the longer the more runs there are, and is asked for again and again. Of a database that is empty the server
-// knows nothing, as in production of a table that was empty a moment ago; it keeps to the plan that it makes then.
+// check explains the queries and finds those that would take longer the more runs there are. It
+// uses an empty database, of which the server has no statistics, as in production of a table that
+// was empty a moment ago: the server keeps the plan that it makes then.
 func (q *queries) check(t *testing.T) {
 	name := schema(t)
 	open(t, name)
@@ -54,21 +55,21 @@ func (q *queries) check(t *testing.T) {
 	}
 	defer conn.Release()
 	if len(q.asked) < 50 || q.opening == "" {
-		t.Fatalf("%d queries were seen, and the opening %q", len(q.asked), q.opening)
+		t.Fatalf("got %d queries and the opening %q, want at least 50 and one", len(q.asked), q.opening)
 	}
 	for query := range q.asked {
 		plan, err := explain(t.Context(), conn.Conn(), q.opening, strings.ReplaceAll(query, schemaMark, name))
 		if err != nil {
 			t.Errorf("%s: %v", query, err)
 		}
-		if goesThroughAll(plan) && !strings.Contains(query, "d.state = 'SCHEDULED'") { // which is for a deployment that is deleted
-			t.Errorf("%s\ngoes through all runs:\n%s", query, plan)
+		if readsAll(plan) && !strings.Contains(query, "d.state = 'SCHEDULED'") { // that one is for a deployment that is deleted
+			t.Errorf("%s\nreads all runs:\n%s", query, plan)
 		}
 	}
 }
 
-// goesThroughAll reports whether a plan has a step through all runs.
-func goesThroughAll(plan string) bool {
+// readsAll reports whether a plan has a step that reads all runs.
+func readsAll(plan string) bool {
 	lines := strings.Split(plan, "\n")
 	for i, line := range lines {
 		if everyRow.MatchString(line) {
@@ -91,14 +92,14 @@ func explain(ctx context.Context, conn *pgx.Conn, opening, query string) (plan s
 	if err != nil {
 		return "", err
 	}
-	defer tx.Rollback(ctx) //nolint:errcheck // it changes nothing
+	defer tx.Rollback(ctx) //nolint:errcheck // nothing was changed
 	if _, err := tx.Exec(ctx, opening); err != nil {
 		return "", err
 	}
 	if _, err := tx.Exec(ctx, "PREPARE asked AS "+query, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return "", err
 	}
-	defer conn.Exec(ctx, "DEALLOCATE asked") //nolint:errcheck // the next one fails otherwise
+	defer conn.Exec(ctx, "DEALLOCATE asked") //nolint:errcheck // if it fails, so does the next PREPARE
 	arguments := ""
 	for n := 1; strings.Contains(query, fmt.Sprintf("$%d", n)); n++ {
 		arguments += ", NULL"

@@ -1,11 +1,13 @@
-// Package postgres keeps provost's deployments and runs in PostgreSQL, for services that run on several machines.
+// Package postgres keeps provost's deployments and runs in PostgreSQL, for services that run on
+// several machines.
 //
 //	store, err := postgres.Open(ctx, "postgres://...")
 //	if err != nil { ... }
 //	defer store.Close()
 //	err = (&provost.Runner{Store: store}).Serve(ctx, deployments...)
 //
-// It needs PostgreSQL 14 or later. Processes that use one database share its deployments, without a leader.
+// It needs PostgreSQL 14 or later. Processes that use one database share its deployments, without a
+// leader.
 package postgres
 
 import (
@@ -23,22 +25,24 @@ import (
 	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
-// Config is how a database is used. The zero value will do.
+// Config holds the settings of [Config.Open] and [Config.New]. The zero value is ready to use.
 type Config struct {
-	// Schema is the schema of the tables: "" for "provost". It is made if it is not there.
+	// Schema is the schema of the tables. "" stands for "provost". It is created if it does not
+	// exist.
 	Schema string
 }
 
-// Store is a [provost.Store] in PostgreSQL. It is safe for concurrent use, and by several processes.
+// Store is a [store.Store] in PostgreSQL. It is safe for concurrent use, and several processes may
+// use one database.
 type Store struct {
 	*sqlstore.Ledger
 	pool   *pgxpool.Pool
-	owned  bool // pool was opened here
+	owned  bool // Open opened pool, so Close closes it
 	schema string
 	spell  *spelling
-	plain  atomic.Bool // prepared statements get lost on the way, as behind PgBouncer: none are used
+	plain  atomic.Bool // use no prepared statements, which get lost between here and the server, as behind PgBouncer
 
-	together opening // see orders
+	together opening // see setOpenings
 	alone    [lockWaits]opening
 
 	ahead    atomic.Int64 // see measureClock
@@ -54,11 +58,11 @@ var (
 	_ store.Notifier = (*Store)(nil)
 )
 
-// Open connects to a database and brings the tables up to date. The DSN is that of pgx: a URL or key=value pairs, with the settings of
-// its pool (pool_max_conns and others).
+// Open connects to a database and brings its tables up to date. The DSN is one of pgx: a URL or
+// key=value pairs, including the settings of its pool, such as pool_max_conns.
 func Open(ctx context.Context, dsn string) (*Store, error) { return Config{}.Open(ctx, dsn) }
 
-// Open is [Open] in another way than the usual.
+// Open connects to a database with these settings; see [Open].
 func (c Config) Open(ctx context.Context, dsn string) (*Store, error) {
 	pool, err := pgxpool.New(ctx, dsn)
 	if err != nil {
@@ -73,18 +77,19 @@ func (c Config) Open(ctx context.Context, dsn string) (*Store, error) {
 	return s, nil
 }
 
-// New is a store in the database of a pool of the caller's. Close leaves the pool open. The pool must give two connections at least,
-// beside one that is kept to listen for notifications.
+// New returns a store in the database of a pool that the caller has opened, and brings its tables
+// up to date. The pool must allow at least three connections: the store keeps one to listen for
+// notifications. Close leaves the pool open.
 func New(ctx context.Context, pool *pgxpool.Pool) (*Store, error) { return Config{}.New(ctx, pool) }
 
-// New is [New] in another way than the usual.
+// New returns a store with these settings; see [New].
 func (c Config) New(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
 	s := &Store{pool: pool, schema: c.Schema}
 	if s.schema == "" {
 		s.schema = "provost"
 	}
 	s.spell = &spelling{schema: pgx.Identifier{s.schema}.Sanitize()}
-	s.orders()
+	s.setOpenings()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.creator = newCreator(s)
 	s.notifier = newNotifier(s)
@@ -106,7 +111,7 @@ func (c Config) New(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
 	return s, nil
 }
 
-// Close ends the store. Calls that wait are answered with an error.
+// Close closes the store. Calls that wait, and later ones, return an error, such as [ErrClosed].
 func (s *Store) Close() error {
 	s.cancel()
 	s.loops.Wait()
@@ -116,10 +121,10 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// ErrClosed is what a store gives that was closed.
+// ErrClosed is returned by a store that was closed.
 var ErrClosed = errors.New("postgres: the store is closed")
 
-// database is the store as its ledger sees it.
+// database is the store as package sqlstore sees it.
 type database Store
 
 var (
@@ -151,21 +156,22 @@ func (d *database) Write(ctx context.Context, work sqlstore.Work, do func(sqlsto
 	})
 }
 
-// opening is the statements with which a transaction begins.
+// opening is the statements that begin a transaction.
 type opening []string
 
-// reads sees one state in all its queries.
+// reads begins a transaction all of whose queries see one state.
 var reads = opening{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 
-// byIndex keeps the planner to the indexes, and to their order: due is empty at one moment and large at the next, the statistics are of
-// another one, and plans are kept.
+// byIndex keeps the planner to the indexes and to their order. provost_due is empty at one moment
+// and large at the next, statistics are of yet another moment, and plans are kept.
 const byIndex = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), " +
 	"set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), "
 
-// orders sets how transactions begin. Most go together and lock rows; those that change what all rely on go alone. While one of these
-// waits nobody else gets in, so it does not wait for long: a transaction that does not end, of the caller's or of a process that is stopped, must
-// not make all others wait with it. It tries again a little later, and waits a little longer.
-func (s *Store) orders() {
+// setOpenings sets how transactions begin. Most go together and lock rows. Those that change what
+// all others rely on go alone. While one of these waits, no other transaction gets in, so it does
+// not wait long: a transaction that does not end, of a caller or of a stopped process, must not
+// hold up all others. It tries again a little later, and then waits a little longer.
+func (s *Store) setOpenings() {
 	key := int64(s.key())
 	s.together = opening{"BEGIN", fmt.Sprintf(byIndex+"pg_advisory_xact_lock_shared(%d)", key)}
 	for i := range s.alone {
@@ -174,21 +180,22 @@ func (s *Store) orders() {
 	}
 }
 
-// key stands for the schema where that is too long, or a number is wanted.
+// key returns a hash of the schema's name, for where that is too long or a number is needed.
 func (s *Store) key() uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("provost " + s.schema)) // a hash does not fail
 	return h.Sum64()
 }
 
-// lockWait is how long a transaction waits to be alone the first time; it waits twice as long the next time, up to the last of lockWaits. In
-// between it leaves the others four times as long as it has kept them out.
+// lockWait is how long a transaction waits to be alone the first time. It waits twice as long each
+// time, for lockWaits times. In between it lets the others pass for four times as long as it has
+// kept them out.
 const (
 	lockWait  = 40 * time.Millisecond
 	lockWaits = 4
 )
 
-// Read implements [sqlstore.DB]: several queries see one state.
+// Read implements [sqlstore.DB]. All queries of do see one state.
 func (d *database) Read(ctx context.Context, do func(sqlstore.Tx) error) error {
 	s := (*Store)(d)
 	return s.retry(ctx, func() error {
@@ -215,12 +222,12 @@ func (s *Store) transact(ctx context.Context, begin opening, do func(*tx) error)
 		}
 	}
 	if err := do(t); err != nil {
-		_ = t.hangUp() // it says the same
+		_ = t.hangUp() // reports the same error
 		s.rollback(conn)
 		return err
 	}
 	err = t.commit()
-	if sqlState(err) == "" { // it is there, or nobody knows
+	if sqlState(err) == "" { // committed, or the outcome is unknown
 		t.state.Committed()
 	}
 	if err != nil {
@@ -230,12 +237,13 @@ func (s *Store) transact(ctx context.Context, begin opening, do func(*tx) error)
 	return nil
 }
 
-// in is a transaction as the ledger sees it.
+// in returns a transaction as package sqlstore sees it.
 func (s *Store) in(ctx context.Context, of session) *tx {
 	return &tx{session: of, ctx: ctx, spell: s.spell, plain: s.plain.Load()}
 }
 
-// rollback ends a transaction that has failed, also when its context is over. If that fails too the connection is done with.
+// rollback ends a transaction that has failed, even if its context has ended. If it fails too, the
+// pool drops the connection.
 func (s *Store) rollback(conn *pgxpool.Conn) {
 	if conn.Conn().PgConn().TxStatus() == 'I' {
 		return // there is none
@@ -247,14 +255,19 @@ func (s *Store) rollback(conn *pgxpool.Conn) {
 
 const rollbackTimeout = 2 * time.Second
 
-// WithTx is the store inside a transaction of the caller's: what it creates is there if and only if the caller commits, and what it
-// reads is what the transaction sees. An operation that fails leaves the transaction as it was. Keep such transactions short: while
-// one is open, nobody can change the deployment that it has made a run of, and where that has a ConcurrencyLimit nobody gets a slot.
-// Runners hear of new runs with the commit, by NOTIFY, so the transaction cannot be prepared for a two-phase commit; where more than a
-// hundred a second are made, of the others a tenth of a second later, or when they look next.
+// WithTx returns the store inside a transaction of the caller. What it writes exists if and only if
+// the caller commits; what it reads is what the transaction sees. An operation that fails leaves
+// the transaction as it was.
+//
+// Keep such transactions short. While one is open, no other transaction can change a deployment
+// that it has made a run of, and if that has a ConcurrencyLimit, no other run gets a slot of it.
+//
+// The commit notifies runners of new runs, by NOTIFY, so the transaction cannot be prepared for a
+// two-phase commit. Above 100 notifications/s the rest are delayed by 0.1 s, or the runners find
+// the runs with their next poll.
 func (s *Store) WithTx(t pgx.Tx) store.Store { return sqlstore.New(callers{s, t}) }
 
-// callers is a transaction of the caller's as a database.
+// callers is a transaction of the caller as a database.
 type callers struct {
 	store *Store
 	tx    pgx.Tx
@@ -264,7 +277,7 @@ type callers struct {
 func (c callers) Write(ctx context.Context, _ sqlstore.Work, do func(sqlstore.Tx) error) error {
 	plain := c.store.plain.Load()
 	err := c.write(ctx, do)
-	if isLost(sqlState(err)) && !plain { // what else comes between has to be met by the caller, whose locks are in the way
+	if isLost(sqlState(err)) && !plain { // other conflicts are the caller's to handle: its transaction holds locks
 		c.store.plain.Store(true)
 		return c.write(ctx, do)
 	}
@@ -285,7 +298,7 @@ func (c callers) write(ctx context.Context, do func(sqlstore.Tx) error) error {
 		err = t.send()
 	}
 	if err != nil {
-		_ = t.hangUp() // it says the same
+		_ = t.hangUp() // reports the same error
 		end, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
 		defer cancel()
 		return errors.Join(err, inner.Rollback(end))

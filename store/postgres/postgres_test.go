@@ -15,10 +15,11 @@ import (
 	"github.com/provost-go/provost/storetest"
 )
 
-// server is where PostgreSQL is for tests, as a URL.
+// server is the environment variable with the URL of a PostgreSQL for tests.
 const server = "PROVOST_POSTGRES"
 
-// dsn says how to reach PostgreSQL. In CI it must be there.
+// dsn returns the URL of the PostgreSQL for tests. Without one it skips the test, or fails it in
+// CI.
 func dsn(t testing.TB) string {
 	t.Helper()
 	url := os.Getenv(server)
@@ -26,12 +27,12 @@ func dsn(t testing.TB) string {
 		t.Fatal(server + " is not set")
 	}
 	if url == "" {
-		t.Skip("set " + server + " to the URL of a PostgreSQL in which schemas may be made: postgres://user@host/database")
+		t.Skip("set " + server + " to the URL of a PostgreSQL in which the user may create schemas: postgres://user@host/database")
 	}
 	return url
 }
 
-// connect is a pool of the test's own.
+// connect returns a pool of the test's own.
 func connect(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), dsn(t))
@@ -42,13 +43,13 @@ func connect(t testing.TB) *pgxpool.Pool {
 	return pool
 }
 
-// schema is the name of a schema of the test's own, which goes with it.
+// schema returns the name of a schema of the test's own, which is dropped after it.
 func schema(t testing.TB) string {
 	t.Helper()
 	return longSchema(t, 37)
 }
 
-// longSchema is a schema whose name is that long.
+// longSchema is schema with a name of a given length.
 func longSchema(t testing.TB, length int) string {
 	t.Helper()
 	name := "test_" + strings.ReplaceAll(uuid.NewString(), "-", "")
@@ -70,14 +71,14 @@ func longSchema(t testing.TB, length int) string {
 	return name
 }
 
-// open is a store in a schema.
+// open returns a store in a schema.
 func open(t testing.TB, schema string) *postgres.Store {
 	t.Helper()
 	store, err := postgres.Config{Schema: schema}.Open(t.Context(), dsn(t))
 	return opened(t, store, err)
 }
 
-// openTraced is a store whose connections have a tracer.
+// openTraced returns a store whose connections have a tracer.
 func openTraced(t *testing.T, schema string, tracer *tracer) *postgres.Store {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(dsn(t))
@@ -94,7 +95,8 @@ func openTraced(t *testing.T, schema string, tracer *tracer) *postgres.Store {
 	return opened(t, store, err)
 }
 
-// tracer sees what goes to the server together, and is called once a pipeline is answered. Either may be nil.
+// tracer sees what is sent to the server together, and is called once a pipeline is answered.
+// Either function may be nil.
 type tracer struct {
 	sent     func(conn *pgx.Conn, statements []string)
 	answered func()
@@ -127,7 +129,7 @@ func (tr *tracer) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndDat
 func (*tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData)     {}
 func (*tracer) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 
-// opened is a store that was just opened, until the test ends.
+// opened returns a store that was just opened, and closes it after the test.
 func opened(t testing.TB, store *postgres.Store, err error) *postgres.Store {
 	t.Helper()
 	if err != nil {
@@ -141,13 +143,13 @@ func opened(t testing.TB, store *postgres.Store, err error) *postgres.Store {
 	return store
 }
 
-// TestStore also looks at how the server would find what it is asked for.
+// TestStore runs the conformance suite, and checks the plans of the queries that it makes.
 func TestStore(t *testing.T) {
 	t.Parallel()
 	var asked queries
 	t.Run("contract", func(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) store.Store {
-			t.Parallel() // they mostly wait: for the server, and for leases to end
+			t.Parallel() // the cases mostly wait: for the server, and for leases to end
 			return openTraced(t, schema(t), &tracer{sent: asked.add})
 		})
 	})

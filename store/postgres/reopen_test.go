@@ -12,7 +12,8 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// TestReopenedAtOnce: of those who reopen a run at the same time one does, and the others find it reopened: it is never not there.
+// TestReopenedAtOnce reopens one run by several calls at the same time. One reopens it, and the
+// others find it reopened; none finds it missing.
 func TestReopenedAtOnce(t *testing.T) {
 	st := open(t, schema(t))
 	client := provost.NewClient(st)
@@ -39,7 +40,7 @@ func TestReopenedAtOnce(t *testing.T) {
 			}
 		}
 		if reopened != 1 {
-			t.Errorf("%d calls have reopened the run", reopened)
+			t.Errorf("%d calls have reopened the run, want 1", reopened)
 		}
 	}
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Codes of errors that say: do it again. A unique violation is among them, as what an operation has found missing may have come to be
-// meanwhile: the next time it finds it.
+// The codes of errors after which an operation is done again. A unique violation is among them: a
+// row that an operation has found missing may have been inserted meanwhile, and the next time it is
+// found.
 const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
@@ -20,26 +21,27 @@ const (
 	preparedMissing      = "26000"
 )
 
-// divisionByZero is what a wrong supposition gives.
+// divisionByZero is the error of a query that did not find what [tx.Suppose] assumed.
 const divisionByZero = "22012"
 
-// maxConflicts bounds how often an operation is done again for one that came between: more often there is something wrong.
+// maxConflicts bounds how often an operation is done again after a conflict. More conflicts mean
+// that something is wrong.
 const maxConflicts = 20
 
-// retry does an operation until it meets nothing that another has done at the same time.
+// retry does an operation until it meets no conflict with a concurrent one.
 func (s *Store) retry(ctx context.Context, do func() error) error {
 	for conflicts, refusals := 0, 0; ; {
 		plain := s.plain.Load()
 		err := do()
 		switch code := sqlState(err); {
 		case isLost(code):
-			if plain { // else it began before the first that met this had said so
+			if plain { // else it began before another operation set s.plain
 				return err
 			}
 			s.plain.Store(true)
-		case code == lockNotAvailable: // who has it may take long, and others should come in between
+		case code == lockNotAvailable: // the holder may take long, and others should get in meanwhile
 			refusals = min(refusals+1, lockWaits)
-			if !pause(ctx, 4*int(lockWait.Milliseconds())<<(refusals-1)) { // so many milliseconds on average
+			if !pause(ctx, 4*int(lockWait.Milliseconds())<<(refusals-1)) { // the average, in milliseconds
 				return err
 			}
 		case code == serializationFailure, code == deadlockDetected, code == uniqueViolation:
@@ -52,9 +54,11 @@ func (s *Store) retry(ctx context.Context, do func() error) error {
 	}
 }
 
-// isLost tells that statements are prepared on other connections than they are used on.
+// isLost reports whether a code means that statements are prepared on other connections than they
+// are used on.
 func isLost(code string) bool { return code == preparedDuplicate || code == preparedMissing }
 
+// sqlState returns the code of an error of PostgreSQL, "" for any other.
 func sqlState(err error) string {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code
@@ -62,7 +66,8 @@ func sqlState(err error) string {
 	return ""
 }
 
-// pause waits a little, more after each conflict and at random, so that two do not meet again.
+// pause waits for a random time, longer after each conflict, so that two operations do not meet
+// again. It returns false if ctx ends first.
 func pause(ctx context.Context, conflicts int) bool {
 	timer := time.NewTimer(rand.N(time.Duration(conflicts) * 2 * time.Millisecond))
 	defer timer.Stop()

@@ -13,7 +13,7 @@ import (
 	"github.com/provost-go/provost/store/postgres"
 )
 
-// TestWithTx: a run that is made in the caller's transaction is there if and only if that commits.
+// TestWithTx makes runs in a transaction of the caller. They exist if and only if it commits.
 func TestWithTx(t *testing.T) {
 	st, pool := open(t, schema(t)), connect(t)
 	client := provost.NewClient(st)
@@ -30,17 +30,17 @@ func TestWithTx(t *testing.T) {
 		now := time.Now()
 		_, err = inside.CreateRun(t.Context(), store.CreateRunParams{Now: now, ID: uuid.New(), DeploymentID: uuid.New(), ScheduledTime: now, DueTime: now})
 		if !errors.Is(err, store.ErrNotFound) {
-			t.Fatalf("a run of a deployment that is not there: %v", err)
+			t.Fatalf("a run of an unknown deployment: got error %v, want %v", err, store.ErrNotFound)
 		}
-		run, err := provost.NewClient(inside).RunDeployment(t.Context(), "f/d", nil) // what has failed has spoilt nothing
+		run, err := provost.NewClient(inside).RunDeployment(t.Context(), "f/d", nil) // the failed call left nothing behind
 		if err != nil {
 			t.Fatal(err)
 		}
 		if seen, err := inside.GetRun(t.Context(), run.ID); err != nil || seen.State.Type != store.StateScheduled {
-			t.Errorf("inside of the transaction the run is %v, %v", seen, err)
+			t.Errorf("inside the transaction: got run %v and error %v, want it scheduled", seen, err)
 		}
 		if _, err := st.GetRun(t.Context(), run.ID); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("outside of the transaction the run is there: %v", err)
+			t.Errorf("outside the transaction: got error %v, want the run not found", err)
 		}
 		if commits {
 			err = tx.Commit(t.Context())
@@ -51,14 +51,15 @@ func TestWithTx(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := st.GetRun(t.Context(), run.ID); commits != (err == nil) {
-			t.Errorf("commits: %t, and then the run: %v", commits, err)
+			t.Errorf("after the transaction, committed: %t: reading the run: got error %v", commits, err)
 		}
 	}
 }
 
-// TestOtherProcessHears: a run that one process asks for begins in another at once, not at its next poll.
+// TestOtherProcessHears makes runs in one process. They begin in another at once, not at its next
+// poll.
 func TestOtherProcessHears(t *testing.T) {
-	name := longSchema(t, 63) // as long as names are at most
+	name := longSchema(t, 63) // the longest name of PostgreSQL
 	theirs, mine := open(t, name), open(t, name)
 	began := make(chan time.Time, 100)
 	d := &provost.Deployment{Flow: provost.NewJob("f", func(context.Context) error { began <- time.Now(); return nil }), Name: "d"}
@@ -77,14 +78,15 @@ func TestOtherProcessHears(t *testing.T) {
 		case at := <-began:
 			t.Logf("began after %v", at.Sub(asked))
 		case <-time.After(30 * time.Second):
-			t.Fatal("nobody has heard of the run")
+			t.Fatal("the run did not begin in time: no notification arrived")
 		}
 	}
 
-	// Many one after the other, so that not each is told of by its own commit: they are heard of if that comes soon enough.
-	for attempt := 1; !heardOfMany(t, mine, began); attempt++ {
+	// Many one after the other, so that not every commit notifies. The rest are notified of later,
+	// but soon enough.
+	for attempt := 1; !notifiedOfMany(t, mine, began); attempt++ {
 		if attempt == 3 {
-			t.Fatal("runs that were made in transactions are not heard of")
+			t.Fatal("runs made in transactions do not begin before the next poll")
 		}
 	}
 	stop()
@@ -93,8 +95,9 @@ func TestOtherProcessHears(t *testing.T) {
 	}
 }
 
-// heardOfMany makes runs in transactions, and reports whether they begin before the runner looks by itself.
-func heardOfMany(t *testing.T, store *postgres.Store, began <-chan time.Time) bool {
+// notifiedOfMany makes runs in transactions, and reports whether they begin before the runner
+// polls.
+func notifiedOfMany(t *testing.T, store *postgres.Store, began <-chan time.Time) bool {
 	t.Helper()
 	const many = 20
 	pool := connect(t)
@@ -117,7 +120,7 @@ func heardOfMany(t *testing.T, store *postgres.Store, began <-chan time.Time) bo
 		case <-began:
 		case <-soon:
 			inTime = false
-			<-began // it looks now and then
+			<-began // by its next poll
 		}
 	}
 	return inTime

@@ -19,34 +19,35 @@ import (
 	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
-// session executes statements in a transaction: a connection, or a transaction of the caller's.
+// session executes statements in a transaction: a connection, or a transaction of the caller.
 type session interface {
 	Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
 	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
 }
 
-// tx is a transaction, as the ledger sees it. Statements that give nothing wait for the next one that does, or for the end of the
-// transaction: what is sent together takes one turn, and most of the time of a short transaction is turns.
+// tx is a transaction as package sqlstore sees it. A statement without rows waits for the next one
+// with rows, or for the end of the transaction: what is sent together takes one round trip, and
+// round trips are most of the time of a short transaction.
 type tx struct {
 	session
 	ctx   context.Context
 	spell *spelling
-	plain bool // prepared statements get lost on the way; one statement is sent at a time, without one
-	reads bool // nothing is written, and nothing locked
+	plain bool // send one statement at a time, and prepare none
+	reads bool // nothing is written or locked
 	wait  pgx.Batch
 	state sqlstore.State
 
-	next    pgx.Batch          // queries that come after the next one
-	sent    []*pgx.QueuedQuery // with others, whose rows are still to be read
-	results pgx.BatchResults   // where they are; nil if there are none
+	next    pgx.Batch          // queries expected after the next one
+	sent    []*pgx.QueuedQuery // queries sent ahead whose rows are not read yet
+	results pgx.BatchResults   // the results of sent; nil if there are none
 
-	commits   bool // it is not the caller's
+	commits   bool // the transaction is the store's own, so it commits it
 	finishing bool // the commit goes with the next query
-	finished  bool // it is on its way, and its outcome the last of the results
+	finished  bool // the commit was sent; its outcome is the last of the results
 }
 
-var errFinished = errors.New("the transaction has been finished")
+var errFinished = errors.New("the transaction has ended: its commit went with an earlier query")
 
 var (
 	_ sqlstore.Tx       = (*tx)(nil)
@@ -80,7 +81,8 @@ func (t *tx) Foresee(query string, args ...any) {
 // Last implements [sqlstore.Foreseer].
 func (t *tx) Last() { t.finishing = t.commits && !t.plain }
 
-// Suppose implements [sqlstore.Supposer]: whoever finds the error in the server's log sees what it is for.
+// Suppose implements [sqlstore.Supposer]. The comment in the query explains the error to readers of
+// the server's log.
 func (t *tx) Suppose(query string, args ...any) error {
 	return t.later(t.spell.of("SELECT 1 / count(*) /* fails where a deployment has changed; provost looks again then */ FROM ("+query+") AS found", false),
 		values(args)...)
@@ -98,7 +100,7 @@ func (t *tx) query(query string, args []any) (sqlstore.Rows, error) {
 	next := t.next.QueuedQueries
 	t.next = pgx.Batch{}
 	if len(t.sent) > 0 && t.sent[0].SQL == query && reflect.DeepEqual(t.sent[0].Arguments, args) {
-		return t.nextRows() // and what comes after it was sent too
+		return t.nextRows() // it was sent ahead
 	}
 	if t.finished {
 		return nil, errFinished
@@ -130,7 +132,7 @@ func (t *tx) query(query string, args []any) (sqlstore.Rows, error) {
 	return t.nextRows()
 }
 
-// nextRows are those of the next query that was sent and not read.
+// nextRows returns the rows of the next query that was sent ahead.
 func (t *tx) nextRows() (sqlstore.Rows, error) {
 	t.sent = t.sent[1:]
 	rows, err := t.results.Query()
@@ -145,7 +147,7 @@ func (t *tx) nextRows() (sqlstore.Rows, error) {
 	return last, nil
 }
 
-// hangUp gives up what was sent and not read: it was not asked for in the end.
+// hangUp discards the results of queries that were sent ahead but not asked for.
 func (t *tx) hangUp() error {
 	results := t.results
 	if t.results, t.sent = nil, nil; results == nil {
@@ -159,7 +161,7 @@ func (t *tx) Exec(query string, args ...any) error {
 	return t.later(t.spell.of(query, false), values(args)...)
 }
 
-// later executes a statement with the next one that is waited for.
+// later executes a statement together with the next one that has rows.
 func (t *tx) later(query string, args ...any) error {
 	if t.finished {
 		return errFinished
@@ -172,7 +174,7 @@ func (t *tx) later(query string, args ...any) error {
 	return nil
 }
 
-// send executes what waits.
+// send executes the statements that wait.
 func (t *tx) send() error {
 	if err := t.hangUp(); err != nil || t.wait.Len() == 0 {
 		return err
@@ -184,7 +186,7 @@ func (t *tx) send() error {
 	return results.Close()
 }
 
-// commit ends the transaction, if its last query has not done so.
+// commit commits the transaction, unless its last query has done so.
 func (t *tx) commit() error {
 	if !t.finished {
 		if err := t.later("COMMIT"); err != nil {
@@ -194,27 +196,28 @@ func (t *tx) commit() error {
 	return t.send()
 }
 
-// sendAllBut sends what waits, and reads the results of all but the last n.
+// sendAllBut sends the statements that wait, and reads the results of all but the last n.
 func (t *tx) sendAllBut(n int) (pgx.BatchResults, error) {
 	batch := t.wait
 	t.wait = pgx.Batch{}
 	results := t.session.SendBatch(t.ctx, &batch)
 	for range batch.Len() - n {
 		if _, err := results.Exec(); err != nil {
-			_ = results.Close() // it says the same
+			_ = results.Close() // reports the same error
 			return nil, err
 		}
 	}
 	return results, nil
 }
 
-// Take implements [sqlstore.Taker]. Nothing but the IDs is of use to an index, so that no planner finds another way.
+// Take implements [sqlstore.Taker]. The planner can use no index but that of the IDs, as no other
+// matches the conditions.
 func (t *tx) Take(columns string, ids []uuid.UUID, token int64) (sqlstore.Rows, error) {
 	return t.Query("DELETE FROM provost_due AS d WHERE d.id IN (?*) AND d.token = ? AND d.state IN ('PENDING', 'RUNNING') AND d.slot IS NULL RETURNING "+
 		columns, ids, token)
 }
 
-// Insert implements [sqlstore.Tx]: all rows in one statement, a column of each as one array.
+// Insert implements [sqlstore.Tx]. One statement inserts all rows, with one array for each column.
 func (t *tx) Insert(into *sqlstore.Table, rows [][]any) error {
 	arrays, types, err := transpose(into.Columns, rows)
 	if err != nil {
@@ -227,8 +230,8 @@ func (t *tx) Insert(into *sqlstore.Table, rows [][]any) error {
 	return nil
 }
 
-// maxUpdated is how many rows one statement updates: it joins them with the table, and a planner that takes them for few may compare each
-// with each.
+// maxUpdated bounds the rows that one statement updates. The statement joins them with the table,
+// and a planner that expects few of them may compare each with each.
 const maxUpdated = 200
 
 // Update implements [sqlstore.Tx].
@@ -257,7 +260,7 @@ func (t *tx) update(table *sqlstore.Table, columns []string, rows [][]any) error
 	}
 	query := "UPDATE " + table.Name + " AS t SET " + strings.Join(set, ", ") + " FROM unnest(" + types + ") AS u (" +
 		strings.Join(names(all), ", ") + ") WHERE " + strings.Join(match, " AND ") +
-		" AND t." + key[0].Name + " = ANY(" + arrayTypes[key[0].Type] + ")" // whatever it thinks of the table, it goes by the key
+		" AND t." + key[0].Name + " = ANY(" + arrayTypes[key[0].Type] + ")" // makes the planner use the key, whatever its statistics
 	return t.later(t.spell.of(query, false), append(arrays, arrays[0])...)
 }
 
@@ -281,10 +284,10 @@ func picked(table *sqlstore.Table, names []string) []sqlstore.Column {
 	return list
 }
 
-// arrayTypes are the types of columns, as arrays.
+// arrayTypes are the arguments for columns, as arrays, by type.
 var arrayTypes = [...]string{sqlstore.ID: "?::uuid[]", sqlstore.Int: "?::bigint[]", sqlstore.Text: "?::text[]"}
 
-// transpose makes an array of each column, and the text of their types.
+// transpose returns an array for each column, and the list of their arguments.
 func transpose(columns []sqlstore.Column, rows [][]any) (arrays []any, types string, err error) {
 	list := make([]string, len(columns))
 	for i, c := range columns {
@@ -307,7 +310,7 @@ func transpose(columns []sqlstore.Column, rows [][]any) (arrays []any, types str
 }
 
 func column[T any](rows [][]any, i int, convert func(any) (T, error)) (pgtype.FlatArray[T], error) {
-	list := make(pgtype.FlatArray[T], len(rows)) // which pgx takes without reflection
+	list := make(pgtype.FlatArray[T], len(rows)) // pgx encodes it without reflection
 	for j, row := range rows {
 		var err error
 		if list[j], err = convert(row[i]); err != nil {
@@ -326,7 +329,7 @@ func toID(v any) (pgtype.UUID, error) {
 	case uuid.NullUUID:
 		return pgtype.UUID{Bytes: v.UUID, Valid: v.Valid}, nil
 	}
-	return pgtype.UUID{}, fmt.Errorf("%T is no ID", v)
+	return pgtype.UUID{}, fmt.Errorf("cannot store a %T as an ID", v)
 }
 
 func toInt(v any) (pgtype.Int8, error) {
@@ -344,7 +347,7 @@ func toInt(v any) (pgtype.Int8, error) {
 	case int64:
 		return pgtype.Int8{Int64: v, Valid: true}, nil
 	}
-	return pgtype.Int8{}, fmt.Errorf("%T is no number", v)
+	return pgtype.Int8{}, fmt.Errorf("cannot store a %T as a number", v)
 }
 
 func toText(v any) (pgtype.Text, error) {
@@ -360,16 +363,16 @@ func toText(v any) (pgtype.Text, error) {
 	case string:
 		return pgtype.Text{String: storable(v), Valid: true}, nil
 	}
-	return pgtype.Text{}, fmt.Errorf("%T is no text", v)
+	return pgtype.Text{}, fmt.Errorf("cannot store a %T as a text", v)
 }
 
-// storable is a text that PostgreSQL takes: UTF-8 without NUL.
+// storable returns the text as PostgreSQL accepts it: in valid UTF-8, without NUL.
 func storable(text string) string {
 	const unknown = "\uFFFD"
 	return strings.ReplaceAll(strings.ToValidUTF8(text, unknown), "\x00", unknown)
 }
 
-// values are arguments as pgx takes them.
+// values returns arguments as pgx takes them.
 func values(args []any) []any {
 	list := make([]any, len(args))
 	for i, arg := range args {
@@ -393,10 +396,10 @@ func values(args []any) []any {
 	return list
 }
 
-// found are the rows of a query.
+// found is the result of a query.
 type found struct {
 	rows  pgx.Rows
-	batch pgx.BatchResults // that they are the last of; nil if they came alone
+	batch pgx.BatchResults // closed with the rows, if they are its last; else nil
 }
 
 func (f found) Next() bool { return f.rows.Next() }
@@ -436,7 +439,8 @@ func (f found) Scan(into ...any) error {
 	return nil
 }
 
-// spelling writes the ledger's queries as PostgreSQL has them, with the schema of the tables. It keeps what it has written.
+// spelling translates queries of package sqlstore for PostgreSQL, with the schema of the tables. It
+// keeps the translations.
 type spelling struct {
 	schema string // quoted
 	texts  sync.Map
@@ -452,7 +456,7 @@ func (s *spelling) of(query string, reads bool) string {
 		return text.(string)
 	}
 	text := s.write(query, reads)
-	s.texts.Store(spelled{query, reads}, text) // there are as many as the ledger has queries: filters combine few conditions
+	s.texts.Store(spelled{query, reads}, text) // bounded by the queries of package sqlstore: filters combine few conditions
 	return text
 }
 

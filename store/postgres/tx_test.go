@@ -6,7 +6,7 @@ import (
 	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
-// number asks for a number by itself, so that its answer shows which question was asked.
+// number selects a number, so that the answer shows which query it belongs to.
 func number(t *testing.T, tx sqlstore.Tx, n int64) {
 	t.Helper()
 	rows, err := tx.Query("SELECT ?::bigint", n)
@@ -20,7 +20,7 @@ func number(t *testing.T, tx sqlstore.Tx, n int64) {
 		}
 	}
 	if err := rows.Close(); err != nil || got != n {
-		t.Errorf("asked for %d, got %d, %v", n, got, err)
+		t.Errorf("got %d and error %v, want %d", got, err, n)
 	}
 }
 
@@ -68,15 +68,15 @@ func TestLastQueryCommits(t *testing.T) {
 		number(t, tx, 1)
 		number(t, tx, 2)
 		if err := tx.Exec("UPDATE provost_meta SET value = 8 WHERE name = 'behind'"); err == nil {
-			t.Error("a statement after the last query is no error")
+			t.Error("a statement after the last query: got no error")
 		}
 		if _, err := tx.Query("SELECT ?::bigint", int64(3)); err == nil {
-			t.Error("a query after the last one is no error")
+			t.Error("a query after the last one: got no error")
 		}
 		return nil
 	})
 	if got := behind(); err != nil || got != 7 {
-		t.Errorf("the value is %d, error %v; want 7", got, err)
+		t.Errorf("got value %d and error %v, want 7", got, err)
 	}
 	err = store.Transact(t.Context(), func(tx sqlstore.Tx) error {
 		if err := tx.Exec("UPDATE provost_meta SET value = 9 WHERE name = 'behind'"); err != nil {
@@ -92,6 +92,6 @@ func TestLastQueryCommits(t *testing.T) {
 		return rows.Close()
 	})
 	if got := behind(); err == nil || got != 7 {
-		t.Errorf("after a last query that failed the value is %d, error %v; want 7 and an error", got, err)
+		t.Errorf("after a last query that failed: got value %d and error %v, want 7 and an error", got, err)
 	}
 }

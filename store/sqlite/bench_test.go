@@ -9,7 +9,7 @@ import (
 	"github.com/provost-go/provost/store/sqlite"
 )
 
-// BenchmarkThroughput waits for the disk at each commit, and does not.
+// BenchmarkThroughput measures with and without waiting for the disk at each commit.
 //
 //	go test -run '^$' -bench Throughput -benchtime 100000x ./store/sqlite
 func BenchmarkThroughput(b *testing.B) {
@@ -17,7 +17,7 @@ func BenchmarkThroughput(b *testing.B) {
 	b.Run("NORMAL", func(b *testing.B) { storebench.Throughput(b, openRelaxed(b)) })
 }
 
-// BenchmarkClaim fills files with a million runs.
+// BenchmarkClaim measures claims in files with up to a million runs.
 //
 //	go test -run '^$' -bench Claim -benchtime 300x -timeout 1h ./store/sqlite
 func BenchmarkClaim(b *testing.B) {

@@ -22,14 +22,15 @@ import (
 )
 
 const (
-	busyVariable = "PROVOST_TEST_BUSY" // the file that a busy process works in
+	busyVariable = "PROVOST_TEST_BUSY" // the file that a busy process uses
 	busyTTL      = 3 * time.Second
 )
 
-// TestRenewalsAmongBusyProcesses: eight processes make and execute as many runs as they can in one file. No renewal takes longer than a
-// third of the leases' length, after which the next one would be due.
+// TestRenewalsAmongBusyProcesses has eight processes make and execute as many runs as they can in
+// one file. No renewal takes longer than a third of the leases' length, after which the next one is
+// due.
 func TestRenewalsAmongBusyProcesses(t *testing.T) {
-	length, attempts := 5*time.Second, 3 // the machine that this runs on has other things to do
+	length, attempts := 5*time.Second, 3 // the machine may have other work to do
 	if full {
 		length, attempts = time.Minute, 1
 	}
@@ -42,7 +43,8 @@ func TestRenewalsAmongBusyProcesses(t *testing.T) {
 	t.Errorf("a renewal took %v, more than a third of %v", worst, busyTTL)
 }
 
-// longestRenewal has eight processes do all they can.
+// longestRenewal has eight processes do all they can, and returns how long their longest renewal
+// took.
 func longestRenewal(t *testing.T, length time.Duration) (worst time.Duration) {
 	path := filepath.Join(t.TempDir(), "provost.db")
 	store, err := sqlite.Open(t.Context(), path)
@@ -61,7 +63,7 @@ func longestRenewal(t *testing.T, length time.Duration) (worst time.Duration) {
 		}
 		processes = append(processes, p)
 	}
-	time.Sleep(length) // the scenario's
+	time.Sleep(length) // how long the scenario lasts
 	for _, p := range processes {
 		if err := p.Process.Signal(os.Interrupt); err != nil {
 			t.Error(err)
@@ -84,12 +86,13 @@ func longestRenewal(t *testing.T, length time.Duration) (worst time.Duration) {
 	}
 	t.Logf("eight processes executed %d runs in %v; the longest renewal took %v, with leases of %v", total, length, worst, busyTTL)
 	if total == 0 {
-		t.Error("nobody has executed anything")
+		t.Error("no process has executed a run")
 	}
 	return worst
 }
 
-// renewals watches how long a store takes to renew leases, and to hear a heartbeat, which keeps a runner's deployments.
+// renewals measures how long a store takes to renew leases, and to record a heartbeat, which keeps
+// a runner's deployments served.
 type renewals struct {
 	store.Store
 	count, longest atomic.Int64
@@ -112,7 +115,7 @@ func (r *renewals) note(began time.Time) {
 	}
 }
 
-// busyProcess makes and executes runs until it is told to leave.
+// busyProcess makes and executes runs until it is interrupted. It returns the exit code.
 func busyProcess(path string) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

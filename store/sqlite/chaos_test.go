@@ -14,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	chaos.Child(openPath)
+	chaos.Main(openPath)
 	if path := os.Getenv(busyVariable); path != "" {
 		os.Exit(busyProcess(path))
 	}
@@ -29,14 +29,14 @@ func openPath(ctx context.Context, path string) (store.Store, func() error, erro
 	return store, store.Close, nil
 }
 
-// TestChaos: processes that share a file are killed and stopped; nothing is lost and nothing is done twice. PROVOST_CHAOS asks for more:
-// "long" takes two minutes, "full" ten.
+// TestChaos kills and stops processes that share a file. Nothing is lost, and nothing is done
+// twice. PROVOST_CHAOS sets the length: "long" takes two minutes, "full" ten.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	chaos.Run(t, openPath, filepath.Join(t.TempDir(), "provost.db"), chaos.Scale())
 }
 
-// TestOneMigration: processes that come at once to a file that is not there make its tables once.
+// TestOneMigration has processes open one missing file at once. They make its tables once.
 func TestOneMigration(t *testing.T) {
 	t.Parallel()
 	rounds := 2

@@ -14,22 +14,24 @@ import (
 	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
-// direct executes statements on a driver's connection without package database/sql in between: of a short statement that takes as long
-// as the database does. It is for the writer, whose connection nobody else has.
+// direct executes statements on a connection of the driver, without package database/sql in
+// between, which takes as long for a short statement as the database does. It is for the writer,
+// whose connection nobody else uses.
 type direct struct {
 	conn  driver.ConnPrepareContext
 	cache map[string]*statement
 }
 
-// statement is a prepared statement with the memory that its calls share.
+// statement is a prepared statement with the interfaces of the driver that execute it.
 type statement struct {
 	driver.Stmt
 	exec  driver.StmtExecContext
 	query driver.StmtQueryContext
 }
 
-var errDriver = errors.New("sqlite: the driver lacks the interfaces of package database/sql/driver that take a context; use another")
+var errDriver = errors.New("sqlite: the driver does not implement the interfaces of package database/sql/driver that take a context; use another driver")
 
+// prepare returns the statement of a query, prepared once.
 func (d *direct) prepare(ctx context.Context, query string) (*statement, error) {
 	if s := d.cache[query]; s != nil {
 		return s, nil
@@ -52,9 +54,10 @@ func (d *direct) prepare(ctx context.Context, query string) (*statement, error) 
 	return s, nil
 }
 
+// forget closes the prepared statements.
 func (d *direct) forget() {
 	for query, s := range d.cache {
-		_ = s.Close() // it is only forgotten
+		_ = s.Close() // the cache drops it either way
 		delete(d.cache, query)
 	}
 }
@@ -88,7 +91,7 @@ func (d *direct) query(ctx context.Context, query string, args []any) (sqlstore.
 	return &directRows{rows: rows, values: make([]driver.Value, len(rows.Columns()))}, nil
 }
 
-// named are arguments as drivers take them.
+// named returns arguments as drivers take them.
 func named(args []any) ([]driver.NamedValue, error) {
 	list := make([]driver.NamedValue, len(args))
 	for i, arg := range args {
@@ -105,13 +108,13 @@ func named(args []any) ([]driver.NamedValue, error) {
 			}
 			list[i].Value = value
 		default:
-			return nil, fmt.Errorf("argument %d is a %T", i+1, arg)
+			return nil, fmt.Errorf("argument %d has the unsupported type %T", i+1, arg)
 		}
 	}
 	return list, nil
 }
 
-// directRows are the rows of a query.
+// directRows is the result of a query.
 type directRows struct {
 	rows   driver.Rows
 	values []driver.Value
@@ -136,7 +139,7 @@ func (r *directRows) Close() error { return r.rows.Close() }
 // Scan implements [sqlstore.Rows].
 func (r *directRows) Scan(into ...any) error {
 	if len(into) != len(r.values) {
-		return fmt.Errorf("%d values for %d variables", len(r.values), len(into))
+		return fmt.Errorf("got %d columns for %d variables", len(r.values), len(into))
 	}
 	for i, v := range r.values {
 		if err := assign(into[i], v); err != nil {
@@ -146,13 +149,13 @@ func (r *directRows) Scan(into ...any) error {
 	return nil
 }
 
-// assign puts a value of the database into a variable of the sqlstore.
+// assign stores a value of the database in a variable of package sqlstore.
 func assign(into any, v driver.Value) error {
 	if b, ok := v.([]byte); ok {
 		switch into := into.(type) {
 		case *uuid.UUID:
 			if len(b) != len(into) {
-				return fmt.Errorf("an ID of %d bytes", len(b))
+				return fmt.Errorf("got an ID of %d bytes", len(b))
 			}
 			copy(into[:], b)
 			return nil
@@ -193,5 +196,5 @@ func assign(into any, v driver.Value) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("a %T does not fit into a %T", v, into)
+	return fmt.Errorf("cannot store a %T in a %T", v, into)
 }

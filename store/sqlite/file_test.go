@@ -18,7 +18,7 @@ import (
 	"github.com/provost-go/provost/store/sqlite"
 )
 
-// deployed is a client of a store that has the deployment f/d.
+// deployed returns a client of a store, after it has declared the deployment f/d.
 func deployed(t *testing.T, store store.Store) *provost.Client {
 	t.Helper()
 	client := provost.NewClient(store)
@@ -48,7 +48,7 @@ func rawOpenWith(t *testing.T, path, settings string) *sql.DB {
 	return db
 }
 
-// TestWithTx: a run that is made in the caller's transaction is there if and only if that commits.
+// TestWithTx makes runs in a transaction of the caller. They exist if and only if it commits.
 func TestWithTx(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "provost.db")
 	st := open(t, path)
@@ -63,17 +63,17 @@ func TestWithTx(t *testing.T) {
 		now := time.Now()
 		_, err = inside.CreateRun(t.Context(), store.CreateRunParams{Now: now, ID: uuid.New(), DeploymentID: uuid.New(), ScheduledTime: now, DueTime: now})
 		if !errors.Is(err, store.ErrNotFound) {
-			t.Fatalf("a run of a deployment that is not there: %v", err)
+			t.Fatalf("a run of an unknown deployment: got error %v, want %v", err, store.ErrNotFound)
 		}
-		run, err := provost.NewClient(inside).RunDeployment(t.Context(), "f/d", nil) // what has failed has spoilt nothing
+		run, err := provost.NewClient(inside).RunDeployment(t.Context(), "f/d", nil) // the failed call left nothing behind
 		if err != nil {
 			t.Fatal(err)
 		}
 		if seen, err := inside.GetRun(t.Context(), run.ID); err != nil || seen.State.Type != store.StateScheduled {
-			t.Errorf("inside of the transaction the run is %v, %v", seen, err)
+			t.Errorf("inside the transaction: got run %v and error %v, want it scheduled", seen, err)
 		}
 		if _, err := st.GetRun(t.Context(), run.ID); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("outside of the transaction the run is there: %v", err)
+			t.Errorf("outside the transaction: got error %v, want the run not found", err)
 		}
 		if commits {
 			err = tx.Commit()
@@ -84,13 +84,14 @@ func TestWithTx(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := st.GetRun(t.Context(), run.ID); commits != (err == nil) {
-			t.Errorf("commits: %t, and then the run: %v", commits, err)
+			t.Errorf("after the transaction, committed: %t: reading the run: got error %v", commits, err)
 		}
 	}
 }
 
-// TestWithTxIsHeard: a run that is made in the caller's transaction begins once that commits, not at the runner's next poll.
-func TestWithTxIsHeard(t *testing.T) {
+// TestWithTxNotifies makes runs in a transaction of the caller. They begin once it commits, not at
+// the runner's next poll.
+func TestWithTxNotifies(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "provost.db")
 	store := open(t, path)
 	began := make(chan struct{})
@@ -114,8 +115,8 @@ func TestWithTxIsHeard(t *testing.T) {
 		}
 		select {
 		case <-began:
-		case <-time.After(5 * time.Second): // it looks now and then, after ten seconds
-			t.Fatal("nobody has heard of the run")
+		case <-time.After(5 * time.Second): // without a notification it looks after ten seconds
+			t.Fatal("the run did not begin within 5 s of the commit")
 		}
 	}
 	stop()
@@ -124,7 +125,7 @@ func TestWithTxIsHeard(t *testing.T) {
 	}
 }
 
-// TestNew takes a database that the caller has opened, and leaves it open.
+// TestNew opens a store in a database that the caller has opened, and leaves that open.
 func TestNew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "provost.db")
 	db := rawOpen(t, path)
@@ -143,18 +144,18 @@ func TestNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := st.CreateRun(t.Context(), store.CreateRunParams{}); !errors.Is(err, sqlite.ErrClosed) {
-		t.Errorf("a closed store gives %v", err)
+		t.Errorf("a closed store: got error %v, want ErrClosed", err)
 	}
 	var n int
 	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM provost_run").Scan(&n); err != nil || n != 1 {
-		t.Errorf("%d runs, %v", n, err)
+		t.Errorf("got %d runs and error %v, want 1 run", n, err)
 	}
 	if _, err := open(t, path).GetRun(t.Context(), run.ID); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestBackup copies a store while it is written to.
+// TestBackup copies a store while another goroutine writes to it.
 func TestBackup(t *testing.T) {
 	dir := t.TempDir()
 	store := open(t, filepath.Join(dir, "provost.db"))
@@ -194,7 +195,7 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// TestOpenRefuses what is no store, with words that name it.
+// TestOpenRefuses opens what is not a store. The errors name the path and what is wrong with it.
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "text")
@@ -216,28 +217,28 @@ func TestOpenRefuses(t *testing.T) {
 			continue
 		}
 		if !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: %v; want it to say %q", path, err, word)
+			t.Errorf("%s: got error %q, want it to contain %q and the path", path, err, word)
 		}
 	}
 }
 
-// TestPrivate: parameters are kept in clear, so the file is for its owner.
+// TestPrivate checks that only the owner can read the file, as parameters are kept in clear.
 func TestPrivate(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("there are no such modes")
+		t.Skip("Windows has no such file modes")
 	}
 	path := filepath.Join(t.TempDir(), "provost.db")
 	open(t, path)
 	for _, name := range []string{path, path + "-wal"} {
 		info, err := os.Stat(name)
 		if err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s has mode %v, %v", name, info.Mode(), err)
+			t.Errorf("%s: got mode %v and error %v, want mode 0600", name, info.Mode(), err)
 		}
 	}
 }
 
-// TestLockedFile: a call ends with its context while somebody else keeps the file, goes on when it is free, and nobody reads that it
-// was locked.
+// TestLockedFile calls a store whose file another connection has locked. A call ends with its
+// context, goes on when the file is free, and never fails because the file is locked.
 func TestLockedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "provost.db")
 	st := open(t, path)
@@ -251,7 +252,7 @@ func TestLockedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := client.CountRuns(t.Context(), store.RunFilter{}); err != nil {
-		t.Errorf("reading beside a writer: %v", err)
+		t.Errorf("reading beside a writer: got error %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -259,7 +260,7 @@ func TestLockedFile(t *testing.T) {
 	now := time.Now()
 	_, err = st.CreateRun(ctx, store.CreateRunParams{Now: now, ID: uuid.New(), DeploymentID: uuid.New(), ScheduledTime: now, DueTime: now})
 	if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > 5*time.Second {
-		t.Errorf("after %v: %v", took, err)
+		t.Errorf("got error %v after %v, want context.DeadlineExceeded within 5 s", err, took)
 	}
 	waits := make(chan error, 1)
 	go func() {

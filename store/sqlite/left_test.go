@@ -13,8 +13,9 @@ import (
 	"github.com/provost-go/provost/store/sqlite"
 )
 
-// TestCallsThatAreLeft: a caller whose context ends may use what it gave again at once, and an operation that is under way then disturbs
-// nobody: the race detector watches.
+// TestCallsThatAreLeft ends the contexts of calls at random. The caller may then reuse its
+// arguments at once, and an operation that is still under way does not touch them, which the race
+// detector checks.
 func TestCallsThatAreLeft(t *testing.T) {
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "provost.db"))
 	if err != nil {
@@ -36,7 +37,7 @@ func TestCallsThatAreLeft(t *testing.T) {
 				errs, err := st.SettleRuns(ctx, store.SettleRunsParams{Now: time.Now(), Updates: updates})
 				cancel()
 				if err == nil && len(errs) != len(updates) {
-					t.Errorf("%d answers to %d updates of runs that there are not", len(errs), len(updates))
+					t.Errorf("got %d errors for %d updates of unknown runs", len(errs), len(updates))
 				}
 			}
 		})

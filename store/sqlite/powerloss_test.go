@@ -16,18 +16,20 @@ import (
 	"github.com/provost-go/provost/store/sqlite"
 )
 
-// full says whether the long forms of tests are asked for.
+// full reports whether the long forms of the tests run.
 var full = os.Getenv("PROVOST_CHAOS") == "full"
 
-// moment is what the disk had when a call was acknowledged, and what had been acknowledged by then.
+// moment is the content of the disk when a call was acknowledged, and what had been acknowledged by
+// then.
 type moment struct {
 	db, wal []byte
-	known   map[uuid.UUID]int // how many states the history of a run had
+	known   map[uuid.UUID]int // length of each run's history
 }
 
-// TestPowerLoss cuts the power: for moments after a call was acknowledged, the file as the disk had it then, with what a write that
-// was under way may have left behind it. It opens, is whole, has all that was acknowledged, and goes on. Moments within a checkpoint,
-// which writes the pages of the file in any order, are among them.
+// TestPowerLoss cuts the power at many moments. For each it takes the file as the disk had it when
+// a call had just been acknowledged, followed by what a write under way may have left. The file
+// opens, is intact, has everything that was acknowledged, and can be written to. Some moments are
+// within a checkpoint, which writes the pages of the file in any order.
 func TestPowerLoss(t *testing.T) {
 	images := 40
 	if full {
@@ -50,7 +52,8 @@ func TestPowerLoss(t *testing.T) {
 
 const pageSize, frameHeader = 4096, 24
 
-// torn is what may stand behind the end of a log: nothing, noise, or a part of what was written next.
+// torn returns what may follow the end of a log: nothing, noise, or a part of what was written
+// next.
 func torn(r *rand.Rand, wal, next []byte) []byte {
 	switch r.IntN(3) {
 	case 0:
@@ -69,7 +72,8 @@ func torn(r *rand.Rand, wal, next []byte) []byte {
 	return rest[:r.IntN(min(len(rest), 2*(pageSize+frameHeader)))] // less than what was acknowledged next
 }
 
-// record does a mix of operations, one at a time, and keeps the file after each; and around checkpoints, how it may look within.
+// record does a mix of operations, one at a time, and returns the file after each. For each
+// checkpoint it returns a function that makes a moment within it.
 func record(t *testing.T, r *rand.Rand) (moments []moment, checkpoints []func(*rand.Rand) moment) {
 	path := filepath.Join(t.TempDir(), "provost.db")
 	store := open(t, path)
@@ -96,7 +100,8 @@ func record(t *testing.T, r *rand.Rand) (moments []moment, checkpoints []func(*r
 	return moments, checkpoints
 }
 
-// within is a moment of a checkpoint: some pages are the new ones, some are half of that, and the log is there still.
+// within returns a moment within a checkpoint: some pages are new, some are half written, and the
+// log is still there.
 func within(r *rand.Rand, before moment, after []byte) moment {
 	size := len(before.db)
 	if r.IntN(2) == 0 {
@@ -139,22 +144,22 @@ func checkImage(t *testing.T, m moment) {
 	defer raw.Close()
 	var verdict string
 	if err := raw.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict); err != nil || verdict != "ok" {
-		t.Fatalf("integrity: %s, %v", verdict, err)
+		t.Fatalf("integrity check: got %q and error %v, want ok", verdict, err)
 	}
 	for id, states := range m.known {
 		run, err := store.GetRun(t.Context(), id)
 		if err != nil {
-			t.Errorf("acknowledged, and gone: %v", err)
+			t.Errorf("an acknowledged run is lost: %v", err)
 		} else if len(run.History) < states {
-			t.Errorf("run %s has %v; %d states were acknowledged", id, run.History, states)
+			t.Errorf("run %s: got history %v, want the %d states that were acknowledged", id, run.History, states)
 		}
 	}
-	w := newWorld(t, store) // it works on
+	w := newWorld(t, store) // the store can be written to
 	w.create()
 	w.claimAndSettle(rand.New(rand.NewPCG(3, 4)))
 }
 
-// world is a store with somebody who works with it, one call after another.
+// world is a store with one user, who makes one call after another.
 type world struct {
 	*testing.T
 	store  *sqlite.Store
@@ -187,15 +192,15 @@ func (w *world) must(err error) {
 	}
 }
 
-// histories are how many states each run has had: of all that the world makes, which fits on a page.
+// histories returns the length of each run's history. All runs of a world fit on one page.
 func (w *world) histories() map[uuid.UUID]int {
 	page, err := w.store.ListRuns(context.Background(), store.RunFilter{Limit: store.MaxPage})
 	w.must(err)
 	if page.Next != "" {
-		w.Fatal("there are more runs than fit on a page")
+		w.Fatal("got more runs than fit on one page")
 	}
 	if len(page.Items) != len(w.runs) {
-		w.Fatalf("%d runs are listed, %d were made", len(page.Items), len(w.runs))
+		w.Fatalf("got %d runs listed, want the %d that were made", len(page.Items), len(w.runs))
 	}
 	known := make(map[uuid.UUID]int)
 	for _, run := range page.Items {
@@ -211,7 +216,7 @@ func (w *world) act(r *rand.Rand) {
 	case 2:
 		w.claimAndSettle(r)
 	case 3:
-		if len(w.runs) > 0 { // one that is over refuses, which is as well
+		if len(w.runs) > 0 { // a finished run refuses, which is fine
 			id := w.runs[r.IntN(len(w.runs))]
 			if _, err := w.store.CancelRun(w.Context(), store.CancelRunParams{Now: time.Now(), RunID: id}); err != nil {
 				_, err = w.store.RetryRun(w.Context(), store.RetryRunParams{Now: time.Now(), RunID: id})

@@ -19,10 +19,10 @@ import (
 	"github.com/provost-go/provost/store/memory"
 )
 
-var referenceSeed = flag.Uint64("reference.seed", 0, "the one seed for TestAgainstReference")
+var referenceSeed = flag.Uint64("reference.seed", 0, "the only seed of TestAgainstReference")
 
-// TestAgainstReference does the same random calls to the memory store, which is the reference, and to this one, and compares all that
-// they answer, and in the end all that they have.
+// TestAgainstReference makes the same random calls to this store and to the memory store, which is
+// the reference. It compares all their answers, and finally all their contents.
 func TestAgainstReference(t *testing.T) {
 	t.Parallel()
 	seeds, first := uint64(20), uint64(1)
@@ -53,7 +53,7 @@ func TestAgainstReference(t *testing.T) {
 	}
 }
 
-// pair is a store beside the reference.
+// pair is the store under test and the reference.
 type pair struct {
 	*testing.T
 	r               *rand.Rand
@@ -68,7 +68,7 @@ type pair struct {
 	full    bool // a call was refused with ErrQueueFull
 }
 
-// id makes the same ID in each run of a seed; later ones are greater.
+// id returns a new ID, greater than those before. It is the same in each run of a seed.
 func (p *pair) id() uuid.UUID {
 	p.serial++
 	var id uuid.UUID
@@ -84,7 +84,7 @@ func chosen[T any](r *rand.Rand, list []T) (v T) {
 	return v
 }
 
-// both does a call to both stores and compares the answers. It gives the reference's.
+// both makes a call to both stores and compares the answers. It returns that of the reference.
 func both[A any](p *pair, name string, params any, call func(store.Store) (A, error)) A {
 	p.Helper()
 	text, _ := json.Marshal(params)
@@ -94,23 +94,24 @@ func both[A any](p *pair, name string, params any, call func(store.Store) (A, er
 	got, err := call(p.mine)
 	for _, sentinel := range []error{store.ErrNotFound, store.ErrConflict, store.ErrQueueFull, store.ErrLeaseLost} {
 		if errors.Is(err, sentinel) != errors.Is(wantErr, sentinel) {
-			p.Errorf("%s: error %v, the reference gives %v", name, err, wantErr)
+			p.Errorf("%s: error %v, want that of the reference: %v", name, err, wantErr)
 			return want
 		}
 	}
 	if (err == nil) != (wantErr == nil) {
-		p.Errorf("%s: error %v, the reference gives %v", name, err, wantErr)
+		p.Errorf("%s: error %v, want that of the reference: %v", name, err, wantErr)
 	} else if a, b := normal(got), normal(want); err == nil && !bytes.Equal(a, b) {
 		same := 0
 		for same < min(len(a), len(b)) && a[same] == b[same] {
 			same++
 		}
-		p.Errorf("%s: the answers part after %s\n got %s\nwant %s", name, a[max(0, same-300):same], a[same:], b[same:])
+		p.Errorf("%s: the answers differ after %s\n got %s\nwant %s", name, a[max(0, same-300):same], a[same:], b[same:])
 	}
 	return want
 }
 
-// normal is an answer as text. What may come in any order is sorted, and errors are named by their sentinels.
+// normal returns an answer as text. It sorts what has no order, and names errors by their
+// sentinels.
 func normal(answer any) []byte {
 	switch a := answer.(type) {
 	case store.ClaimRunsResult:
@@ -172,7 +173,7 @@ func (p *pair) register() {
 		d.ConcurrencyLimit, d.MaxWaiting, d.LimitGroup = 2, 3, "g"
 	}
 	if p.r.IntN(3) > 0 {
-		offset := time.Duration(i) * 137 * time.Millisecond // which of two runs of one instant is claimed first is nobody's to say
+		offset := time.Duration(i) * 137 * time.Millisecond // no two runs of one instant, as either may be claimed first
 		s := schedule.Every(time.Duration(2+p.r.IntN(2)) * time.Second).Anchor(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(offset))
 		d.Schedules = []store.ScheduleRecord{{Key: "s", Schedule: s}}
 	}
@@ -222,7 +223,7 @@ func (p *pair) create() {
 	}
 	p.runs = append(p.runs, params.ID)
 	both(p, "CreateRun", params, func(s store.Store) (*store.Run, error) { return s.CreateRun(p.Context(), params) })
-	if p.full { // the reference keeps it that it has handed out slots to others on that occasion; the next reaping does that anyway
+	if p.full { // the reference has handed out slots to others before it refused; the next reaping does so anyway
 		p.reap()
 	}
 }
@@ -295,7 +296,7 @@ func (p *pair) pause() {
 	both(p, "SetPause", params, func(s store.Store) (*store.DeploymentRecord, error) { return s.SetPause(p.Context(), params) })
 }
 
-// plan makes runs of the next instants, skips some, and deals with gaps as catch-up by one would.
+// plan makes runs of the next instants, skips some, and deals with gaps as with a catch-up of one.
 func (p *pair) plan() {
 	asked := store.DueSchedulesParams{Now: p.now}
 	due := both(p, "DueSchedules", asked, func(s store.Store) (store.DueSchedulesResult, error) { return s.DueSchedules(p.Context(), asked) })
@@ -353,7 +354,7 @@ func (p *pair) log() {
 	both(p, "AppendLogs", params, func(s store.Store) ([]error, error) { return s.AppendLogs(p.Context(), params) })
 }
 
-// compareAll compares what both stores have.
+// compareAll compares the contents of both stores.
 func (p *pair) compareAll() {
 	for _, f := range []store.RunFilter{
 		{},

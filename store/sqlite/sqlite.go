@@ -1,11 +1,13 @@
-// Package sqlite keeps provost's deployments and runs in an SQLite file, for programs on one machine whose runs must survive.
+// Package sqlite keeps provost's deployments and runs in an SQLite file, for programs on one
+// machine whose runs must survive the process.
 //
 //	store, err := sqlite.Open(ctx, "provost.db")
 //	if err != nil { ... }
 //	defer store.Close()
 //	err = (&provost.Runner{Store: store}).Serve(ctx, deployments...)
 //
-// Several processes may use one file. The driver is modernc.org/sqlite, which needs no C compiler; [New] takes any other.
+// Several processes may use one file, on one machine and a local disk. The driver is
+// modernc.org/sqlite, which needs no C compiler; [New] takes a database of any other.
 package sqlite
 
 import (
@@ -18,31 +20,32 @@ import (
 	"strings"
 	"time"
 
-	"github.com/provost-go/provost/store"
+	_ "modernc.org/sqlite" // the driver
 
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/internal/sqlstore"
-	_ "modernc.org/sqlite"
 )
 
-// the driver
-
-// Config is how a file is opened. The zero value keeps every acknowledged change whatever happens to the machine.
+// Config holds the settings of [Config.Open]. With the zero value, every acknowledged change
+// survives whatever happens to the machine.
 type Config struct {
-	// Relaxed does not wait for the disk at each commit (synchronous=NORMAL): the newest changes may be lost with the machine's
-	// power, never with the process, and the file stays whole.
+	// Relaxed does not wait for the disk at each commit (synchronous=NORMAL). A loss of power may
+	// then lose the newest changes; the end of the process loses none. The file stays intact either
+	// way.
 	Relaxed bool
 
-	// Readers is how many connections read beside the writer: 0 for 4.
+	// Readers is the number of connections that read beside the writer. 0 stands for 4.
 	Readers int
 }
 
-// Store is a [provost.Store] in an SQLite file. It is safe for concurrent use, and by several processes.
+// Store is a [store.Store] in an SQLite file. It is safe for concurrent use, and several processes
+// may use one file.
 type Store struct {
 	*sqlstore.Ledger
 	db     *sql.DB
-	owned  bool // db was opened here
+	owned  bool // Open opened db, so Close closes it
 	writer *writer
-	memory bool // there is one connection, for reading too
+	memory bool // the one connection serves reads too
 }
 
 var (
@@ -50,10 +53,12 @@ var (
 	_ store.Notifier = (*Store)(nil)
 )
 
-// Open opens a file, or makes it, and brings its tables up to date. ":memory:" is a store that is gone with Close.
+// Open opens the file at path and brings its tables up to date. It creates a file that does not
+// exist, readable by its owner alone, because parameters are kept in clear. The path ":memory:"
+// opens a store in memory, which is lost with Close.
 func Open(ctx context.Context, path string) (*Store, error) { return Config{}.Open(ctx, path) }
 
-// Open is [Open] in another way than the usual.
+// Open opens a file with these settings; see [Open].
 func (c Config) Open(ctx context.Context, path string) (*Store, error) {
 	memory := path == ":memory:"
 	if !memory {
@@ -84,7 +89,8 @@ func (c Config) Open(ctx context.Context, path string) (*Store, error) {
 	return s, nil
 }
 
-// private makes the file readable for its owner alone, if it is not there yet: parameters are kept in clear.
+// private creates the file, readable by its owner alone, if it does not exist: parameters are kept
+// in clear.
 func private(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -93,7 +99,7 @@ func private(path string) error {
 	return f.Close()
 }
 
-// source is the driver's name for the file with the settings of each connection.
+// source returns the driver's name of the file, with the settings of each connection.
 func (c Config) source(path string, memory bool) string {
 	pragmas := []string{"journal_mode(WAL)", "busy_timeout(0)", "foreign_keys(0)", "temp_store(MEMORY)", "cache_size(-16000)"}
 	if c.Relaxed {
@@ -108,9 +114,10 @@ func (c Config) source(path string, memory bool) string {
 	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + "?" + query
 }
 
-// New is a store in a database that the caller has opened, with any driver for SQLite. Its tables begin with provost_, and are brought
-// up to date. The database should be in WAL mode, its connections without a busy timeout of their own, and must allow two of them at
-// least. Close leaves it open.
+// New returns a store in a database that the caller has opened, with any driver for SQLite. It
+// brings the tables up to date; their names begin with provost_. The database must allow at least
+// two connections. It should be in WAL mode, and its connections should have no busy timeout. Close
+// leaves it open.
 func New(ctx context.Context, db *sql.DB) (*Store, error) {
 	s, err := open(ctx, db, false)
 	if err != nil {
@@ -134,7 +141,8 @@ func open(ctx context.Context, db *sql.DB, memory bool) (*Store, error) {
 	return s, nil
 }
 
-// connect waits for a connection as long as another process keeps the file to itself: while it brings it up to date after a crash, say.
+// connect opens a connection. It waits while another process has the file to itself, for example to
+// recover it after a crash.
 func connect(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
 	for {
 		conn, err := db.Conn(ctx)
@@ -144,7 +152,7 @@ func connect(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
 	}
 }
 
-// pause waits until a file that was locked may not be any more, false if ctx ends before.
+// pause waits until it is time to try a locked file again. It returns false if ctx ends first.
 func pause(ctx context.Context) bool {
 	timer := time.NewTimer(lockPoll)
 	defer timer.Stop()
@@ -156,7 +164,8 @@ func pause(ctx context.Context) bool {
 	}
 }
 
-// Close ends the store. Calls that wait are answered first.
+// Close closes the store, after it has answered the calls that wait. Later calls return
+// [ErrClosed].
 func (s *Store) Close() error {
 	s.writer.close()
 	s.writer.direct.forget()
@@ -169,7 +178,7 @@ func (s *Store) Close() error {
 
 func (s *Store) database() sqlstore.DB { return (*database)(s) }
 
-// database is the store as its ledger sees it.
+// database is the store as package sqlstore sees it.
 type database Store
 
 // Write implements [sqlstore.DB].
@@ -177,7 +186,7 @@ func (d *database) Write(ctx context.Context, work sqlstore.Work, do func(sqlsto
 	return d.writer.submit(ctx, work, do)
 }
 
-// Read implements [sqlstore.DB]. It sees one state of the file, without keeping anybody from writing.
+// Read implements [sqlstore.DB]. It sees one state of the file and does not block writers.
 func (d *database) Read(ctx context.Context, do func(sqlstore.Tx) error) error {
 	if d.memory {
 		return d.writer.submit(ctx, sqlstore.Common, do)
@@ -199,19 +208,24 @@ func (d *database) readOnce(ctx context.Context, do func(sqlstore.Tx) error) err
 	return do(&tx{executor: through{t}, ctx: ctx})
 }
 
-// WithTx is the store inside a transaction of the caller's: what it creates is there if and only if the caller commits, and what it
-// reads is what the transaction sees. The transaction must be of the store's file. It has the file's only write lock from its first
-// write on, and keeps all others waiting until it ends. Runners of this store hear of new runs at once, and then wait for the file, so
-// for the commit; those of other processes when they look next.
+// WithTx returns the store inside a transaction of the caller. What it writes exists if and only if
+// the caller commits; what it reads is what the transaction sees. An operation that fails leaves
+// the transaction as it was.
+//
+// The transaction must be one of the store's file. From its first write on it holds the file's only
+// write lock, so that all other writers wait until it ends: keep it short.
+//
+// Runners of this store are notified of new runs at once, and then wait for the file and with it
+// for the commit. Runners of other processes find them with their next poll.
 func (s *Store) WithTx(t *sql.Tx) store.Store { return sqlstore.New(callers{s, t}) }
 
-// callers is a transaction of the caller's as a database.
+// callers is a transaction of the caller as a database.
 type callers struct {
 	store *Store
 	tx    *sql.Tx
 }
 
-// Write implements [sqlstore.DB]. What fails leaves nothing behind.
+// Write implements [sqlstore.DB]. A savepoint undoes an operation that fails.
 func (c callers) Write(ctx context.Context, _ sqlstore.Work, do func(sqlstore.Tx) error) error {
 	if _, err := c.tx.ExecContext(ctx, "SAVEPOINT provost"); err != nil {
 		return fmt.Errorf("sqlite: savepoint: %w", err)
@@ -237,7 +251,8 @@ func (c callers) Read(ctx context.Context, do func(sqlstore.Tx) error) error {
 	return do(&tx{executor: through{c.tx}, ctx: ctx})
 }
 
-// Backup writes a copy of the whole database, as it is at one moment, into a new file.
+// Backup writes a copy of the whole database to a new file at path. The copy is of one moment;
+// other calls go on meanwhile.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	if _, err := s.db.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
 		return fmt.Errorf("sqlite: back up into %s: %w", path, err)

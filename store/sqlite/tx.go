@@ -36,7 +36,7 @@ func (t through) query(ctx context.Context, query string, args []any) (sqlstore.
 	return rows, nil
 }
 
-// tx is a transaction, as the ledger sees it.
+// tx is a transaction as package sqlstore sees it.
 type tx struct {
 	executor
 	ctx   context.Context
@@ -45,13 +45,13 @@ type tx struct {
 
 var _ sqlstore.Tx = (*tx)(nil)
 
-// Locks implements [sqlstore.Tx]: who writes has the whole file.
+// Locks implements [sqlstore.Tx]. It returns false: a writer locks the whole file.
 func (t *tx) Locks() bool { return false }
 
 // State implements [sqlstore.Tx].
 func (t *tx) State() *sqlstore.State { return &t.state }
 
-// do is an operation that has the transaction to itself.
+// do executes an operation that has the transaction to itself.
 func (t *tx) do(operation func(sqlstore.Tx) error) error {
 	err := operation(t)
 	if err == nil {
@@ -72,7 +72,8 @@ func (t *tx) Exec(query string, args ...any) error {
 	return t.exec(t.ctx, query, args)
 }
 
-// batches are how many rows one statement inserts: few sizes, so that few statements are prepared.
+// batches are the numbers of rows that one statement inserts. They are few, so that few statements
+// are prepared.
 var batches = [...]int{64, 16, 4, 1}
 
 // Insert implements [sqlstore.Tx].
@@ -94,6 +95,7 @@ func (t *tx) Insert(into *sqlstore.Table, rows [][]any) error {
 	return nil
 }
 
+// insertion returns the statement that inserts n rows.
 func insertion(into *sqlstore.Table, n int) string {
 	row := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(into.Columns)), ", ") + ")"
 	return "INSERT INTO " + into.Name + " VALUES " + strings.TrimSuffix(strings.Repeat(row+", ", n), ", ")
@@ -124,7 +126,8 @@ func (t *tx) Update(table *sqlstore.Table, columns []string, rows [][]any) error
 	return nil
 }
 
-// spell writes a query of the ledger as SQLite has it: rows are not locked one by one, and a list has as many marks as values.
+// spell translates a query of package sqlstore for SQLite: it removes the clauses that lock rows,
+// and gives a list as many question marks as it has values.
 func spell(query string, args []any) (string, []any) {
 	for _, lock := range [...]string{" FOR UPDATE", " FOR NO KEY UPDATE", " FOR KEY SHARE"} {
 		if i := strings.Index(query, lock); i >= 0 {
@@ -153,7 +156,8 @@ func spell(query string, args []any) (string, []any) {
 	return query, flat
 }
 
-// listSize is how many marks a list of n values gets: a power of two, so that few statements are prepared.
+// listSize returns the number of question marks for a list of n values: a power of two, so that few
+// statements are prepared.
 func listSize(n int) int {
 	size := 1
 	for size < n {
@@ -162,11 +166,13 @@ func listSize(n int) int {
 	return size
 }
 
+// spread replaces the first "(?*)" by question marks for n values.
 func spread(query string, n int) string {
 	return strings.Replace(query, "(?*)", "("+strings.TrimSuffix(strings.Repeat("?, ", listSize(n)), ", ")+")", 1)
 }
 
-// fill repeats a list's last value, up to the number of its marks. A list without values has NULL, which is in no column.
+// fill repeats the last value of a list until it has as many as question marks. A list without
+// values gets a NULL, which equals nothing in any column.
 func fill(args []any, n int) []any {
 	if n == 0 {
 		return append(args, nil)
@@ -177,7 +183,7 @@ func fill(args []any, n int) []any {
 	return args
 }
 
-// value is an argument as it is kept: IDs in 16 bytes.
+// value returns an argument as it is stored: an ID as 16 bytes.
 func value(v any) any {
 	switch v := v.(type) {
 	case uuid.UUID:

@@ -14,19 +14,20 @@ import (
 	"github.com/provost-go/provost/store/internal/sqlstore"
 )
 
-// ErrClosed is what a store gives that was closed.
+// ErrClosed is returned by a store that was closed.
 var ErrClosed = errors.New("sqlite: the store is closed")
 
 const (
-	maxBatch   = 128                    // operations in one transaction
-	maxHeld    = 10 * time.Millisecond  // after that a transaction takes no more operations
-	maxQueue   = 10_000                 // operations that wait; more are refused
-	lockPoll   = 500 * time.Microsecond // how often a lock that another process has is tried again, at first
-	othersStay = 2 * time.Second        // how long after another process has written it counts as one that may want to again
+	maxBatch   = 128                    // operations of one transaction
+	maxHeld    = 10 * time.Millisecond  // after this a transaction takes no more operations
+	maxQueue   = 10_000                 // operations that may wait; more are refused
+	lockPoll   = 500 * time.Microsecond // how soon a lock that another process holds is tried again, at first
+	othersStay = 2 * time.Second        // how long after a write another process is assumed to write again
 )
 
-// writer does all writing of a store in this process: it puts operations that come together into one transaction, and so under one
-// commit. Between processes it is fair: it leaves the file alone after a transaction for as long as it had it, if others write too.
+// writer does all writing of a store in this process. It puts operations that come together into
+// one transaction, so that they share one commit. Between processes it is fair: if others write
+// too, it leaves them the file after each transaction for as long as it had it.
 type writer struct {
 	write *sql.Conn
 
@@ -37,22 +38,22 @@ type writer struct {
 	closed bool
 
 	wake chan struct{}
-	done chan struct{} // closed when the loop has ended
+	done chan struct{} // closed when loop has returned
 
-	// What follows is the loop's.
+	// Only loop uses what follows.
 	direct  direct
-	version int64     // of the data, when this process wrote last
-	others  time.Time // when another process was seen to have written
+	version int64     // of the data, after the last write of this process
+	others  time.Time // when a write of another process was last noticed
 }
 
-// operation is a piece of work that waits for its transaction.
+// operation is a piece of work that waits for a transaction.
 type operation struct {
 	ctx    context.Context
 	do     func(sqlstore.Tx) error
-	result chan error // has room for the answer, whether or not anybody waits for it
+	result chan error // has room for the answer, so that sending it never blocks
 
 	mu   sync.Mutex // held while do runs
-	left bool       // nobody waits any more, and what do reads is its caller's again
+	left bool       // the caller has stopped waiting: do must not run, as the caller may change what it reads
 }
 
 // run does the work, unless the caller has left.
@@ -65,7 +66,7 @@ func (op *operation) run(t sqlstore.Tx) error {
 	return op.do(t)
 }
 
-// leave returns once the work is not under way, and will not be any more.
+// leave makes sure that the work is not and will not be under way.
 func (op *operation) leave() {
 	op.mu.Lock()
 	defer op.mu.Unlock()
@@ -78,7 +79,7 @@ func newWriter(conn *sql.Conn) *writer {
 	}
 }
 
-// submit waits for the answer to an operation, as long as its context lasts.
+// submit has loop execute an operation and returns its answer, or the cause of ctx once that ends.
 func (w *writer) submit(ctx context.Context, work sqlstore.Work, do func(sqlstore.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
@@ -91,7 +92,7 @@ func (w *writer) submit(ctx context.Context, work sqlstore.Work, do func(sqlstor
 		return ErrClosed
 	case len(w.queue)+len(w.urgent) >= maxQueue:
 		w.mu.Unlock()
-		return fmt.Errorf("sqlite: %d operations wait for the file already", maxQueue)
+		return fmt.Errorf("sqlite: %d operations already wait for the file", maxQueue)
 	case work == sqlstore.Urgent:
 		w.urgent = append(w.urgent, op)
 	default:
@@ -111,7 +112,7 @@ func (w *writer) submit(ctx context.Context, work sqlstore.Work, do func(sqlstor
 	}
 }
 
-// take gives the operations of the next transaction, those that are urgent first.
+// take removes the operations of the next transaction from the queues, urgent ones first.
 func (w *writer) take() []*operation {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -124,14 +125,14 @@ func (w *writer) take() []*operation {
 	return batch
 }
 
-// putBack returns operations that the transaction had no time for.
+// putBack puts operations that the transaction had no time for back into the queue.
 func (w *writer) putBack(batch []*operation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.queue = slices.Insert(w.queue, 0, batch...)
 }
 
-// close lets the loop end once the queue is empty, and waits for that.
+// close makes loop return once the queues are empty, and waits for that.
 func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
@@ -143,15 +144,16 @@ func (w *writer) close() {
 	<-w.done
 }
 
+// loop commits what is submitted until the writer is closed.
 func (w *writer) loop() {
 	defer close(w.done)
 	for {
 		batch := w.take()
 		if len(batch) == 0 {
 			w.mu.Lock()
-			over := w.closed && len(w.queue)+len(w.urgent) == 0
+			finished := w.closed && len(w.queue)+len(w.urgent) == 0
 			w.mu.Unlock()
-			if over {
+			if finished {
 				return
 			}
 			<-w.wake
@@ -163,7 +165,8 @@ func (w *writer) loop() {
 	}
 }
 
-// commit executes operations in one transaction, and answers them.
+// commit executes operations on the driver's connection, and answers them. If it returns an error,
+// it has answered none.
 func (w *writer) commit(batch []*operation) error {
 	return w.write.Raw(func(conn any) error {
 		var ok bool
@@ -175,9 +178,9 @@ func (w *writer) commit(batch []*operation) error {
 	})
 }
 
-// commitAll executes operations in one transaction; where that fails, in several.
+// commitAll executes operations in one transaction, or in several if that fails.
 func (w *writer) commitAll(batch []*operation) {
-	ctx := context.Background() // the operations' own have been asked for by now, and may be asked again
+	ctx := context.Background() // not those of the operations, which are checked before each attempt
 	for batch = w.living(batch); len(batch) > 0; batch = w.living(batch) {
 		if err := w.begin(ctx, batch); err != nil {
 			answer(batch, fmt.Errorf("sqlite: begin: %w", err))
@@ -194,7 +197,7 @@ func (w *writer) commitAll(batch []*operation) {
 			t.state.Committed()
 			hoped := len(batch) > 1
 			for i, err := range errs {
-				if hoped && err != nil { // it may repeat one that was accepted, and hope does not look
+				if hoped && err != nil { // it may repeat an accepted one, which Hopeful does not check
 					defer w.commitAll(batch[i : i+1])
 					continue
 				}
@@ -203,12 +206,12 @@ func (w *writer) commitAll(batch []*operation) {
 			w.putBack(batch[len(errs):])
 			w.standBack(time.Since(began))
 			return
-		case spoiled: // the last has failed, and what it has done has to go: so do the others', once more
+		case spoiled: // the last one failed halfway: undo all, and do the others again
 			w.rollback(ctx)
 			last := len(errs) - 1
 			batch[last].result <- errs[last]
 			batch = slices.Delete(batch, last, last+1)
-		case len(batch) > 1: // one of them does not agree with the database, nobody knows which
+		case len(batch) > 1: // one of them fails, it is not known which
 			w.rollback(ctx)
 			for _, op := range batch {
 				w.commitAll([]*operation{op})
@@ -222,7 +225,7 @@ func (w *writer) commitAll(batch []*operation) {
 	}
 }
 
-// living answers the operations that nobody waits for any more, and gives the rest.
+// living answers the operations whose contexts have ended, and returns the others.
 func (w *writer) living(batch []*operation) []*operation {
 	return slices.DeleteFunc(batch, func(op *operation) bool {
 		if op.ctx.Err() == nil {
@@ -233,13 +236,15 @@ func (w *writer) living(batch []*operation) []*operation {
 	})
 }
 
+// answer sends one error to all operations.
 func answer(batch []*operation, err error) {
 	for _, op := range batch {
 		op.result <- err
 	}
 }
 
-// execute does what there is time for, and gives the outcome of each. Spoiled says that the last has failed with half of it done.
+// execute does as many operations as there is time for, and returns the error of each. spoiled
+// reports that the last one failed after it had changed something.
 func (w *writer) execute(t *tx, batch []*operation, began time.Time) (errs []error, spoiled bool, err error) {
 	for i, op := range batch {
 		if i > 0 && time.Since(began) > maxHeld {
@@ -253,7 +258,7 @@ func (w *writer) execute(t *tx, batch []*operation, began time.Time) (errs []err
 	return errs, false, t.state.Flush()
 }
 
-// begin waits for the file, as long as any of the operations may.
+// begin begins a transaction. It waits for the file while the context of some operation lasts.
 func (w *writer) begin(ctx context.Context, batch []*operation) error {
 	for wait := lockPoll; ; wait = min(2*wait, 4*lockPoll) {
 		err := w.direct.exec(ctx, "BEGIN IMMEDIATE", nil)
@@ -266,23 +271,24 @@ func (w *writer) begin(ctx context.Context, batch []*operation) error {
 		}
 		w.others = time.Now()
 		if !slices.ContainsFunc(batch, func(op *operation) bool { return op.ctx.Err() == nil }) {
-			return fmt.Errorf("another process keeps the file: %w", err)
+			return fmt.Errorf("another process holds the file: %w", err)
 		}
-		time.Sleep(wait) // the file has no way to tell that it is free
+		time.Sleep(wait) // SQLite does not notify of a lock that becomes free
 	}
 }
 
-// isBusy knows the error by its text: which type it has is the driver's affair.
+// isBusy reports whether err is that of a locked file. It goes by the text, as each driver has its
+// own type.
 func isBusy(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "SQLITE_BUSY") || strings.Contains(text, "database is locked") || strings.Contains(text, "database table is locked")
 }
 
-// watchOthers notices that another process has written since this one did.
+// watchOthers notes whether another process has written since this one did.
 func (w *writer) watchOthers(ctx context.Context) {
 	rows, err := w.direct.query(ctx, "PRAGMA data_version", nil)
 	if err != nil {
-		return // it is a question of manners only
+		return // fairness is not worth an error
 	}
 	defer rows.Close()
 	var version int64
@@ -294,13 +300,13 @@ func (w *writer) watchOthers(ctx context.Context) {
 	}
 }
 
-// standBack leaves the file to other processes for as long as this one had it, if there are any.
+// standBack leaves the file to other processes, if any write, for as long as this one had it.
 func (w *writer) standBack(held time.Duration) {
 	if time.Since(w.others) < othersStay {
-		time.Sleep(max(held, 2*lockPoll)) // they cannot tell that they wait
+		time.Sleep(max(held, 2*lockPoll)) // waiting processes cannot be seen
 	}
 }
 
 func (w *writer) rollback(ctx context.Context) {
-	_ = w.direct.exec(ctx, "ROLLBACK", nil) // if it fails, there is no transaction any more
+	_ = w.direct.exec(ctx, "ROLLBACK", nil) // if it fails, the transaction has ended already
 }

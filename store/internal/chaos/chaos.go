@@ -1,7 +1,9 @@
 //go:build unix
 
-// Package chaos is the test that kills: processes that serve the same deployments from one store are killed, stopped past their leases
-// and started again, and what the store says in the end is held to the promise. It is for tests of stores.
+// Package chaos tests a store under processes that die. Processes that serve the same deployments
+// from one store are killed, stopped past the end of their leases, and restarted. In the end the
+// store must have decided every instant once, and no run may have ended twice. It is for tests of
+// stores.
 package chaos
 
 import (
@@ -27,24 +29,25 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// What a process of the test is told.
+// The environment variables that configure a process of the test.
 const (
 	whereVariable    = "PROVOST_TEST_CHAOS_STORE"
 	countVariable    = "PROVOST_TEST_CHAOS_DEPLOYMENTS"
 	patienceVariable = "PROVOST_TEST_CHAOS_PATIENCE"
-	opensVariable    = "PROVOST_TEST_CHAOS_OPENS" // nothing else is done
+	opensVariable    = "PROVOST_TEST_CHAOS_OPENS" // set: only open and close the store
 )
 
 const leaseTTL = 3 * time.Second
 
-// beginsAgain is what a patient process says that could not serve.
-const beginsAgain = "again, as there was:"
+// restarts is what a patient process logs when it could not serve and tries again.
+const restarts = "serving again after an error:"
 
-// Open opens the store that is somewhere.
+// Open opens the store at a place, such as a path or a DSN.
 type Open func(ctx context.Context, where string) (store store.Store, closeStore func() error, err error)
 
-// Child makes this process one of the test's, if it was started for that, and does not return then. Call it first in TestMain.
-func Child(open Open) {
+// Main turns this process into one of the test's if it was started as such, and then does not
+// return. Call it first in TestMain.
+func Main(open Open) {
 	where := os.Getenv(whereVariable)
 	if where == "" {
 		return
@@ -59,8 +62,8 @@ func Child(open Open) {
 		err = serve(ctx, open, where, n)
 	}
 	for os.Getenv(patienceVariable) != "" && err != nil && ctx.Err() == nil {
-		fmt.Fprintln(os.Stderr, beginsAgain, err)
-		time.Sleep(300 * time.Millisecond) // the scenario's
+		fmt.Fprintln(os.Stderr, restarts, err)
+		time.Sleep(300 * time.Millisecond) // part of the scenario
 		err = serve(ctx, open, where, n)
 	}
 	if err != nil && ctx.Err() == nil {
@@ -81,7 +84,7 @@ func serve(ctx context.Context, open Open, where string, deployments int) error 
 	select {
 	case <-runner.Ready():
 	default:
-		if ctx.Err() != nil { // it was asked to leave before it had begun
+		if ctx.Err() != nil { // interrupted before it was ready
 			err = nil
 		}
 	}
@@ -107,20 +110,23 @@ func declare(n int) []*provost.Deployment {
 	return list
 }
 
-// Config is how much is done to the processes.
+// Config sets what happens to the processes.
 type Config struct {
 	Processes, Deployments int
 	Length                 time.Duration
-	Kills                  time.Duration // between two; every fifth is a stop past the lease
+	Kills                  time.Duration // average time between two; every fifth is a stop past the end of the lease
 
-	// Patient processes begin again where the harm that is done to others keeps them from serving, as when those that are stopped hold a
-	// lock for longer than a store call may take.
+	// Patient makes processes serve again after an error, for scenarios in which the harm to others
+	// keeps them from serving: a stopped process may hold a lock for longer than a store call may
+	// take.
 	Patient bool
 
-	Beside func(context.Context) // does harm of its own until its context ends
+	// Beside does harm of its own until its context ends. It may be nil.
+	Beside func(context.Context)
 }
 
-// Scale is the scenario as far as the variable PROVOST_CHAOS asks for it: "full" takes ten minutes, "long" two; else it is a short one.
+// Scale returns the configuration that the environment variable PROVOST_CHAOS selects: "full" takes
+// ten minutes, "long" two minutes, any other value 12 seconds.
 func Scale() Config {
 	switch os.Getenv("PROVOST_CHAOS") {
 	case "full":
@@ -131,7 +137,7 @@ func Scale() Config {
 	return Config{Processes: 4, Deployments: 30, Length: 12 * time.Second, Kills: time.Second}
 }
 
-// Run has processes serve the store that is somewhere, harms them, and checks the store.
+// Run has processes serve the store at a place, kills and stops them, and checks the store.
 func Run(t *testing.T, open Open, where string, c Config) {
 	dir := t.TempDir()
 	var processes []*process
@@ -161,16 +167,17 @@ func Run(t *testing.T, open Open, where string, c Config) {
 	if err := closeStore(); err != nil {
 		t.Error(err)
 	}
-	again := 0
+	restarted := 0
 	for _, p := range processes {
-		again += p.checkLog()
+		restarted += p.checkLog()
 	}
-	t.Logf("%d times a process had to begin again", again)
+	t.Logf("processes served again after an error %d times", restarted)
 }
 
-// harm kills processes, and meanwhile stops others past their leases, one at a time.
+// harm kills processes, and stops others past the end of their leases, one at a time. It returns
+// how often it did.
 func harm(processes []*process, c Config) (kills, stops int) {
-	stopped := -1 // the process that is; no other one is until it goes on
+	stopped := -1 // the index of the stopped process, -1 for none
 	var goOn <-chan time.Time
 	for end := time.After(c.Length); ; {
 		select {
@@ -182,7 +189,7 @@ func harm(processes []*process, c Config) (kills, stops int) {
 		case <-goOn:
 			processes[stopped].signal(syscall.SIGCONT)
 			stopped, goOn = -1, nil
-		case <-time.After(rand.N(2 * c.Kills)): // the scenario's
+		case <-time.After(rand.N(2 * c.Kills)): // the pace of the scenario
 			i := rand.IntN(len(processes))
 			switch p := processes[i]; {
 			case i == stopped:
@@ -200,7 +207,7 @@ func harm(processes []*process, c Config) (kills, stops int) {
 	}
 }
 
-// process is one of the processes, over its lives.
+// process is one of the processes, across its restarts.
 type process struct {
 	*testing.T
 	where       string
@@ -227,7 +234,7 @@ func (p *process) start() {
 		p.Fatal(err)
 	}
 	cmd := p.cmd
-	p.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended, unless the test has failed
+	p.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended already unless the test has failed
 }
 
 func (p *process) signal(s os.Signal) {
@@ -236,16 +243,17 @@ func (p *process) signal(s os.Signal) {
 	}
 }
 
-// end lets the process leave in good order.
+// end lets the process shut down.
 func (p *process) end() {
 	p.signal(os.Interrupt)
 	if err := p.cmd.Wait(); err != nil {
-		p.Errorf("a process ended with %v", err)
+		p.Errorf("process: %v", err)
 	}
 }
 
-// checkLog finds what nobody should have to read, and says how often the process began again.
-func (p *process) checkLog() (again int) {
+// checkLog reports messages that no process should log, and returns how often the process served
+// again.
+func (p *process) checkLog() (restarted int) {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		p.Fatal(err)
@@ -254,15 +262,15 @@ func (p *process) checkLog() (again int) {
 	for i, line := range lines {
 		for _, word := range []string{"FAILED", "panic", "locked", "SQLITE_BUSY", "deadlock"} {
 			if strings.Contains(line, word) {
-				p.Errorf("a process says: %s", strings.Join(lines[i:min(i+40, len(lines))], "")) // with the stack
+				p.Errorf("a process logged: %s", strings.Join(lines[i:min(i+40, len(lines))], "")) // with the stack
 				break
 			}
 		}
 	}
-	return strings.Count(string(text), beginsAgain)
+	return strings.Count(string(text), restarts)
 }
 
-// settle serves until nothing that was due is left.
+// settle serves the deployments until every run that was due has finished.
 func settle(t *testing.T, st store.Store, client *provost.Client, deployments int) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -277,7 +285,7 @@ func settle(t *testing.T, st store.Store, client *provost.Client, deployments in
 	for due := -1; due != 0; {
 		if time.Since(ended) > time.Minute {
 			stop()
-			t.Fatalf("%d runs are left a minute after the last kill, with %v; the last of them: %+v\n%s", due, <-served, last, &log)
+			t.Fatalf("%d runs have not finished a minute after the last kill; Serve returned %v; the last of them: %+v\n%s", due, <-served, last, &log)
 		}
 		time.Sleep(100 * time.Millisecond)
 		due = 0
@@ -299,6 +307,7 @@ func settle(t *testing.T, st store.Store, client *provost.Client, deployments in
 	}
 }
 
+// runs iterates over the runs that a filter selects.
 func runs(ctx context.Context, client *provost.Client, f store.RunFilter) func(func(*store.Run, error) bool) {
 	f.Limit = store.MaxPage
 	return func(yield func(*store.Run, error) bool) {
@@ -320,8 +329,8 @@ func runs(ctx context.Context, client *provost.Client, f store.RunFilter) func(f
 	}
 }
 
-// check holds the store to the promise: each instant is exactly one of a run, a skipped run and an instant of a skip range, and no run has
-// ended twice.
+// check checks that each instant up to the watermark is exactly one of a run, a skipped run and an
+// instant of a skip range, and that no run has ended twice.
 func check(t *testing.T, client *provost.Client, c Config, kills, stops int) {
 	taken := make(map[uuid.UUID]map[time.Time]int)
 	crashes, ends := 0, 0
@@ -334,19 +343,19 @@ func check(t *testing.T, client *provost.Client, c Config, kills, stops int) {
 		}
 		taken[run.DeploymentID][run.ScheduledTime]++
 		crashes += run.Crashes
-		over := 0
+		ended := 0
 		for _, s := range run.History {
 			if s.Terminal() {
-				over++
+				ended++
 			}
 		}
-		if ends += over; over > 1 {
-			t.Errorf("run %s has ended %d times: %v", run.ID, over, run.History)
+		if ends += ended; ended > 1 {
+			t.Errorf("run %s has ended %d times: %v", run.ID, ended, run.History)
 		}
 	}
 	deployments, err := client.ListDeployments(t.Context(), store.DeploymentFilter{Limit: store.MaxPage})
 	if err != nil || len(deployments.Items) != c.Deployments {
-		t.Fatalf("%d deployments, %v", len(deployments.Items), err)
+		t.Fatalf("got %d deployments and error %v, want %d", len(deployments.Items), err, c.Deployments)
 	}
 	instants := 0
 	for _, d := range deployments.Items {
@@ -364,10 +373,10 @@ func check(t *testing.T, client *provost.Client, c Config, kills, stops int) {
 				}
 			}
 			if n != 1 {
-				t.Errorf("%s: the instant %s is decided %d times", d.Handle(), at, n)
+				t.Errorf("%s: instant %s is decided %d times, want once", d.Handle(), at, n)
 			}
 		}
 	}
-	t.Logf("%d instants of %d deployments served by %d processes in %v: %d kills, %d stops past the lease, %d attempts lost and made up for, %d runs over",
+	t.Logf("%d instants of %d deployments served by %d processes in %v: %d kills, %d stops past the lease, %d attempts lost and repeated, %d runs finished",
 		instants, c.Deployments, c.Processes, c.Length, kills, stops, crashes, ends)
 }

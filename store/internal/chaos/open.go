@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// OpenAtOnce starts n processes that open the store that is somewhere, and close it.
+// OpenAtOnce starts n processes at once, each of which opens the store at a place and closes it.
 func OpenAtOnce(t *testing.T, where string, n int) {
 	t.Helper()
 	processes := make([]*exec.Cmd, n)
@@ -31,7 +31,7 @@ func OpenAtOnce(t *testing.T, where string, n int) {
 	}
 }
 
-// opens is the life of such a process.
+// opens is what such a process does. It returns the exit code.
 func opens(ctx context.Context, open Open, where string) (code int) {
 	_, closeStore, err := open(ctx, where)
 	if err == nil {

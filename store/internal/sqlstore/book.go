@@ -11,8 +11,9 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// book is the rows that an operation has read and changed. What it has changed is in the database after flush; whoever asks the
-// database for rows by what they hold, rather than by their key, flushes first.
+// book is the rows that an operation has read and changed. What it has changed is in the database
+// after flush; whoever asks the database for rows by what they hold, rather than by their key,
+// flushes first.
 type book struct {
 	tx    Tx
 	now   micros
@@ -84,14 +85,16 @@ func (b *book) foresee(query string, args ...any) {
 	}
 }
 
-// last says that nothing but the commit comes after the next query, and those that are foreseen to come after it.
+// last says that nothing but the commit comes after the next query, and those that are foreseen to
+// come after it.
 func (b *book) last() {
 	if f, ok := b.tx.(Foreseer); ok {
 		f.Last()
 	}
 }
 
-// each calls scan for each row that a query finds, of what is there with all that the book has changed.
+// each calls scan for each row that a query finds, of what is there with all that the book has
+// changed.
 func (b *book) each(query string, args []any, scan func(Rows) error) error {
 	if err := b.flush(); err != nil {
 		return err
@@ -200,7 +203,8 @@ func (r *run) hasBegun() bool  { return r.due.attempt > 0 || r.due.crashes > 0 }
 func (r *run) goesFirst() bool { return r.hasBegun() || r.due.retried }
 func (r *run) child() bool     { return r.due.parent != uuid.Nil }
 
-// replaceable reports whether plans decide on the run: a schedule made it, and it has neither begun nor been retried.
+// replaceable reports whether plans decide on the run: a schedule made it, and it has neither begun
+// nor been retried.
 func (r *run) replaceable() bool {
 	return r.due.auto && !r.goesFirst() && r.due.state == store.StateScheduled
 }
@@ -357,13 +361,15 @@ func (b *book) loadEnded(ids []uuid.UUID) error {
 		})
 }
 
-// loadDue reads unfinished runs, and gives those that the query finds. What the book has already is as the book has it.
+// loadDue reads unfinished runs, and gives those that the query finds. What the book has already is
+// as the book has it.
 func (b *book) loadDue(where string, args ...any) ([]*run, error) {
 	return b.readDue(b.each, where, args...)
 }
 
-// loadDueByID is loadDue in the order of IDs. They are not sorted by the database: where its indexes have the runs that are asked for in
-// another order, it might rather go through all that there are in this one.
+// loadDueByID is loadDue in the order of IDs. They are not sorted by the database: where its
+// indexes have the runs that are asked for in another order, it might rather go through all that
+// there are in this one.
 func (b *book) loadDueByID(where string, args ...any) ([]*run, error) {
 	list, err := b.loadDue(where+" FOR UPDATE", args...)
 	slices.SortFunc(list, func(x, y *run) int { return compareIDs(x.due.id, y.due.id) })
@@ -509,8 +515,8 @@ func (b *book) writeRuns(w *runWrites) error {
 	})
 }
 
-// writeClaims writes runs to which nothing has happened but the claim, all alike, without a list of their columns for each. It
-// raises flagWaits, as a claim does.
+// writeClaims writes runs to which nothing has happened but the claim, all alike, without a list of
+// their columns for each. It raises flagWaits, as a claim does.
 func (b *book) writeClaims(runs []*run) error {
 	for len(runs) > 0 {
 		first := runs[0]
@@ -605,7 +611,8 @@ func (b *book) advance(r *run, next store.State) error {
 	return nil
 }
 
-// maxHistory is when AppendState begins to drop states; the ledger asks it then with the whole history.
+// maxHistory is when AppendState begins to drop states; the ledger asks it then with the whole
+// history.
 const maxHistory = 100
 
 func (b *book) advanceLong(r *run, next store.State) error {

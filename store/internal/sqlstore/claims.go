@@ -31,8 +31,9 @@ func (l *Ledger) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.
 	return claims, err
 }
 
-// guess is what a claim has found and the runner's next one expects to find again: so that one can ask in one go what it would else ask
-// step by step. Where something is different by then, it asks again.
+// guess is what a claim has found and the runner's next one expects to find again: so that one can
+// ask in one go what it would else ask step by step. Where something is different by then, it asks
+// again.
 type guess struct {
 	runner      uuid.UUID
 	lanes       []lane
@@ -158,7 +159,8 @@ func (b *book) claimNew(r *runner, lanes []lane, p store.ClaimRunsParams) (held 
 	return held, err
 }
 
-// claimFrom takes runs from lanes of one priority, until there is no more, or what was taken has promoted another.
+// claimFrom takes runs from lanes of one priority, until there is no more, or what was taken has
+// promoted another.
 func (b *book) claimFrom(lanes []lane, r *runner, p store.ClaimRunsParams, have int) (held []*run, err error) {
 	promoted := b.promoted
 	for more := true; more && have+len(held) < p.Limit && b.promoted == promoted; {
@@ -223,7 +225,8 @@ func (b *book) candidatesIn(l lane, but []uuid.UUID, limit int) (query string, a
 		ORDER BY d.claimable, d.due, d.scheduled, d.id LIMIT ? FOR UPDATE OF d SKIP LOCKED`, slices.Concat([]any{l.id, b.way.start(l.id), b.now}, excepted, []any{limit})
 }
 
-// candidates are the runs but some that are claimable in lanes of one priority, those that are due first.
+// candidates are the runs but some that are claimable in lanes of one priority, those that are due
+// first.
 func (b *book) candidates(lanes []lane, but []uuid.UUID, limit int) ([]*run, error) {
 	var all []*run
 	for _, lane := range lanes {
@@ -279,7 +282,8 @@ func (b *book) claim(c *run, r *runner, p store.ClaimRunsParams) error {
 	return b.decideRun(c, d.due)
 }
 
-// claimAgain answers the repetition of the runner's newest claim. One that comes late shortens no lease that was renewed meanwhile.
+// claimAgain answers the repetition of the runner's newest claim. One that comes late shortens no
+// lease that was renewed meanwhile.
 func (b *book) claimAgain(p store.ClaimRunsParams) ([]*run, error) {
 	held, err := b.loadDue("d.claim = ? AND d.lease IS NOT NULL ORDER BY d.claimable, d.due, d.scheduled, d.id FOR UPDATE", p.ID)
 	if err != nil {
@@ -323,7 +327,8 @@ func (b *book) claimViews(held []*run) ([]store.Claim, error) {
 	return list, nil
 }
 
-// nextClaim is when the next run of a runner's deployments becomes claimable. It ends the transaction.
+// nextClaim is when the next run of a runner's deployments becomes claimable. It ends the
+// transaction.
 func (b *book) nextClaim(lanes []lane, but []uuid.UUID) (time.Time, error) {
 	if err := b.flush(); err != nil {
 		return time.Time{}, err
@@ -503,13 +508,14 @@ func (b *book) wait(r *run, due micros) error {
 	return nil
 }
 
-// maxClockBehind is how far a Now may be behind the newest one without the clock having been set back: machines differ, and calls
-// come late.
+// maxClockBehind is how far a Now may be behind the newest one without the clock having been set
+// back: machines differ, and calls come late.
 const maxClockBehind = micros(time.Minute / time.Microsecond)
 
-// noticeClock cuts leases that a clock which was set back would make last until it gets there again. Calls that came late look like
-// that too, so it takes two, the second one later, with none in between that is on time, as far as this process knows: others' count
-// if they are of ReapLeases.
+// noticeClock cuts leases that a clock which was set back would make last until it gets there
+// again. Calls that came late look like that too, so it takes two, the second one later, with none
+// in between that is on time, as far as this process knows: others' count if they are of
+// ReapLeases.
 func (b *book) noticeClock() error {
 	newest, err := b.newest()
 	if err != nil {

@@ -86,7 +86,8 @@ const (
 	deploymentsIn    = "d.id IN (?*) ORDER BY d.id"
 )
 
-// loadDeployments reads deployments and their schedules. Those that are not there are nil in the book from then on.
+// loadDeployments reads deployments and their schedules. Those that are not there are nil in the
+// book from then on.
 func (b *book) loadDeployments(ids []uuid.UUID) error {
 	var missing []uuid.UUID
 	for _, id := range ids {
@@ -109,7 +110,8 @@ func (b *book) loadDeployments(ids []uuid.UUID) error {
 	return b.loadSchedules(missing)
 }
 
-// lockSchedules sees to it that nobody else changes the schedules of deployments, as those do who decide on their runs.
+// lockSchedules sees to it that nobody else changes the schedules of deployments, as those do who
+// decide on their runs.
 func (b *book) lockSchedules(ids []uuid.UUID) error {
 	if err := b.loadDeployments(ids); err != nil || !b.tx.Locks() {
 		return err
@@ -163,7 +165,8 @@ func (b *book) deployment(id uuid.UUID) (*deployment, error) {
 	return nil, fmt.Errorf("deployment %s: %w", id, store.ErrNotFound)
 }
 
-// deploymentOf is the deployment of a run, nil if it has been deleted since, be it registered again or not.
+// deploymentOf is the deployment of a run, nil if it has been deleted since, be it registered again
+// or not.
 func (b *book) deploymentOf(r *run) (*deployment, error) {
 	if r.child() {
 		return nil, nil
@@ -597,7 +600,8 @@ func (l *Ledger) DeleteDeployment(ctx context.Context, p store.DeleteDeploymentP
 	return nil
 }
 
-// rememberOnce notes in the claimed runs of a deployment that is about to go what decides whether they may run again.
+// rememberOnce notes in the claimed runs of a deployment that is about to go what decides whether
+// they may run again.
 func (b *book) rememberOnce(d *deployment) error {
 	if err := b.flush(); err != nil || !d.record.AtMostOnce {
 		return err
@@ -615,8 +619,8 @@ func (b *book) rememberOnce(d *deployment) error {
 
 const deploymentDeleted = "its deployment was deleted" // why a run that had begun is CANCELLED
 
-// dropUnstarted removes the unstarted runs of a deployment that is about to go. They leave the limit first, so that it hands out none
-// of their slots among themselves.
+// dropUnstarted removes the unstarted runs of a deployment that is about to go. They leave the
+// limit first, so that it hands out none of their slots among themselves.
 func (b *book) dropUnstarted(d *deployment) error {
 	if err := b.flush(); err != nil {
 		return err
@@ -675,7 +679,8 @@ func noSchedule(d *deployment, key string) error {
 	return fmt.Errorf("schedule %q of deployment %s: %w", key, d.record.Handle(), store.ErrNotFound)
 }
 
-// changePause applies a change of marks, and what follows from it for each schedule that it pauses or resumes.
+// changePause applies a change of marks, and what follows from it for each schedule that it pauses
+// or resumes.
 func (b *book) changePause(d *deployment, change func()) error {
 	before := d.effectivePauses()
 	change()

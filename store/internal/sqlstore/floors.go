@@ -9,10 +9,12 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// floors are from when on claims look for runs. A claim goes through the queue of a lane from its beginning, and so past all that was
-// claimed from there, as long as a transaction anywhere in the database may still see that: PostgreSQL keeps it until then. Where the way
-// through a whole queue is long, claims begin a little before the first run that was left, and take the whole way now and then. When they are
-// told of a run that has become claimable further down, they begin there. The zero value has none.
+// floors are from when on claims look for runs. A claim goes through the queue of a lane from its
+// beginning, and so past all that was claimed from there, as long as a transaction anywhere in the
+// database may still see that: PostgreSQL keeps it until then. Where the way through a whole queue
+// is long, claims begin a little before the first run that was left, and take the whole way now and
+// then. When they are told of a run that has become claimable further down, they begin there. The
+// zero value has none.
 type floors struct {
 	mu    sync.Mutex
 	lanes map[int64]micros // where they begin; nobody changes it
@@ -27,7 +29,8 @@ const (
 	// usual is how long ago a new run, or one that waits again, is claimable since.
 	usual = store.ClaimAhead + 500*time.Millisecond
 
-	// belowFirst is how far before the first run claims begin: one may be on its way that began to be made before, or by another clock.
+	// belowFirst is how far before the first run claims begin: one may be on its way that began to
+	// be made before, or by another clock.
 	belowFirst = 5 * time.Second
 
 	eachRun = 20 * time.Microsecond // is what a run may take beside the way to it

@@ -15,8 +15,8 @@ type Hints struct {
 	Cancel bool `json:"cancel,omitempty"` // a run is to be cancelled
 	All    bool `json:"all,omitempty"`    // the work may be anywhere in any lane
 
-	// Lanes are those in which runs were queued, or changed where they wait, with the time since when the first of these is claimable. They are not
-	// named beside All.
+	// Lanes are those in which runs were queued, or changed where they wait, with the time since
+	// when the first of these is claimable. They are not named beside All.
 	Lanes map[int64]micros `json:"lanes,omitempty"`
 
 	runs []uuid.UUID // that have changed
@@ -78,7 +78,8 @@ func Hint(l *Ledger, h Hints) {
 	l.send(&h)
 }
 
-// committed does what is left once a transaction is there, or may be. Told says that other processes know of the work.
+// committed does what is left once a transaction is there, or may be. Told says that other
+// processes know of the work.
 func (l *Ledger) committed(b *book, told bool) {
 	h := b.hints
 	l.floors.lower(&h)
@@ -97,7 +98,8 @@ func (l *Ledger) committed(b *book, told bool) {
 	}
 }
 
-// Notify implements [provost.Notifier], for changes that come through this sqlstore. Those of other processes are found by polling.
+// Notify implements [provost.Notifier], for changes that come through this sqlstore. Those of other
+// processes are found by polling.
 func (l *Ledger) Notify(topic store.Topic, ch chan<- struct{}) (stop func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,10 +8,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// A lane is a claim queue of deployments: of one priority, all with a limit or all without, and served by one set of runners. A run
-// that waits stands in its deployment's lane, so no claim meets a run that it may not take, however many there are; and a claim
-// walks as many queues as there are lanes, not deployments. Who serves what changes seldom, and mostly for all at once: then the
-// lane keeps its number, and no run is written.
+// A lane is a claim queue of deployments: of one priority, all with a limit or all without, and
+// served by one set of runners. A run that waits stands in its deployment's lane, so no claim meets
+// a run that it may not take, however many there are; and a claim walks as many queues as there are
+// lanes, not deployments. Who serves what changes seldom, and mostly for all at once: then the lane
+// keeps its number, and no run is written.
 
 // laneGroup is deployments that belong into one lane.
 type laneGroup struct {
@@ -89,7 +90,8 @@ func (b *book) laneGroups(deployments []*deployment) ([]*laneGroup, error) {
 	return groups, nil
 }
 
-// laneName is the same for deployments of one lane. Who serves them is in a hash: they may be more than an index takes.
+// laneName is the same for deployments of one lane. Who serves them is in a hash: they may be more
+// than an index takes.
 func laneName(d *deployment, servers []uuid.UUID) string {
 	h := sha256.New()
 	for _, id := range servers {
@@ -98,8 +100,9 @@ func laneName(d *deployment, servers []uuid.UUID) string {
 	return fmt.Sprintf("%d %t %x", d.record.Priority, d.limited(), h.Sum(nil))
 }
 
-// laneFor finds the lane of a group: the one that has its name, or else the one that most of it is in, if nothing else is in that, or
-// else a new one. What nobody serves is not brought together: it keeps its lanes for those who serve it next.
+// laneFor finds the lane of a group: the one that has its name, or else the one that most of it is
+// in, if nothing else is in that, or else a new one. What nobody serves is not brought together: it
+// keeps its lanes for those who serve it next.
 func (b *book) laneFor(g *laneGroup) (int64, error) {
 	var lane int64
 	if len(g.servers) > 0 {

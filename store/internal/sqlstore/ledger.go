@@ -1,6 +1,6 @@
-// Package ledger is a provost store over SQL, for the stores that have a database below them. It has the rules of the contract once:
-// an operation loads the rows that it concerns, decides in Go, and writes what has changed in sets. What differs between databases
-// is behind [DB] and [Tx].
+// Package ledger is a provost store over SQL, for the stores that have a database below them. It
+// has the rules of the contract once: an operation loads the rows that it concerns, decides in Go,
+// and writes what has changed in sets. What differs between databases is behind [DB] and [Tx].
 package sqlstore
 
 import (
@@ -16,16 +16,18 @@ import (
 
 // DB is a database as the ledger needs it.
 type DB interface {
-	// Write has do's work done in one transaction, or not at all. Do may be called again, from the start, where the database asks for
-	// that: it is a function of what it reads. Calls that come together may share one commit. When ctx ends, Write may return before the
-	// outcome is known, but do does not run any more then, unless it is of the kind Create.
+	// Write has do's work done in one transaction, or not at all. Do may be called again, from the
+	// start, where the database asks for that: it is a function of what it reads. Calls that come
+	// together may share one commit. When ctx ends, Write may return before the outcome is known,
+	// but do does not run any more then, unless it is of the kind Create.
 	Write(ctx context.Context, work Work, do func(Tx) error) error
 
 	// Read has do read one state of the database.
 	Read(ctx context.Context, do func(Tx) error) error
 }
 
-// Work is what a transaction is for, so that a database can tell what goes together, and what goes first.
+// Work is what a transaction is for, so that a database can tell what goes together, and what goes
+// first.
 type Work uint8
 
 // The kinds of work.
@@ -37,35 +39,41 @@ const (
 	Rare        // changes what all others rely on: who serves what, and deployments; one at a time, and alone, will do
 )
 
-// Tx is a transaction under way. Queries are in the SQL that the databases share; a question mark stands for an argument, and
-// "IN (?*)" for one that is a list, of any length. "FOR UPDATE" and the like at the end of a query are left out where the database locks
-// as a whole, and where nothing is written.
+// Tx is a transaction under way. Queries are in the SQL that the databases share; a question mark
+// stands for an argument, and "IN (?*)" for one that is a list, of any length. "FOR UPDATE" and the
+// like at the end of a query are left out where the database locks as a whole, and where nothing is
+// written.
 type Tx interface {
 	Query(query string, args ...any) (Rows, error)
 
-	// Exec, Insert and Update may wait until the next query, or the commit, and then it is that which fails.
+	// Exec, Insert and Update may wait until the next query, or the commit, and then it is that
+	// which fails.
 	Exec(query string, args ...any) error
 
 	// Insert adds rows that have a value for each column of the table.
 	Insert(t *Table, rows [][]any) error
 
-	// Update sets columns of rows that are there: each row has the values of the table's key, then one for each column named.
+	// Update sets columns of rows that are there: each row has the values of the table's key, then
+	// one for each column named.
 	Update(t *Table, columns []string, rows [][]any) error
 
-	// Locks reports whether rows are locked one by one, by what a query says at its end. Else the transaction has all of them.
+	// Locks reports whether rows are locked one by one, by what a query says at its end. Else the
+	// transaction has all of them.
 	Locks() bool
 
-	// State is what the operations of the transaction share. Its zero value is that of one that has just begun.
+	// State is what the operations of the transaction share. Its zero value is that of one that has
+	// just begun.
 	State() *State
 }
 
 // Foreseer is a Tx that can be told what comes after the next query, to send it along.
 type Foreseer interface {
-	// Foresee tells of a query that is likely to come right after the next one and what was foreseen before it. Where another one comes
-	// nothing is lost but time.
+	// Foresee tells of a query that is likely to come right after the next one and what was
+	// foreseen before it. Where another one comes nothing is lost but time.
 	Foresee(query string, args ...any)
 
-	// Last says that nothing comes after the next query, and what is foreseen to come after it, but the commit.
+	// Last says that nothing comes after the next query, and what is foreseen to come after it, but
+	// the commit.
 	Last()
 }
 
@@ -75,22 +83,26 @@ type Supposer interface {
 	Suppose(query string, args ...any) error
 }
 
-// Taker is a Tx that removes rows and says what they were in one statement: of runs that are under way under this token, without a slot.
+// Taker is a Tx that removes rows and says what they were in one statement: of runs that are under
+// way under this token, without a slot.
 type Taker interface {
 	Take(columns string, ids []uuid.UUID, token int64) (Rows, error)
 }
 
-// State is what the operations of one transaction share. The driver flushes it before the commit, and says when that is there, unless the
-// commit is the caller's. Where an operation has spoiled it, the driver does the transaction again without that one.
+// State is what the operations of one transaction share. The driver flushes it before the commit,
+// and says when that is there, unless the commit is the caller's. Where an operation has spoiled
+// it, the driver does the transaction again without that one.
 type State struct {
 	Spoiled bool // an operation has failed after it had changed something
 
-	// Hopeful, set by the driver, takes it that runs to be made are new: where one is not, Flush or the commit fails, and the driver does
-	// each operation again by itself, without hope, as it does with one that is refused. It spares a question for each.
+	// Hopeful, set by the driver, takes it that runs to be made are new: where one is not, Flush or
+	// the commit fails, and the driver does each operation again by itself, without hope, as it
+	// does with one that is refused. It spares a question for each.
 	Hopeful bool
 
-	// Supposes, set by the driver beside Hopeful, takes it that deployments are as they were when runs were made of them before: a Tx that is
-	// a Supposer fails where one is not, and it is done again without.
+	// Supposes, set by the driver beside Hopeful, takes it that deployments are as they were when
+	// runs were made of them before: a Tx that is a Supposer fails where one is not, and it is done
+	// again without.
 	Supposes bool
 
 	Told bool // set by the driver: other processes hear of the work with the commit
@@ -107,8 +119,8 @@ func (s *State) Flush() error {
 	return s.book.flush()
 }
 
-// Hints are what others are to be told if the transaction is committed. They are complete after Flush, and nobody changes them before
-// Committed.
+// Hints are what others are to be told if the transaction is committed. They are complete after
+// Flush, and nobody changes them before Committed.
 func (s *State) Hints() Hints {
 	if s.book == nil {
 		return Hints{}
@@ -170,8 +182,8 @@ func (l *Ledger) write(ctx context.Context, work Work, now time.Time, do func(*b
 	})
 }
 
-// change is write for an operation with an answer. It is given once the operation is over, and not shared with one that its caller has
-// left: that may go on, and its answer is nobody's.
+// change is write for an operation with an answer. It is given once the operation is over, and not
+// shared with one that its caller has left: that may go on, and its answer is nobody's.
 func change[T any](ctx context.Context, l *Ledger, what string, work Work, now time.Time, do func(*book) (T, error)) (answer T, _ error) {
 	var given T
 	err := l.write(ctx, work, now, func(b *book) (err error) {
@@ -225,8 +237,9 @@ func (l *Ledger) bookOf(tx Tx, now micros, called time.Time) *book {
 	return b
 }
 
-// deploymentLocks are how deployments are locked when they are read. Who makes or queues a run sees to it that they stay, and stay in
-// their lane; who changes schedules, or the row, keeps those out that do so too.
+// deploymentLocks are how deployments are locked when they are read. Who makes or queues a run sees
+// to it that they stay, and stay in their lane; who changes schedules, or the row, keeps those out
+// that do so too.
 var deploymentLocks = [...]string{
 	Common: keyShare, Urgent: keyShare, Create: keyShare, Plan: " FOR NO KEY UPDATE", Rare: " FOR UPDATE",
 }

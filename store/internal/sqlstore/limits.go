@@ -9,8 +9,9 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// limit grants slots to the runs of one deployment, or of all deployments of a group. A run that finds it full is parked in its queue,
-// outside of the lanes; whoever frees a slot promotes the head. How many hold a slot, and how many wait, is counted in due.
+// limit grants slots to the runs of one deployment, or of all deployments of a group. A run that
+// finds it full is parked in its queue, outside of the lanes; whoever frees a slot promotes the
+// head. How many hold a slot, and how many wait, is counted in due.
 type limit struct {
 	key      string
 	size     int
@@ -19,7 +20,8 @@ type limit struct {
 	stored, changed bool
 }
 
-// limit finds a limit, nil if there is none. It is locked from then on, as whatever decides on its slots has to be.
+// limit finds a limit, nil if there is none. It is locked from then on, as whatever decides on its
+// slots has to be.
 func (b *book) limit(key string) (*limit, error) {
 	if l, known := b.limits[key]; known {
 		return l, nil
@@ -75,7 +77,8 @@ func (b *book) shared(l *limit) (bool, error) {
 	return n > 1, err
 }
 
-// joinLimit gives a deployment the limit that it declares: runs become claimable in step with it, and what is under way holds slots.
+// joinLimit gives a deployment the limit that it declares: runs become claimable in step with it,
+// and what is under way holds slots.
 func (b *book) joinLimit(d *deployment) error {
 	b.touch(d)
 	if err := b.flush(); err != nil {
@@ -120,7 +123,8 @@ func (b *book) resizeLimit(d *deployment) error {
 	return b.handOut(l)
 }
 
-// leaveLimit takes a deployment, and all that it holds, out of its limit, in favour of another declaration.
+// leaveLimit takes a deployment, and all that it holds, out of its limit, in favour of another
+// declaration.
 func (b *book) leaveLimit(d *deployment, next *store.DeploymentRecord) error {
 	if err := b.flush(); err != nil {
 		return err
@@ -158,7 +162,8 @@ func (b *book) requeue(d *deployment) error {
 	return err
 }
 
-// setDue sets when the run is due, and so when it is claimable: at its due time if it needs a slot, else a little before.
+// setDue sets when the run is due, and so when it is claimable: at its due time if it needs a slot,
+// else a little before.
 func (r *run) setDue(d *deployment, due micros) {
 	r.due.due = due
 	if r.due.claimable = due; !d.limited() {
@@ -184,7 +189,8 @@ func (b *book) grant(r *run, l *limit) {
 	b.change(r)
 }
 
-// admit decides whether a due run may start: it has a slot, or gets one, or has to wait for one, or does not even do that.
+// admit decides whether a due run may start: it has a slot, or gets one, or has to wait for one, or
+// does not even do that.
 func (b *book) admit(r *run, d *deployment) (bool, error) {
 	if !d.limited() || r.due.slot != "" {
 		return true, nil
@@ -261,8 +267,8 @@ func (b *book) vacant(d *deployment, l *limit) (bool, error) {
 	}
 }
 
-// makeWay cancels older runs of the deployment in favour of a new one: all that wait, and of the claimed ones as many as have to go
-// until a slot is free.
+// makeWay cancels older runs of the deployment in favour of a new one: all that wait, and of the
+// claimed ones as many as have to go until a slot is free.
 func (b *book) makeWay(r *run, d *deployment, l *limit) error {
 	waiting, err := b.waiting(d)
 	if err != nil {
@@ -309,8 +315,9 @@ func (b *book) makeWay(r *run, d *deployment, l *limit) error {
 	return nil
 }
 
-// waiting are the unclaimed runs of a deployment that have asked for a slot, or were claimed before. Those without a slot come first,
-// so that no slot is handed out to one of them when they go.
+// waiting are the unclaimed runs of a deployment that have asked for a slot, or were claimed
+// before. Those without a slot come first, so that no slot is handed out to one of them when they
+// go.
 func (b *book) waiting(d *deployment) ([]*run, error) {
 	if err := b.flush(); err != nil {
 		return nil, err
@@ -375,7 +382,8 @@ func (b *book) handOutBy(key string) error {
 	return b.handOut(l)
 }
 
-// handOut promotes whose turn it is. In a group, runs of deployments that nobody serves stand back, and lend what they do not use.
+// handOut promotes whose turn it is. In a group, runs of deployments that nobody serves stand back,
+// and lend what they do not use.
 func (b *book) handOut(l *limit) error {
 	shared, err := b.shared(l)
 	if err != nil {
@@ -439,8 +447,8 @@ func (b *book) handOutAnew() error {
 	return nil
 }
 
-// firstServed is the first in turn of the parked runs whose deployment is served, nil if there is none. It costs no more where many
-// of the others wait: it looks at one run of each member.
+// firstServed is the first in turn of the parked runs whose deployment is served, nil if there is
+// none. It costs no more where many of the others wait: it looks at one run of each member.
 func (b *book) firstServed(l *limit) (*run, error) {
 	if err := b.flush(); err != nil {
 		return nil, err
@@ -471,7 +479,8 @@ func (b *book) firstServed(l *limit) (*run, error) {
 	return first, nil
 }
 
-// compareTurns orders a limit's queue: runs that had begun before or were retried go first, then first come, first served.
+// compareTurns orders a limit's queue: runs that had begun before or were retried go first, then
+// first come, first served.
 func compareTurns(x, y *run) int {
 	if first := x.goesFirst(); first != y.goesFirst() {
 		if first {
@@ -482,8 +491,8 @@ func compareTurns(x, y *run) int {
 	return cmp.Compare(x.due.turn, y.due.turn)
 }
 
-// recall takes a slot back that an unclaimed run of a deployment nobody serves has, false if there is none. The one that came last
-// goes back to its place in the queue.
+// recall takes a slot back that an unclaimed run of a deployment nobody serves has, false if there
+// is none. The one that came last goes back to its place in the queue.
 func (b *book) recall(l *limit) (bool, error) {
 	if err := b.flush(); err != nil {
 		return false, err

@@ -26,7 +26,8 @@ func (b *book) getRun(id uuid.UUID) (run *store.Run, err error) {
 	return run, err
 }
 
-// order is how a list of runs is sorted. Runs with equal keys are ordered by ID, in the same direction.
+// order is how a list of runs is sorted. Runs with equal keys are ordered by ID, in the same
+// direction.
 type order struct {
 	key        string // SQL; "" for the ID alone
 	id         string // the column, of the narrowest table that has all that is looked for
@@ -184,7 +185,8 @@ func runSource(f store.RunFilter) string {
 	return all + " LEFT JOIN " + due + " LEFT JOIN " + ended
 }
 
-// listed finds runs. They are read by their keys once they are found: so there is one place that knows how a run is put together.
+// listed finds runs. They are read by their keys once they are found: so there is one place that
+// knows how a run is put together.
 func (b *book) listed(f store.RunFilter, where conditions, o order, limit int) ([]*run, error) {
 	ids, err := b.list("SELECT w.id FROM "+runSource(f)+" WHERE "+where.String()+" ORDER BY "+o.String()+" LIMIT ?", append(where.args, limit)...)
 	if err != nil || len(ids) == 0 {

@@ -6,8 +6,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// memory is the deployments that runs were made of lately, as they were. Those with a limit are not among them: their slots have to be
-// looked at anyway. Its zero value remembers none yet.
+// memory is the deployments that runs were made of lately, as they were. Those with a limit are not
+// among them: their slots have to be looked at anyway. Its zero value remembers none yet.
 type memory struct {
 	mu          sync.Mutex
 	deployments map[uuid.UUID]*deployment // without schedules; nobody changes them
@@ -42,7 +42,8 @@ func (m *memory) note(id uuid.UUID, d *deployment) {
 	m.deployments[id] = &deployment{record: d.record.Clone(), serial: d.serial, lane: d.lane, stored: true}
 }
 
-// asItWas finds a deployment if nothing has changed that a new run depends on: whatever its record says of that comes with a new generation.
+// asItWas finds a deployment if nothing has changed that a new run depends on: whatever its record
+// says of that comes with a new generation.
 const asItWas = "SELECT d.id FROM provost_deployment d WHERE d.id = ? AND d.serial = ? AND d.generation = ? AND d.lane = ?" + keyShare
 
 // source is the deployment that a run is to be made of: as it is remembered, where that is enough.

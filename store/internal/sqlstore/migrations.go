@@ -2,7 +2,8 @@ package sqlstore
 
 import "fmt"
 
-// migrations are how a schema came about, step by step; each is additive, and none is ever changed once it was released.
+// migrations are how a schema came about, step by step; each is additive, and none is ever changed
+// once it was released.
 func migrations(d Dialect) [][]string { return [][]string{Schema(d)} }
 
 // Statements are all migrations in their order.
@@ -21,7 +22,8 @@ func setVersion(n int) string {
 	return fmt.Sprintf("UPDATE provost_meta SET value = %d WHERE name = 'version'", n)
 }
 
-// Migrate does what is left of the migrations. The caller sees to it that nobody else does at the same time.
+// Migrate does what is left of the migrations. The caller sees to it that nobody else does at the
+// same time.
 func Migrate(tx Tx, d Dialect) error {
 	b := newBook(tx, never)
 	var known int

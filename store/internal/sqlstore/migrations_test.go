@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// additive refuses what a program of the version before could not live with, as it goes on beside the new one for a while.
+// additive refuses what a program of the version before could not live with, as it goes on beside
+// the new one for a while.
 func additive(statement string) error {
 	s := strings.ToUpper(strings.Join(strings.Fields(statement), " "))
 	for word, why := range map[string]string{
@@ -51,7 +52,8 @@ func TestMigrationsAreAdditive(t *testing.T) {
 	}
 }
 
-// TestTablesAreNamed: whoever shares a database with the caller's own tables keeps to names that nobody else has.
+// TestTablesAreNamed: whoever shares a database with the caller's own tables keeps to names that
+// nobody else has.
 func TestTablesAreNamed(t *testing.T) {
 	for _, statement := range Statements(Dialect{}) {
 		var name string

@@ -52,7 +52,8 @@ type scheduleKey struct {
 	name       string
 }
 
-// plannable names the served schedules that want planning now, up to limit of them, and when the next one does.
+// plannable names the served schedules that want planning now, up to limit of them, and when the
+// next one does.
 func (b *book) plannable(limit int) (keys []scheduleKey, next micros, err error) {
 	next = never
 	const served = `EXISTS (SELECT 1 FROM provost_serving v JOIN provost_runner r ON r.id = v.runner WHERE v.deployment = s.deployment AND r.until >= ?)`
@@ -219,8 +220,8 @@ func (b *book) addSkips(s *scheduleState, p *store.SchedulePlan) error {
 	return nil
 }
 
-// addSkip records a range. One that begins where the schedule's newest range ended, with no run of the same plan in between and the
-// same timing, extends it.
+// addSkip records a range. One that begins where the schedule's newest range ended, with no run of
+// the same plan in between and the same timing, extends it.
 func (b *book) addSkip(s *scheduleState, skip store.Skip, adjoins bool) error {
 	extended := false
 	if adjoins && s.lastSkip != uuid.Nil {
@@ -377,7 +378,8 @@ func (c *conditions) String() string {
 	return strings.Join(c.list, " AND ")
 }
 
-// cursor is where a page ended: a sort key and an ID, so that what is added meanwhile shifts nothing.
+// cursor is where a page ended: a sort key and an ID, so that what is added meanwhile shifts
+// nothing.
 type cursor struct {
 	key int64
 	id  uuid.UUID

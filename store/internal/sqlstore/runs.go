@@ -140,7 +140,8 @@ func (b *book) newByHand(p store.CreateRunParams, w *wide, tags []string) (*run,
 	return r, nil
 }
 
-// mayQueue reports whether a new run would find a slot or a place in the limit's queue, or an overlap policy that knows what to do.
+// mayQueue reports whether a new run would find a slot or a place in the limit's queue, or an
+// overlap policy that knows what to do.
 func (b *book) mayQueue(d *deployment) (bool, error) {
 	if d.record.Overlap == store.OverlapCancelNew || d.record.Overlap == store.OverlapCancelRunning {
 		return true, nil
@@ -522,7 +523,8 @@ func (l *Ledger) DeleteRun(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// PruneRuns implements [provost.RunStore]. It looks before it writes: mostly there is nothing to do.
+// PruneRuns implements [provost.RunStore]. It looks before it writes: mostly there is nothing to
+// do.
 func (l *Ledger) PruneRuns(ctx context.Context, p store.PruneRunsParams) (int, error) {
 	p.Limit = cmp.Or(p.Limit, store.MaxPage)
 	found, err := look(ctx, l, func(b *book) (old prunable, err error) {
@@ -566,7 +568,8 @@ func (b *book) prune(ids []uuid.UUID) (pruned int, err error) {
 	return pruned, nil
 }
 
-// prunableRuns names the runs that are too old or too many, up to p.Limit of them, oldest end first.
+// prunableRuns names the runs that are too old or too many, up to p.Limit of them, oldest end
+// first.
 func (b *book) prunableRuns(p store.PruneRunsParams) ([]uuid.UUID, error) {
 	var found []ending
 	err := b.eachEnded(p.Deployments, func(deployment uuid.UUID) error {
@@ -600,7 +603,8 @@ func (e ending) compare(other ending) int {
 	return cmp.Or(cmp.Compare(e.at, other.at), compareIDs(e.id, other.id))
 }
 
-// pruneBound is the newest run of a deployment that is too much, or where it would be; zero if none is.
+// pruneBound is the newest run of a deployment that is too much, or where it would be; zero if none
+// is.
 func (b *book) pruneBound(p store.PruneRunsParams, deployment uuid.UUID) (bound ending, err error) {
 	if p.Keep > 0 {
 		_, err = b.one("SELECT e.ended, e.id FROM provost_end e WHERE e.deployment = ? ORDER BY e.ended DESC, e.id DESC LIMIT 1 OFFSET ?",

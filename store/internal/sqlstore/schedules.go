@@ -46,7 +46,8 @@ func newSchedule(d *deployment, declared store.ScheduleRecord, position int, now
 	return s
 }
 
-// revive takes up a new declaration of a schedule that is known. One that was retired starts now, but not before its watermark.
+// revive takes up a new declaration of a schedule that is known. One that was retired starts now,
+// but not before its watermark.
 func (s *scheduleState) revive(declared store.ScheduleRecord, position int, now micros) {
 	s.spec, s.position, s.changed = declared.Schedule, position, true
 	s.pause = redeclare(s.pause, declared.Pause.Declared)
@@ -74,7 +75,8 @@ func (s *scheduleState) notePause(before bool, now micros) {
 	s.changed = true
 }
 
-// planAt sets when the schedule wants planning. A gap, which holds runs back, waits for no clock that was set back.
+// planAt sets when the schedule wants planning. A gap, which holds runs back, waits for no clock
+// that was set back.
 func (s *scheduleState) planAt(at micros) {
 	if s.gap && at != never {
 		at = atOnce
@@ -101,8 +103,9 @@ func (s *scheduleState) decide(until micros) {
 	s.gone = slices.DeleteFunc(s.gone, func(at micros) bool { return at <= until })
 }
 
-// decideRun notes that a run's instant is decided. The watermark stays behind the time at which that came to be: instants before a
-// run that was retried or cancelled ahead of its time may yet have to be planned anew.
+// decideRun notes that a run's instant is decided. The watermark stays behind the time at which
+// that came to be: instants before a run that was retried or cancelled ahead of its time may yet
+// have to be planned anew.
 func (b *book) decideRun(r *run, at micros) error {
 	s, err := b.scheduleOf(r)
 	if s == nil || err != nil {
@@ -229,7 +232,8 @@ func (s *scheduleState) row() ([]any, error) {
 	}, nil
 }
 
-// instants are the times at which the schedule has runs after a time, ascending, be they over or not.
+// instants are the times at which the schedule has runs after a time, ascending, be they over or
+// not.
 func (b *book) instants(s *scheduleState, after micros) ([]micros, error) {
 	if err := b.flush(); err != nil {
 		return nil, err

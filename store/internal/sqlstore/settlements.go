@@ -58,9 +58,9 @@ func (b *book) settleRuns(p store.SettleRunsParams) (errs []error, err error) {
 	return errs, nil
 }
 
-// take loads the runs that updates end, where the database can remove their rows at that. It is for calls that end all their runs: a row
-// that is removed and comes back is another one to those who wait for it. And it is for runs under one token, as the first attempts of
-// most are.
+// take loads the runs that updates end, where the database can remove their rows at that. It is for
+// calls that end all their runs: a row that is removed and comes back is another one to those who
+// wait for it. And it is for runs under one token, as the first attempts of most are.
 func (b *book) take(updates []store.RunUpdate) (taken []*run, err error) {
 	taker, ok := b.tx.(Taker)
 	if !ok || len(updates) == 0 {
@@ -93,7 +93,8 @@ func (b *book) take(updates []store.RunUpdate) (taken []*run, err error) {
 	return taken, rows.Err()
 }
 
-// settle judges one update, and writes it if it is accepted. A refusal is the update's own; err ends the whole call.
+// settle judges one update, and writes it if it is accepted. A refusal is the update's own; err
+// ends the whole call.
 func (b *book) settle(u *store.RunUpdate) (refusal, err error) {
 	if before, err := b.settledBefore(u); before || err != nil {
 		return nil, err
@@ -166,7 +167,8 @@ func (r *run) checkUpdate(u *store.RunUpdate) error {
 	return nil
 }
 
-// givesUp reports whether a state says that the attempt came to nothing: a run in CANCELLING is CANCELLED by that.
+// givesUp reports whether a state says that the attempt came to nothing: a run in CANCELLING is
+// CANCELLED by that.
 func givesUp(next store.StateType) bool {
 	return next == store.StateScheduled || next == store.StateCrashed
 }

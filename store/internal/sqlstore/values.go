@@ -15,7 +15,8 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// micros is a time as the tables hold it. Never, NULL there, is the zero time; it comes after every other.
+// micros is a time as the tables hold it. Never, NULL there, is the zero time; it comes after every
+// other.
 type micros int64
 
 const (
@@ -126,9 +127,10 @@ func decode[T any](text string) (v T, err error) {
 func encodeParams(p params.Params) (string, error) { return encode(p, p == nil) }
 func encodeTags(tags []string) (string, error)     { return encode(tags, len(tags) == 0) }
 
-// appendState writes a state behind a history: the commonest write is one more state. Each is a line, of its type and its time, and of its
-// name and message, as an array in JSON, if it has a message or a name that its type does not give it. It is most of what is written of
-// a run, so it is short.
+// appendState writes a state behind a history: the commonest write is one more state. Each is a
+// line, of its type and its time, and of its name and message, as an array in JSON, if it has a
+// message or a name that its type does not give it. It is most of what is written of a run, so it
+// is short.
 func appendState(history []byte, s store.State) []byte {
 	history = append(history, s.Type...)
 	history = append(history, ' ')
@@ -175,7 +177,8 @@ func namedState(t store.StateType, name string, at micros, message string) store
 	return store.State{Type: t, Name: name, Message: message, Timestamp: at.time()}
 }
 
-// redeclare applies a new declared value. The operator's mark lapses where it differs from the old one.
+// redeclare applies a new declared value. The operator's mark lapses where it differs from the old
+// one.
 func redeclare(p store.Pause, declared bool) store.Pause {
 	if p.Declared != declared {
 		p.Operator = nil

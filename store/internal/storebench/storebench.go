@@ -1,4 +1,4 @@
-// Package storebench is benchmarks that durable stores share.
+// Package storebench has the benchmarks that durable stores share.
 package storebench
 
 import (
@@ -16,16 +16,17 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// Throughput is the whole way of b.N runs that do nothing: made by 50 callers, one at a time each, and when all are there, claimed, executed
-// and ended by a runner. Each is Scheduled in the store before it can be claimed, has its claim there before its function begins, and
-// counts once its end is there with its history.
+// Throughput measures b.N runs that do nothing. 50 callers make them, one at a time each. When all
+// are made, a runner claims, executes and ends them. Each is stored as scheduled before it can be
+// claimed, its claim is stored before its function begins, and it counts once its end is stored
+// with its history.
 func Throughput(b *testing.B, st store.Store) {
 	var left atomic.Int64
 	left.Store(int64(b.N))
-	over := make(chan struct{})
+	finished := make(chan struct{})
 	flow := provost.NewJob("noop", func(context.Context) error {
 		if left.Add(-1) == 0 {
-			close(over)
+			close(finished)
 		}
 		return nil
 	})
@@ -45,8 +46,8 @@ func Throughput(b *testing.B, st store.Store) {
 	began = time.Now()
 	served := make(chan error, 1)
 	go func() { served <- runner.Serve(ctx, deployment) }()
-	<-over
-	stop() // Serve returns when every end is stored
+	<-finished
+	stop() // Serve returns once every end is stored
 	if err := <-served; err != nil {
 		b.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func Throughput(b *testing.B, st store.Store) {
 	b.StopTimer()
 	n, err := client.CountRuns(b.Context(), store.RunFilter{States: []store.StateType{store.StateCompleted}})
 	if err != nil || n != b.N {
-		b.Errorf("%d runs are Completed, error %v; want %d", n, err, b.N)
+		b.Errorf("got %d completed runs and error %v, want %d", n, err, b.N)
 	}
 }
 
@@ -74,29 +75,35 @@ func create(b *testing.B, client *provost.Client) {
 	callers.Wait()
 }
 
-// Database is a store of a benchmark's own.
+// Database is a store for one benchmark alone.
 type Database struct {
 	store.Store
-	Rest     func()              // ends what the database does later of what it was asked for; nil: there is nothing
-	Snapshot func() (end func()) // keeps a transaction open, with the state that it has seen; nil: it cannot be
+
+	// Rest waits until the database has done its deferred work. It is nil if there is none.
+	Rest func()
+
+	// Snapshot opens a transaction with a snapshot of the database, which end closes. It is nil if
+	// the database has no such transactions.
+	Snapshot func() (end func())
 }
 
-// Claim is a claim of 100 runs with its settlement, where so many more wait, or are over, or wait for deployments that the runner does not
-// serve, or where a transaction is open since so many runs were made, claimed and settled. It should cost the same in all cases. Each has a
-// store of its own.
+// Claim measures a claim of 100 runs and its settlement, which should cost the same in all cases.
+// Each case has a store of its own, in which many more runs wait, have finished, or wait for
+// deployments that the runner does not serve, or a transaction has been open while many runs were
+// made, claimed and settled.
 func Claim(b *testing.B, open func(*testing.B) Database) {
-	for _, c := range []struct{ waiting, over, others, since int }{
+	for _, c := range []struct{ waiting, finished, others, since int }{
 		{waiting: 1_000},
 		{waiting: 100_000},
 		{waiting: 1_000_000},
-		{waiting: 1_000, over: 1_000_000},
+		{waiting: 1_000, finished: 1_000_000},
 		{waiting: 1_000, others: 1_000_000},
-		{waiting: 1_000, since: 180_000}, // an hour of 50 a second
+		{waiting: 1_000, since: 180_000}, // an hour of 50 runs/s
 	} {
-		b.Run(fmt.Sprintf("waiting=%d/over=%d/others=%d/since=%d", c.waiting, c.over, c.others, c.since), func(b *testing.B) {
+		b.Run(fmt.Sprintf("waiting=%d/finished=%d/others=%d/since=%d", c.waiting, c.finished, c.others, c.since), func(b *testing.B) {
 			st := open(b)
 			if c.since > 0 && st.Snapshot == nil {
-				b.Skip("nobody's transaction is in the way of another's")
+				b.Skip("the database has no transactions that hold up others")
 			}
 			mine, theirs, runner := uuid.New(), uuid.New(), uuid.New()
 			now := time.Now()
@@ -114,8 +121,8 @@ func Claim(b *testing.B, open func(*testing.B) Database) {
 				b.Fatal(err)
 			}
 			fill(b, st, theirs, c.others, 0)
-			fill(b, st, mine, c.over+c.waiting+100*maxRounds, 0)
-			settle(b, st, runner, c.over)
+			fill(b, st, mine, c.finished+c.waiting+100*maxRounds, 0)
+			settle(b, st, runner, c.finished)
 			if c.since > 0 {
 				defer st.Snapshot()()
 				fill(b, st, mine, c.since, time.Hour)
@@ -137,10 +144,10 @@ func Claim(b *testing.B, open func(*testing.B) Database) {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// maxRounds is for how many claims there is enough.
+// maxRounds bounds the claims of a benchmark: there are runs for so many.
 const maxRounds = 300
 
-// fill makes runs that have become due within a span, or just now.
+// fill makes n runs that became due within the last time span, or just now.
 func fill(b *testing.B, st store.Store, deployment uuid.UUID, n int, within time.Duration) {
 	b.Helper()
 	const callers = 128
@@ -175,7 +182,7 @@ func fill(b *testing.B, st store.Store, deployment uuid.UUID, n int, within time
 	}
 }
 
-// settle claims and settles n runs, a thousand at a time.
+// settle claims and completes n runs, 1,000 at a time.
 func settle(b *testing.B, store store.Store, runner uuid.UUID, n int) {
 	b.Helper()
 	for range n / 1000 {
@@ -183,13 +190,13 @@ func settle(b *testing.B, store store.Store, runner uuid.UUID, n int) {
 	}
 }
 
-// claimAndSettle says how long the claim took.
+// claimAndSettle claims and completes n runs, and returns how long the claim took.
 func claimAndSettle(b *testing.B, st store.Store, runner uuid.UUID, n int) time.Duration {
 	b.Helper()
 	now := time.Now()
 	claims, err := st.ClaimRuns(b.Context(), store.ClaimRunsParams{Now: now, Runner: runner, ID: uuid.New(), Limit: n, TTL: time.Minute})
 	if err != nil || len(claims.Runs) != n {
-		b.Fatalf("%d claims, %v", len(claims.Runs), err)
+		b.Fatalf("got %d claims and error %v, want %d", len(claims.Runs), err, n)
 	}
 	took := time.Since(now)
 	updates := make([]store.RunUpdate, n)

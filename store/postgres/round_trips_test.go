@@ -13,10 +13,11 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// TestTurns holds the way of a run to what it costs, in turns to the server: they are most of the time in which it starts.
-func TestTurns(t *testing.T) {
+// TestRoundTrips counts the round trips to the server that a run costs: they are most of the time
+// in which it starts.
+func TestRoundTrips(t *testing.T) {
 	t.Parallel()
-	var turns atomic.Int64 // with something that has to do with the tables
+	var turns atomic.Int64 // those that concern the tables
 	st := openTraced(t, schema(t), &tracer{sent: func(_ *pgx.Conn, statements []string) {
 		if len(statements) > 1 || statements[0] == "COMMIT" || strings.Contains(statements[0], ".provost_") {
 			turns.Add(1)
@@ -33,16 +34,16 @@ func TestTurns(t *testing.T) {
 		makeOne(t, st, record.ID)
 		made := turns.Load()
 		if n := len(claimAll(t, st, runner)); n != 1 {
-			t.Fatalf("%d runs are claimed, want 1", n)
+			t.Fatalf("got %d runs claimed, want 1", n)
 		}
 		if creating, claiming := made-before, turns.Load()-made; round > 0 && (creating != 1 || claiming != 2) {
-			t.Errorf("round %d: a run is made in %d turns and claimed in %d, want 1 and 2", round, creating, claiming)
+			t.Errorf("round %d: a run is made in %d round trips and claimed in %d, want 1 and 2", round, creating, claiming)
 		}
 	}
 }
 
-// TestRememberedDeployment: a store that has made a run of a deployment makes the next one of what the deployment is by then, whatever
-// another process has made of it.
+// TestRememberedDeployment has one store make runs of a deployment that another process changes.
+// Each run is made from what the deployment is by then.
 func TestRememberedDeployment(t *testing.T) {
 	t.Parallel()
 	name := schema(t)
@@ -58,7 +59,7 @@ func TestRememberedDeployment(t *testing.T) {
 		r.Digest, r.Tags = "2", []string{"new"}
 		register(t, other, r)
 		if run := makeOne(t, st, r.ID); !slices.Equal(run.Tags, r.Tags) {
-			t.Errorf("the run has the tags %q, want those that its deployment has now", run.Tags)
+			t.Errorf("got tags %q, want those that the deployment has now", run.Tags)
 		}
 	})
 	t.Run("of another generation", func(t *testing.T) {
@@ -67,7 +68,7 @@ func TestRememberedDeployment(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := makeRun(t, st, r.ID, 1); !errors.Is(err, store.ErrConflict) {
-			t.Errorf("a run that rests on what was before: %v, want ErrConflict", err)
+			t.Errorf("a run that rests on the previous generation: got error %v, want ErrConflict", err)
 		}
 	})
 	t.Run("limited", func(t *testing.T) {
@@ -76,7 +77,7 @@ func TestRememberedDeployment(t *testing.T) {
 		register(t, other, r)
 		makeOne(t, st, r.ID) // takes the slot
 		if run := makeOne(t, st, r.ID); run.WaitReason != store.WaitLimit {
-			t.Errorf("the next run waits for %q, want the limit", run.WaitReason)
+			t.Errorf("the next run: got wait reason %q, want the limit", run.WaitReason)
 		}
 	})
 	t.Run("served", func(t *testing.T) {
@@ -87,7 +88,7 @@ func TestRememberedDeployment(t *testing.T) {
 		}
 		makeOne(t, st, r.ID)
 		if n := len(claimAll(t, other, runner)); n != 2 {
-			t.Errorf("%d runs are claimed, want both", n)
+			t.Errorf("got %d runs claimed, want both", n)
 		}
 	})
 	t.Run("deleted", func(t *testing.T) {
@@ -96,7 +97,7 @@ func TestRememberedDeployment(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := makeRun(t, st, r.ID, 0); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("a run of a deployment that is gone: %v, want ErrNotFound", err)
+			t.Errorf("a run of a deleted deployment: got error %v, want ErrNotFound", err)
 		}
 		r.Digest = "3"
 		register(t, other, r)
@@ -104,13 +105,13 @@ func TestRememberedDeployment(t *testing.T) {
 	})
 }
 
-// TestFloors: where a claim takes long the next ones do not begin at the beginning of the queue, but they find at once what another process makes
-// due there.
+// TestFloors makes a claim take long. The next claims do not begin at the start of the queue, but
+// find at once what another process makes due there.
 func TestFloors(t *testing.T) {
 	t.Parallel()
 	name := schema(t)
 	var delay atomic.Int64
-	st := openTraced(t, name, &tracer{answered: func() { time.Sleep(time.Duration(delay.Load())) }}) // as a server may
+	st := openTraced(t, name, &tracer{answered: func() { time.Sleep(time.Duration(delay.Load())) }}) // as a slow server would
 	other := open(t, name)
 	record := store.DeploymentRecord{ID: uuid.New(), FlowID: store.FlowID("f"), Flow: "f", Name: "d", Digest: "1"}
 	runner := uuid.New()
@@ -144,9 +145,9 @@ func TestFloors(t *testing.T) {
 		claim()
 	}
 	var hidden uuid.UUID
-	for try := 0; hidden == uuid.Nil || claimed[hidden]; try++ { // the store may hear late of what it has told itself
+	for try := 0; hidden == uuid.Nil || claimed[hidden]; try++ { // the store may be notified late of its own change
 		if try == 10 {
-			t.Fatal("runs are claimed of the beginning of the queue, of which nobody was told")
+			t.Fatal("claims still begin at the start of the queue, without a notification")
 		}
 		hidden = makeAt(st, time.Hour)
 		takesLong(func() { claim() })
@@ -166,13 +167,13 @@ func TestFloors(t *testing.T) {
 			case <-told:
 				claim()
 			case <-time.After(10 * time.Second):
-				t.Fatalf("nobody tells of %s", of)
+				t.Fatalf("no notification of %s arrived", of)
 			}
 		}
 	}
 	hear(makeAt(other, -time.Minute), "a run that another process has made due a minute ago")
 	if claimed[hidden] {
-		t.Error("a run far below is claimed, of which nobody was told")
+		t.Error("a run far below was claimed, without a notification")
 	}
 	record.Digest = "2"
 	register(t, other, record)
@@ -189,11 +190,11 @@ func TestFloors(t *testing.T) {
 	}
 	takesLong(claimAhead)
 	if own := makeAt(st, 0); claim() != 1 || !claimed[own] {
-		t.Error("a run is not claimed at once after the clock was set back")
+		t.Error("a run was not claimed at once after the clock was set back")
 	}
 	claim()
 	if own := makeAt(st, -time.Hour); claim() != 1 || !claimed[own] {
-		t.Error("a run that was made due an hour ago is not claimed at once where it was made")
+		t.Error("a run that was made due an hour ago was not claimed at once by the store that made it")
 	}
 	tx, err := connect(t).Begin(t.Context())
 	if err != nil {
