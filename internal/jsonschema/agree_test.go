@@ -137,8 +137,8 @@ func randomValue(random *rand.Rand, depth int) any {
 //go:embed testdata/fuzzed.jsonl
 var fuzzed string
 
-// FuzzGuard looks for crashes and hangs, and for verdicts that differ from the library's.
-func FuzzGuard(f *testing.F) {
+// FuzzSchema looks for crashes and hangs, and for verdicts that differ from the library's.
+func FuzzSchema(f *testing.F) {
 	for line := range strings.Lines(fuzzed) {
 		var pair [2]string
 		if err := json.Unmarshal([]byte(line), &pair); err != nil {
