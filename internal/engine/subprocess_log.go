@@ -5,90 +5,38 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/provost-go/provost/internal/param"
 )
 
-// childLine is a line of a log.
+// logLine is a log record on its way from a subprocess to its runner.
 type logLine struct {
 	Time    time.Time
 	Level   slog.Level
 	Message string
 	Attrs   []logAttr
-	Run     bool // it is a line of the run, from Logger; else it is for the runner's logger alone
+	Run     bool // it is from the run's Logger; otherwise it is for the runner's logger alone
 }
 
-// childAttr is a slog.Attr whose value is plain: what was of any other type comes as its text.
+// logAttr is a slog.Attr with a plain value. A value of any other type is sent as its text.
 type logAttr struct {
 	Key   string
 	Kind  slog.Kind
 	Text  string
-	Bits  uint64 // of a number, a bool or a duration
+	Bits  uint64 // the bits of a number, a bool or a duration
 	Time  time.Time
 	Group []logAttr
 }
 
-// childHandler sends records to the runner's logger.
-type pipeHandler struct {
-	send   func(logLine)
-	level  slog.Level
-	scopes []logScope
-}
-
-// childScope is a group that is open, and the attributes in it; the first one has no name.
-type logScope struct {
-	group string
-	attrs []slog.Attr
-}
-
-func newPipeLogger(level slog.Level, send func(logLine)) *slog.Logger {
-	return slog.New(&pipeHandler{send: send, level: level, scopes: make([]logScope, 1)})
-}
-
-func (h *pipeHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
-
-func (h *pipeHandler) Handle(_ context.Context, r slog.Record) error {
-	var attrs []slog.Attr
-	r.Attrs(func(a slog.Attr) bool {
-		attrs = append(attrs, a)
-		return true
-	})
-	for _, scope := range slices.Backward(h.scopes) {
-		attrs = append(slices.Clip(scope.attrs), attrs...)
-		if scope.group != "" && len(attrs) > 0 {
-			attrs = []slog.Attr{{Key: scope.group, Value: slog.GroupValue(attrs...)}}
-		}
-	}
-	budget := maxLogLine
-	h.send(logLine{Time: r.Time, Level: r.Level, Message: clipped(r.Message, &budget), Attrs: packAttrs(attrs, &budget)})
-	return nil
-}
-
-func (h *pipeHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	scopes := slices.Clone(h.scopes)
-	last := &scopes[len(scopes)-1]
-	last.attrs = append(slices.Clip(last.attrs), attrs...)
-	return &pipeHandler{send: h.send, level: h.level, scopes: scopes}
-}
-
-func (h *pipeHandler) WithGroup(name string) slog.Handler {
-	if name == "" {
-		return h
-	}
-	return &pipeHandler{send: h.send, level: h.level, scopes: append(slices.Clip(h.scopes), logScope{group: name})}
-}
-
-// clipped cuts a text to what is left of a line's budget.
+// clipped returns text, cut to what is left of the budget of a line, and reduces the budget.
 func clipped(text string, budget *int) string {
-	if len(text) > *budget {
-		text = text[:*budget]
-	}
+	text = text[:min(len(text), max(0, *budget))]
 	*budget -= len(text)
 	return text
 }
 
+// packAttrs packs attributes until the budget is used up.
 func packAttrs(attrs []slog.Attr, budget *int) []logAttr {
 	packed := make([]logAttr, 0, len(attrs))
 	for _, a := range attrs {
@@ -103,7 +51,7 @@ func packAttrs(attrs []slog.Attr, budget *int) []logAttr {
 func packAttr(a slog.Attr, budget *int) logAttr {
 	v := a.Value.Resolve()
 	p := logAttr{Key: clipped(a.Key, budget), Kind: v.Kind()}
-	*budget -= 8
+	*budget -= 8 // for a value that is not text
 	switch p.Kind {
 	case slog.KindBool:
 		if v.Bool() {
@@ -127,7 +75,7 @@ func packAttr(a slog.Attr, budget *int) logAttr {
 	return p
 }
 
-// anyText is a value as slog's text form has it.
+// anyText returns a value as slog's text form has it. It recovers the panics of the value's methods.
 func anyText(v slog.Value) (text string) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -178,7 +126,7 @@ func unpackAttrs(packed []logAttr) []slog.Attr {
 	return attrs
 }
 
-// write gives the line to a logger. Its handler is asked whether it wants the line.
+// write writes the line to a logger whose handler wants its level.
 func (line *logLine) write(log *slog.Logger) {
 	ctx := context.Background()
 	if !log.Enabled(ctx, line.Level) {
@@ -186,20 +134,5 @@ func (line *logLine) write(log *slog.Logger) {
 	}
 	r := slog.NewRecord(line.Time, line.Level, line.Message, 0)
 	r.AddAttrs(unpackAttrs(line.Attrs)...)
-	_ = log.Handler().Handle(ctx, r) // as slog.Logger does
-}
-
-// lowestLevel is a level below which a logger takes nothing.
-func lowestLevel(log *slog.Logger) slog.Level {
-	if log.Enabled(context.Background(), slog.LevelDebug) {
-		return allLevels
-	}
-	above := slog.LevelDebug + 1
-	for _, level := range []slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-		if log.Enabled(context.Background(), level) {
-			break
-		}
-		above = level + 1
-	}
-	return above
+	_ = log.Handler().Handle(ctx, r) // slog.Logger ignores the error too
 }

@@ -8,36 +8,38 @@ import (
 	"sync"
 )
 
-// childStream is what a child process, and what it started, writes to its standard output or error. Lines between two marks
-// belong to the run that the child has then; others are start-up and what is left of earlier runs.
+// outputStream is what a subprocess, and everything that it started, writes to its standard output
+// or its standard error. Lines between two marks belong to the run that the subprocess then
+// executes. Other lines are from its start or left over from earlier runs.
 type outputStream struct {
-	child *subprocess
-	file  *os.File
-	mark  []byte
+	sp   *subprocess
+	file *os.File
+	mark []byte // without its newline
 
-	inside bool   // a run's mark was seen
-	line   []byte // at most maxLogLine bytes of the line under way
-	length int    // of the line so far
-	end    []byte // the last bytes of a line that is longer, for the mark
+	inside bool   // between the two marks of a run
+	line   []byte // at most maxLogLine bytes of the current line
+	length int    // of the whole current line so far
+	end    []byte // the last bytes of a line that is longer than maxLogLine, to find the mark in
 
-	// mu guards tail: the last that was written outside of runs.
+	// mu guards tail, the last output outside of runs.
 	mu   sync.Mutex
 	tail []byte
 }
 
-// maxTail is how much of a failed start's output goes into a message.
+// maxTail bounds the output that the error of a failed start quotes.
 const maxTail = 2 << 10
 
-// outputMark is what a child writes before and after each run. No other process knows the nonce.
+// outputMark returns the line that a subprocess writes before and after each run. No other process
+// knows the nonce.
 func outputMark(nonce string) string { return "\x00provost " + nonce + "\x00\n" }
 
-// read reads until the last process that holds the stream has ended.
+// read reads until every process that holds the stream has ended.
 func (s *outputStream) read() {
 	buffer := make([]byte, 16<<10)
 	for {
 		n, err := s.file.Read(buffer)
 		s.take(buffer[:n])
-		if err != nil { // the end, or closed because a process outside of the group holds it
+		if err != nil { // the end, or the file was closed because a process outside of the group holds the pipe
 			if s.length > 0 {
 				s.endLine()
 			}
@@ -46,6 +48,7 @@ func (s *outputStream) read() {
 	}
 }
 
+// take takes the next part of the output.
 func (s *outputStream) take(text []byte) {
 	for {
 		before, after, found := bytes.Cut(text, []byte("\n"))
@@ -58,6 +61,7 @@ func (s *outputStream) take(text []byte) {
 	}
 }
 
+// add appends to the current line.
 func (s *outputStream) add(part []byte) {
 	s.length += len(part)
 	room := maxLogLine - len(s.line)
@@ -68,15 +72,16 @@ func (s *outputStream) add(part []byte) {
 	}
 }
 
+// endLine handles the current line, which is complete, and begins the next one.
 func (s *outputStream) endLine() {
-	line, completion := s.line, s.line
+	line, end := s.line, s.line
 	if s.length > maxLogLine {
-		completion = s.end
-		if len(completion) < len(s.mark) { // the mark may have begun before the bound
-			completion = append(bytes.Clone(line[len(line)-len(s.mark):]), completion...)
+		end = s.end
+		if len(end) < len(s.mark) { // the mark may begin before the bound
+			end = append(bytes.Clone(line[len(line)-len(s.mark):]), end...)
 		}
 	}
-	marked := bytes.HasSuffix(completion, s.mark)
+	marked := bytes.HasSuffix(end, s.mark)
 	if marked {
 		line = line[:min(len(line), s.length-len(s.mark))]
 	}
@@ -87,17 +92,17 @@ func (s *outputStream) endLine() {
 		s.inside = !s.inside
 		if !s.inside {
 			select {
-			case s.child.drained <- struct{}{}:
-			default: // there is room for both streams: this mark is no honest one
+			case s.sp.drained <- struct{}{}:
+			default: // it has room for the marks of both streams: the flow has forged this one
 			}
 		}
 	}
 	s.line, s.end, s.length = s.line[:0], s.end[:0], 0
 }
 
-// emit logs a line of the run as Logger(ctx) would.
+// emit logs a line of the run as Logger(ctx) would, and keeps any other line for tail.
 func (s *outputStream) emit(line []byte) {
-	x := s.child.current.Load()
+	x := s.sp.current.Load()
 	if !s.inside || x == nil {
 		s.mu.Lock()
 		s.tail = append(append(s.tail, line...), '\n')
@@ -106,10 +111,11 @@ func (s *outputStream) emit(line []byte) {
 		return
 	}
 	r := slog.NewRecord(x.executor.now(), slog.LevelInfo, string(line), 0)
-	_ = x.Logger().Handler().Handle(context.Background(), r) // as slog.Logger does
+	_ = x.Logger().Handler().Handle(context.Background(), r) // slog.Logger ignores the error too
 }
 
-func (s *outputStream) lastWords() string {
+// tailText returns the last output outside of runs.
+func (s *outputStream) tailText() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return string(bytes.TrimSpace(s.tail))

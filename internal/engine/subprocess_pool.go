@@ -10,32 +10,33 @@ import (
 	"github.com/provost-go/provost/internal/proc"
 )
 
-// childPool is the child processes of one server: those that have a run, and spare ones that are ready for any.
+// subprocessPool is the subprocesses of one engine: those that execute a run, and idle ones that
+// are ready for any run.
 type subprocessPool struct {
 	*Access
 	limit        int        // runs at once
-	children     *childRuns // of the runs in all processes
+	children     *childRuns // the child runs in all subprocesses
 	warm         int        // spares to keep
 	runsPerChild int        // at least 1
-	memory       int64      // 0: no bound
+	memory       int64      // the bound for one subprocess in bytes; 0: no bound
 	build        string
-	registry     *proc.Registry // nil where there is none
+	registry     *proc.Registry // nil if the system has none
 
-	ctx    context.Context // ends with close
-	cancel context.CancelFunc
-	living sync.WaitGroup // one for each process, and one for keep
-	wake   chan struct{}  // for keep
+	ctx        context.Context // ends with close
+	cancel     context.CancelFunc
+	goroutines sync.WaitGroup // maintain, and those of each subprocess
+	wake       chan struct{}  // for maintain
 
 	// mu guards what follows; nothing blocks under it.
 	mu       sync.Mutex
 	all      map[*subprocess]struct{}
 	idle     []*subprocess // ready, the most recently used last
-	expected int           // runs that wait for their instant and will want a child
-	deaths   int           // processes in a row that died without a run
+	expected int           // runs that wait for their instant and will need a subprocess
+	deaths   int           // subprocesses in a row that died without a run
 	closed   bool
 }
 
-// idleTimeout is how long a child that is no spare waits for its next run.
+// idleTimeout is how long a subprocess that is not a spare waits for its next run.
 const idleTimeout = 10 * time.Second
 
 func newSubprocessPool(a *Access, c Config, children *childRuns) *subprocessPool {
@@ -48,7 +49,7 @@ func newSubprocessPool(a *Access, c Config, children *childRuns) *subprocessPool
 	return p
 }
 
-// open sweeps what runners that died have left on this machine, and starts the spares.
+// open kills what runners that died have left on this machine, and starts the spares.
 func (p *subprocessPool) open(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, StoreTimeout)
 	defer cancel()
@@ -62,63 +63,67 @@ func (p *subprocessPool) open(ctx context.Context) {
 	case err == nil:
 		p.registry = registry
 	case !errors.Is(err, errors.ErrUnsupported):
-		p.log.Warn("child processes are not recorded: one that is stopped when this runner dies stays", "error", err)
+		p.log.Warn("subprocesses are not recorded: one that is stopped when this runner dies stays", "error", err)
 	}
-	p.living.Go(p.keep)
+	p.goroutines.Go(p.maintain)
 }
 
-// close ends all processes. The runs are over by now, or their processes are to be killed.
+// close ends all subprocesses and waits for them. By then the runs have finished; it kills a
+// subprocess that still executes one.
 func (p *subprocessPool) close() {
 	p.mu.Lock()
 	p.closed = true
 	idle := p.idle
 	p.idle = nil
 	var busy []*subprocess
-	for c := range p.all {
-		if !slices.Contains(idle, c) {
-			busy = append(busy, c)
+	for sp := range p.all {
+		if !slices.Contains(idle, sp) {
+			busy = append(busy, sp)
 		}
 	}
 	p.mu.Unlock()
 	p.cancel()
-	for _, c := range busy { // what has a run now was not to be stopped
-		c.kill()
+	for _, sp := range busy { // a run that still executes could not be stopped otherwise
+		sp.kill()
 	}
 	p.dismissAll(idle)
-	p.living.Wait()
+	p.goroutines.Wait()
 	if p.registry != nil {
 		if err := p.registry.Close(); err != nil {
-			p.log.Warn("close the registry of child processes", "error", err)
+			p.log.Warn("close the registry of subprocesses", "error", err)
 		}
 	}
 }
 
 func (p *subprocessPool) dismissAll(list []*subprocess) {
-	for _, c := range list {
-		p.living.Go(c.dismiss)
+	for _, sp := range list {
+		p.goroutines.Go(sp.dismiss)
 	}
 }
 
-// take gives a child for a run of its own: one that is ready, else one that was just started and finds the run when it is.
+// take returns a subprocess for one run: an idle one, or else a new one, which may not be ready yet
+// and reads its assignment once it is. If subprocesses cannot be started, take tries again for some
+// seconds.
 func (p *subprocessPool) take(ctx context.Context) (*subprocess, error) {
-	for c := p.pop(); c != nil; c = p.pop() {
+	for sp := p.pop(); sp != nil; sp = p.pop() {
 		select {
-		case <-c.done: // it died in its sleep
+		case <-sp.done: // it died while it was idle
 		default:
-			return c, nil
+			return sp, nil
 		}
 	}
-	c, err := p.startChild()
-	for wait := minBackoff; err != nil && wait < startTimeout; wait *= 2 { // no processes, memory or files left for the moment
-		p.log.Warn("child process not started; trying again", "error", err)
+	sp, err := p.start()
+	for wait := minBackoff; err != nil && wait < startTimeout; wait *= 2 { // perhaps the system is short of processes, memory or files
+		p.log.Warn("subprocess not started; trying again", "error", err)
 		if !sleep(ctx, wait) {
 			return nil, ctx.Err()
 		}
-		c, err = p.startChild()
+		sp, err = p.start()
 	}
-	return c, err
+	return sp, err
 }
 
+// pop returns the most recently used idle subprocess, nil if there is none.
 func (p *subprocessPool) pop() *subprocess {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,48 +131,49 @@ func (p *subprocessPool) pop() *subprocess {
 	if last < 0 {
 		return nil
 	}
-	c := p.idle[last]
+	sp := p.idle[last]
 	p.idle = p.idle[:last]
 	signal(p.wake)
-	return c
+	return sp
 }
 
-// put takes a child without a run.
-func (p *subprocessPool) put(c *subprocess) {
+// put adds a subprocess that is ready and has no run to the idle ones.
+func (p *subprocessPool) put(sp *subprocess) {
 	p.mu.Lock()
 	closed := p.closed
 	if !closed {
-		c.idle = time.Now()
-		p.idle = append(p.idle, c)
+		sp.idleSince = time.Now()
+		p.idle = append(p.idle, sp)
 	}
 	p.mu.Unlock()
 	if closed {
-		c.dismiss()
+		sp.dismiss()
 		return
 	}
 	select {
-	case <-c.done: // before it could be forgotten
-		p.forget(c)
+	case <-sp.done: // it ended before it was idle, and its own call of forget did not find it there
+		p.forget(sp)
 	default:
 	}
 	signal(p.wake)
 }
 
-// giveBack takes a child whose run is not to begin. One that is still starting may never be ready, and nobody would see to it.
-func (p *subprocessPool) giveBack(c *subprocess) {
-	if c.isReady() {
-		p.put(c)
+// giveBack takes a subprocess whose run is not to begin. It kills one that is still starting: that
+// one may never be ready, and nothing would notice.
+func (p *subprocessPool) giveBack(sp *subprocess) {
+	if sp.isReady() {
+		p.put(sp)
 	} else {
-		c.kill()
+		sp.kill()
 	}
 }
 
-// forget drops a child that has ended.
-func (p *subprocessPool) forget(c *subprocess) {
+// forget removes a subprocess that has ended.
+func (p *subprocessPool) forget(sp *subprocess) {
 	p.mu.Lock()
-	delete(p.all, c)
+	delete(p.all, sp)
 	before := len(p.idle)
-	p.idle = slices.DeleteFunc(p.idle, func(other *subprocess) bool { return other == c })
+	p.idle = slices.DeleteFunc(p.idle, func(other *subprocess) bool { return other == sp })
 	died := len(p.idle) < before
 	if died {
 		p.deaths++
@@ -178,7 +184,7 @@ func (p *subprocessPool) forget(c *subprocess) {
 	}
 }
 
-// expect says that so many more runs, or fewer, are about to want a child.
+// expect adds runs, which may be negative, to the number of runs that will need a subprocess soon.
 func (p *subprocessPool) expect(runs int) {
 	p.mu.Lock()
 	p.expected += runs
@@ -188,15 +194,16 @@ func (p *subprocessPool) expect(runs int) {
 	}
 }
 
-// worked notes that a child has executed a run: the program is able to.
+// worked notes that a subprocess has executed a run, so this program can.
 func (p *subprocessPool) worked() {
 	p.mu.Lock()
 	p.deaths = 0
 	p.mu.Unlock()
 }
 
-// keep starts spares, one at a time so that runs have the processors, and lets go of children that nobody wants.
-func (p *subprocessPool) keep() {
+// maintain starts spares and dismisses idle subprocesses that are not needed, until close. It
+// starts one at a time, to leave the processors to the runs.
+func (p *subprocessPool) maintain() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for p.ctx.Err() == nil {
@@ -217,7 +224,9 @@ func (p *subprocessPool) keep() {
 	}
 }
 
-// plan says whether there is a spare to start, after how many failures in a row, or how long there is nothing to do.
+// plan reports whether a spare is lacking, and after how many failures in a row. If none is
+// lacking, it dismisses idle subprocesses whose time is up and returns how long there is nothing
+// more to do.
 func (p *subprocessPool) plan() (lacking bool, failures int, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -227,35 +236,36 @@ func (p *subprocessPool) plan() (lacking bool, failures int, wait time.Duration)
 	}
 	now := time.Now()
 	var extra []*subprocess
-	for len(p.idle) > wanted && now.Sub(p.idle[0].idle) >= idleTimeout {
+	for len(p.idle) > wanted && now.Sub(p.idle[0].idleSince) >= idleTimeout {
 		extra = append(extra, p.idle[0])
 		p.idle = p.idle[1:]
 	}
 	p.dismissAll(extra)
 	if len(p.idle) > wanted {
-		return false, 0, idleTimeout - now.Sub(p.idle[0].idle)
+		return false, 0, idleTimeout - now.Sub(p.idle[0].idleSince)
 	}
 	return false, 0, time.Hour
 }
 
+// startSpare starts one spare and waits until it is ready. It logs the first of several failures.
 func (p *subprocessPool) startSpare(failures int) {
-	c, err := p.startChild()
+	sp, err := p.start()
 	if err == nil {
-		err = c.await(p.ctx)
+		err = sp.awaitReady(p.ctx)
 	}
 	switch {
 	case err == nil:
-		p.put(c)
+		p.put(sp)
 	case p.ctx.Err() != nil:
-		if c != nil {
-			c.kill()
+		if sp != nil {
+			sp.kill()
 		}
 	default:
 		p.mu.Lock()
 		p.deaths++
 		p.mu.Unlock()
 		if failures == 0 {
-			p.log.Error("no spare child process", "error", err)
+			p.log.Error("spare subprocess not started", "error", err)
 		}
 	}
 }
