@@ -21,9 +21,10 @@ import (
 	"github.com/provost-go/provost/store/sqlite"
 )
 
-// BenchmarkDrain is b.N runs that do nothing and wait, from the start of whoever executes them to the last end that is recorded. provost has
-// each claim stored before the function begins and each end with its history; River is tuned as far as it lets itself: 2,000 workers
-// that ask for more every 2 ms. Both sync every commit.
+// BenchmarkDrain measures b.N waiting runs that do nothing, from the start of the runner to the
+// last stored end. provost stores each claim before the function begins, and each end with its
+// history. River is tuned as far as its settings allow: 2,000 workers that fetch every 2 ms. Both
+// sync every commit.
 //
 //	go test -run '^$' -bench Drain -benchtime 100000x -count 3 -timeout 1h ./stores | go run ./cmd/ratios
 func BenchmarkDrain(b *testing.B) {
@@ -63,7 +64,7 @@ func BenchmarkDrain(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer db.Close()
-		db.SetMaxOpenConns(1) // as River's documentation asks for
+		db.SetMaxOpenConns(1) // required by River's documentation
 		drainRiver(b, riversqlite.New(db), "")
 	})
 }
@@ -71,10 +72,10 @@ func BenchmarkDrain(b *testing.B) {
 func drain(b *testing.B, store provost.Store) {
 	var left atomic.Int64
 	left.Store(int64(b.N))
-	over := make(chan struct{})
+	finished := make(chan struct{})
 	flow := provost.NewJob("noop", func(context.Context) error {
 		if left.Add(-1) == 0 {
-			close(over)
+			close(finished)
 		}
 		return nil
 	})
@@ -103,8 +104,8 @@ func drain(b *testing.B, store provost.Store) {
 	go func() {
 		served <- (&provost.Runner{Store: store, Limit: 2000, Logger: discard}).Serve(ctx, deployment)
 	}()
-	<-over
-	stop() // Serve returns when every end is stored
+	<-finished
+	stop() // Serve returns once every end is stored
 	if err := <-served; err != nil {
 		b.Fatal(err)
 	}
@@ -112,7 +113,7 @@ func drain(b *testing.B, store provost.Store) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "runs/s")
 	n, err := client.CountRuns(b.Context(), provost.RunFilter{States: []provost.StateType{provost.StateCompleted}})
 	if err != nil || n != b.N {
-		b.Errorf("%d runs are Completed, error %v; want %d", n, err, b.N)
+		b.Errorf("got %d completed runs and error %v, want %d", n, err, b.N)
 	}
 }
 
@@ -126,7 +127,7 @@ type noopWorker struct {
 
 func (noopWorker) Work(context.Context, *river.Job[noopArgs]) error { return nil }
 
-// newRiver is a client of River with its tables.
+// newRiver returns a client of River, after it has made its tables.
 func newRiver[T any](t testing.TB, driver riverdriver.Driver[T], schema string) *river.Client[T] {
 	t.Helper()
 	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Schema: schema, Logger: discard})
@@ -145,7 +146,7 @@ func newRiver[T any](t testing.TB, driver riverdriver.Driver[T], schema string) 
 	return client
 }
 
-// riverClient is River as fast as its settings make it.
+// riverClient returns a client of River with its fastest settings.
 func riverClient[T any](driver riverdriver.Driver[T], schema string, workers *river.Workers) (*river.Client[T], error) {
 	return river.NewClient(driver, &river.Config{
 		Schema: schema, Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2000}},

@@ -20,10 +20,11 @@ import (
 	"github.com/provost-go/provost/store/sqlite"
 )
 
-var histories = flag.Int("histories", 200, "how many histories of a run are held to the checker, of each store")
+var histories = flag.Int("histories", 200, "number of histories of a run that are checked, for each store")
 
-// TestLeasesAreLinearizable: what several runners are told of one run, as they claim it, renew and settle it and reap what others let lapse,
-// all at once, is what they would have been told one after another.
+// TestLeasesAreLinearizable has several runners claim, renew and settle one run and reap its lapsed
+// leases, all at once. Their answers must be those of some order in which the calls come one after
+// another.
 func TestLeasesAreLinearizable(t *testing.T) {
 	for name, open := range map[string]func(*testing.T) provost.Store{
 		"memory": func(*testing.T) provost.Store { return provost.NewMemoryStore() },
@@ -50,7 +51,7 @@ func TestLeasesAreLinearizable(t *testing.T) {
 			for range *histories {
 				h := record(t, st, name == "PostgreSQL")
 				if !porcupine.CheckOperations(leaseModel, h) {
-					t.Fatalf("no order of these explains what they were told:\n%s", told(h))
+					t.Fatalf("no order of these calls explains their answers:\n%s", listed(h))
 				}
 				for _, o := range h {
 					if o.Output.(outcome).ok {
@@ -60,15 +61,15 @@ func TestLeasesAreLinearizable(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("%d histories; %d calls had their way, %d were refused", *histories, wins, refusals)
+			t.Logf("%d histories: %d calls succeeded, %d were refused", *histories, wins, refusals)
 			if wins == 0 || refusals == 0 {
-				t.Error("the histories are about nothing")
+				t.Error("want calls that succeed and calls that are refused")
 			}
 		})
 	}
 }
 
-// TestCheckerRefuses: a history that no store may have is refused.
+// TestCheckerRefuses checks histories that no store may have.
 func TestCheckerRefuses(t *testing.T) {
 	base := time.Unix(1_800_000_000, 0)
 	claim := func(token int64) porcupine.Operation {
@@ -84,21 +85,21 @@ func TestCheckerRefuses(t *testing.T) {
 		"renewed after it was settled": {claim(1), settle, late},
 	} {
 		if porcupine.CheckOperations(leaseModel, h) {
-			t.Errorf("%s: accepted", name)
+			t.Errorf("%s: the checker accepted the history", name)
 		}
 	}
 	if !porcupine.CheckOperations(leaseModel, []porcupine.Operation{claim(1), renew, settle}) {
-		t.Error("a good history is refused")
+		t.Error("the checker refused a correct history")
 	}
 }
 
-// call is what a store was asked about the run, and outcome what it said.
+// call is a call of a store about the run, and outcome its answer.
 type call struct {
 	do    string // claim, renew, complete, giveback or reap
 	now   time.Time
 	ttl   time.Duration
 	token int64 // of renew, complete and giveback
-	skips bool  // a claim and a reaping pass over a run that another call has locked, and may so find nothing
+	skips bool  // a claim and a reaping skip a run that another call has locked, so they may find nothing
 }
 
 type outcome struct {
@@ -106,12 +107,12 @@ type outcome struct {
 	token int64 // of a claim
 }
 
-// leased is the run as one who does one thing after another would have it.
+// leased is the state of the run in the sequential model.
 type leased struct {
-	waits, held bool // neither: it is over
+	waits, held bool // neither: it has finished
 	due         time.Time
 	token       int64
-	lease       time.Time // its end
+	lease       time.Time // end of the lease
 	crashes     int
 	settled     string // how the newest lease was settled
 }
@@ -137,7 +138,7 @@ var leaseModel = porcupine.Model{
 			}
 			return o.ok == mine, s
 		case "complete", "giveback":
-			if s.settled == c.do && s.token == c.token { // said again
+			if s.settled == c.do && s.token == c.token { // repeated
 				return o.ok, s
 			}
 			if mine {
@@ -159,7 +160,8 @@ var leaseModel = porcupine.Model{
 	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v: %+v", input, output) },
 }
 
-// record has four clients do what they like to one run, and keeps what they were told.
+// record has four clients make random calls about one run, and returns the calls with their
+// answers.
 func record(t *testing.T, st provost.Store, skips bool) []porcupine.Operation {
 	t.Helper()
 	base := time.Now().UTC().Truncate(time.Microsecond)
@@ -212,7 +214,7 @@ func record(t *testing.T, st provost.Store, skips bool) []porcupine.Operation {
 	return history
 }
 
-// do asks the store.
+// do makes a call.
 func do(ctx context.Context, st provost.Store, runner, run uuid.UUID, c call) (outcome, error) {
 	lease := store.Lease{RunID: run, Token: c.token}
 	settle := func(u store.RunUpdate) (outcome, error) {
@@ -240,7 +242,8 @@ func do(ctx context.Context, st provost.Store, runner, run uuid.UUID, c call) (o
 	}
 }
 
-func told(history []porcupine.Operation) (text string) {
+// listed returns a history as text.
+func listed(history []porcupine.Operation) (text string) {
 	for _, o := range history {
 		text += fmt.Sprintf("client %d, %d to %d: %s\n", o.ClientId, o.Call, o.Return, leaseModel.DescribeOperation(o.Input, o.Output))
 	}

@@ -20,7 +20,8 @@ import (
 	"github.com/provost-go/provost/store/postgres"
 )
 
-// What a process of BenchmarkStart is told: what it is, and the schema that it works in.
+// The environment variables of a process of BenchmarkStart: what it executes, and the schema that
+// it uses.
 const (
 	whoseVariable  = "PROVOST_BENCH_START"
 	schemaVariable = "PROVOST_BENCH_SCHEMA"
@@ -44,8 +45,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// BenchmarkStart is b.N runs that are asked for one after another, about 20 a second, of another process: from before the call to the first
-// line of the function there.
+// BenchmarkStart measures b.N runs that another process executes, made one after another at about
+// 20 runs/s: the time from before the call to the first line of the function.
 //
 //	go test -run '^$' -bench Start -benchtime 200x -count 3 ./stores
 func BenchmarkStart(b *testing.B) {
@@ -77,7 +78,7 @@ func BenchmarkStart(b *testing.B) {
 	})
 }
 
-// began is a line of the other process: it is ready, or a run has begun.
+// began prints the time for the first process: this one is ready, or a run has begun.
 func began() { fmt.Println(time.Now().UnixNano()) }
 
 func measureStarts(b *testing.B, whose, schema string, ask func() error) {
@@ -101,7 +102,7 @@ func measureStarts(b *testing.B, whose, schema string, ask func() error) {
 	lines := bufio.NewScanner(out)
 	next := func() time.Time {
 		if !lines.Scan() {
-			b.Fatalf("the other process has ended: %v", lines.Err())
+			b.Fatalf("the other process ended early: %v", lines.Err())
 		}
 		nanoseconds, err := strconv.ParseInt(lines.Text(), 10, 64)
 		if err != nil {
@@ -111,9 +112,9 @@ func measureStarts(b *testing.B, whose, schema string, ask func() error) {
 	}
 	next()
 	var took []time.Duration
-	const first = 5 // on new connections, with statements that nobody has prepared
+	const first = 5 // not counted: they have new connections, without prepared statements
 	for i := range b.N + first {
-		time.Sleep(40*time.Millisecond + time.Duration(i%12)*2*time.Millisecond) // not in step with anybody's polling
+		time.Sleep(40*time.Millisecond + time.Duration(i%12)*2*time.Millisecond) // not in step with any polling
 		asked := time.Now()
 		if err := ask(); err != nil {
 			b.Fatal(err)

@@ -1,4 +1,5 @@
-// Package stores measures the durable stores of provost beside River, in one run, and holds what they say of leases to a checker.
+// Package stores compares the durable stores of provost with River, in one run, and checks that
+// their leases are linearizable.
 package stores_test
 
 import (
@@ -13,7 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// server is the variable with the URL of a PostgreSQL in which schemas may be made.
+// server is the environment variable with the URL of a PostgreSQL in which the user may create
+// schemas.
 const server = "PROVOST_POSTGRES"
 
 func dsn(t testing.TB) string {
@@ -23,12 +25,12 @@ func dsn(t testing.TB) string {
 		if os.Getenv("CI") != "" {
 			t.Fatalf("%s is not set", server)
 		}
-		t.Skip("set " + server + " to the URL of a PostgreSQL in which schemas may be made: postgres://user@host/database")
+		t.Skip("set " + server + " to the URL of a PostgreSQL in which the user may create schemas: postgres://user@host/database")
 	}
 	return url
 }
 
-// schema makes a schema, which goes with the test.
+// schema creates a schema, which is dropped after the test, and returns its name.
 func schema(t testing.TB) string {
 	t.Helper()
 	var random [8]byte

@@ -292,7 +292,7 @@ func (r *run) checkUpdate(u *store.RunUpdate) error {
 	}
 	switch {
 	case state.Terminal():
-		return fmt.Errorf("%w: run %s is over: %s", store.ErrConflict, r.id, r.state())
+		return fmt.Errorf("%w: run %s has finished: %s", store.ErrConflict, r.id, r.state())
 	case next == store.StateScheduled && r.parent != nil:
 		return fmt.Errorf("%w: child run %s cannot be given back", store.ErrConflict, r.id)
 	case next == "", state == store.StateCancelling && givesUp(next):

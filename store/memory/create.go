@@ -90,7 +90,7 @@ func (m *Store) createChild(p store.CreateRunParams) (*store.Run, error) {
 		return nil, err
 	}
 	if parent.state().Terminal() {
-		return nil, fmt.Errorf("%w: parent run %s is over", store.ErrConflict, parent.id)
+		return nil, fmt.Errorf("%w: parent run %s has finished", store.ErrConflict, parent.id)
 	}
 	id := store.FlowID(p.Child.Flow)
 	if m.flows[id] == nil {
@@ -260,7 +260,7 @@ func (m *Store) CancelRun(ctx context.Context, p store.CancelRunParams) (*store.
 		m.advance(r, store.NewState(store.StateCancelling, p.Now, p.Message))
 		m.hintCancel = true
 	default:
-		return nil, fmt.Errorf("%w: run %s is over: %s", store.ErrConflict, r.id, state)
+		return nil, fmt.Errorf("%w: run %s has finished: %s", store.ErrConflict, r.id, state)
 	}
 	return r.view(), nil
 }

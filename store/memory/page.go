@@ -58,7 +58,7 @@ func parseCursor(text string) (pageCursor, error) {
 }
 
 func errBadCursor(text string) error {
-	return fmt.Errorf("provost: cursor %q is not one that a page gave; pass Page.Next as it came", text)
+	return fmt.Errorf("provost: cursor %q is not from a page; pass Page.Next unchanged", text)
 }
 
 func errBadSort(s store.RunSort) error {

@@ -260,7 +260,7 @@ func (m *Store) plan(p *store.SchedulePlan, now micros, born []store.State) erro
 	case s.planned != toMicros(p.From):
 		return fmt.Errorf("%w: plan of %s continues from %s, the store has %s", store.ErrConflict, d.record.Handle(), p.From, s.planned.time())
 	case s.gap != !p.GapFound.IsZero(), s.gap && s.gapFound != toMicros(p.GapFound):
-		return fmt.Errorf("%w: plan of %s does not know of the gap that was found since", store.ErrConflict, d.record.Handle())
+		return fmt.Errorf("%w: plan of %s misses a gap that was found since; plan again", store.ErrConflict, d.record.Handle())
 	}
 	for _, at := range p.Cancel {
 		m.skipRun(s, toMicros(at), now, p.Reason)

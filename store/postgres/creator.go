@@ -84,13 +84,13 @@ func (c *creator) more(batch []*creation) []*creation {
 var errSpoiled = errors.New("an operation of the transaction failed after it had changed something")
 
 // make does operations in one transaction, and answers them. If that fails, it does each in a
-// transaction of its own; if one is refused, that one: it may repeat an accepted one, which Hopeful
+// transaction of its own; if one is refused, that one: it may repeat an accepted one, which AssumeNew
 // does not check.
 func (c *creator) make(batch []*creation) {
 	errs := make([]error, len(batch))
-	err := c.makeHopefully(batch, errs, true)
+	err := c.makeTogether(batch, errs, true)
 	if sqlState(err) == divisionByZero {
-		err = c.makeHopefully(batch, errs, false)
+		err = c.makeTogether(batch, errs, false)
 	}
 	for i, op := range batch {
 		if err != nil || errs[i] != nil {
@@ -102,14 +102,14 @@ func (c *creator) make(batch []*creation) {
 	}
 }
 
-// makeHopefully does operations in one transaction, on the assumption that none of the runs exists
-// yet. With supposes it also assumes that the deployments it knows have not changed, so that
+// makeTogether does operations in one transaction, on the assumption that none of the runs exists
+// yet. With assumeUnchanged it also assumes that the deployments it knows have not changed, so that
 // everything takes one round trip.
-func (c *creator) makeHopefully(batch []*creation, errs []error, supposes bool) error {
+func (c *creator) makeTogether(batch []*creation, errs []error, assumeUnchanged bool) error {
 	ctx, cancel := context.WithTimeout(c.store.ctx, createTimeout)
 	defer cancel()
 	return c.store.transact(ctx, c.store.together, func(t *tx) error {
-		t.state.Hopeful, t.state.Supposes = true, supposes
+		t.state.AssumeNew, t.state.AssumeUnchanged = true, assumeUnchanged
 		for i, op := range batch {
 			if errs[i] = op.do(t); sqlState(errs[i]) == divisionByZero {
 				return errs[i]
@@ -122,7 +122,7 @@ func (c *creator) makeHopefully(batch []*creation, errs []error, supposes bool) 
 			if err := t.later(tell, c.store.notifier.channel, c.store.notifier.message(sqlstore.Hints{Work: true})); err != nil {
 				return err
 			}
-			t.state.Told = true
+			t.state.Announced = true
 		}
 		return t.state.Flush()
 	})

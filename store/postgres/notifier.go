@@ -95,7 +95,7 @@ func (n *notifier) tellWith(t *tx) error {
 		return t.later(tell, n.channel, message{Hints: h}.String())
 	}
 	time.AfterFunc(notifyLate, func() {
-		sqlstore.Hint(n.store.Ledger, h)
+		sqlstore.Hint(n.store.Store, h)
 		n.tell(h)
 	})
 	return nil
@@ -169,7 +169,7 @@ func (n *notifier) listenOnce() {
 	if _, err := conn.Exec(n.store.ctx, "LISTEN "+quoted(n.channel)); err != nil {
 		return
 	}
-	sqlstore.Hint(n.store.Ledger, sqlstore.Hints{Work: true, Cancel: true, All: true}) // notifications sent before are lost
+	sqlstore.Hint(n.store.Store, sqlstore.Hints{Work: true, Cancel: true, All: true}) // notifications sent before are lost
 	for {
 		told, err := conn.WaitForNotification(n.store.ctx)
 		if err != nil {
@@ -179,7 +179,7 @@ func (n *notifier) listenOnce() {
 		if err := json.Unmarshal([]byte(told.Payload), &m); err != nil || m.By == n.id {
 			continue // of another program, or the store's own
 		}
-		sqlstore.Hint(n.store.Ledger, m.Hints)
+		sqlstore.Hint(n.store.Store, m.Hints)
 	}
 }
 

@@ -35,7 +35,7 @@ type Config struct {
 // Store is a [store.Store] in PostgreSQL. It is safe for concurrent use, and several processes may
 // use one database.
 type Store struct {
-	*sqlstore.Ledger
+	*sqlstore.Store
 	pool   *pgxpool.Pool
 	owned  bool // Open opened pool, so Close closes it
 	schema string
@@ -93,7 +93,7 @@ func (c Config) New(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.creator = newCreator(s)
 	s.notifier = newNotifier(s)
-	s.Ledger = sqlstore.New((*database)(s))
+	s.Store = sqlstore.New((*database)(s))
 	err := s.Migrate(ctx)
 	if err == nil {
 		err = s.measureClock(ctx)
@@ -128,13 +128,13 @@ var ErrClosed = errors.New("postgres: the store is closed")
 type database Store
 
 var (
-	_ sqlstore.DB     = (*database)(nil)
-	_ sqlstore.Teller = (*database)(nil)
-	_ sqlstore.Clock  = (*database)(nil)
+	_ sqlstore.DB          = (*database)(nil)
+	_ sqlstore.Broadcaster = (*database)(nil)
+	_ sqlstore.Clock       = (*database)(nil)
 )
 
-// Tell implements [sqlstore.Teller].
-func (d *database) Tell(h sqlstore.Hints) { d.notifier.tell(h) }
+// Broadcast implements [sqlstore.Broadcaster].
+func (d *database) Broadcast(h sqlstore.Hints) { d.notifier.tell(h) }
 
 // Write implements [sqlstore.DB].
 func (d *database) Write(ctx context.Context, work sqlstore.Work, do func(sqlstore.Tx) error) error {

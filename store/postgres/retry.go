@@ -21,7 +21,7 @@ const (
 	preparedMissing      = "26000"
 )
 
-// divisionByZero is the error of a query that did not find what [tx.Suppose] assumed.
+// divisionByZero is the error of a query that did not find what [tx.Assert] assumed.
 const divisionByZero = "22012"
 
 // maxConflicts bounds how often an operation is done again after a conflict. More conflicts mean

@@ -50,10 +50,10 @@ type tx struct {
 var errFinished = errors.New("the transaction has ended: its commit went with an earlier query")
 
 var (
-	_ sqlstore.Tx       = (*tx)(nil)
-	_ sqlstore.Foreseer = (*tx)(nil)
-	_ sqlstore.Supposer = (*tx)(nil)
-	_ sqlstore.Taker    = (*tx)(nil)
+	_ sqlstore.Tx             = (*tx)(nil)
+	_ sqlstore.Prefetcher     = (*tx)(nil)
+	_ sqlstore.Asserter       = (*tx)(nil)
+	_ sqlstore.DeleteReturner = (*tx)(nil)
 )
 
 // Locks implements [sqlstore.Tx].
@@ -71,19 +71,19 @@ func (t *tx) do(operation func(sqlstore.Tx) error) error {
 	return err
 }
 
-// Foresee implements [sqlstore.Foreseer].
-func (t *tx) Foresee(query string, args ...any) {
+// Prefetch implements [sqlstore.Prefetcher].
+func (t *tx) Prefetch(query string, args ...any) {
 	if !t.plain {
 		t.next.Queue(t.spell.of(query, t.reads), values(args)...)
 	}
 }
 
-// Last implements [sqlstore.Foreseer].
-func (t *tx) Last() { t.finishing = t.commits && !t.plain }
+// CommitNext implements [sqlstore.Prefetcher].
+func (t *tx) CommitNext() { t.finishing = t.commits && !t.plain }
 
-// Suppose implements [sqlstore.Supposer]. The comment in the query explains the error to readers of
+// Assert implements [sqlstore.Asserter]. The comment in the query explains the error to readers of
 // the server's log.
-func (t *tx) Suppose(query string, args ...any) error {
+func (t *tx) Assert(query string, args ...any) error {
 	return t.later(t.spell.of("SELECT 1 / count(*) /* fails where a deployment has changed; provost looks again then */ FROM ("+query+") AS found", false),
 		values(args)...)
 }
@@ -210,9 +210,9 @@ func (t *tx) sendAllBut(n int) (pgx.BatchResults, error) {
 	return results, nil
 }
 
-// Take implements [sqlstore.Taker]. The planner can use no index but that of the IDs, as no other
+// DeleteReturning implements [sqlstore.DeleteReturner]. The planner can use no index but that of the IDs, as no other
 // matches the conditions.
-func (t *tx) Take(columns string, ids []uuid.UUID, token int64) (sqlstore.Rows, error) {
+func (t *tx) DeleteReturning(columns string, ids []uuid.UUID, token int64) (sqlstore.Rows, error) {
 	return t.Query("DELETE FROM provost_due AS d WHERE d.id IN (?*) AND d.token = ? AND d.state IN ('PENDING', 'RUNNING') AND d.slot IS NULL RETURNING "+
 		columns, ids, token)
 }

@@ -24,7 +24,7 @@ func number(t *testing.T, tx sqlstore.Tx, n int64) {
 	}
 }
 
-func TestForeseenQueriesAreAnsweredAsAsked(t *testing.T) {
+func TestPrefetchedQueriesAreAnsweredAsAsked(t *testing.T) {
 	store := open(t, schema(t))
 	for name, asked := range map[string][]int64{
 		"all":             {1, 2, 3, 4},
@@ -34,8 +34,8 @@ func TestForeseenQueriesAreAnsweredAsAsked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := store.Transact(t.Context(), func(tx sqlstore.Tx) error {
-				tx.(sqlstore.Foreseer).Foresee("SELECT ?::bigint", int64(2))
-				tx.(sqlstore.Foreseer).Foresee("SELECT ?::bigint", int64(3))
+				tx.(sqlstore.Prefetcher).Prefetch("SELECT ?::bigint", int64(2))
+				tx.(sqlstore.Prefetcher).Prefetch("SELECT ?::bigint", int64(3))
 				for _, n := range asked {
 					number(t, tx, n)
 				}
@@ -63,8 +63,8 @@ func TestLastQueryCommits(t *testing.T) {
 		if err := tx.Exec("UPDATE provost_meta SET value = 7 WHERE name = 'behind'"); err != nil {
 			return err
 		}
-		tx.(sqlstore.Foreseer).Last()
-		tx.(sqlstore.Foreseer).Foresee("SELECT ?::bigint", int64(2))
+		tx.(sqlstore.Prefetcher).CommitNext()
+		tx.(sqlstore.Prefetcher).Prefetch("SELECT ?::bigint", int64(2))
 		number(t, tx, 1)
 		number(t, tx, 2)
 		if err := tx.Exec("UPDATE provost_meta SET value = 8 WHERE name = 'behind'"); err == nil {
@@ -82,7 +82,7 @@ func TestLastQueryCommits(t *testing.T) {
 		if err := tx.Exec("UPDATE provost_meta SET value = 9 WHERE name = 'behind'"); err != nil {
 			return err
 		}
-		tx.(sqlstore.Foreseer).Last()
+		tx.(sqlstore.Prefetcher).CommitNext()
 		rows, err := tx.Query("SELECT 1 / ?::bigint", int64(0))
 		if err != nil {
 			return err

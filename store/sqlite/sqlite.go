@@ -41,7 +41,7 @@ type Config struct {
 // Store is a [store.Store] in an SQLite file. It is safe for concurrent use, and several processes
 // may use one file.
 type Store struct {
-	*sqlstore.Ledger
+	*sqlstore.Store
 	db     *sql.DB
 	owned  bool // Open opened db, so Close closes it
 	writer *writer
@@ -132,7 +132,7 @@ func open(ctx context.Context, db *sql.DB, memory bool) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, memory: memory, writer: newWriter(conn)}
-	s.Ledger = sqlstore.New(s.database())
+	s.Store = sqlstore.New(s.database())
 	go s.writer.loop()
 	if err := s.Migrate(ctx); err != nil {
 		s.writer.close()
@@ -241,7 +241,7 @@ func (c callers) Write(ctx context.Context, _ sqlstore.Work, do func(sqlstore.Tx
 		return errors.Join(err, fmt.Errorf("sqlite: release savepoint: %w", released))
 	}
 	if hints := t.state.Hints(); err == nil && hints.Any() {
-		sqlstore.Hint(c.store.Ledger, hints)
+		sqlstore.Hint(c.store.Store, hints)
 	}
 	return err
 }

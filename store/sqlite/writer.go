@@ -187,7 +187,7 @@ func (w *writer) commitAll(batch []*operation) {
 			return
 		}
 		began := time.Now()
-		t := &tx{executor: &w.direct, ctx: ctx, state: sqlstore.State{Hopeful: len(batch) > 1}}
+		t := &tx{executor: &w.direct, ctx: ctx, state: sqlstore.State{AssumeNew: len(batch) > 1}}
 		errs, spoiled, err := w.execute(t, batch, began)
 		if err == nil && !spoiled {
 			err = w.direct.exec(ctx, "COMMIT", nil)
@@ -195,9 +195,9 @@ func (w *writer) commitAll(batch []*operation) {
 		switch {
 		case err == nil && !spoiled:
 			t.state.Committed()
-			hoped := len(batch) > 1
+			assumed := len(batch) > 1
 			for i, err := range errs {
-				if hoped && err != nil { // it may repeat an accepted one, which Hopeful does not check
+				if assumed && err != nil { // it may repeat an accepted one, which AssumeNew does not check
 					defer w.commitAll(batch[i : i+1])
 					continue
 				}

@@ -35,7 +35,7 @@ type book struct {
 	called   time.Time // when the operation was asked for, which is now by the clock of this machine
 	way      *way      // of a claim
 	ahead    micros    // how far the clock of leases is ahead of the one of now
-	suspect  *micros   // what Ledger.suspect becomes; nil: it stays
+	suspect  *micros   // what Store.suspect becomes; nil: it stays
 	promoted int       // runs that got a slot while they waited
 	skipped  []store.SkippedRun
 }
@@ -80,16 +80,16 @@ func (b *book) exec(query string, args ...any) error {
 
 // foresee says which query is likely to come after the next one.
 func (b *book) foresee(query string, args ...any) {
-	if f, ok := b.tx.(Foreseer); ok {
-		f.Foresee(query, args...)
+	if f, ok := b.tx.(Prefetcher); ok {
+		f.Prefetch(query, args...)
 	}
 }
 
 // last says that nothing but the commit comes after the next query, and those that are foreseen to
 // come after it.
 func (b *book) last() {
-	if f, ok := b.tx.(Foreseer); ok {
-		f.Last()
+	if f, ok := b.tx.(Prefetcher); ok {
+		f.CommitNext()
 	}
 }
 
@@ -611,7 +611,7 @@ func (b *book) advance(r *run, next store.State) error {
 	return nil
 }
 
-// maxHistory is when AppendState begins to drop states; the ledger asks it then with the whole
+// maxHistory is when AppendState begins to drop states; the store asks it then with the whole
 // history.
 const maxHistory = 100
 

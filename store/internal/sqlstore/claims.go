@@ -16,8 +16,8 @@ import (
 
 func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
-// ClaimRuns implements [provost.RunStore].
-func (l *Ledger) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
+// ClaimRuns implements [store.RunStore].
+func (l *Store) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
 	w := l.floors.way()
 	claims, err := change(ctx, l, "claim runs", Common, p.Now, func(b *book) (store.ClaimRunsResult, error) {
 		w.enter()
@@ -364,8 +364,8 @@ func (b *book) firstIn(l lane, but []uuid.UUID) (query string, args []any) {
 		ORDER BY d.claimable LIMIT 1`, append([]any{l.id, b.way.start(l.id)}, excepted...)
 }
 
-// RenewLeases implements [provost.RunStore].
-func (l *Ledger) RenewLeases(ctx context.Context, p store.RenewLeasesParams) (store.RenewLeasesResult, error) {
+// RenewLeases implements [store.RunStore].
+func (l *Store) RenewLeases(ctx context.Context, p store.RenewLeasesParams) (store.RenewLeasesResult, error) {
 	return change(ctx, l, "renew leases", Urgent, p.Now, func(b *book) (store.RenewLeasesResult, error) { return b.renewLeases(p) })
 }
 
@@ -414,8 +414,8 @@ func leaseIDs(leases []store.Lease) []uuid.UUID {
 	return ids
 }
 
-// ReapLeases implements [provost.RunStore].
-func (l *Ledger) ReapLeases(ctx context.Context, p store.ReapLeasesParams) (store.ReapLeasesResult, error) {
+// ReapLeases implements [store.RunStore].
+func (l *Store) ReapLeases(ctx context.Context, p store.ReapLeasesParams) (store.ReapLeasesResult, error) {
 	return change(ctx, l, "reap leases", Common, p.Now, func(b *book) (store.ReapLeasesResult, error) { return b.reapLeases(p) })
 }
 

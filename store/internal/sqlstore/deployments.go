@@ -283,8 +283,8 @@ func (b *book) writeRows(list []tableRows) error {
 	return nil
 }
 
-// RegisterDeployments implements [provost.DeploymentStore].
-func (l *Ledger) RegisterDeployments(ctx context.Context, p store.RegisterDeploymentsParams) ([]store.Registration, error) {
+// RegisterDeployments implements [store.DeploymentStore].
+func (l *Store) RegisterDeployments(ctx context.Context, p store.RegisterDeploymentsParams) ([]store.Registration, error) {
 	return change(ctx, l, "register deployments", Rare, p.Now, func(b *book) ([]store.Registration, error) { return b.registerDeployments(p) })
 }
 
@@ -512,8 +512,8 @@ func (b *book) retire(d *deployment, gone map[string]*scheduleState) error {
 	return nil
 }
 
-// GetDeployment implements [provost.DeploymentStore].
-func (l *Ledger) GetDeployment(ctx context.Context, id uuid.UUID) (*store.DeploymentRecord, error) {
+// GetDeployment implements [store.DeploymentStore].
+func (l *Store) GetDeployment(ctx context.Context, id uuid.UUID) (*store.DeploymentRecord, error) {
 	return look(ctx, l, func(b *book) (*store.DeploymentRecord, error) { return b.getDeployment(id) })
 }
 
@@ -566,8 +566,8 @@ func (b *book) viewDeployments(list []*deployment) ([]*store.DeploymentRecord, e
 	return views, err
 }
 
-// DeleteDeployment implements [provost.DeploymentStore].
-func (l *Ledger) DeleteDeployment(ctx context.Context, p store.DeleteDeploymentParams) error {
+// DeleteDeployment implements [store.DeploymentStore].
+func (l *Store) DeleteDeployment(ctx context.Context, p store.DeleteDeploymentParams) error {
 	err := l.write(ctx, Rare, p.Now, func(b *book) error {
 		d, err := b.deployment(p.ID)
 		if err != nil {
@@ -646,8 +646,8 @@ func (b *book) dropUnstarted(d *deployment) error {
 	return nil
 }
 
-// SetPause implements [provost.DeploymentStore].
-func (l *Ledger) SetPause(ctx context.Context, p store.SetPauseParams) (*store.DeploymentRecord, error) {
+// SetPause implements [store.DeploymentStore].
+func (l *Store) SetPause(ctx context.Context, p store.SetPauseParams) (*store.DeploymentRecord, error) {
 	return change(ctx, l, "set pause", Rare, p.Now, func(b *book) (*store.DeploymentRecord, error) { return b.setPause(p) })
 }
 

@@ -9,20 +9,20 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// Hints are what has changed, for those who wait for it.
+// Hints are what a transaction has changed, for those who wait for changes.
 type Hints struct {
 	Work   bool `json:"work,omitempty"`   // something may be claimable, now or later
 	Cancel bool `json:"cancel,omitempty"` // a run is to be cancelled
-	All    bool `json:"all,omitempty"`    // the work may be anywhere in any lane
+	All    bool `json:"all,omitempty"`    // the work may be anywhere, in any lane
 
-	// Lanes are those in which runs were queued, or changed where they wait, with the time since
-	// when the first of these is claimable. They are not named beside All.
+	// Lanes are the lanes in which runs were queued or moved, with the time from which the first of
+	// these is claimable. It is nil with All.
 	Lanes map[int64]micros `json:"lanes,omitempty"`
 
-	runs []uuid.UUID // that have changed
+	runs []uuid.UUID // runs that have changed
 }
 
-// anywhere hints at work of which it is not said where it is.
+// anywhere hints at work without a place.
 func (h *Hints) anywhere() { h.Work, h.All, h.Lanes = true, true, nil }
 
 // queued hints at a run that is claimable in a lane from a time on.
@@ -38,7 +38,7 @@ func (h *Hints) queued(lane int64, from micros) {
 	}
 }
 
-// Add puts hints together, but those of runs.
+// Add adds other hints, except those of runs.
 func (h *Hints) Add(more Hints) {
 	h.Work, h.Cancel = h.Work || more.Work, h.Cancel || more.Cancel
 	if more.All {
@@ -54,7 +54,7 @@ func (h *Hints) early(now micros) {
 	maps.DeleteFunc(h.Lanes, func(_ int64, from micros) bool { return from >= now-toSpan(usual) })
 }
 
-// Few names no more than so many lanes.
+// Few returns the hints with at most a number of lanes: if there are more, with All.
 func (h Hints) Few(lanes int) Hints {
 	if len(h.Lanes) > lanes {
 		h.anywhere()
@@ -62,25 +62,25 @@ func (h Hints) Few(lanes int) Hints {
 	return h
 }
 
-// Any reports whether there is something to tell.
+// Any reports whether there is anything to notify others of.
 func (h Hints) Any() bool { return h.Work || h.Cancel }
 
-// Teller is a DB that tells other processes. It does not block.
-type Teller interface {
-	Tell(Hints)
+// Broadcaster is a DB that can notify other processes. Broadcast does not block.
+type Broadcaster interface {
+	Broadcast(Hints)
 }
 
-// Hint passes on what another process has told.
-func Hint(l *Ledger, h Hints) {
+// Hint notifies those who wait in this process of what another process has changed.
+func Hint(l *Store, h Hints) {
 	l.floors.lower(&h)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.send(&h)
 }
 
-// committed does what is left once a transaction is there, or may be. Told says that other
-// processes know of the work.
-func (l *Ledger) committed(b *book, told bool) {
+// committed notifies those who wait once a transaction is committed, or may be. told reports that
+// its commit has notified other processes of the work.
+func (l *Store) committed(b *book, told bool) {
 	h := b.hints
 	l.floors.lower(&h)
 	l.mu.Lock()
@@ -93,14 +93,14 @@ func (l *Ledger) committed(b *book, told bool) {
 	if told && !h.All && len(h.Lanes) == 0 {
 		h.Work = false
 	}
-	if teller, ok := l.db.(Teller); ok && h.Any() {
-		teller.Tell(h)
+	if broadcaster, ok := l.db.(Broadcaster); ok && h.Any() {
+		broadcaster.Broadcast(h)
 	}
 }
 
-// Notify implements [provost.Notifier], for changes that come through this sqlstore. Those of other
-// processes are found by polling.
-func (l *Ledger) Notify(topic store.Topic, ch chan<- struct{}) (stop func()) {
+// Notify implements [store.Notifier]. It notifies of changes that are made through this store, or
+// passed to [Hint]; others are found by polling.
+func (l *Store) Notify(topic store.Topic, ch chan<- struct{}) (stop func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.listeners[topic] = append(l.listeners[topic], ch)
@@ -120,7 +120,7 @@ func (l *Ledger) Notify(topic store.Topic, ch chan<- struct{}) (stop func()) {
 }
 
 // send is called under mu.
-func (l *Ledger) send(h *Hints) {
+func (l *Store) send(h *Hints) {
 	if len(l.listeners) == 0 {
 		return
 	}
@@ -136,7 +136,7 @@ func (l *Ledger) send(h *Hints) {
 }
 
 // hint is called under mu.
-func (l *Ledger) hint(topic store.Topic) {
+func (l *Store) hint(topic store.Topic) {
 	for _, ch := range l.listeners[topic] {
 		select {
 		case ch <- struct{}{}:

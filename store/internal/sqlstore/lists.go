@@ -13,8 +13,8 @@ import (
 
 func slogLevel(n int) slog.Level { return slog.Level(n) }
 
-// GetRun implements [provost.RunStore].
-func (l *Ledger) GetRun(ctx context.Context, id uuid.UUID) (*store.Run, error) {
+// GetRun implements [store.RunStore].
+func (l *Store) GetRun(ctx context.Context, id uuid.UUID) (*store.Run, error) {
 	return look(ctx, l, func(b *book) (*store.Run, error) { return b.getRun(id) })
 }
 
@@ -83,8 +83,8 @@ func (o order) after(where *conditions, c cursor) {
 	where.add(true, fmt.Sprintf("(%s %s ? OR (%s = ? AND %s %s ?))", o.key, compare, o.key, o.id, compare), c.key, c.key, c.id)
 }
 
-// ListRuns implements [provost.RunStore].
-func (l *Ledger) ListRuns(ctx context.Context, f store.RunFilter) (store.Page[*store.Run], error) {
+// ListRuns implements [store.RunStore].
+func (l *Store) ListRuns(ctx context.Context, f store.RunFilter) (store.Page[*store.Run], error) {
 	f, err := f.Resolve()
 	if err != nil {
 		return store.Page[*store.Run]{}, err
@@ -213,8 +213,8 @@ func hasAll(tags, wanted []string) bool {
 	return true
 }
 
-// CountRuns implements [provost.RunStore].
-func (l *Ledger) CountRuns(ctx context.Context, f store.RunFilter) (int, error) {
+// CountRuns implements [store.RunStore].
+func (l *Store) CountRuns(ctx context.Context, f store.RunFilter) (int, error) {
 	f, err := f.Resolve()
 	if err != nil {
 		return 0, err
@@ -242,8 +242,8 @@ func (b *book) countRuns(f store.RunFilter) (n int, err error) {
 	return n, err
 }
 
-// ListDeployments implements [provost.DeploymentStore].
-func (l *Ledger) ListDeployments(ctx context.Context, f store.DeploymentFilter) (store.Page[*store.DeploymentRecord], error) {
+// ListDeployments implements [store.DeploymentStore].
+func (l *Store) ListDeployments(ctx context.Context, f store.DeploymentFilter) (store.Page[*store.DeploymentRecord], error) {
 	return look(ctx, l, func(b *book) (store.Page[*store.DeploymentRecord], error) { return b.listDeployments(f) })
 }
 
@@ -300,8 +300,8 @@ func (b *book) listedDeployments(list []*deployment) ([]*store.DeploymentRecord,
 	return b.viewDeployments(list)
 }
 
-// ListFlows implements [provost.DeploymentStore].
-func (l *Ledger) ListFlows(ctx context.Context, f store.FlowFilter) (store.Page[*store.FlowRecord], error) {
+// ListFlows implements [store.DeploymentStore].
+func (l *Store) ListFlows(ctx context.Context, f store.FlowFilter) (store.Page[*store.FlowRecord], error) {
 	return look(ctx, l, func(b *book) (store.Page[*store.FlowRecord], error) { return b.listFlows(f) })
 }
 

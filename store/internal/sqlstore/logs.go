@@ -19,8 +19,8 @@ type runLog struct {
 	stored, filled bool
 }
 
-// AppendLogs implements [provost.LogStore].
-func (l *Ledger) AppendLogs(ctx context.Context, p store.AppendLogsParams) ([]error, error) {
+// AppendLogs implements [store.LogStore].
+func (l *Store) AppendLogs(ctx context.Context, p store.AppendLogsParams) ([]error, error) {
 	return change(ctx, l, "append logs", Common, never.time(), func(b *book) ([]error, error) { return b.appendLogs(p) })
 }
 
@@ -125,8 +125,8 @@ func (s *runLog) fresh(log store.RunLog) []store.LogRecord {
 	return lines
 }
 
-// ListLogs implements [provost.LogStore].
-func (l *Ledger) ListLogs(ctx context.Context, f store.LogFilter) (store.LogPage, error) {
+// ListLogs implements [store.LogStore].
+func (l *Store) ListLogs(ctx context.Context, f store.LogFilter) (store.LogPage, error) {
 	return look(ctx, l, func(b *book) (store.LogPage, error) { return b.listLogs(f) })
 }
 

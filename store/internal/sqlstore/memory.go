@@ -51,10 +51,10 @@ func (b *book) source(id uuid.UUID) (*deployment, error) {
 	if _, known := b.deployments[id]; known {
 		return b.deployment(id)
 	}
-	if s, ok := b.tx.(Supposer); ok && b.supposes {
+	if s, ok := b.tx.(Asserter); ok && b.supposes {
 		if d := b.memory.recall(id); d != nil {
 			b.deployments[id] = d
-			return d, s.Suppose(asItWas, id, d.serial, d.record.Generation, d.lane)
+			return d, s.Assert(asItWas, id, d.serial, d.record.Generation, d.lane)
 		}
 	}
 	d, err := b.deployment(id)

@@ -2,11 +2,11 @@ package sqlstore
 
 import "fmt"
 
-// migrations are how a schema came about, step by step; each is additive, and none is ever changed
-// once it was released.
+// migrations are the steps that make the schema. Each only adds to it, and none is changed once it
+// is released.
 func migrations(d Dialect) [][]string { return [][]string{Schema(d)} }
 
-// Statements are all migrations in their order.
+// Statements returns the statements of all migrations, in their order.
 func Statements(d Dialect) []string {
 	var list []string
 	for i, m := range migrations(d) {
@@ -22,8 +22,8 @@ func setVersion(n int) string {
 	return fmt.Sprintf("UPDATE provost_meta SET value = %d WHERE name = 'version'", n)
 }
 
-// Migrate does what is left of the migrations. The caller sees to it that nobody else does at the
-// same time.
+// Migrate does the migrations that the database does not have yet. The caller must make sure that
+// no other process does so at the same time.
 func Migrate(tx Tx, d Dialect) error {
 	b := newBook(tx, never)
 	var known int
@@ -38,7 +38,7 @@ func Migrate(tx Tx, d Dialect) error {
 	}
 	list := migrations(d)
 	if version > len(list) {
-		return fmt.Errorf("the tables are of version %d, this program knows %d: it is older than what has written them", version, len(list))
+		return fmt.Errorf("the tables have version %d, but this program knows versions up to %d: upgrade the program", version, len(list))
 	}
 	for i := version; i < len(list); i++ {
 		for _, statement := range append(list[i], setVersion(i+1)) {

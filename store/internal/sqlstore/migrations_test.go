@@ -8,20 +8,20 @@ import (
 	"testing"
 )
 
-// additive refuses what a program of the version before could not live with, as it goes on beside
-// the new one for a while.
+// additive refuses a migration that a program of the previous version could not work with: it goes
+// on beside the new one for a while.
 func additive(statement string) error {
 	s := strings.ToUpper(strings.Join(strings.Fields(statement), " "))
 	for word, why := range map[string]string{
 		`\bDROP\b`: "it drops something", `\bRENAME\b`: "it renames something", `\bALTER COLUMN\b`: "it changes a column",
-		`\bCREATE UNIQUE INDEX\b`: "what is there already may not be unique",
+		`\bCREATE UNIQUE INDEX\b`: "existing rows may not be unique",
 	} {
 		if regexp.MustCompile(word).MatchString(s) {
 			return errors.New(why)
 		}
 	}
 	if strings.Contains(s, "ADD COLUMN") && strings.Contains(s, "NOT NULL") && !strings.Contains(s, " DEFAULT ") {
-		return errors.New("the program of before does not fill the new column in; give it a default")
+		return errors.New("programs of the previous version do not set the new column; give it a default")
 	}
 	return nil
 }
@@ -47,13 +47,13 @@ func TestMigrationsAreAdditive(t *testing.T) {
 		"CREATE TABLE provost_color (id BLOB PRIMARY KEY, name TEXT NOT NULL)": true,
 	} {
 		if err := additive(statement); (err == nil) != fits {
-			t.Errorf("%s: %v, want that it is refused: %t", statement, err, !fits)
+			t.Errorf("%s: got error %v, want it refused: %t", statement, err, !fits)
 		}
 	}
 }
 
-// TestTablesAreNamed: whoever shares a database with the caller's own tables keeps to names that
-// nobody else has.
+// TestTablesAreNamed checks the names of tables and indexes, which share a database with the
+// caller's own.
 func TestTablesAreNamed(t *testing.T) {
 	for _, statement := range Statements(Dialect{}) {
 		var name string
@@ -63,7 +63,7 @@ func TestTablesAreNamed(t *testing.T) {
 			}
 		}
 		if !strings.HasPrefix(name, "provost_") {
-			t.Errorf("%.60s: begins with %q", statement, name)
+			t.Errorf("%.60s: got name %q, want one that begins with provost_", statement, name)
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// DueSchedules implements [provost.PlanStore].
-func (l *Ledger) DueSchedules(ctx context.Context, p store.DueSchedulesParams) (store.DueSchedulesResult, error) {
+// DueSchedules implements [store.PlanStore].
+func (l *Store) DueSchedules(ctx context.Context, p store.DueSchedulesParams) (store.DueSchedulesResult, error) {
 	return look(ctx, l, func(b *book) (store.DueSchedulesResult, error) { return b.dueSchedules(p) })
 }
 
@@ -102,8 +102,8 @@ func (b *book) planItem(s *scheduleState) (store.PlanItem, error) {
 	return item, err
 }
 
-// PlanRuns implements [provost.PlanStore].
-func (l *Ledger) PlanRuns(ctx context.Context, p store.PlanRunsParams) ([]error, error) {
+// PlanRuns implements [store.PlanStore].
+func (l *Store) PlanRuns(ctx context.Context, p store.PlanRunsParams) ([]error, error) {
 	return change(ctx, l, "plan runs", Plan, p.Now, func(b *book) ([]error, error) { return b.planAll(p) })
 }
 
@@ -144,7 +144,7 @@ func (b *book) planned(p *store.SchedulePlan) (*scheduleState, error) {
 	case s.planned != toMicros(p.From):
 		return nil, fmt.Errorf("%w: plan of %s continues from %s, the store has %s", store.ErrConflict, d.record.Handle(), p.From, s.planned.time())
 	case s.gap != !p.GapFound.IsZero(), s.gap && s.gapFound != toMicros(p.GapFound):
-		return nil, fmt.Errorf("%w: plan of %s does not know of the gap that was found since", store.ErrConflict, d.record.Handle())
+		return nil, fmt.Errorf("%w: plan of %s misses a gap that was found since; plan again", store.ErrConflict, d.record.Handle())
 	}
 	return s, nil
 }
@@ -331,8 +331,8 @@ func (b *book) planRun(s *scheduleState, planned store.PlannedRun, w wide, born 
 	return r
 }
 
-// ListSkips implements [provost.PlanStore].
-func (l *Ledger) ListSkips(ctx context.Context, f store.SkipFilter) (store.Page[store.Skip], error) {
+// ListSkips implements [store.PlanStore].
+func (l *Store) ListSkips(ctx context.Context, f store.SkipFilter) (store.Page[store.Skip], error) {
 	f, err := f.Resolve()
 	if err != nil {
 		return store.Page[store.Skip]{}, err
@@ -403,7 +403,7 @@ func parseCursor(text string) (cursor, error) {
 }
 
 func badCursor(text string) error {
-	return fmt.Errorf("cursor %q is not one that a page gave; pass Page.Next as it came", text)
+	return fmt.Errorf("cursor %q is not from a page; pass Page.Next unchanged", text)
 }
 
 // pageSize is the number of items that a filter's Limit asks for.

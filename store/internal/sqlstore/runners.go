@@ -74,8 +74,8 @@ func (b *book) servedAt(id uuid.UUID) (bool, error) {
 	return b.served[id], nil
 }
 
-// RegisterRunner implements [provost.RunnerStore].
-func (l *Ledger) RegisterRunner(ctx context.Context, p store.RegisterRunnerParams) ([]uuid.UUID, error) {
+// RegisterRunner implements [store.RunnerStore].
+func (l *Store) RegisterRunner(ctx context.Context, p store.RegisterRunnerParams) ([]uuid.UUID, error) {
 	return change(ctx, l, "register runner", Rare, p.Now, func(b *book) ([]uuid.UUID, error) { return b.registerRunner(p) })
 }
 
@@ -264,8 +264,8 @@ func (b *book) openGap(d *deployment) {
 	d.gap = true
 }
 
-// HeartbeatRunner implements [provost.RunnerStore].
-func (l *Ledger) HeartbeatRunner(ctx context.Context, p store.HeartbeatRunnerParams) error {
+// HeartbeatRunner implements [store.RunnerStore].
+func (l *Store) HeartbeatRunner(ctx context.Context, p store.HeartbeatRunnerParams) error {
 	err := l.write(ctx, Urgent, p.Now, func(b *book) error {
 		r, err := b.runner(p.Runner)
 		if err != nil {
@@ -312,8 +312,8 @@ func (b *book) noticeLapse(id uuid.UUID) error {
 	return b.openGaps(ids)
 }
 
-// RemoveRunner implements [provost.RunnerStore].
-func (l *Ledger) RemoveRunner(ctx context.Context, p store.RemoveRunnerParams) error {
+// RemoveRunner implements [store.RunnerStore].
+func (l *Store) RemoveRunner(ctx context.Context, p store.RemoveRunnerParams) error {
 	err := l.write(ctx, Rare, p.Now, func(b *book) error {
 		r, err := b.runner(p.Runner)
 		if r == nil || err != nil {
@@ -393,8 +393,8 @@ func (b *book) dropOldRunners() error {
 	return nil
 }
 
-// ListRunners implements [provost.RunnerStore].
-func (l *Ledger) ListRunners(ctx context.Context) ([]store.RunnerRecord, error) {
+// ListRunners implements [store.RunnerStore].
+func (l *Store) ListRunners(ctx context.Context) ([]store.RunnerRecord, error) {
 	return look(ctx, l, func(b *book) ([]store.RunnerRecord, error) { return b.listRunners() })
 }
 

@@ -25,8 +25,8 @@ func (b *book) begin(r *run, born store.State) {
 	b.stateIs(r, history[0])
 }
 
-// CreateRun implements [provost.RunStore].
-func (l *Ledger) CreateRun(ctx context.Context, p store.CreateRunParams) (*store.Run, error) {
+// CreateRun implements [store.RunStore].
+func (l *Store) CreateRun(ctx context.Context, p store.CreateRunParams) (*store.Run, error) {
 	return change(ctx, l, "create run", Create, p.Now, func(b *book) (*store.Run, error) { return b.makeRun(p) })
 }
 
@@ -170,7 +170,7 @@ func (b *book) createChild(p store.CreateRunParams) (*run, error) {
 		return nil, err
 	}
 	if parent.due.state.Terminal() {
-		return nil, fmt.Errorf("%w: parent run %s is over", store.ErrConflict, parent.due.id)
+		return nil, fmt.Errorf("%w: parent run %s has finished", store.ErrConflict, parent.due.id)
 	}
 	w := &wide{flowID: store.FlowID(p.Child.Flow), flow: p.Child.Flow}
 	if err := b.addFlow(w.flowID, w.flow); err != nil {
@@ -190,8 +190,8 @@ func (b *book) createChild(p store.CreateRunParams) (*run, error) {
 	return r, nil
 }
 
-// BackfillRuns implements [provost.RunStore].
-func (l *Ledger) BackfillRuns(ctx context.Context, p store.BackfillRunsParams) ([]*store.Run, error) {
+// BackfillRuns implements [store.RunStore].
+func (l *Store) BackfillRuns(ctx context.Context, p store.BackfillRunsParams) ([]*store.Run, error) {
 	if len(p.Runs) > store.MaxBackfill {
 		return nil, fmt.Errorf("backfill of %d instants: ask for at most %d", len(p.Runs), store.MaxBackfill)
 	}
@@ -324,8 +324,8 @@ func (b *book) reopen(r *run, d *deployment, message string) error {
 	return nil
 }
 
-// RetryRun implements [provost.RunStore].
-func (l *Ledger) RetryRun(ctx context.Context, p store.RetryRunParams) (*store.Run, error) {
+// RetryRun implements [store.RunStore].
+func (l *Store) RetryRun(ctx context.Context, p store.RetryRunParams) (*store.Run, error) {
 	return change(ctx, l, "retry run", Common, p.Now, func(b *book) (*store.Run, error) { return b.retryRun(p) })
 }
 
@@ -360,8 +360,8 @@ func (b *book) retryRun(p store.RetryRunParams) (run *store.Run, err error) {
 	return run, err
 }
 
-// CancelRun implements [provost.RunStore].
-func (l *Ledger) CancelRun(ctx context.Context, p store.CancelRunParams) (*store.Run, error) {
+// CancelRun implements [store.RunStore].
+func (l *Store) CancelRun(ctx context.Context, p store.CancelRunParams) (*store.Run, error) {
 	return change(ctx, l, "cancel run", Common, p.Now, func(b *book) (*store.Run, error) { return b.cancelRun(p) })
 }
 
@@ -379,7 +379,7 @@ func (b *book) cancelRun(p store.CancelRunParams) (run *store.Run, err error) {
 		err = b.advance(r, newState(store.StateCancelling, b.now, p.Message))
 		b.hints.Cancel = true
 	default:
-		err = fmt.Errorf("%w: run %s is over: %s", store.ErrConflict, p.RunID, r.due.state)
+		err = fmt.Errorf("%w: run %s has finished: %s", store.ErrConflict, p.RunID, r.due.state)
 	}
 	if err == nil {
 		run, err = b.show(r)
@@ -505,8 +505,8 @@ func (b *book) dropInside(r *run) error {
 	return nil
 }
 
-// DeleteRun implements [provost.RunStore].
-func (l *Ledger) DeleteRun(ctx context.Context, id uuid.UUID) error {
+// DeleteRun implements [store.RunStore].
+func (l *Store) DeleteRun(ctx context.Context, id uuid.UUID) error {
 	err := l.write(ctx, Common, never.time(), func(b *book) error {
 		r, err := b.run(id)
 		if err != nil {
@@ -523,9 +523,9 @@ func (l *Ledger) DeleteRun(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// PruneRuns implements [provost.RunStore]. It looks before it writes: mostly there is nothing to
+// PruneRuns implements [store.RunStore]. It looks before it writes: mostly there is nothing to
 // do.
-func (l *Ledger) PruneRuns(ctx context.Context, p store.PruneRunsParams) (int, error) {
+func (l *Store) PruneRuns(ctx context.Context, p store.PruneRunsParams) (int, error) {
 	p.Limit = cmp.Or(p.Limit, store.MaxPage)
 	found, err := look(ctx, l, func(b *book) (old prunable, err error) {
 		if old.runs, err = b.prunableRuns(p); err == nil {

@@ -2,10 +2,10 @@ package sqlstore
 
 import "strings"
 
-// Table is a table with its columns, its key first.
+// Table is a table with its columns, those of its key first.
 type Table struct {
 	Name    string
-	Key     int // how many columns are its key
+	Key     int // number of columns of the key
 	Columns []Column
 }
 
@@ -15,7 +15,7 @@ type Column struct {
 	Type Type
 }
 
-// Type is a type that the databases share.
+// Type is a type of column that the databases share.
 type Type uint8
 
 // The types of columns.
@@ -147,7 +147,7 @@ var indexes = []string{
 	"INDEX provost_skip_schedule ON provost_skip (deployment, schedule, id)",
 }
 
-// Dialect is how a database spells a schema.
+// Dialect is how a database writes the schema.
 type Dialect struct {
 	Types  [3]string // by Type
 	Suffix string    // of CREATE TABLE
@@ -155,7 +155,7 @@ type Dialect struct {
 	Tuning []string  // statements for tables that are there
 }
 
-// Schema is the statements that make the tables in an empty database.
+// Schema returns the statements that make the tables in an empty database.
 func Schema(d Dialect) []string {
 	var list []string
 	for _, t := range tables {

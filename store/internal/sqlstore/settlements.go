@@ -9,8 +9,8 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// SettleRuns implements [provost.RunStore].
-func (l *Ledger) SettleRuns(ctx context.Context, p store.SettleRunsParams) ([]error, error) {
+// SettleRuns implements [store.RunStore].
+func (l *Store) SettleRuns(ctx context.Context, p store.SettleRunsParams) ([]error, error) {
 	return change(ctx, l, "settle runs", Common, p.Now, func(b *book) ([]error, error) { return b.settleRuns(p) })
 }
 
@@ -62,7 +62,7 @@ func (b *book) settleRuns(p store.SettleRunsParams) (errs []error, err error) {
 // calls that end all their runs: a row that is removed and comes back is another one to those who
 // wait for it. And it is for runs under one token, as the first attempts of most are.
 func (b *book) take(updates []store.RunUpdate) (taken []*run, err error) {
-	taker, ok := b.tx.(Taker)
+	taker, ok := b.tx.(DeleteReturner)
 	if !ok || len(updates) == 0 {
 		return nil, nil
 	}
@@ -75,7 +75,7 @@ func (b *book) take(updates []store.RunUpdate) (taken []*run, err error) {
 		ids[i] = u.RunID
 	}
 	slices.SortFunc(ids, compareIDs)
-	rows, err := taker.Take(dueColumns, ids, updates[0].Token)
+	rows, err := taker.DeleteReturning(dueColumns, ids, updates[0].Token)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func (r *run) checkUpdate(u *store.RunUpdate) error {
 	}
 	switch {
 	case state.Terminal():
-		return fmt.Errorf("%w: run %s is over: %s", store.ErrConflict, r.due.id, r.due.state)
+		return fmt.Errorf("%w: run %s has finished: %s", store.ErrConflict, r.due.id, r.due.state)
 	case next == store.StateScheduled && r.child():
 		return fmt.Errorf("%w: child run %s cannot be given back", store.ErrConflict, r.due.id)
 	case next == "", state == store.StateCancelling && givesUp(next):

@@ -48,7 +48,7 @@ func (m *micros) Scan(v any) error {
 	case int64:
 		*m = micros(v)
 	default:
-		return fmt.Errorf("a time is a %T", v)
+		return fmt.Errorf("cannot read a %T as a time", v)
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func (w *word) Scan(v any) error {
 	case []byte:
 		*w = word(v)
 	default:
-		return fmt.Errorf("a word is a %T", v)
+		return fmt.Errorf("cannot read a %T as a text", v)
 	}
 	return nil
 }
