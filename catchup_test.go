@@ -52,12 +52,12 @@ func TestCatchUpBetweenTwoServes(t *testing.T) {
 				time.Sleep(300 * time.Microsecond)
 				clean(t, stop)
 				if total, twice := late.total(); total != c.runs || twice > 0 {
-					t.Errorf("%d missed instants ran, %d twice; want %d", total, twice, c.runs)
+					t.Errorf("%d missed instants ran, %d twice; want %d and 0", total, twice, c.runs)
 				}
 				decided := c.runs
 				for _, s := range skips(t, client, "f/d") {
 					if decided += s.Count; s.Reason != provost.SkipMissed {
-						t.Errorf("skip %+v", s)
+						t.Errorf("skip %+v, want reason %q", s, provost.SkipMissed)
 					}
 				}
 				for _, run := range list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateCancelled}}) {
@@ -67,7 +67,7 @@ func TestCatchUpBetweenTwoServes(t *testing.T) {
 				}
 				missed := len(c.schedule.Between(down, up))
 				if few := missed < 1_000_000; few && decided != missed {
-					t.Errorf("%d instants decided, %d were missed", decided, missed)
+					t.Errorf("%d instants decided, want the %d that were missed", decided, missed)
 				}
 			})
 		})

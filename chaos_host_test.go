@@ -24,11 +24,12 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// chaosHost has the store that runners in processes of their own share, over a socket, and starts these.
+// chaosHost serves the store that runners in processes of their own share, over a socket, and
+// starts those processes.
 type chaosHost struct {
 	t       *testing.T
-	config  chaosConfig // of the next runner, but for its name
-	ledger  *ledger
+	config  chaosConfig // of the next runner, except for its name
+	store   *auditedStore
 	client  *provost.Client
 	started int
 }
@@ -36,9 +37,9 @@ type chaosHost struct {
 func newChaosHost(t *testing.T, config chaosConfig) *chaosHost {
 	t.Helper()
 	if !fullChaos {
-		t.Parallel() // it waits more than it works
+		t.Parallel() // it mostly waits
 	}
-	dir, err := os.MkdirTemp("", "provost") // t.TempDir is too long a name for a socket
+	dir, err := os.MkdirTemp("", "provost") // the path of t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,8 +48,8 @@ func newChaosHost(t *testing.T, config chaosConfig) *chaosHost {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &chaosHost{t: t, config: config, ledger: newLedger(provost.NewMemoryStore())}
-	h.client = provost.NewClient(h.ledger)
+	h := &chaosHost{t: t, config: config, store: newAuditedStore(provost.NewMemoryStore())}
+	h.client = provost.NewClient(h.store)
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -57,7 +58,7 @@ func newChaosHost(t *testing.T, config chaosConfig) *chaosHost {
 			if err != nil {
 				return
 			}
-			serving.Go(func() { _ = rpc.Serve(ctx, conn, h.ledger) }) // ends in an error where its runner is killed
+			serving.Go(func() { _ = rpc.Serve(ctx, conn, h.store) }) // returns an error if its runner is killed
 		}
 	})
 	t.Cleanup(func() {
@@ -74,10 +75,10 @@ type chaosProcess struct {
 	t      *testing.T
 	name   string
 	cmd    *exec.Cmd
-	log    bytes.Buffer // read it once done is closed
+	log    bytes.Buffer // to be read when done is closed
 	ready  chan struct{}
 	done   chan struct{}
-	report chaosReport // once done is closed
+	report chaosReport // to be read when done is closed
 }
 
 func (h *chaosHost) start() *chaosProcess {
@@ -112,7 +113,7 @@ func (h *chaosHost) start() *chaosProcess {
 				p.report = chaosReport{}
 			}
 		}
-		_ = p.cmd.Wait() // that it was killed is no news
+		_ = p.cmd.Wait() // it may have been killed
 		_ = stdin.Close()
 	}()
 	h.t.Cleanup(func() {
@@ -122,7 +123,7 @@ func (h *chaosHost) start() *chaosProcess {
 	return p
 }
 
-// startReady starts runners side by side and waits until they serve.
+// startReady starts n runners at once and waits until all of them serve.
 func (h *chaosHost) startReady(n int) []*chaosProcess {
 	h.t.Helper()
 	processes := make([]*chaosProcess, n)
@@ -140,9 +141,9 @@ func (p *chaosProcess) awaitReady() {
 	select {
 	case <-p.ready:
 	case <-p.done:
-		p.t.Fatalf("%s ended before it served: %s\n%s", p.name, p.report.Error, p.log.String())
+		p.t.Fatalf("%s exited before it served: %s\n%s", p.name, p.report.Error, p.log.String())
 	case <-time.After(30 * time.Second):
-		p.t.Fatalf("%s does not serve after 30s", p.name)
+		p.t.Fatalf("%s is not ready after 30s", p.name)
 	}
 }
 
@@ -153,7 +154,7 @@ func (p *chaosProcess) signal(sig os.Signal) {
 	}
 }
 
-// kill ends the process without a word and says when it was gone.
+// kill sends SIGKILL to the process and returns the time at which it had ended.
 func (p *chaosProcess) kill() time.Time {
 	p.t.Helper()
 	p.signal(syscall.SIGKILL)
@@ -161,24 +162,24 @@ func (p *chaosProcess) kill() time.Time {
 	return time.Now()
 }
 
-// drain ends the process as a deployment does, and holds it to a clean end.
+// drain sends SIGTERM to the process, as a deployment does, and checks that it ends cleanly.
 func (p *chaosProcess) drain() {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(30 * time.Second):
-		p.t.Fatalf("%s has not ended 30s after SIGTERM", p.name)
+		p.t.Fatalf("%s is still running 30s after SIGTERM", p.name)
 	}
 	if p.report.Error != "" || p.cmd.ProcessState.ExitCode() != 0 {
-		p.t.Errorf("%s ended with code %d: %s\n%s", p.name, p.cmd.ProcessState.ExitCode(), p.report.Error, p.log.String())
+		p.t.Errorf("%s exited with code %d: %s\n%s", p.name, p.cmd.ProcessState.ExitCode(), p.report.Error, p.log.String())
 	}
 	if p.report.Goroutines != "" {
-		p.t.Errorf("%s leaves goroutines behind: %s", p.name, p.report.Goroutines)
+		p.t.Errorf("%s left goroutines behind: %s", p.name, p.report.Goroutines)
 	}
 }
 
-// journal is what the flows did, in order.
+// journal returns what the flows did, in order.
 func (h *chaosHost) journal() []chaosNote {
 	h.t.Helper()
 	text, err := os.ReadFile(h.config.Journal)
@@ -189,7 +190,7 @@ func (h *chaosHost) journal() []chaosNote {
 	for line := range bytes.Lines(text) {
 		var n chaosNote
 		if !bytes.HasSuffix(line, []byte("\n")) {
-			break // being written
+			break // the line is being written
 		}
 		if err := json.Unmarshal(line, &n); err != nil {
 			h.t.Fatalf("journal: %q: %v", line, err)
@@ -199,7 +200,8 @@ func (h *chaosHost) journal() []chaosNote {
 	return notes
 }
 
-// lastNote is the newest of a run's, of one runner or of any; a zero one if there is none.
+// lastNote returns the newest note of a run, by one runner or, if runner is "", by any. It returns
+// the zero note if there is none.
 func (h *chaosHost) lastNote(run uuid.UUID, runner string) (last chaosNote) {
 	h.t.Helper()
 	for _, n := range h.journal() {
@@ -210,19 +212,19 @@ func (h *chaosHost) lastNote(run uuid.UUID, runner string) (last chaosNote) {
 	return last
 }
 
-// await looks every few milliseconds whether something has come about.
+// await polls every 5 ms until done returns true. It fails the test after 30 seconds.
 func (h *chaosHost) await(what string, done func() bool) {
 	h.t.Helper()
 	for deadline := time.After(30 * time.Second); !done(); {
 		select {
 		case <-deadline:
-			h.t.Fatalf("waited 30s for %s", what)
+			h.t.Fatalf("timed out after 30s waiting for %s", what)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
-// runs are all that the store has.
+// runs returns all runs in the store that match a filter.
 func (h *chaosHost) runs(f provost.RunFilter) []*provost.Run {
 	h.t.Helper()
 	f.Limit = store.MaxPage
@@ -241,8 +243,8 @@ func (h *chaosHost) runs(f provost.RunFilter) []*provost.Run {
 
 var openStates = []provost.StateType{provost.StateScheduled, provost.StatePending, provost.StateRunning, provost.StateCancelling}
 
-// settle waits until every run that was to begin before a time is over.
-func (h *chaosHost) settle(before time.Time) {
+// awaitFinished waits until every run that is scheduled before a time has finished.
+func (h *chaosHost) awaitFinished(before time.Time) {
 	h.t.Helper()
 	deadline := time.After(60 * time.Second)
 	for {
@@ -257,13 +259,14 @@ func (h *chaosHost) settle(before time.Time) {
 		}
 		select {
 		case <-deadline:
-			h.t.Fatalf("%d runs are not over after 60s, such as %s: %v", len(open), open[0].ID, open[0].History)
+			h.t.Fatalf("%d runs have not finished after 60s, such as %s: %v", len(open), open[0].ID, open[0].History)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-// load makes runs by hand until stop is called, which waits for the last and says how many it made.
+// load creates runs by hand until stop is called. stop waits for the last one and returns their
+// number.
 func (h *chaosHost) load(every time.Duration) (stop func() int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	made := make(chan int, 1)
@@ -291,153 +294,155 @@ func (h *chaosHost) load(every time.Duration) (stop func() int) {
 	})
 }
 
-// ledger is a store that keeps count of who holds what, and of every write that should not have been accepted. It carries out one
-// operation that writes to leases at a time, so that its order is the store's.
-type ledger struct {
+// auditedStore is a store that records which runner holds which run, and every write that it should
+// not have accepted. It carries out one operation that writes to leases at a time, so that it sees
+// them in the order of the store.
+type auditedStore struct {
 	provost.Store
 
-	mu       sync.Mutex
-	names    map[uuid.UUID]string // of runners
-	held     map[uuid.UUID]hold   // by run
-	reaped   []reaping
-	faults   []string // what a store or a runner did that they must not do
-	refused  int      // writes under a token that is not the newest
-	over     map[uuid.UUID]provost.StateType
-	announce map[store.Change]int
+	mu         sync.Mutex
+	names      map[uuid.UUID]string // of runners
+	held       map[uuid.UUID]hold   // by run
+	reaped     []reaping
+	violations []string // what the store or a runner did and must not do
+	refused    int      // refused writes with a token that is not the newest
+	finished   map[uuid.UUID]provost.StateType
+	changes    map[store.Change]int
 }
 
-// hold is a claim: the newest of its run.
+// hold is the newest claim of a run.
 type hold struct {
 	token   int64
 	runner  string
 	settled bool
 }
 
-// reaping is a lease that ended and was dealt with.
+// reaping is an expired lease that was reaped.
 type reaping struct {
 	run    uuid.UUID
 	runner string
 	at     time.Time
 }
 
-func newLedger(st provost.Store) *ledger {
-	return &ledger{
-		Store: st, names: make(map[uuid.UUID]string), held: make(map[uuid.UUID]hold), over: make(map[uuid.UUID]provost.StateType),
-		announce: make(map[store.Change]int),
+func newAuditedStore(st provost.Store) *auditedStore {
+	return &auditedStore{
+		Store: st, names: make(map[uuid.UUID]string), held: make(map[uuid.UUID]hold), finished: make(map[uuid.UUID]provost.StateType),
+		changes: make(map[store.Change]int),
 	}
 }
 
-func (l *ledger) RegisterDeployments(ctx context.Context, p store.RegisterDeploymentsParams) ([]store.Registration, error) {
-	done, err := l.Store.RegisterDeployments(ctx, p)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (a *auditedStore) RegisterDeployments(ctx context.Context, p store.RegisterDeploymentsParams) ([]store.Registration, error) {
+	done, err := a.Store.RegisterDeployments(ctx, p)
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	for _, registration := range done {
-		l.announce[registration.Change]++
+		a.changes[registration.Change]++
 	}
 	return done, err
 }
 
-func (l *ledger) RegisterRunner(ctx context.Context, p store.RegisterRunnerParams) ([]uuid.UUID, error) {
-	l.mu.Lock()
-	l.names[p.Runner.ID] = p.Runner.Name
-	l.mu.Unlock()
-	return l.Store.RegisterRunner(ctx, p)
+func (a *auditedStore) RegisterRunner(ctx context.Context, p store.RegisterRunnerParams) ([]uuid.UUID, error) {
+	a.mu.Lock()
+	a.names[p.Runner.ID] = p.Runner.Name
+	a.mu.Unlock()
+	return a.Store.RegisterRunner(ctx, p)
 }
 
-func (l *ledger) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	claims, err := l.Store.ClaimRuns(ctx, p)
+func (a *auditedStore) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	claims, err := a.Store.ClaimRuns(ctx, p)
 	for _, c := range claims.Runs {
-		before, known := l.held[c.RunID]
+		before, known := a.held[c.RunID]
 		switch {
 		case known && !before.settled:
-			l.fault("run %s is claimed by %s while %s holds it", c.RunID, l.names[p.Runner], before.runner)
+			a.violation("run %s was claimed by %s while %s held it", c.RunID, a.names[p.Runner], before.runner)
 		case c.Token <= before.token:
-			l.fault("run %s is claimed with token %d after %d", c.RunID, c.Token, before.token)
-		case l.over[c.RunID] != "":
-			l.fault("run %s is claimed after it was over", c.RunID)
+			a.violation("run %s was claimed with token %d after token %d", c.RunID, c.Token, before.token)
+		case a.finished[c.RunID] != "":
+			a.violation("run %s was claimed after it had finished", c.RunID)
 		}
-		l.held[c.RunID] = hold{token: c.Token, runner: l.names[p.Runner]}
+		a.held[c.RunID] = hold{token: c.Token, runner: a.names[p.Runner]}
 	}
 	return claims, err
 }
 
-func (l *ledger) SettleRuns(ctx context.Context, p store.SettleRunsParams) ([]error, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	errs, err := l.Store.SettleRuns(ctx, p)
+func (a *auditedStore) SettleRuns(ctx context.Context, p store.SettleRunsParams) ([]error, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	errs, err := a.Store.SettleRuns(ctx, p)
 	if err != nil {
 		return errs, err
 	}
 	for i, u := range p.Updates {
 		refused := errs != nil && errs[i] != nil
-		l.check(u.Lease, refused)
+		a.check(u.Lease, refused)
 		if refused || u.State.Type == "" {
 			continue
 		}
-		if before := l.over[u.RunID]; before != "" && before != u.State.Type {
-			l.fault("run %s became %s after it was %s", u.RunID, u.State.Type, before)
+		if before := a.finished[u.RunID]; before != "" && before != u.State.Type {
+			a.violation("run %s became %s after it was %s", u.RunID, u.State.Type, before)
 		}
 		if u.State.Terminal() {
-			l.over[u.RunID] = u.State.Type
+			a.finished[u.RunID] = u.State.Type
 		}
-		h := l.held[u.RunID]
+		h := a.held[u.RunID]
 		h.settled = true
-		l.held[u.RunID] = h
+		a.held[u.RunID] = h
 	}
 	return errs, err
 }
 
-func (l *ledger) AppendLogs(ctx context.Context, p store.AppendLogsParams) ([]error, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	errs, err := l.Store.AppendLogs(ctx, p)
+func (a *auditedStore) AppendLogs(ctx context.Context, p store.AppendLogsParams) ([]error, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	errs, err := a.Store.AppendLogs(ctx, p)
 	if err == nil {
 		for i, log := range p.Runs {
-			l.check(log.Lease, errs != nil && errs[i] != nil)
+			a.check(log.Lease, errs != nil && errs[i] != nil)
 		}
 	}
 	return errs, err
 }
 
-// check holds an accepted write to the newest token. The caller holds mu.
-func (l *ledger) check(lease store.Lease, refused bool) {
-	newest := l.held[lease.RunID].token
+// check records a violation if a write was accepted under a token that is not the newest. The
+// caller holds mu.
+func (a *auditedStore) check(lease store.Lease, refused bool) {
+	newest := a.held[lease.RunID].token
 	switch {
 	case refused && lease.Token != newest:
-		l.refused++
+		a.refused++
 	case !refused && lease.Token != newest:
-		l.fault("run %s: a write under token %d was accepted, the newest is %d", lease.RunID, lease.Token, newest)
+		a.violation("run %s: a write with token %d was accepted, the newest token is %d", lease.RunID, lease.Token, newest)
 	}
 }
 
-func (l *ledger) ReapLeases(ctx context.Context, p store.ReapLeasesParams) (store.ReapLeasesResult, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	reaped, err := l.Store.ReapLeases(ctx, p)
+func (a *auditedStore) ReapLeases(ctx context.Context, p store.ReapLeasesParams) (store.ReapLeasesResult, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	reaped, err := a.Store.ReapLeases(ctx, p)
 	for _, run := range reaped.Runs {
-		h := l.held[run.ID]
-		l.reaped = append(l.reaped, reaping{run.ID, h.runner, time.Now()})
+		h := a.held[run.ID]
+		a.reaped = append(a.reaped, reaping{run.ID, h.runner, time.Now()})
 		h.settled = true
-		l.held[run.ID] = h
+		a.held[run.ID] = h
 		if run.State.Terminal() {
-			l.over[run.ID] = run.State.Type
+			a.finished[run.ID] = run.State.Type
 		}
 	}
 	return reaped, err
 }
 
-func (l *ledger) fault(format string, args ...any) {
-	l.faults = append(l.faults, fmt.Sprintf(format, args...))
+func (a *auditedStore) violation(format string, args ...any) {
+	a.violations = append(a.violations, fmt.Sprintf(format, args...))
 }
 
-// heldBy are the runs that a runner has claimed and not settled.
-func (l *ledger) heldBy(runner string) []uuid.UUID {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// heldBy returns the runs that a runner has claimed and not settled.
+func (a *auditedStore) heldBy(runner string) []uuid.UUID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var runs []uuid.UUID
-	for id, h := range l.held {
+	for id, h := range a.held {
 		if h.runner == runner && !h.settled {
 			runs = append(runs, id)
 		}
@@ -445,12 +450,12 @@ func (l *ledger) heldBy(runner string) []uuid.UUID {
 	return runs
 }
 
-// reapings are those of a runner's leases, of any runner's if the name is "".
-func (l *ledger) reapings(runner string) []reaping {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// reapings returns the reapings of one runner's leases or, if runner is "", of all.
+func (a *auditedStore) reapings(runner string) []reaping {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var found []reaping
-	for _, r := range l.reaped {
+	for _, r := range a.reaped {
 		if runner == "" || r.runner == runner {
 			found = append(found, r)
 		}

@@ -22,28 +22,29 @@ import (
 	"github.com/provost-go/provost/internal/rpc"
 )
 
-// chaosConfig is what a runner in a process of its own is told, as JSON in chaosVariable.
+// chaosConfig configures a runner in a process of its own. It is passed as JSON in chaosVariable.
 type chaosConfig struct {
 	Name      string
 	Socket    string // of the store
-	Journal   string // file for what the flows do
+	Journal   string // file in which the flows record what they do
 	LeaseTTL  time.Duration
 	Shutdown  time.Duration
 	Isolation provost.Isolation
-	Ticks     int  // deployments that run every second
-	Stubborn  bool // flows have a process of their own that ignores SIGTERM
+	Ticks     int  // number of deployments that run every second
+	Stubborn  bool // flows start a process that ignores SIGTERM
 }
 
 const chaosVariable = "PROVOST_TEST_CHAOS"
 
-// chaosReport is a line that such a process writes: that it is ready, and what Serve returned.
+// chaosReport is a line that such a process writes: one when it is ready, and one with what Serve
+// returned.
 type chaosReport struct {
 	Ready      bool   `json:",omitempty"`
 	Error      string `json:",omitempty"`
-	Goroutines string `json:",omitempty"` // those that are left, "" if there are none
+	Goroutines string `json:",omitempty"` // stacks of those that are left, "" if none are
 }
 
-// serveChaos is the process: it serves until SIGTERM.
+// serveChaos is the main function of the process: it serves until SIGTERM.
 func serveChaos() (code int) {
 	var config chaosConfig
 	if err := json.Unmarshal([]byte(os.Getenv(chaosVariable)), &config); err != nil {
@@ -51,20 +52,20 @@ func serveChaos() (code int) {
 		return 2
 	}
 	provost.ServeChild(config.deployments()...)
-	go func() { // the test is gone: so is its store
+	go func() { // exits if the test has ended, and its store with it
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(3)
 	}()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	tell := json.NewEncoder(os.Stdout)
+	out := json.NewEncoder(os.Stdout)
 	before := runtime.NumGoroutine()
-	err := config.serve(ctx, func() { _ = tell.Encode(chaosReport{Ready: true}) })
+	err := config.serve(ctx, func() { _ = out.Encode(chaosReport{Ready: true}) })
 	report := chaosReport{Goroutines: leftGoroutines(before)}
 	if err != nil {
 		report.Error = err.Error()
 	}
-	_ = tell.Encode(report)
+	_ = out.Encode(report)
 	return 0
 }
 
@@ -74,9 +75,9 @@ func (c chaosConfig) serve(ctx context.Context, ready func()) error {
 		return err
 	}
 	store, run := rpc.Connect(conn)
-	linked, unlink := context.WithCancel(context.Background())
-	unlinked := make(chan error, 1)
-	go func() { unlinked <- run(linked) }()
+	connected, disconnect := context.WithCancel(context.Background())
+	disconnected := make(chan error, 1)
+	go func() { disconnected <- run(connected) }()
 	runner := &provost.Runner{
 		Store: store, Name: c.Name, LeaseTTL: c.LeaseTTL, PollInterval: 50 * time.Millisecond, ShutdownTimeout: c.Shutdown,
 		Isolation: c.Isolation, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -86,14 +87,15 @@ func (c chaosConfig) serve(ctx context.Context, ready func()) error {
 	<-runner.Ready()
 	ready()
 	err = <-served
-	unlink()
-	if lost := <-unlinked; !errors.Is(lost, context.Canceled) {
+	disconnect()
+	if lost := <-disconnected; !errors.Is(lost, context.Canceled) {
 		err = errors.Join(err, fmt.Errorf("connection: %w", lost))
 	}
 	return err
 }
 
-// leftGoroutines waits a little for goroutines to end, and gives the stacks if there are more than there were.
+// leftGoroutines waits up to two seconds for goroutines to end and returns the stacks if more are
+// left than before.
 func leftGoroutines(before int) string {
 	for range 200 {
 		if runtime.NumGoroutine() <= before {
@@ -107,12 +109,12 @@ func leftGoroutines(before int) string {
 	return stacks.String()
 }
 
-// chaosParams are those of every flow here.
+// chaosParams are the parameters of every flow of the chaos tests.
 type chaosParams struct {
-	Millis int `json:"millis"` // how long it works; 0: up to 400 ms, as its run's ID has it
+	Millis int `json:"millis"` // how long it works; 0: up to 400 ms, drawn from the run's ID
 }
 
-// deployments are Ticks that run every second, and one that runs by hand.
+// deployments returns one deployment that runs by hand and Ticks deployments that run every second.
 func (c chaosConfig) deployments() []*provost.Deployment {
 	work := func(ctx context.Context, p chaosParams) error { return c.work(ctx, p) }
 	deployments := []*provost.Deployment{{Flow: provost.NewAction("manual", work), Name: "d"}}
@@ -157,7 +159,8 @@ func (c chaosConfig) work(ctx context.Context, p chaosParams) error {
 	}
 }
 
-// chaosNote is a line of the journal: what the code of a flow did, whatever became of its run.
+// chaosNote is a line of the journal: what the code of a flow did, whatever the state of its run
+// became.
 type chaosNote struct {
 	At      time.Time
 	Did     string
@@ -172,7 +175,7 @@ const (
 	ended = "ended"
 )
 
-// note appends a line to the journal in one write, as all these processes do.
+// note appends a line to the journal. All processes append, each line in one write.
 func (c chaosConfig) note(n chaosNote) error {
 	line, err := json.Marshal(n)
 	if err != nil {

@@ -23,13 +23,14 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// The tests of this file do to runners in real processes what production does: kill, stop and restart them. They are small unless
-// PROVOST_CHAOS=full, which takes minutes:
+// The tests of this file do to runners in real processes what happens in production: they kill,
+// stop and restart them. The tests are small unless PROVOST_CHAOS=full, which takes minutes:
 //
 //	PROVOST_CHAOS=full go test -v -run TestChaos -timeout 30m .
 var fullChaos = os.Getenv("PROVOST_CHAOS") == "full"
 
-// scaled is the size of a test: small in every test run, full for PROVOST_CHAOS.
+// scaled returns the size of a test: small by default, half of that with the race detector, full
+// with PROVOST_CHAOS=full.
 func scaled(small, full int) int {
 	switch {
 	case fullChaos:
@@ -40,7 +41,8 @@ func scaled(small, full int) int {
 	return small
 }
 
-// slackOf is how much more time something may take than it has to: more among other tests than alone.
+// slackOf returns by how much a bound may be exceeded: ten times as much among other tests as
+// alone.
 func slackOf(alone time.Duration) time.Duration {
 	if fullChaos {
 		return alone
@@ -48,46 +50,47 @@ func slackOf(alone time.Duration) time.Duration {
 	return 10 * alone
 }
 
-// TestChaosKill kills runners under load. Every instant has one run, all are completed, each once; what a runner was doing when it
-// died is given to another as soon as its lease has ended.
+// TestChaosKill kills runners under load. Every instant has one run, and every run completes
+// exactly once. The runs of a killed runner are claimed by another as soon as their leases have
+// expired.
 func TestChaosKill(t *testing.T) {
-	killing{runners: scaled(3, 8), kills: scaled(8, 200), pace: 100 * time.Millisecond, load: 50 * time.Millisecond}.run(t,
+	killTest{runners: scaled(3, 8), kills: scaled(8, 200), pace: 100 * time.Millisecond, load: 50 * time.Millisecond}.run(t,
 		chaosConfig{LeaseTTL: time.Second, Ticks: 4})
 }
 
-// TestChaosKillSubprocess kills runners whose runs are processes with processes of their own that ignore SIGTERM. None of them lives
-// 2 seconds longer than its runner.
+// TestChaosKillSubprocess kills runners whose runs are subprocesses, which start processes that
+// ignore SIGTERM. None of them outlives its runner by more than 2 seconds.
 func TestChaosKillSubprocess(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("it looks for what is left in /proc")
 	}
-	killing{runners: scaled(2, 8), kills: scaled(6, 200), pace: 400 * time.Millisecond, load: 250 * time.Millisecond, busy: !fullChaos}.run(t,
+	killTest{runners: scaled(2, 8), kills: scaled(6, 200), pace: 400 * time.Millisecond, load: 250 * time.Millisecond, busy: !fullChaos}.run(t,
 		chaosConfig{LeaseTTL: time.Second, Ticks: 1, Isolation: provost.Subprocess, Stubborn: true})
 }
 
-// killing is how many runners are killed, how often, and what they have to do meanwhile.
-type killing struct {
+// killTest configures how many runners are killed, how often, and the load on them.
+type killTest struct {
 	runners, kills int
-	pace           time.Duration // between two kills: up to twice as long
-	load           time.Duration // between two runs by hand
-	busy           bool          // only runners that have a run are killed
+	pace           time.Duration // between two kills; the actual pause is up to twice as long
+	load           time.Duration // between two runs made by hand
+	busy           bool          // kill only runners that have a run
 }
 
-func (k killing) run(t *testing.T, config chaosConfig) {
+func (k killTest) run(t *testing.T, config chaosConfig) {
 	h := newChaosHost(t, config)
 	live := h.startReady(k.runners)
 	stop := h.load(k.load)
-	interrupted := make(map[uuid.UUID]time.Time) // by run: when its runner was gone
-	dead, fresh := make(map[string]time.Time), make(map[string]time.Time)
-	offspring := 0 // processes of killed runners
+	interrupted := make(map[uuid.UUID]time.Time) // by run: when its runner had ended
+	dead, unchecked := make(map[string]time.Time), make(map[string]time.Time)
+	descendants := 0 // processes of killed runners, without the runners
 	for range k.kills {
 		<-time.After(k.pace + rand.N(k.pace))
 		if config.Isolation == provost.Subprocess {
-			h.checkSurvivors(fresh)
+			h.checkSurvivors(unchecked)
 		}
 		i := rand.IntN(len(live))
-		h.await("a runner that is at work", func() bool {
-			if k.busy && h.processes(live[i].name) < 3 { // itself, a child and its child
+		h.await("a runner that has a run", func() bool {
+			if k.busy && h.processes(live[i].name) < 3 { // the runner, a subprocess and what that started
 				i = (i + 1) % len(live)
 				return false
 			}
@@ -95,11 +98,11 @@ func (k killing) run(t *testing.T, config chaosConfig) {
 		})
 		live[i].awaitReady()
 		if config.Isolation == provost.Subprocess {
-			offspring += h.processes(live[i].name) - 1
+			descendants += h.processes(live[i].name) - 1
 		}
 		at := live[i].kill()
-		dead[live[i].name], fresh[live[i].name] = at, at
-		for _, run := range h.ledger.heldBy(live[i].name) {
+		dead[live[i].name], unchecked[live[i].name] = at, at
+		for _, run := range h.store.heldBy(live[i].name) {
 			interrupted[run] = at
 		}
 		live[i] = h.start()
@@ -110,10 +113,10 @@ func (k killing) run(t *testing.T, config chaosConfig) {
 	for _, p := range live {
 		p.awaitReady()
 	}
-	h.settle(cutoff)
-	h.await("what the killed held ahead of its instant to be taken from them", func() bool { // while there is somebody to
+	h.awaitFinished(cutoff)
+	h.await("the runs that killed runners held ahead of their instants to be reaped", func() bool { // while runners are left to do so
 		taken := make(map[uuid.UUID]bool)
-		for _, r := range h.ledger.reapings("") {
+		for _, r := range h.store.reapings("") {
 			taken[r.run] = true
 		}
 		for run := range interrupted {
@@ -127,18 +130,19 @@ func (k killing) run(t *testing.T, config chaosConfig) {
 		p.drain()
 	}
 	if config.Isolation == provost.Subprocess {
-		h.await("what is left of the killed to be gone", func() bool {
-			h.checkSurvivors(fresh)
-			return len(fresh) == 0
+		h.await("the processes of killed runners to end", func() bool {
+			h.checkSurvivors(unchecked)
+			return len(unchecked) == 0
 		})
 	}
 
-	// A lease ends at most LeaseTTL after its runner's last word, and somebody looks for ended leases three times in that.
+	// A lease expires at most LeaseTTL after the last call of its runner, and runners look for
+	// expired leases three times in that time.
 	bound := config.LeaseTTL + config.LeaseTTL/3 + 50*time.Millisecond
-	slack := slackOf(time.Second) // starting processes keeps a machine busy, and all of a few runners may be dead at once
+	slack := slackOf(time.Second) // starting processes loads the machine, and all runners may be dead at once
 	var latest time.Duration
 	crashes, foreign := 0, 0
-	for _, r := range h.ledger.reapings("") {
+	for _, r := range h.store.reapings("") {
 		at, killed := dead[r.runner]
 		if !killed {
 			foreign++
@@ -149,46 +153,47 @@ func (k killing) run(t *testing.T, config chaosConfig) {
 		latest = max(latest, r.at.Sub(at))
 	}
 	if latest > bound+slack {
-		t.Errorf("a run was taken from its dead runner after %v, want at most %v", latest, bound+slack)
+		t.Errorf("a run of a dead runner was reaped after %v, want at most %v", latest, bound+slack)
 	}
 	for run := range interrupted {
 		if got, err := h.client.GetRun(t.Context(), run); err != nil || !got.State.Terminal() {
-			t.Errorf("run %s of a dead runner was not taken from it: %v, %v", run, got, err)
+			t.Errorf("run %s of a dead runner was not reaped: %v, %v", run, got, err)
 		}
 	}
 	done := h.check(cutoff)
-	t.Logf("%d kills of %d runners: %d runs (%d by hand), %d attempts lost with their process and recovered after at most %v (bound %v), "+
-		"%d runs crashed for good, %d leases of live runners ended, %d stale writes refused, %d processes of the killed gone in 2s",
-		k.kills, k.runners, done.runs, manual, crashes, latest.Round(time.Millisecond), bound, done.crashed, foreign, h.ledger.refused, offspring)
-	if crashes == 0 || offspring == 0 && config.Stubborn {
-		t.Error("no attempt was lost: the test tests nothing")
+	t.Logf("%d kills of %d runners: %d runs (%d by hand), %d attempts lost with their processes and recovered after at most %v (bound %v), "+
+		"%d runs crashed for good, %d leases of live runners reaped, %d stale writes refused, %d processes of killed runners ended within 2s",
+		k.kills, k.runners, done.runs, manual, crashes, latest.Round(time.Millisecond), bound, done.crashed, foreign, h.store.refused, descendants)
+	if crashes == 0 || descendants == 0 && config.Stubborn {
+		t.Error("no attempt was lost, so nothing was tested")
 	}
 	if manual != done.manual {
-		t.Errorf("%d runs were made by hand, the store has %d", manual, done.manual)
+		t.Errorf("the store has %[2]d runs made by hand, want %[1]d", manual, done.manual)
 	}
 }
 
-// checkSurvivors looks for processes of runners that have been dead for 2 seconds, once for each.
-func (h *chaosHost) checkSurvivors(fresh map[string]time.Time) {
-	for name, at := range fresh {
+// checkSurvivors looks for processes of runners that have been dead for 2 seconds, once for each
+// runner.
+func (h *chaosHost) checkSurvivors(unchecked map[string]time.Time) {
+	for name, at := range unchecked {
 		if time.Since(at) < 2*time.Second {
 			continue
 		}
-		delete(fresh, name)
+		delete(unchecked, name)
 		if n := h.processes(name); n > 0 {
-			h.t.Errorf("%d processes of runner %s still live %v after it", n, name, time.Since(at))
+			h.t.Errorf("%d processes of runner %s are still alive %v after its end", n, name, time.Since(at))
 		}
 	}
 }
 
-// processes counts a runner's process and what came of it: each has its environment.
+// processes counts the process of a runner and its descendants, which inherit its environment.
 func (h *chaosHost) processes(runner string) (n int) {
 	environments, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil || len(environments) == 0 {
-		h.t.Fatalf("/proc has no processes: %v", err)
+		h.t.Fatalf("/proc lists no processes: %v", err)
 	}
 	for _, path := range environments {
-		text, err := os.ReadFile(path) // fails for one that has ended, or is another's
+		text, err := os.ReadFile(path) // fails for a process that has ended or belongs to another user
 		if err == nil && bytes.Contains(text, []byte(h.config.Socket)) && bytes.Contains(text, []byte(`"Name":"`+runner+`"`)) {
 			n++
 		}
@@ -196,10 +201,10 @@ func (h *chaosHost) processes(runner string) (n int) {
 	return n
 }
 
-// awaitTicks waits until each deployment with a schedule has had a run.
+// awaitTicks waits until each deployment with a schedule has completed a run.
 func (h *chaosHost) awaitTicks() {
 	h.t.Helper()
-	h.await("runs on schedule", func() bool {
+	h.await("a completed run of each schedule", func() bool {
 		seen := make(map[string]bool)
 		for _, run := range h.runs(provost.RunFilter{Flow: "tick", States: []provost.StateType{provost.StateCompleted}}) {
 			seen[run.Deployment] = true
@@ -213,12 +218,13 @@ type tally struct {
 	runs, manual, crashed int
 }
 
-// check holds the runs up to a time to what is promised of all of them.
+// check checks the runs that are scheduled before cutoff, and the journal, for everything that is
+// guaranteed of all runs.
 func (h *chaosHost) check(cutoff time.Time) (done tally) {
 	t := h.t
 	t.Helper()
-	for _, fault := range h.ledger.faults {
-		t.Error(fault)
+	for _, violation := range h.store.violations {
+		t.Error(violation)
 	}
 	entered, finished := make(map[uuid.UUID][]time.Time), make(map[uuid.UUID]bool)
 	for _, n := range h.journal() {
@@ -244,19 +250,19 @@ func (h *chaosHost) check(cutoff time.Time) (done tally) {
 		}
 		switch {
 		case run.State.Type == provost.StateCrashed && run.Crashes == store.MaxCrashes:
-			done.crashed++ // as it should be: it was killed three times
+			done.crashed++ // as intended: it was killed three times
 		case run.State.Type != provost.StateCompleted:
 			t.Errorf("run %s is %s: %v", run.ID, run.State, run.History)
 		case !finished[run.ID]:
-			t.Errorf("run %s is completed, but its flow never was", run.ID)
+			t.Errorf("run %s is completed, but its flow never returned", run.ID)
 		}
 		for _, at := range entered[run.ID] {
 			if at.After(run.EndTime) && run.State.Terminal() {
-				t.Errorf("run %s was entered at %v, after its end at %v", run.ID, at, run.EndTime)
+				t.Errorf("run %s was entered at %v, after it finished at %v", run.ID, at, run.EndTime)
 			}
 		}
-		if run.Attempt > len(entered[run.ID])+run.Crashes { // one killed at its first line has not entered it
-			t.Errorf("run %s counts %d attempts, its flow was entered %d times", run.ID, run.Attempt, len(entered[run.ID]))
+		if run.Attempt > len(entered[run.ID])+run.Crashes { // a process that was killed at its first line has not entered the flow
+			t.Errorf("run %s counts %d attempts, but its flow was entered %d times", run.ID, run.Attempt, len(entered[run.ID]))
 		}
 	}
 	if len(instants) != h.config.Ticks {
@@ -266,21 +272,21 @@ func (h *chaosHost) check(cutoff time.Time) (done tally) {
 		slices.SortFunc(times, time.Time.Compare)
 		for i := 1; i < len(times); i++ {
 			if step := times[i].Sub(times[i-1]); step != time.Second {
-				t.Errorf("%s: the run after that of %v is %v later, want 1s", name, times[i-1], step)
+				t.Errorf("%s: the run after that of %v is scheduled %v later, want 1s", name, times[i-1], step)
 			}
 		}
 		if gap := cutoff.Sub(times[len(times)-1]); gap > time.Second {
-			t.Errorf("%s: the last run before %v is %v older", name, cutoff, gap)
+			t.Errorf("%s: the last run before %v is scheduled %v earlier, want at most 1s", name, cutoff, gap)
 		}
 		skipped, err := h.client.ListSkips(context.Background(), provost.SkipFilter{Deployment: "tick/" + name})
 		if err != nil || len(skipped.Items) > 0 {
-			t.Errorf("%s: skips %v, %v", name, skipped.Items, err)
+			t.Errorf("%s: got skips %v, error %v, want none", name, skipped.Items, err)
 		}
 	}
 	return done
 }
 
-// checkHistory holds a run to the state machine, and to one end.
+// checkHistory checks that a run followed the state machine and ended once.
 func checkHistory(t *testing.T, run *provost.Run) {
 	t.Helper()
 	var last provost.State
@@ -292,18 +298,19 @@ func checkHistory(t *testing.T, run *provost.Run) {
 		last = state
 	}
 	if last != run.State {
-		t.Errorf("run %s is %v, its history ends with %v", run.ID, run.State, last)
+		t.Errorf("run %s is %v, but its history ends with %v", run.ID, run.State, last)
 	}
 }
 
-// TestChaosRestart restarts two runners in turn under load, as a deployment does. Nothing is lost, no attempt is used up by runs that
-// were handed back, no lease has to end, and each process has ended all of its goroutines when Serve returns.
+// TestChaosRestart restarts two runners in turn under load, as a deployment does. Nothing is lost,
+// runs that are handed back use up no attempt, no lease expires, and each process has ended all of
+// its goroutines when Serve returns.
 func TestChaosRestart(t *testing.T) {
 	config := chaosConfig{LeaseTTL: 5 * time.Second, Shutdown: 150 * time.Millisecond, Ticks: 4}
 	restartRunners(t, config, scaled(8, 100), 25*time.Millisecond)
 }
 
-// TestChaosRestartSubprocess does it to runners whose runs are processes.
+// TestChaosRestartSubprocess does the same to runners whose runs are subprocesses.
 func TestChaosRestartSubprocess(t *testing.T) {
 	config := chaosConfig{LeaseTTL: 5 * time.Second, Shutdown: 150 * time.Millisecond, Ticks: 1, Isolation: provost.Subprocess}
 	restartRunners(t, config, scaled(4, 100), 100*time.Millisecond)
@@ -313,7 +320,7 @@ func restartRunners(t *testing.T, config chaosConfig, restarts int, load time.Du
 	h := newChaosHost(t, config)
 	live := h.startReady(2)
 	stop := h.load(load)
-	for i := 0; i < restarts || h.stopped() == 0 && i < 10*restarts; i++ { // a few may by chance stop no run
+	for i := 0; i < restarts || h.stopped() == 0 && i < 10*restarts; i++ { // a few restarts may stop no run by chance
 		next := h.start()
 		next.awaitReady()
 		live[i%2].drain()
@@ -322,29 +329,29 @@ func restartRunners(t *testing.T, config chaosConfig, restarts int, load time.Du
 	h.awaitTicks()
 	manual := stop()
 	cutoff := time.Now()
-	h.settle(cutoff)
+	h.awaitFinished(cutoff)
 	for _, p := range live {
 		p.drain()
 	}
 	done := h.check(cutoff)
 	for _, run := range h.runs(provost.RunFilter{}) {
 		if run.State.Terminal() && (run.Attempt != 1 || run.Crashes != 0) {
-			t.Errorf("run %s took attempt %d and %d crashes: %v", run.ID, run.Attempt, run.Crashes, run.History)
+			t.Errorf("run %s has attempt %d and %d crashes, want 1 and 0: %v", run.ID, run.Attempt, run.Crashes, run.History)
 		}
 	}
-	if reaped := h.ledger.reapings(""); len(reaped) > 0 {
-		t.Errorf("%d leases had to end, such as that of %s on run %s", len(reaped), reaped[0].runner, reaped[0].run)
+	if reaped := h.store.reapings(""); len(reaped) > 0 {
+		t.Errorf("%d leases expired, such as that of %s on run %s", len(reaped), reaped[0].runner, reaped[0].run)
 	}
 	t.Logf("%d restarts: %d runs (%d by hand), %d of them stopped by a shutdown and handed back", restarts, done.runs, manual, h.stopped())
 	if h.stopped() == 0 {
-		t.Error("no run was stopped by a shutdown: the test tests nothing")
+		t.Error("no run was stopped by a shutdown, so nothing was tested")
 	}
 	if manual != done.manual {
-		t.Errorf("%d runs were made by hand, the store has %d", manual, done.manual)
+		t.Errorf("the store has %[2]d runs made by hand, want %[1]d", manual, done.manual)
 	}
 }
 
-// stopped counts the runs whose flow was told to end.
+// stopped counts how often a flow was told to stop.
 func (h *chaosHost) stopped() (n int) {
 	h.t.Helper()
 	for _, note := range h.journal() {
@@ -355,11 +362,12 @@ func (h *chaosHost) stopped() (n int) {
 	return n
 }
 
-// TestChaosEqualRestart restarts with an equal declaration: nothing in the store changes but who serves.
+// TestChaosEqualRestart restarts with an equal declaration: nothing in the store changes except
+// which runner serves it.
 func TestChaosEqualRestart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		restarts := scaled(50, 500)
-		st := newLedger(provost.NewMemoryStore())
+		st := newAuditedStore(provost.NewMemoryStore())
 		var deployments []*provost.Deployment
 		for i := range 20 {
 			d := job(string(rune('a'+i)), nothing, provost.Every(time.Hour), provost.Cron("0 0 1 1 *").In("Europe/Berlin").Paused())
@@ -371,23 +379,23 @@ func TestChaosEqualRestart(t *testing.T) {
 		}
 		serve()
 		serve()
-		before := everything(t, st)
-		st.announce = make(map[store.Change]int)
+		before := snapshot(t, st)
+		st.changes = make(map[store.Change]int)
 		for range restarts {
 			<-time.After(time.Second)
 			serve()
 		}
-		if after := everything(t, st); after != before {
-			t.Errorf("the store had\n%s\nand has\n%s", before, after)
+		if after := snapshot(t, st); after != before {
+			t.Errorf("got\n%s\nwant\n%s", after, before)
 		}
-		if st.announce[store.ChangeNone] != restarts*len(deployments) || len(st.announce) != 1 {
-			t.Errorf("registrations did %v, want %d times unchanged", st.announce, restarts*len(deployments))
+		if st.changes[store.ChangeNone] != restarts*len(deployments) || len(st.changes) != 1 {
+			t.Errorf("got registrations %v, want %d times unchanged", st.changes, restarts*len(deployments))
 		}
 	})
 }
 
-// everything is what a store tells of all that it has, but who serves it.
-func everything(t *testing.T, st provost.Store) string {
+// snapshot returns everything that the store lists, as JSON, without who serves it.
+func snapshot(t *testing.T, st provost.Store) string {
 	t.Helper()
 	deployments, err := st.ListDeployments(t.Context(), provost.DeploymentFilter{Limit: store.MaxPage})
 	for _, d := range deployments.Items {
@@ -411,8 +419,9 @@ func everything(t *testing.T, st provost.Store) string {
 	return string(text)
 }
 
-// TestChaosStop stops a runner as a debugger or a hypervisor does, until others have been given its runs, and lets it go on. Nothing
-// that it writes then is accepted, and its flows hear of it at once.
+// TestChaosStop stops a runner, as a debugger or a hypervisor does, until others have taken over
+// its runs, and then continues it. No write of it is accepted then, and its flows learn at once
+// that they lost their leases.
 func TestChaosStop(t *testing.T) {
 	h := newChaosHost(t, chaosConfig{LeaseTTL: time.Second, Shutdown: 5 * time.Second})
 	cycles := scaled(1, 50)
@@ -421,17 +430,17 @@ func TestChaosStop(t *testing.T) {
 	returned := 0
 	for range cycles {
 		h.requestMixed(12)
-		stopped, held := live[0], h.ledger.heldBy(live[0].name)
-		if others := h.ledger.heldBy(live[1].name); len(others) > len(held) {
+		stopped, held := live[0], h.store.heldBy(live[0].name)
+		if others := h.store.heldBy(live[1].name); len(others) > len(held) {
 			stopped, held = live[1], others
 		}
 		stopped.signal(syscall.SIGSTOP)
-		h.await("the leases of the stopped runner to be taken from it", func() bool { return len(h.ledger.heldBy(stopped.name)) == 0 })
+		h.await("the leases of the stopped runner to be reaped", func() bool { return len(h.store.heldBy(stopped.name)) == 0 })
 		resumed := time.Now()
 		stopped.signal(syscall.SIGCONT)
 		for _, run := range held {
 			var last chaosNote
-			h.await("a flow to hear of its lost lease or to return", func() bool {
+			h.await("a flow to learn of its lost lease or to return", func() bool {
 				last = h.lastNote(run, stopped.name)
 				return last.At.After(resumed)
 			})
@@ -446,26 +455,27 @@ func TestChaosStop(t *testing.T) {
 	for _, p := range live {
 		p.drain()
 	}
-	for _, fault := range h.ledger.faults {
-		t.Error(fault)
+	for _, violation := range h.store.violations {
+		t.Error(violation)
 	}
 	for _, run := range h.runs(provost.RunFilter{}) {
 		checkHistory(t, run)
 	}
 	if len(latencies) == 0 {
-		t.Fatal("no flow heard of a lost lease: the test tests nothing")
+		t.Fatal("no flow learned of a lost lease, so nothing was tested")
 	}
 	slices.Sort(latencies)
 	worst := latencies[len(latencies)-1]
-	t.Logf("%d stops: %d flows heard of their lost lease after %v (median), %v (worst), %d had returned by then; %d stale writes refused",
-		cycles, len(latencies), latencies[len(latencies)/2], worst, returned, h.ledger.refused)
+	t.Logf("%d stops: %d flows learned of their lost lease after %v (median), %v (worst), %d had returned by then; %d stale writes refused",
+		cycles, len(latencies), latencies[len(latencies)/2], worst, returned, h.store.refused)
 	if worst > slackOf(time.Second) { // usually milliseconds, but the machine may be busy
-		t.Errorf("a flow heard of its lost lease after %v", worst)
+		t.Errorf("a flow learned of its lost lease after %v, want at most %v", worst, slackOf(time.Second))
 	}
 }
 
-// requestMixed makes runs by hand and waits until all have begun. Every other one ends while its runner is stopped, so that the
-// runner wants to tell of it as soon as it goes on; the rest last.
+// requestMixed creates n runs by hand and waits until all have begun. Every other one ends while
+// its runner is stopped, so that the runner wants to write the result as soon as it continues; the
+// others keep running.
 func (h *chaosHost) requestMixed(n int) {
 	h.t.Helper()
 	runs := make([]uuid.UUID, n)
@@ -483,7 +493,7 @@ func (h *chaosHost) requestMixed(n int) {
 	})
 }
 
-// cancelAll cancels every run and waits for their ends.
+// cancelAll cancels every run and waits until all have finished.
 func (h *chaosHost) cancelAll() {
 	h.t.Helper()
 	for _, run := range h.runs(provost.RunFilter{States: openStates}) {
@@ -491,5 +501,5 @@ func (h *chaosHost) cancelAll() {
 			h.t.Fatal(err)
 		}
 	}
-	h.settle(time.Now())
+	h.awaitFinished(time.Now())
 }

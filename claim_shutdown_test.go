@@ -9,13 +9,14 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// cutOff is a store at the end of a connection: a call whose context ends gets no answer, but is carried out.
-type cutOff struct {
+// lostResponses is a store behind a connection: a call whose context ends returns an error, but the
+// store carries it out.
+type lostResponses struct {
 	*remote
-	stop context.CancelFunc // ends Serve's context while the first claim is under way
+	stop context.CancelFunc // ends Serve's context during the first claim
 }
 
-func (c *cutOff) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
+func (c *lostResponses) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
 	claims, err := c.remote.ClaimRuns(ctx, p)
 	if len(claims.Runs) > 0 {
 		c.stop()
@@ -26,12 +27,12 @@ func (c *cutOff) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.
 	return claims, err
 }
 
-// TestShutdownDuringClaim: what was claimed while the runner was told to stop is handed back or run; it does not wait for the end of
-// a lease, and no crash is counted.
+// TestShutdownDuringClaim checks that runs that are claimed while the runner is told to stop are
+// handed back or executed. They do not wait until a lease expires, and no crash is counted.
 func TestShutdownDuringClaim(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		store := &cutOff{&remote{Store: provost.NewMemoryStore()}, stop}
+		store := &lostResponses{&remote{Store: provost.NewMemoryStore()}, stop}
 		client := provost.NewClient(store.Store)
 		served := make(chan error, 1)
 		runner := &provost.Runner{Store: store, Logger: quiet}
@@ -42,12 +43,12 @@ func TestShutdownDuringClaim(t *testing.T) {
 			t.Errorf("Serve: %v", err)
 		}
 		if got := get(t, client, run.ID); got.State.Type != provost.StateScheduled && got.State.Type != provost.StateCompleted {
-			t.Errorf("the run that was claimed at the end is left %v", got.History)
+			t.Errorf("the run that was claimed during shutdown is left with history %v", got.History)
 		}
 		next := start(t, &provost.Runner{Store: store.Store}, job("job", nothing))
 		began := time.Now()
 		if got := wait(t, client, run.ID); got.Crashes != 0 || time.Since(began) > time.Second {
-			t.Errorf("it is over after %v with %d crashes: %v", time.Since(began), got.Crashes, got.History)
+			t.Errorf("the run finished after %v with %d crashes, want within 1s and 0: %v", time.Since(began), got.Crashes, got.History)
 		}
 		clean(t, next)
 	})

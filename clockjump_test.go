@@ -14,7 +14,7 @@ import (
 	"github.com/provost-go/provost/internal/clock"
 )
 
-// jumpyClock is a wall clock that jumps while timers run on.
+// jumpyClock is a wall clock that jumps while timers continue.
 type jumpyClock struct{ offset atomic.Int64 }
 
 func (c *jumpyClock) now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
@@ -28,21 +28,21 @@ var jumps = []time.Duration{
 	day, -day, 400 * day, // far back: TestClockJumpsFarBack
 }
 
-// jumpTest serves a deployment while its clock jumps, from a store in this process or elsewhere.
+// jumpTest serves deployments while its clock jumps, from a local or a remote store.
 type jumpTest struct {
 	clock  jumpyClock
 	faulty *faulty
 	store  provost.Store
 	client *provost.Client
-	book   logBook
-	poll   time.Duration // within which a jump is noticed
+	logs   logBuffer
+	poll   time.Duration // how long it takes at most to notice a jump
 }
 
 func everyJump(t *testing.T, test func(t *testing.T, j *jumpTest, jump time.Duration)) {
 	for _, jump := range jumps {
 		for _, local := range []bool{true, false} {
 			if !local && jump < -8*time.Hour {
-				continue // so many polls
+				continue // it would take too many polls
 			}
 			t.Run(fmt.Sprintf("%v local %v", jump, local), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
@@ -62,11 +62,11 @@ func everyJump(t *testing.T, test func(t *testing.T, j *jumpTest, jump time.Dura
 
 func (j *jumpTest) start(t *testing.T, d ...*provost.Deployment) (stop func() error) {
 	t.Helper()
-	r := &provost.Runner{Store: j.store, Logger: j.book.logger()}
+	r := &provost.Runner{Store: j.store, Logger: j.logs.logger()}
 	return startIn(clock.With(t.Context(), j.clock.now), t, r, d...)
 }
 
-// request makes a run by hand at the time that the clock shows.
+// request creates a run by hand at the time that the clock shows.
 func (j *jumpTest) request(t *testing.T, handle string, o *provost.RunOptions) *provost.Run {
 	t.Helper()
 	run, err := j.client.RunDeployment(clock.With(t.Context(), j.clock.now), handle, o)
@@ -76,15 +76,15 @@ func (j *jumpTest) request(t *testing.T, handle string, o *provost.RunOptions) *
 	return run
 }
 
-// wantNoticed holds the log to one line for the jump.
+// wantNoticed checks that the jump was logged exactly once.
 func (j *jumpTest) wantNoticed(t *testing.T, jump time.Duration) {
 	t.Helper()
-	if n := len(j.book.lines("clock jumped")); n != 1 {
-		t.Errorf("%d lines on a jump of %v, want 1", n, jump)
+	if n := len(j.logs.lines("clock jumped")); n != 1 {
+		t.Errorf("%d lines for a jump of %v, want 1", n, jump)
 	}
 }
 
-// ticks counts the runs of a schedule by their instants.
+// ticks returns a function that counts the runs of a schedule by their instants.
 func ticks(c *counter) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
 		info, _ := provost.RunFromContext(ctx)
@@ -106,12 +106,12 @@ func TestClockJumpsWhileIdle(t *testing.T) {
 		after, twice := c.total()
 		missed := 0
 		if jump > 4*time.Minute {
-			missed = 1 // the newest one, of however many
+			missed = 1 // only the newest one
 		}
 		if before != 12 || after-before != missed || twice > 0 {
-			t.Errorf("%d runs before, %d for the jump, %d twice", before, after-before, twice)
+			t.Errorf("%d runs before the jump, %d for it, %d instants twice, want 12, %d and 0", before, after-before, twice, missed)
 		}
-		// It goes on at the next instant that has not been decided.
+		// It continues at the next instant that has not been decided.
 		rest := 10 * time.Minute
 		if jump < 0 {
 			rest -= jump
@@ -119,14 +119,14 @@ func TestClockJumpsWhileIdle(t *testing.T) {
 		time.Sleep(rest)
 		synctest.Wait()
 		if later, twice := c.total(); later < after+1 || later > after+3 || twice > 0 {
-			t.Errorf("%d runs in %v after the jump, %d twice", later-after, rest, twice)
+			t.Errorf("%d runs in %v after the jump, want 1 to 3; %d instants twice, want none", later-after, rest, twice)
 		}
 		j.wantNoticed(t, jump)
 		clean(t, stop)
 	})
 }
 
-// Healthy runs go on, under their lease, whatever the clock does.
+// Healthy runs continue under their leases, whatever the clock does.
 func TestClockJumpsWhileARunIsInFlight(t *testing.T) {
 	everyJump(t, func(t *testing.T, j *jumpTest, jump time.Duration) {
 		entered := 0
@@ -140,22 +140,22 @@ func TestClockJumpsWhileARunIsInFlight(t *testing.T) {
 			}
 		})
 		stop := j.start(t, long)
-		other := j.start(t, job("other", nothing, provost.Every(time.Minute))) // it would reap them
+		other := j.start(t, job("other", nothing, provost.Every(time.Minute))) // this runner would reap its leases
 		run := j.request(t, "f/d", nil)
 		time.Sleep(95 * time.Second)
 		j.clock.jump(jump)
 		run = wait(t, j.client, run.ID)
 		wantState(t, run, provost.StateCompleted)
 		if entered != 1 || run.Crashes != 0 {
-			t.Errorf("entered %d times, %d crashes, %v", entered, run.Crashes, run.History)
+			t.Errorf("entered %d times, %d crashes, want 1 and 0: %v", entered, run.Crashes, run.History)
 		}
 		clean(t, stop)
 		clean(t, other)
 	})
 }
 
-// A run that is claimed ahead of its instant starts when the clock says so: at once when a jump forward is noticed, and not before
-// it after one backward.
+// A run that is claimed ahead of its instant starts when the clock reaches it: after a jump forward
+// as soon as the jump is noticed, after a jump back not before the clock shows the instant again.
 func TestClockJumpsWhileARunWaitsForItsInstant(t *testing.T) {
 	everyJump(t, func(t *testing.T, j *jumpTest, jump time.Duration) {
 		var mu sync.Mutex
@@ -182,19 +182,19 @@ func TestClockJumpsWhileARunWaitsForItsInstant(t *testing.T) {
 			late = jumped.Add(500 * time.Millisecond)
 		}
 		if len(starts) != 1 || starts[0].Before(due.Add(-jump)) || starts[0].After(late.Add(time.Millisecond)) {
-			t.Errorf("started %v, due at %v, jump %v at %v", starts, due, jump, jumped)
+			t.Errorf("started at %v, want once when due at %v, with a jump of %v at %v", starts, due, jump, jumped)
 		}
 		clean(t, stop)
 	})
 }
 
-// Runs that queue for a limit get their turn, one at a time, and none before it is due.
+// Runs that wait for a limit are served one at a time, and none before it is due.
 func TestClockJumpsWhileRunsQueueForALimit(t *testing.T) {
 	everyJump(t, func(t *testing.T, j *jumpTest, jump time.Duration) {
-		var c crowd
+		var c gauge
 		d := job("f", func(context.Context) error {
-			c.in()
-			defer c.out()
+			c.enter()
+			defer c.leave()
 			time.Sleep(10 * time.Second)
 			return nil
 		})
@@ -210,16 +210,16 @@ func TestClockJumpsWhileRunsQueueForALimit(t *testing.T) {
 		for _, run := range runs {
 			wantState(t, wait(t, j.client, run.ID), provost.StateCompleted)
 		}
-		if took := time.Since(began); c.most.Load() != 1 || took > max(0, -jump)+70*time.Second {
-			t.Errorf("%d at once, took %v", c.most.Load(), took)
+		if took := time.Since(began); c.max.Load() != 1 || took > max(0, -jump)+70*time.Second {
+			t.Errorf("%d runs at once, took %v, want 1 and at most %v", c.max.Load(), took, max(0, -jump)+70*time.Second)
 		}
 		clean(t, stop)
 	})
 }
 
-// A jump forward by more than a lease, or a machine that was suspended, is a time in which nobody served: hundreds of instants that
-// passed in it do not become hundreds of runs.
-func TestJumpForwardIsATimeUnserved(t *testing.T) {
+// After a jump forward by more than a lease, or on a machine that was suspended, the time counts as
+// unserved: the hundreds of instants in it do not become hundreds of runs.
+func TestJumpForwardIsUnservedTime(t *testing.T) {
 	for name, c := range map[string]struct {
 		schedule provost.Schedule
 		jump     time.Duration
@@ -258,7 +258,7 @@ func TestJumpForwardIsATimeUnserved(t *testing.T) {
 					time.Sleep(25 * time.Second)
 					synctest.Wait()
 					if inJump != c.runs {
-						t.Errorf("%d runs for the instants of the jump, want %d", inJump, c.runs)
+						t.Errorf("%d runs for instants inside the jump, want %d", inJump, c.runs)
 					}
 					clean(t, stop)
 				})
@@ -267,7 +267,8 @@ func TestJumpForwardIsATimeUnserved(t *testing.T) {
 	}
 }
 
-// A clock that jumps back by weeks stops a schedule for as long, and no longer. PROVOST_LONG=1 makes it 400 days.
+// A clock that jumps back by weeks stops a schedule for that long and no longer. PROVOST_LONG=1
+// makes it 400 days.
 func TestClockJumpsFarBack(t *testing.T) {
 	back := 20 * day
 	if os.Getenv("PROVOST_LONG") != "" {
@@ -283,13 +284,14 @@ func TestClockJumpsFarBack(t *testing.T) {
 		j.clock.jump(-back)
 		time.Sleep(back + day)
 		if after, twice := c.total(); before != 3 || after != 4 || twice > 0 {
-			t.Errorf("%d runs before, %d after, %d twice", before, after, twice)
+			t.Errorf("%d runs before the jump, %d in all, %d instants twice, want 3, 4 and 0", before, after, twice)
 		}
 		clean(t, stop)
 	})
 }
 
-// Many jumps, one after another, over a schedule of seconds: no instant fires twice, and after the last one it fires on.
+// After many jumps in a row over a schedule of seconds, no instant has fired twice, and the
+// schedule continues.
 func TestManyJumps(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		j := &jumpTest{faulty: newFaulty()}
@@ -304,7 +306,7 @@ func TestManyJumps(t *testing.T) {
 		before, _ := c.total()
 		time.Sleep(time.Minute)
 		if total, twice := c.total(); twice > 0 || total != before+60 {
-			t.Errorf("%d of %d instants twice; %d in the last minute", twice, total, total-before)
+			t.Errorf("%d of %d instants twice, want none; %d in the last minute, want 60", twice, total, total-before)
 		}
 		clean(t, stop)
 	})

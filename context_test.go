@@ -21,12 +21,12 @@ func TestRunFromContext(t *testing.T) {
 		f := provost.NewFlow("f", func(ctx context.Context, p orderParams) (string, error) {
 			seen, _ = provost.RunFromContext(ctx)
 			if ctx.Value(key{}) != "from main" {
-				t.Error("values of Serve's context are lost")
+				t.Error("the values of Serve's context are missing")
 			}
 			seen.Parameters["region"] = "changed"
 			again, _ := provost.RunFromContext(ctx)
 			if again.Parameters["region"] != "us" {
-				t.Error("the parameters are no copy")
+				t.Error("the parameters are not a copy")
 			}
 			return "", nil
 		})
@@ -50,37 +50,37 @@ func TestRunFromContext(t *testing.T) {
 		if seen.ID == uuid.Nil || seen.Name == "" || seen.Flow != "f" || seen.Deployment != "d" || seen.Schedule != "hourly" ||
 			seen.Version != "v7" || !reflect.DeepEqual(seen.Tags, []string{"a"}) || !seen.ScheduledTime.Equal(instant) ||
 			seen.Attempt != 1 || seen.ParentID != uuid.Nil || fmt.Sprint(seen.Parameters["count"]) != "3" {
-			t.Errorf("saw %+v", seen)
+			t.Errorf("RunFromContext = %+v", seen)
 		}
 	})
 }
 
-func TestOutsideOfRuns(t *testing.T) {
+func TestContextOutsideOfRuns(t *testing.T) {
 	if _, ok := provost.RunFromContext(t.Context()); ok {
-		t.Error("there is a run")
+		t.Error("RunFromContext returned a run")
 	}
 	if _, ok := provost.ClientFromContext(t.Context()); ok {
-		t.Error("there is a client")
+		t.Error("ClientFromContext returned a client")
 	}
 	if provost.Logger(t.Context()) != slog.Default() {
-		t.Error("the logger is not slog.Default")
+		t.Error("Logger did not return slog.Default()")
 	}
 	want := provost.RunInfo{ID: uuid.New(), Flow: "f", Attempt: 2}
 	ctx := provost.ContextWithRun(t.Context(), want)
 	if got, ok := provost.RunFromContext(ctx); !ok || !reflect.DeepEqual(got, want) {
-		t.Errorf("RunFromContext = %+v", got)
+		t.Errorf("RunFromContext = %+v, %v, want %+v", got, ok, want)
 	}
 	if _, err := order.Run(ctx, orderParams{}); err != nil || provost.Logger(ctx) != slog.Default() {
-		t.Errorf("Run is no plain call: %v", err)
+		t.Errorf("Run is not a plain call: %v", err)
 	}
 }
 
 func TestLoggerReachesBothLogs(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var book logBook
+		var logs logBuffer
 		store := provost.NewMemoryStore()
 		c := provost.NewClient(store)
-		stop := start(t, &provost.Runner{Store: store, Logger: book.logger()}, job("f", func(ctx context.Context) error {
+		stop := start(t, &provost.Runner{Store: store, Logger: logs.logger()}, job("f", func(ctx context.Context) error {
 			log := provost.Logger(ctx).With("a", 1).WithGroup("g")
 			log.Info("hello", "b", 2)
 			log.Debug("only stored")
@@ -89,11 +89,11 @@ func TestLoggerReachesBothLogs(t *testing.T) {
 		run := runNow(t, c, "f/d", nil)
 		clean(t, stop)
 		if got := logText(t, c, run); got != "hello a=1 g.b=2\nonly stored a=1" {
-			t.Errorf("stored %q", got)
+			t.Errorf("got stored log %q", got)
 		}
-		lines := book.lines("msg=hello")
-		if len(lines) != 1 || !strings.Contains(lines[0], "a=1 g.b=2") || !strings.Contains(lines[0], run.ID.String()) || len(book.lines("only stored")) > 0 {
-			t.Errorf("runner's log: %q", lines)
+		lines := logs.lines("msg=hello")
+		if len(lines) != 1 || !strings.Contains(lines[0], "a=1 g.b=2") || !strings.Contains(lines[0], run.ID.String()) || len(logs.lines("only stored")) > 0 {
+			t.Errorf("got lines %q in the runner's log", lines)
 		}
 	})
 }
@@ -124,10 +124,10 @@ func TestLogOfARunIsBounded(t *testing.T) {
 		}
 		page, err := st.ListLogs(t.Context(), store.LogFilter{RunID: run.ID})
 		if err != nil || size > store.MaxRunLog+100 || kept-1+page.Dropped != lines {
-			t.Errorf("%d lines of %d bytes kept, %d dropped, %v; want %d in all", kept, size, page.Dropped, err, lines)
+			t.Errorf("%d lines of %d bytes kept, %d dropped, error %v; want %d in all", kept, size, page.Dropped, err, lines)
 		}
 		if !strings.HasPrefix(last, fmt.Sprint(page.Dropped)) {
-			t.Errorf("last line %q does not count %d dropped", last, page.Dropped)
+			t.Errorf("last line %q does not state that %d lines were dropped", last, page.Dropped)
 		}
 	})
 }
@@ -153,7 +153,7 @@ func TestClientFromContextStartsAnotherRun(t *testing.T) {
 		stop := start(t, &provost.Runner{Store: store}, &provost.Deployment{Flow: first, Name: "d"}, &provost.Deployment{Flow: order, Name: "d"})
 		run := runNow(t, c, "first/d", nil)
 		if got, err := first.Result(run); got != "Completed" || err != nil {
-			t.Errorf("Result = %q, %v", got, err)
+			t.Errorf("Result = %q, %v, want Completed", got, err)
 		}
 		clean(t, stop)
 	})
@@ -161,24 +161,24 @@ func TestClientFromContextStartsAnotherRun(t *testing.T) {
 
 func TestEventsAreFewLines(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var book logBook
+		var logs logBuffer
 		store := provost.NewMemoryStore()
 		var list []*provost.Deployment
 		for i := range 100 {
 			list = append(list, &provost.Deployment{Flow: order, Name: fmt.Sprint(i), Schedules: []provost.Schedule{provost.Every(time.Second)}})
 		}
-		stop := start(t, &provost.Runner{Store: store, Logger: book.logger(), Limit: -1}, list...)
+		stop := start(t, &provost.Runner{Store: store, Logger: logs.logger(), Limit: -1}, list...)
 		const seconds = 60
 		time.Sleep(seconds*time.Second + 500*time.Millisecond)
 		clean(t, stop)
-		own, summaries := len(book.lines("msg=\"run ")), len(book.lines("more runs in the last second"))
+		own, summaries := len(logs.lines("msg=\"run ")), len(logs.lines("more runs in the last second"))
 		if own > 10*(seconds+1) || own < 10*seconds/2 || summaries > seconds+1 || summaries < seconds/2 {
-			t.Errorf("%d lines of runs, %d summaries in %d seconds", own, summaries, seconds)
+			t.Errorf("got %d lines about runs and %d summaries in %d seconds", own, summaries, seconds)
 		}
 	})
 }
 
-// chatty logs to the run while it is being logged.
+// chatty logs to the run's log while its own value is being logged.
 type chatty struct{ ctx context.Context }
 
 func (c chatty) LogValue() slog.Value {
@@ -195,7 +195,7 @@ func TestLogValueMayLog(t *testing.T) {
 		defer stop()
 		run := runNow(t, c, "f/d", nil)
 		if got := logText(t, c, run); !strings.HasSuffix(got, "outer v=x") {
-			t.Errorf("stored %q", got)
+			t.Errorf("got stored log %q", got)
 		}
 	})
 }

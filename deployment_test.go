@@ -12,7 +12,7 @@ import (
 
 var order = provost.NewFlow("order", func(context.Context, orderParams) (orderResult, error) { return orderResult{}, nil })
 
-// renamed is the order flow under another declaration.
+// renamed returns a copy of the order flow with some fields changed.
 func renamed(change func(f *provost.Flow[orderParams, orderResult])) *provost.Flow[orderParams, orderResult] {
 	f := *order
 	change(&f)
@@ -63,7 +63,7 @@ func TestDeploymentValidateNamesFieldValueAndFix(t *testing.T) {
 		{"schedule's parameter", &provost.Deployment{Flow: order, Name: "d", Schedules: []provost.Schedule{provost.Every(time.Hour).WithParameters(provost.Params{"count": "x"})}}, []string{"Schedules[0]", "count", "whole number"}},
 		{"chan parameter type", &provost.Deployment{Flow: required, Name: "d"}, []string{"Flow", "chan int", "in"}},
 		{"func result type", &provost.Deployment{Flow: provost.NewFlow("f", func(context.Context, provost.None) (func(), error) { return nil, nil }), Name: "d"}, []string{"Flow", "func()"}},
-		{"parameter type that is no struct", &provost.Deployment{Flow: provost.NewFlow("f", func(context.Context, int) (string, error) { return "", nil }), Name: "d"}, []string{"Flow", "int", "struct"}},
+		{"parameter type that is not a struct", &provost.Deployment{Flow: provost.NewFlow("f", func(context.Context, int) (string, error) { return "", nil }), Name: "d"}, []string{"Flow", "int", "struct"}},
 		{"negative limit", &provost.Deployment{Flow: order, Name: "d", ConcurrencyLimit: -1}, []string{"ConcurrencyLimit", "-1", "give 0"}},
 		{"negative waiting", &provost.Deployment{Flow: order, Name: "d", MaxWaiting: -1}, []string{"MaxWaiting", "-1", "give 0"}},
 		{"group without a size", &provost.Deployment{Flow: order, Name: "d", LimitGroup: "g"}, []string{"LimitGroup", `"g"`, "ConcurrencyLimit"}},
@@ -102,7 +102,7 @@ func TestServeReportsAllDeploymentsAtOnce(t *testing.T) {
 	wantError(t, err, "Limit", "-5", "deployments[0]", "deployments[1]", "deployments[3]", "f/d", "given twice")
 }
 
-func TestServeRefusesWhatItCannotDo(t *testing.T) {
+func TestServeRefusesUnsupportedFields(t *testing.T) {
 	cases := []struct {
 		field string
 		d     provost.Deployment
@@ -117,7 +117,7 @@ func TestServeRefusesWhatItCannotDo(t *testing.T) {
 		t.Run(c.field, func(t *testing.T) {
 			c.d.Flow, c.d.Name = order, "d"
 			if err := c.d.Validate(); err != nil {
-				t.Errorf("Validate refuses it: %v", err)
+				t.Errorf("Validate: %v", err)
 			}
 			wantError(t, provost.Serve(t.Context(), &c.d), "order/d", c.field, c.want)
 			if _, err := provost.NewClient(provost.NewMemoryStore()).Deploy(t.Context(), &c.d); err != nil {
@@ -127,7 +127,7 @@ func TestServeRefusesWhatItCannotDo(t *testing.T) {
 	}
 }
 
-func TestServeRefusesRunnersThatMakeNoSense(t *testing.T) {
+func TestServeRefusesInvalidRunners(t *testing.T) {
 	cases := []struct {
 		r    *provost.Runner
 		want []string
@@ -174,7 +174,7 @@ func TestServeCopiesOnEntry(t *testing.T) {
 		run := runNow(t, provost.NewClient(store), "f/d", nil)
 		wantState(t, run, provost.StateCompleted)
 		if got, _ := f.Result(run); got != "us" || run.Tags[0] != "a" {
-			t.Errorf("result %q, tags %v", got, run.Tags)
+			t.Errorf("result %q, tags %v, want us and [a]", got, run.Tags)
 		}
 		clean(t, stop)
 	})

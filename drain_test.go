@@ -26,12 +26,12 @@ func TestDrainLetsFlowsFinish(t *testing.T) {
 		before := time.Now()
 		clean(t, stop)
 		if took := time.Since(before); took != 19*time.Second {
-			t.Errorf("drained in %v", took)
+			t.Errorf("drained in %v, want 19s", took)
 		}
 		wantState(t, get(t, client, run.ID), provost.StateCompleted)
 		wantState(t, get(t, client, soon.ID), provost.StateScheduled)
 		if got := get(t, client, soon.ID); got.Attempt != 0 || got.WaitReason != store.WaitUnserved {
-			t.Errorf("handed back as %+v", got)
+			t.Errorf("handed back as %+v, want attempt 0 and wait reason %q", got, store.WaitUnserved)
 		}
 	})
 }
@@ -49,7 +49,7 @@ func TestDrainHandsBackWithoutUsingAnAttempt(t *testing.T) {
 			}
 			<-ctx.Done()
 			if cause := context.Cause(ctx); !strings.Contains(cause.Error(), "shutting down") {
-				t.Errorf("cause %v", cause)
+				t.Errorf("cause %v, want that the runner is shutting down", cause)
 			}
 			return ctx.Err()
 		})
@@ -62,43 +62,43 @@ func TestDrainHandsBackWithoutUsingAnAttempt(t *testing.T) {
 			before := time.Now()
 			clean(t, stop)
 			if took := time.Since(before); took != time.Minute {
-				t.Errorf("drained in %v", took)
+				t.Errorf("drained in %v, want 1m0s", took)
 			}
 			got := get(t, client, run.ID)
 			wantState(t, got, provost.StateScheduled, "handed back")
 			if got.Attempt != 0 || got.Crashes != 0 {
-				t.Errorf("attempt %d, crashes %d", got.Attempt, got.Crashes)
+				t.Errorf("attempt %d, crashes %d, want 0 and 0", got.Attempt, got.Crashes)
 			}
 			stop = start(t, runner(), d)
 		}
 		wantState(t, wait(t, client, run.ID), provost.StateCompleted)
 		clean(t, stop)
 		if len(attempts) != 3 || attempts[2] != 1 {
-			t.Errorf("attempts %v", attempts)
+			t.Errorf("attempts %v, want 3, the last with number 1", attempts)
 		}
 	})
 }
 
-func TestDrainNamesADeafFlow(t *testing.T) {
+func TestDrainNamesAnUnresponsiveFlow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()
 		client := provost.NewClient(store)
 		wake := make(chan struct{})
-		stop := start(t, &provost.Runner{Store: store}, job("deaf", func(context.Context) error { <-wake; return nil }))
-		run := request(t, client, "deaf/d", nil)
+		stop := start(t, &provost.Runner{Store: store}, job("unresponsive", func(context.Context) error { <-wake; return nil }))
+		run := request(t, client, "unresponsive/d", nil)
 		time.Sleep(time.Second)
 		before := time.Now()
 		err := stop()
 		wantIs(t, err, provost.ErrDrainTimeout)
-		wantError(t, err, "deaf/d", run.ID.String())
+		wantError(t, err, "unresponsive/d", run.ID.String())
 		if took := time.Since(before); took != 30*time.Second {
-			t.Errorf("returned after %v", took)
+			t.Errorf("Serve returned after %v, want 30s", took)
 		}
 		close(wake)
 	})
 }
 
-func TestDrainIsNotHeldUpByADeafHook(t *testing.T) {
+func TestDrainIsNotHeldUpByAnUnresponsiveHook(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		wake := make(chan struct{})
 		f := provost.NewJob("f", nothing)
@@ -111,15 +111,15 @@ func TestDrainIsNotHeldUpByADeafHook(t *testing.T) {
 		wantIs(t, err, provost.ErrDrainTimeout)
 		wantError(t, err, "hook")
 		if took := time.Since(before); took > 2*time.Minute {
-			t.Errorf("returned after %v", took)
+			t.Errorf("Serve returned after %v, want at most 2m0s", took)
 		}
 		close(wake)
 	})
 }
 
-func TestStoreTroubleIsReportedOnceAndPasses(t *testing.T) {
+func TestStoreFailureIsReportedOnceAndPasses(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var book logBook
+		var logs logBuffer
 		var runs counter
 		store := &remote{Store: provost.NewMemoryStore()}
 		client := provost.NewClient(store.Store)
@@ -128,7 +128,7 @@ func TestStoreTroubleIsReportedOnceAndPasses(t *testing.T) {
 			runs.add(info.ScheduledTime.String())
 			return nil
 		}, provost.Every(10*time.Second))
-		stop := start(t, &provost.Runner{Store: store, Logger: book.logger()}, d)
+		stop := start(t, &provost.Runner{Store: store, Logger: logs.logger()}, d)
 		time.Sleep(time.Minute + time.Second)
 		store.fail(errors.New("disk on fire"))
 		time.Sleep(20 * time.Second)
@@ -141,12 +141,12 @@ func TestStoreTroubleIsReportedOnceAndPasses(t *testing.T) {
 		clean(t, stop)
 		total, twice := runs.total()
 		if total < 14 || twice > 0 {
-			t.Errorf("%d runs, %d twice", total, twice)
+			t.Errorf("%d runs, %d instants twice, want at least 14 and none", total, twice)
 		}
 		for _, operation := range []string{"\"reap leases\"", "\"plan runs\"", "\"claim runs\"", "heartbeat"} {
-			n := len(book.lines("operation=" + operation))
+			n := len(logs.lines("operation=" + operation))
 			if n == 0 || n > 4 {
-				t.Errorf("%d lines on %s, want a line per change", n, operation)
+				t.Errorf("%d lines about %s, want 1 to 4: one for each change", n, operation)
 			}
 		}
 		decided := 0
@@ -156,12 +156,12 @@ func TestStoreTroubleIsReportedOnceAndPasses(t *testing.T) {
 		done := len(list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateCompleted}}))
 		cancelled := len(list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateCancelled}}))
 		if all := done + cancelled + decided; all != 81 && all != 80 {
-			t.Errorf("%d done, %d cancelled, %d skipped: %d of 81 instants", done, cancelled, decided, all)
+			t.Errorf("%d completed, %d cancelled, %d skipped: %d instants, want 80 or 81", done, cancelled, decided, all)
 		}
 	})
 }
 
-func TestStoreTroubleDoesNotLoseWhatEnded(t *testing.T) {
+func TestStoreFailureLosesNoFinishedRun(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := &remote{Store: provost.NewMemoryStore()}
 		client := provost.NewClient(store.Store)
@@ -178,7 +178,7 @@ func TestStoreTroubleDoesNotLoseWhatEnded(t *testing.T) {
 		store.fail(nil)
 		wantState(t, wait(t, client, run.ID), provost.StateCompleted)
 		if calls.Load() != 1 {
-			t.Errorf("called %d times", calls.Load())
+			t.Errorf("called %d times, want once", calls.Load())
 		}
 		clean(t, stop)
 	})

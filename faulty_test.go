@@ -11,15 +11,15 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// fault is what happens to a store call.
+// fault is how a store call fails.
 type fault int
 
 const (
 	works   fault = iota
-	refuses       // an error, and nothing happened
-	loses         // it happened, but the answer is an error
-	hangs         // no answer until the call's context ends
-	slow          // the answer takes three seconds
+	refuses       // returns an error and does nothing
+	loses         // does it, but returns an error
+	hangs         // blocks until the call's context ends
+	slow          // returns after three seconds
 )
 
 var (
@@ -27,33 +27,33 @@ var (
 	errFaulty  = errors.New("the disk is on fire")
 )
 
-// faulty is a store on another machine that fails when it is told to.
+// faulty is a remote store that fails when it is told to.
 type faulty struct {
 	provost.Store
 
 	mu     sync.Mutex
 	decide func(operation string) fault
 	calls  map[string]int
-	renew  struct { // what RenewLeases was asked
-		worked  time.Time // start of the newest call that worked
+	renew  struct { // what RenewLeases was called with
+		worked  time.Time // start of the newest call that succeeded
 		largest int
 		leases  int
 	}
-	lost map[uuid.UUID]bool // said to be lost by RenewLeases
+	lost map[uuid.UUID]bool // reported as lost by RenewLeases
 
-	poison func(store.RunUpdate) bool // SettleRuns refuses calls with one of these
+	poison func(store.RunUpdate) bool // SettleRuns refuses calls with such an update
 }
 
 func newFaulty() *faulty {
 	return &faulty{Store: provost.NewMemoryStore(), calls: make(map[string]int)}
 }
 
-// localFaulty is a faulty store in this process.
+// localFaulty is a faulty store that is local.
 type localFaulty struct{ *faulty }
 
 func (f localFaulty) Unwrap() provost.Store { return f.Store }
 
-// set makes the given operations, or all, behave from now on.
+// set makes the given operations, or all if there are none, behave so from now on.
 func (f *faulty) set(how fault, operations ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,6 +74,17 @@ func (f *faulty) count(operation string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.calls[operation]
+}
+
+// total returns the number of all calls.
+func (f *faulty) total() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, c := range f.calls {
+		n += c
+	}
+	return n
 }
 
 func (f *faulty) begin(operation string) fault {

@@ -14,7 +14,8 @@ type exportParams struct {
 	Target struct{ Bucket string }
 }
 
-// TestDeploymentTakesDocs reads the description of a deployment and of its parameters from the flow's source.
+// TestDeploymentTakesDocs checks that the descriptions of a deployment and of its parameters come
+// from the flow's source.
 func TestDeploymentTakesDocs(t *testing.T) {
 	const source = `package provost_test
 
@@ -36,11 +37,11 @@ func exportAll(ctx context.Context, p exportParams) error { return nil }
 		t.Fatal(err)
 	}
 	if r.Description != "exportAll does it." {
-		t.Errorf("description is %q", r.Description)
+		t.Errorf("description %q, want %q", r.Description, "exportAll does it.")
 	}
 	for _, want := range []string{`"description":"Region is where the data is."`, `"description":"Bucket is S3's."`} {
 		if !strings.Contains(string(r.ParameterSchema), want) {
-			t.Errorf("schema %s has no %s", r.ParameterSchema, want)
+			t.Errorf("schema %s does not contain %s", r.ParameterSchema, want)
 		}
 	}
 }

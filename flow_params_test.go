@@ -11,7 +11,8 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// TestURLFitsItsSchema sends what url.Parse takes and url.URL writes, though no URL has it.
+// TestURLFitsItsSchema sends URLs that url.Parse accepts and url.URL writes, although they are not
+// valid URLs.
 func TestURLFitsItsSchema(t *testing.T) {
 	type params struct {
 		URL  url.URL `json:"url"`
@@ -32,20 +33,21 @@ func TestURLFitsItsSchema(t *testing.T) {
 		}
 		p := flow.Params(params{URL: *u, Page: *u})
 		if p["url"] != want || p["page"] != want {
-			t.Errorf("%q became %v, want %s", text, p, want)
+			t.Errorf("Params of %q = %v, want %s", text, p, want)
 		}
 		if err := (&provost.Deployment{Flow: flow, Name: "d", Parameters: p}).Validate(); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	// What people paste is taken as it is.
+	// Pasted text is accepted unchanged.
 	p, err := flow.DecodeJSON([]byte(`{"url":"https://example.com/?q=ü"}`))
 	if err != nil || p.URL.Query().Get("q") != "ü" {
 		t.Error(p.URL, err)
 	}
 }
 
-// TestPointersSendZero also of types that have a method IsZero.
+// TestPointersSendZero checks that pointers to zero values are sent, also for types with an IsZero
+// method.
 func TestPointersSendZero(t *testing.T) {
 	type params struct {
 		At    *time.Time               `json:"at"`
@@ -63,7 +65,8 @@ func TestPointersSendZero(t *testing.T) {
 	}
 }
 
-// TestParamsThatDoNotEncode are refused with the reason, also by a flow that takes any parameters.
+// TestParamsThatDoNotEncode checks that such parameters are refused with the reason, also for a
+// flow that accepts any parameters.
 func TestParamsThatDoNotEncode(t *testing.T) {
 	type params struct {
 		X float64 `json:"x"`

@@ -49,16 +49,16 @@ func TestFlowResultIsTyped(t *testing.T) {
 			t.Errorf("Result = %+v, %v, want %+v", got, err, want)
 		}
 		if run.Attempt != 1 || run.Parameters["every"] != "1h30m0s" || run.Parameters["region"] != "eu" {
-			t.Errorf("attempt %d, parameters %v", run.Attempt, run.Parameters)
+			t.Errorf("attempt %d, parameters %v, want 1, every 1h30m0s and region eu", run.Attempt, run.Parameters)
 		}
 	})
 }
 
-// sour is an error and a result whose methods panic, as those of a nil pointer do.
-type sour struct{ text *string }
+// panicking is an error and a result whose methods panic, as those of a nil pointer do.
+type panicking struct{ text *string }
 
-func (s *sour) Error() string                { return *s.text }
-func (s *sour) MarshalJSON() ([]byte, error) { return []byte(*s.text), nil }
+func (s *panicking) Error() string                { return *s.text }
+func (s *panicking) MarshalJSON() ([]byte, error) { return []byte(*s.text), nil }
 
 func TestFlowThatMisbehavesFailsItsRunAlone(t *testing.T) {
 	cases := []struct {
@@ -69,14 +69,14 @@ func TestFlowThatMisbehavesFailsItsRunAlone(t *testing.T) {
 		{"error", provost.NewJob("f", func(context.Context) error { return errors.New("no luck") }), []string{"no luck"}},
 		{"panic", provost.NewJob("f", func(context.Context) error { panic("boom") }), []string{"panic: boom", "flow_test.go"}},
 		{"panic nil", provost.NewJob("f", func(context.Context) error { panic(nil) }), []string{"panic: ", "nil"}},
-		{"panic with an error that panics", provost.NewJob("f", func(context.Context) error { panic(&sour{}) }), []string{"panic: "}},
+		{"panic with an error that panics", provost.NewJob("f", func(context.Context) error { panic(&panicking{}) }), []string{"panic: "}},
 		{"Goexit", provost.NewJob("f", func(context.Context) error { runtime.Goexit(); return nil }), []string{"Goexit"}},
-		{"error that panics", provost.NewJob("f", func(context.Context) error { var e *sour; return e }), []string{"sour"}},
+		{"error that panics", provost.NewJob("f", func(context.Context) error { var e *panicking; return e }), []string{"panicking"}},
 		{"result that does not encode", provost.NewFlow("f", func(context.Context, provost.None) (any, error) {
 			return map[string]any{"c": make(chan int)}, nil
 		}), []string{"result does not encode", "chan"}},
-		{"result that panics", provost.NewFlow("f", func(context.Context, provost.None) (*sour, error) {
-			return &sour{}, nil
+		{"result that panics", provost.NewFlow("f", func(context.Context, provost.None) (*panicking, error) {
+			return &panicking{}, nil
 		}), []string{"result does not encode"}},
 		{"result that is not JSON", provost.NewFlow("f", func(context.Context, provost.None) (json.RawMessage, error) {
 			return json.RawMessage("{"), nil
@@ -93,7 +93,7 @@ func TestFlowThatMisbehavesFailsItsRunAlone(t *testing.T) {
 				run := runNow(t, client, "f/d", nil)
 				wantState(t, run, provost.StateFailed, c.want...)
 				if n := len(run.State.Message); n > 17<<10 {
-					t.Errorf("message of %d bytes", n)
+					t.Errorf("message of %d bytes, want at most %d", n, 17<<10)
 				}
 			})
 		})
@@ -127,7 +127,7 @@ func TestFlowResultTooLargeIsLeftOut(t *testing.T) {
 		run := runNow(t, client, "f/d", nil)
 		wantState(t, run, provost.StateCompleted, "not stored", "1048576")
 		if run.Result != nil {
-			t.Errorf("stored %d bytes", len(run.Result))
+			t.Errorf("a result of %d bytes is stored, want none", len(run.Result))
 		}
 		_, err := f.Result(run)
 		wantError(t, err, "no stored result")
@@ -150,12 +150,12 @@ func TestFlowTimeout(t *testing.T) {
 		run := runNow(t, client, "f/d", nil)
 		wantState(t, run, provost.StateFailed, "1m0s")
 		if run.State.Name != store.NameTimedOut || time.Since(before) != time.Minute {
-			t.Errorf("%s after %v", run.State.Name, time.Since(before))
+			t.Errorf("%s after %v, want %s after 1m0s", run.State.Name, time.Since(before), store.NameTimedOut)
 		}
 		run = runNow(t, client, "f/d", provost.Params{"Nil": true})
 		wantState(t, run, provost.StateCompleted)
 		if got, err := stubborn.Result(run); got != "after all" || err != nil {
-			t.Errorf("Result = %q, %v", got, err)
+			t.Errorf("Result = %q, %v, want after all", got, err)
 		}
 		_, err := stubborn.Result(&provost.Run{State: provost.State{Type: provost.StateFailed}})
 		if _, ok := errors.AsType[*provost.RunError](err); !ok {
@@ -181,7 +181,7 @@ func TestFlowRetries(t *testing.T) {
 				f := provost.NewJob("f", func(ctx context.Context) error {
 					attempts++
 					if info, _ := provost.RunFromContext(ctx); info.Attempt != attempts {
-						t.Errorf("attempt %d is told that it is %d", attempts, info.Attempt)
+						t.Errorf("RunFromContext: attempt %d, want %d", info.Attempt, attempts)
 					}
 					if attempts < 3 {
 						return errors.New("not yet")
@@ -195,7 +195,7 @@ func TestFlowRetries(t *testing.T) {
 				run := runNow(t, client, "f/d", nil)
 				wantState(t, run, provost.StateCompleted)
 				if run.Attempt != 3 || attempts != 3 {
-					t.Errorf("attempt %d, called %d times", run.Attempt, attempts)
+					t.Errorf("attempt %d, called %d times, want 3 and 3", run.Attempt, attempts)
 				}
 				if took := time.Since(before); took < d.want || took > d.want+time.Second {
 					t.Errorf("took %v, want %v", took, d.want)
@@ -207,7 +207,7 @@ func TestFlowRetries(t *testing.T) {
 					}
 				}
 				if waited != 2 {
-					t.Errorf("history %v", run.History)
+					t.Errorf("%d AwaitingRetry states, want 2: %v", waited, run.History)
 				}
 			})
 		})
@@ -224,7 +224,7 @@ func TestFlowRetriesRunOut(t *testing.T) {
 		run := runNow(t, client, "f/d", nil)
 		wantState(t, run, provost.StateFailed, "always")
 		if attempts != 3 || run.Attempt != 3 {
-			t.Errorf("%d calls, attempt %d", attempts, run.Attempt)
+			t.Errorf("%d calls, attempt %d, want 3 and 3", attempts, run.Attempt)
 		}
 		again, err := client.RetryRun(t.Context(), run.ID, nil)
 		if err != nil || again.ID != run.ID {
@@ -232,7 +232,7 @@ func TestFlowRetriesRunOut(t *testing.T) {
 		}
 		run = wait(t, client, run.ID)
 		if attempts != 4 || run.Attempt != 4 || run.State.Type != provost.StateFailed {
-			t.Errorf("after RetryRun: %d calls, attempt %d, %s", attempts, run.Attempt, run.State)
+			t.Errorf("after RetryRun: %d calls, attempt %d, %s; want 4, 4, FAILED", attempts, run.Attempt, run.State)
 		}
 	})
 }
@@ -246,7 +246,7 @@ func TestFlowHooksFollowTheStoredState(t *testing.T) {
 			return func(ctx context.Context, run *provost.Run) error {
 				stored, err := client.GetRun(ctx, run.ID)
 				if err != nil || !stored.State.Terminal() || stored.State.Type != run.State.Type {
-					t.Errorf("%s was called while the store has %v, %v", name, stored, err)
+					t.Errorf("the %s hook was called while the store had %v, %v", name, stored, err)
 				}
 				called.add(name)
 				switch name {
@@ -282,7 +282,7 @@ func TestFlowHooksFollowTheStoredState(t *testing.T) {
 		clean(t, stop)
 		for _, name := range []string{"completion", "failure", "cancellation"} {
 			if n := called.get(name); n != 1 {
-				t.Errorf("On%s was called %d times", name, n)
+				t.Errorf("the %s hook was called %d times, want once", name, n)
 			}
 		}
 	})
@@ -293,13 +293,13 @@ func TestFlowRunOutsideOfRunsIsAPlainCall(t *testing.T) {
 	f := provost.NewFlow("f", func(ctx context.Context, p orderParams) (string, error) {
 		calls++
 		if _, limited := ctx.Deadline(); limited {
-			t.Error("there is a timeout")
+			t.Error("the context has a deadline")
 		}
 		return p.Region, errors.New("once")
 	})
 	f.Retries, f.Timeout = 5, time.Second
 	if got, err := f.Run(t.Context(), orderParams{}); got != "" || err == nil || calls != 1 {
-		t.Errorf("Run = %q, %v after %d calls", got, err, calls)
+		t.Errorf("Run = %q, %v after %d calls, want an error after 1", got, err, calls)
 	}
 	var none *provost.Flow[orderParams, string]
 	_, err := none.Run(t.Context(), orderParams{})
@@ -335,7 +335,7 @@ func TestFlowParamsAndDecodeRoundTrip(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if p := f.Params(params{}); len(p) != 0 {
-		t.Errorf("zero fields are sent: %v", p)
+		t.Errorf("Params of the zero value = %v, want none", p)
 	}
 	if got, err := f.Decode(nil); err != nil || got.Name != "x" {
 		t.Errorf("defaults: %+v, %v", got, err)

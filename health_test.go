@@ -34,12 +34,12 @@ func TestHealthFollowsServe(t *testing.T) {
 		h := runner.Health()
 		if h.Status != observe.HealthServing || !h.Healthy() || h.InFlight != 1 || h.Limit != 7 || h.Deployments != 1 || h.Runner != "r" ||
 			time.Since(h.LastRenewed) > 10*time.Second || h.LastPolled.IsZero() {
-			t.Errorf("while it serves: %+v", h)
+			t.Errorf("while serving: %+v", h)
 		}
 		cancel()
 		time.Sleep(time.Second)
 		if h := runner.Health(); h.Status != observe.HealthDraining || !h.Healthy() || h.InFlight != 1 {
-			t.Errorf("while it drains: %+v", h)
+			t.Errorf("while draining: %+v", h)
 		}
 		if err := <-served; err != nil {
 			t.Error(err)
@@ -54,14 +54,14 @@ func TestHealthFollowsServe(t *testing.T) {
 func TestHealthOfARunnerThatCannotServe(t *testing.T) {
 	runner := &provost.Runner{Limit: -5}
 	if err := runner.Serve(t.Context(), job("f", nothing)); err == nil {
-		t.Fatal("Serve took a negative limit")
+		t.Fatal("Serve accepted a negative limit")
 	}
 	if h := runner.Health(); h.Status != observe.HealthStopped || h.Healthy() {
 		t.Errorf("%+v", h)
 	}
 }
 
-// stalling is a store whose calls of one operation hang until their context ends.
+// stalling is a store whose calls of one operation hang until their contexts end.
 type stalling struct {
 	remote
 	claim, renew, settle atomic.Bool
@@ -96,10 +96,10 @@ func (s *stalling) SettleRuns(ctx context.Context, p store.SettleRunsParams) ([]
 	return s.remote.SettleRuns(ctx, p)
 }
 
-func TestHealthShowsAStoreThatHangsBeforeItsCallsAreGivenUp(t *testing.T) {
+func TestHealthShowsAHangingStoreBeforeItsCallsTimeOut(t *testing.T) {
 	cases := []struct {
 		operation string
-		within    time.Duration // until a call of that kind begins, and 3 s more
+		within    time.Duration // until such a call begins, and 3 s more
 		stall     func(*stalling) *atomic.Bool
 	}{
 		{"claim runs", 5 * time.Second, func(s *stalling) *atomic.Bool { return &s.claim }},
@@ -132,7 +132,7 @@ func TestHealthShowsAStoreThatHangsBeforeItsCallsAreGivenUp(t *testing.T) {
 				stalled.Store(false)
 				time.Sleep(30 * time.Second)
 				if h := runner.Health(); !h.Healthy() {
-					t.Errorf("afterwards: %+v", h)
+					t.Errorf("after the store recovered: %+v", h)
 				}
 				clean(t, stop)
 			})
@@ -149,8 +149,8 @@ func TestHealthNamesWhatFails(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		h := runner.Health()
 		var operations []string
-		for _, trouble := range h.Problems {
-			operations = append(operations, trouble.Operation)
+		for _, problem := range h.Problems {
+			operations = append(operations, problem.Operation)
 		}
 		if h.Healthy() || strings.Join(operations, ", ") != "claim runs, heartbeat, plan runs, reap leases" ||
 			!strings.Contains(h.Problems[0].Error, "disk on fire") || time.Since(h.Problems[0].Since) < 28*time.Second {
@@ -162,13 +162,14 @@ func TestHealthNamesWhatFails(t *testing.T) {
 		store.fail(nil)
 		time.Sleep(20 * time.Second)
 		if h := runner.Health(); !h.Healthy() || time.Since(h.LastPolled) > 2*time.Second {
-			t.Errorf("afterwards: %+v", h)
+			t.Errorf("after the store recovered: %+v", h)
 		}
 		clean(t, stop)
 	})
 }
 
-// A loop that something else than the store holds up, here an observer that breaks its promise not to block.
+// A loop of the runner is blocked by something other than the store, here by an observer that
+// breaks its promise not to block.
 func TestHealthShowsALoopThatHasStopped(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var block atomic.Bool
@@ -190,7 +191,7 @@ func TestHealthShowsALoopThatHasStopped(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(2 * time.Second)
 		if h := runner.Health(); !h.Healthy() {
-			t.Errorf("afterwards: %+v", h)
+			t.Errorf("after the store recovered: %+v", h)
 		}
 		clean(t, stop)
 	})

@@ -16,8 +16,9 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// BenchmarkIdle registers 100,000 nightly deployments and then leaves them alone: time until they are registered and until Ready,
-// bytes per deployment in runner and store together, CPU while nothing is due. Run it with -benchtime 1x.
+// BenchmarkIdle registers 100,000 nightly deployments and then leaves them alone. It measures the
+// time until they are registered and until Ready, the bytes per deployment in runner and store
+// together, and the CPU time while nothing is due. Run it with -benchtime 1x.
 func BenchmarkIdle(b *testing.B) {
 	const n = 100_000
 	for b.Loop() {
@@ -43,7 +44,7 @@ func BenchmarkIdle(b *testing.B) {
 
 		const window = 10 * time.Second
 		used := cpuTime(b)
-		time.Sleep(window) // the thing measured, not a synchronisation
+		time.Sleep(window) // this is measured, it is not synchronisation
 		b.ReportMetric(100*(cpuTime(b)-used).Seconds()/window.Seconds(), "%core-idle")
 		stop()
 		if err := <-served; err != nil {
@@ -53,8 +54,8 @@ func BenchmarkIdle(b *testing.B) {
 	}
 }
 
-// registrationTimer notes when the runner and all it serves are registered. Ready comes after that, when the first runs of every
-// schedule are planned too.
+// registrationTimer records when the runner and all its deployments are registered. Ready comes
+// later, after the first runs of every schedule are planned too.
 type registrationTimer struct {
 	provost.Store
 	registered time.Time

@@ -14,12 +14,13 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// latenessWindow is how many seconds of every-second schedules are watched.
+// latenessWindow is the number of seconds for which every-second schedules are measured.
 const latenessWindow = 8
 
-// BenchmarkLateness measures, in real time, how long after its due time the first line of a flow runs, when n deployments are due
-// at every full second; beside it robfig/cron with as many entries, and a bare burst of n goroutines. Each is one window of
-// seconds per iteration: run it with -benchtime 1x.
+// BenchmarkLateness measures, in real time, how long after its due time the first line of a flow
+// runs when n deployments are due at every full second. It compares that with robfig/cron with n
+// entries, and with a bare burst of n goroutines. Each iteration is one window: run it with
+// -benchtime 1x.
 func BenchmarkLateness(b *testing.B) {
 	for _, n := range []int{1, 1000, 10_000} {
 		b.Run(fmt.Sprintf("provost/%d", n), func(b *testing.B) {
@@ -87,7 +88,7 @@ func provostLateness(b *testing.B, n int) []time.Duration {
 			Flow: tick, Name: fmt.Sprintf("d%05d", i), Schedules: []provost.Schedule{provost.Every(time.Second)},
 		}
 	}
-	from = time.Now().Add(2 * time.Second) // registration and the first second are not counted
+	from = time.Now().Add(2 * time.Second) // leave out registration and the first second
 	to = from.Add(latenessWindow * time.Second)
 	runner := &provost.Runner{Limit: 20_000, Logger: slog.New(slog.DiscardHandler)}
 	served := make(chan error, 1)
@@ -119,7 +120,7 @@ func robfigLateness(n int) []time.Duration {
 	return watch.late
 }
 
-// burstLateness is the floor: one timer a second whose goroutine starts n goroutines.
+// burstLateness measures the lower bound: one timer a second whose goroutine starts n goroutines.
 func burstLateness(n int) []time.Duration {
 	watch := &stopwatch{late: make([]time.Duration, 0, n*latenessWindow)}
 	var all sync.WaitGroup

@@ -11,8 +11,9 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// BenchmarkLimit is one run that comes, and one that is claimed and ends, while some wait for a limit of 10: alone, and in a group
-// whose other member nobody serves. What it costs should not depend on how many wait.
+// BenchmarkLimit is one run that comes, and one that is claimed and ends, while some wait for a
+// limit of 10: alone, and in a group whose other member nobody serves. What it costs should not
+// depend on how many wait.
 func BenchmarkLimit(b *testing.B) {
 	for _, waiting := range []int{0, 100, 10_000} {
 		for _, group := range []string{"", "shared"} {

@@ -16,14 +16,14 @@ import (
 
 func TestConcurrencyLimitSerialises(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var c crowd
+		var c gauge
 		st := provost.NewMemoryStore()
 		client := provost.NewClient(st)
 		var order []string
 		d := func() *provost.Deployment {
 			d := job("f", func(ctx context.Context) error {
-				c.in()
-				defer c.out()
+				c.enter()
+				defer c.leave()
 				info, _ := provost.RunFromContext(ctx)
 				order = append(order, info.Name)
 				time.Sleep(time.Minute)
@@ -41,21 +41,22 @@ func TestConcurrencyLimitSerialises(t *testing.T) {
 		wantIs(t, err, provost.ErrQueueFull)
 		time.Sleep(time.Second)
 		if got := get(t, client, ids[3]); got.WaitReason != store.WaitLimit || got.State.Name != store.NameAwaitingConcurrencySlot {
-			t.Errorf("waits in %s because %q", got.State, got.WaitReason)
+			t.Errorf("state %s, wait reason %q, want %s and %q", got.State, got.WaitReason, store.NameAwaitingConcurrencySlot, store.WaitLimit)
 		}
 		began := time.Now()
 		for _, id := range ids {
 			wantState(t, wait(t, client, id), provost.StateCompleted)
 		}
-		if took := time.Since(began); took != 6*time.Minute-time.Second || c.most.Load() != 1 || strings.Join(order, "") != "012345" {
-			t.Errorf("took %v, %d at once, in order %v", took, c.most.Load(), order)
+		if took := time.Since(began); took != 6*time.Minute-time.Second || c.max.Load() != 1 || strings.Join(order, "") != "012345" {
+			t.Errorf("took %v, %d runs at once, in order %v, want %v, 1 and 012345", took, c.max.Load(), order, 6*time.Minute-time.Second)
 		}
 		clean(t, first)
 		clean(t, second)
 	})
 }
 
-// A runner looks at once for what its own ends of runs promote, also where the store gives no hints.
+// A runner claims at once the runs that become ready when its own runs end, even if the store sends
+// no notifications.
 func TestLimitIsPassedOnBetweenPolls(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := &remote{Store: provost.NewMemoryStore()}
@@ -78,11 +79,11 @@ func TestLimitIsPassedOnBetweenPolls(t *testing.T) {
 
 func TestLimitGroupIsShared(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var c crowd
+		var c gauge
 		var runs atomic.Int64
 		f := provost.NewJob("f", func(context.Context) error {
-			c.in()
-			defer c.out()
+			c.enter()
+			defer c.leave()
 			runs.Add(1)
 			time.Sleep(time.Minute)
 			return nil
@@ -97,8 +98,8 @@ func TestLimitGroupIsShared(t *testing.T) {
 		stop := start(t, &provost.Runner{}, list...)
 		time.Sleep(time.Hour + 9*time.Minute)
 		clean(t, stop)
-		if c.most.Load() != 2 || runs.Load() != 30 {
-			t.Errorf("%d at once, %d runs; want 2 and 30", c.most.Load(), runs.Load())
+		if c.max.Load() != 2 || runs.Load() != 30 {
+			t.Errorf("%d runs at once, %d in all, want 2 and 30", c.max.Load(), runs.Load())
 		}
 		list[0].ConcurrencyLimit = 3
 		wantError(t, provost.Serve(t.Context(), list...), "LimitGroup", `"g"`, "same ConcurrencyLimit")
@@ -141,7 +142,7 @@ func TestPriority(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		clean(t, stop)
 		if got := strings.Join(order, " "); got != "high high mid mid low low" {
-			t.Errorf("ran %s", got)
+			t.Errorf("ran in order %q, want by priority", got)
 		}
 	})
 }

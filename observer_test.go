@@ -16,20 +16,20 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// diary keeps events in the order in which they came.
-type diary struct {
+// eventRecorder records events in the order in which they come.
+type eventRecorder struct {
 	mu     sync.Mutex
 	events []observe.Event
 }
 
-func (d *diary) Observe(e observe.Event) {
+func (d *eventRecorder) Observe(e observe.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.events = append(d.events, e)
 }
 
-// of gives the events of some kinds.
-func (d *diary) of(kinds ...observe.EventKind) []observe.Event {
+// ofKind returns the events of some kinds.
+func (d *eventRecorder) ofKind(kinds ...observe.EventKind) []observe.Event {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var found []observe.Event
@@ -41,8 +41,8 @@ func (d *diary) of(kinds ...observe.EventKind) []observe.Event {
 	return found
 }
 
-// lines are events as text, without the claims that gave nothing.
-func (d *diary) lines(began time.Time) []string {
+// lines returns the events as text, without claims that returned no run.
+func (d *eventRecorder) lines(began time.Time) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var lines []string
@@ -77,10 +77,10 @@ func (d *diary) lines(began time.Time) []string {
 	return lines
 }
 
-// What a claim decides against for want of a slot is told by the runner that claimed.
-func TestObserverIsToldWhatTheLimitSkips(t *testing.T) {
+// The runner that claims reports the runs that its claim skips for lack of a slot.
+func TestObserverSeesWhatTheLimitSkips(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var seen diary
+		var seen eventRecorder
 		d := job("f", func(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
@@ -100,16 +100,16 @@ func TestObserverIsToldWhatTheLimitSkips(t *testing.T) {
 		}
 		want := []string{"2m0s, instants_skipped, f/d, attempt 0, overlap, 1, 2m0s, 2m0s", "3m0s, instants_skipped, f/d, attempt 0, overlap, 1, 3m0s, 3m0s"}
 		if !slices.Equal(skipped, want) {
-			t.Errorf("told of %q, want %q", skipped, want)
+			t.Errorf("observed skips %q, want %q", skipped, want)
 		}
 		clean(t, stop)
 	})
 }
 
-func TestObserverIsToldWhatHappens(t *testing.T) {
+func TestObserverSeesWhatHappens(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		began := time.Now()
-		var seen diary
+		var seen eventRecorder
 		store := provost.NewMemoryStore()
 		client := provost.NewClient(store)
 		part := provost.NewJob("part", func(context.Context) error { time.Sleep(time.Second); return nil })
@@ -166,17 +166,17 @@ func TestObserverIsToldWhatHappens(t *testing.T) {
 		if got := seen.lines(began); !slices.Equal(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		for _, e := range seen.of(observe.RunStarted, observe.RunEnded) {
+		for _, e := range seen.ofKind(observe.RunStarted, observe.RunEnded) {
 			if e.Runner != "r" || e.RunID == uuid.Nil || e.ScheduledTime.IsZero() || (e.Flow == "part") != (e.ParentID == run.ID) {
-				t.Errorf("event %+v", e)
+				t.Errorf("wrong event %+v", e)
 			}
 		}
 	})
 }
 
-func TestObserverIsToldOfLossesAndTrouble(t *testing.T) {
+func TestObserverSeesLostLeasesAndStoreFailures(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var seenByA, seenByB diary
+		var seenByA, seenByB eventRecorder
 		shared := provost.NewMemoryStore()
 		cut := &remote{Store: shared}
 		client := provost.NewClient(shared)
@@ -184,7 +184,7 @@ func TestObserverIsToldOfLossesAndTrouble(t *testing.T) {
 			info, _ := provost.RunFromContext(ctx)
 			if info.Attempt == 1 {
 				<-ctx.Done()
-				time.Sleep(30 * time.Second) // slow to notice
+				time.Sleep(30 * time.Second) // notices it late
 			}
 			return nil
 		})
@@ -202,33 +202,33 @@ func TestObserverIsToldOfLossesAndTrouble(t *testing.T) {
 		}
 		clean(t, stopA)
 		clean(t, stopB)
-		lost, ended := seenByA.of(observe.LeaseLost), seenByA.of(observe.RunEnded)
+		lost, ended := seenByA.ofKind(observe.LeaseLost), seenByA.ofKind(observe.RunEnded)
 		if len(lost) != 1 || lost[0].Attempt != 1 || lost[0].Deployment != "d" {
-			t.Errorf("lost %+v", lost)
+			t.Errorf("lost leases %+v, want one of attempt 1", lost)
 		}
 		if len(ended) != 1 || ended[0].State.Type != "" || ended[0].Attempt != 1 {
-			t.Errorf("ended at a: %+v", ended)
+			t.Errorf("ended at a: %+v, want attempt 1 without a state", ended)
 		}
-		reaped, ended := seenByB.of(observe.RunReaped), seenByB.of(observe.RunEnded)
+		reaped, ended := seenByB.ofKind(observe.RunReaped), seenByB.ofKind(observe.RunEnded)
 		if len(reaped) != 1 || reaped[0].RunID != lost[0].RunID || reaped[0].State.Name != store.NameAwaitingRetry || reaped[0].Lost != "a" {
-			t.Errorf("reaped %+v", reaped)
+			t.Errorf("reaped %+v, want the run that a lost", reaped)
 		}
 		if len(ended) != 1 || ended[0].State.Type != provost.StateCompleted || ended[0].Attempt != 2 {
-			t.Errorf("ended at b: %+v", ended)
+			t.Errorf("ended at b: %+v, want attempt 2 completed", ended)
 		}
 		for _, operation := range []string{"plan runs", "claim runs", "heartbeat", "renew leases"} {
 			var changes []observe.EventKind
-			for _, e := range seenByA.of(observe.StoreFailing, observe.StoreWorking) {
+			for _, e := range seenByA.ofKind(observe.StoreFailing, observe.StoreWorking) {
 				if e.Operation != operation {
 					continue
 				}
 				changes = append(changes, e.Kind)
 				if (e.Kind == observe.StoreFailing) != (e.Err != nil) || e.Kind == observe.StoreWorking && e.Duration < 20*time.Second {
-					t.Errorf("%+v", e)
+					t.Errorf("wrong event %+v", e)
 				}
 			}
 			if !slices.Equal(changes, []observe.EventKind{observe.StoreFailing, observe.StoreWorking}) {
-				t.Errorf("%s: %v", operation, changes)
+				t.Errorf("%s: got events %v, want one store_failing and one store_working", operation, changes)
 			}
 		}
 	})
@@ -236,20 +236,20 @@ func TestObserverIsToldOfLossesAndTrouble(t *testing.T) {
 
 func TestObserverThatPanicsIsLoggedOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var book logBook
+		var logs logBuffer
 		var events counter
 		store := provost.NewMemoryStore()
 		observer := observe.ObserverFunc(func(e observe.Event) {
 			events.add(string(e.Kind))
 			panic("no metrics today")
 		})
-		stop := start(t, &provost.Runner{Store: store, Logger: book.logger(), Observer: observer}, job("f", nothing))
+		stop := start(t, &provost.Runner{Store: store, Logger: logs.logger(), Observer: observer}, job("f", nothing))
 		for range 10 {
 			wantState(t, runNow(t, provost.NewClient(store), "f/d", nil), provost.StateCompleted)
 		}
 		clean(t, stop)
-		if n := len(book.lines("no metrics today")); n != 1 || events.get("run_ended") != 10 {
-			t.Errorf("logged %d times, %d runs ended", n, events.get("run_ended"))
+		if n := len(logs.lines("no metrics today")); n != 1 || events.get("run_ended") != 10 {
+			t.Errorf("logged %d times, %d runs ended, want 1 and 10", n, events.get("run_ended"))
 		}
 	})
 }

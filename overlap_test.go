@@ -9,7 +9,7 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// overlapping is a deployment whose runs last an hour, if they are let.
+// overlapping returns a deployment whose runs last an hour unless they are cancelled.
 func overlapping(overlap provost.Overlap, schedules ...provost.Schedule) *provost.Deployment {
 	d := job("f", func(ctx context.Context) error {
 		select {
@@ -41,7 +41,8 @@ func TestOverlapCancelNew(t *testing.T) {
 	})
 }
 
-// TestOverlapCancelRunning: each new run ends the one before it at once, whichever of two runners has it.
+// TestOverlapCancelRunning checks that each new run cancels the one before it at once, whichever of
+// two runners executes it.
 func TestOverlapCancelRunning(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()
@@ -56,12 +57,12 @@ func TestOverlapCancelRunning(t *testing.T) {
 				ended := wait(t, client, last.ID)
 				wantState(t, ended, provost.StateCancelled)
 				if took := time.Since(asked); took > 100*time.Millisecond {
-					t.Errorf("the running one was cancelled after %v", took)
+					t.Errorf("the running run was cancelled after %v, want at most 100ms", took)
 				}
 			}
 			time.Sleep(time.Minute)
 			if run = get(t, client, run.ID); run.State.Type != provost.StateRunning || run.StartTime.Sub(asked) > 100*time.Millisecond {
-				t.Errorf("the new one is %s since %s", run.State, run.StartTime)
+				t.Errorf("the new run is %s since %s, want RUNNING within 100ms", run.State, run.StartTime)
 			}
 			last = run
 		}
@@ -71,7 +72,8 @@ func TestOverlapCancelRunning(t *testing.T) {
 	})
 }
 
-// TestOverlapAtOneInstant: of runs that are due together the last one stays, and no flow is left to run to its end.
+// TestOverlapAtOneInstant checks that of the runs that are due together the last one remains, and
+// that no other flow runs to its end.
 func TestOverlapAtOneInstant(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()
@@ -87,18 +89,19 @@ func TestOverlapAtOneInstant(t *testing.T) {
 			states[run.State.Type]++
 		}
 		if states[provost.StateRunning] != 1 || states[provost.StateCancelled] != 4 {
-			t.Errorf("got %v, want one RUNNING and the others CANCELLED", states)
+			t.Errorf("got states %v, want 1 RUNNING and 4 CANCELLED", states)
 		}
 		clean(t, stop)
 	})
 }
 
-// slowAnswer is a store whose answers to claims take a second: what was claimed is cancelled meanwhile.
-type slowAnswer struct{ provost.Store }
+// slowClaims is a store whose claims take a second to return: the claimed runs are cancelled
+// meanwhile.
+type slowClaims struct{ provost.Store }
 
-func (s slowAnswer) Unwrap() provost.Store { return s.Store }
+func (s slowClaims) Unwrap() provost.Store { return s.Store }
 
-func (s slowAnswer) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
+func (s slowClaims) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
 	claims, err := s.Store.ClaimRuns(ctx, p)
 	for _, c := range claims.Runs {
 		if _, err := s.CancelRun(ctx, store.CancelRunParams{Now: time.Now(), RunID: c.RunID}); err != nil {
@@ -109,18 +112,18 @@ func (s slowAnswer) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (sto
 	return claims, err
 }
 
-// TestCancelDuringClaim: a run that is cancelled before the runner knows that it has it ends as soon as the runner knows, though
-// no other run is in flight.
+// TestCancelDuringClaim checks that a run that is cancelled before the runner learns of its claim
+// ends as soon as the runner learns of it, even if no other run is in flight.
 func TestCancelDuringClaim(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := slowAnswer{provost.NewMemoryStore()}
+		store := slowClaims{provost.NewMemoryStore()}
 		client := provost.NewClient(store)
 		stop := start(t, &provost.Runner{Store: store}, overlapping(provost.OverlapEnqueue))
 		asked := time.Now()
 		run := wait(t, client, request(t, client, "f/d", nil).ID)
 		wantState(t, run, provost.StateCancelled)
 		if took := time.Since(asked); took > 1100*time.Millisecond {
-			t.Errorf("it was cancelled after %v", took)
+			t.Errorf("the run was cancelled after %v, want at most 1.1s", took)
 		}
 		clean(t, stop)
 	})

@@ -19,17 +19,17 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// Runs that harm themselves and must not harm others. What a function returns and how it ends is in
-// TestFlowThatMisbehavesFailsItsRunAlone.
+// The tests of this file execute runs that misbehave and must not harm others.
+// TestFlowThatMisbehavesFailsItsRunAlone covers what a function returns and how it ends.
 
-func TestDeafFlowKeepsItsLeaseAndItsSlot(t *testing.T) {
+func TestUnresponsiveFlowKeepsItsLeaseAndItsSlot(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()
 		client := provost.NewClient(store)
 		wake := make(chan struct{})
-		serve := func(name string, deaf bool) (*provost.Runner, func() error) {
+		serve := func(name string, unresponsive bool) (*provost.Runner, func() error) {
 			d := job("f", func(context.Context) error {
-				if deaf {
+				if unresponsive {
 					<-wake
 				}
 				return nil
@@ -46,11 +46,11 @@ func TestDeafFlowKeepsItsLeaseAndItsSlot(t *testing.T) {
 		if _, err := client.CancelRun(t.Context(), first.ID, nil); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Minute) // many leases long
+		time.Sleep(10 * time.Minute) // many times LeaseTTL
 		wantState(t, get(t, client, first.ID), provost.StateCancelling)
 		wantState(t, get(t, client, second.ID), provost.StateScheduled)
 		if h := a.Health(); h.InFlight != 1 || h.LeasesLost != 0 || time.Since(h.LastRenewed) > 10*time.Second {
-			t.Errorf("health of its runner: %+v", h)
+			t.Errorf("Health of its runner = %+v", h)
 		}
 		err := stopA()
 		wantIs(t, err, provost.ErrDrainTimeout)
@@ -58,7 +58,7 @@ func TestDeafFlowKeepsItsLeaseAndItsSlot(t *testing.T) {
 		began := time.Now()
 		wantState(t, wait(t, client, second.ID), provost.StateCompleted)
 		if took := time.Since(began); took > 31*time.Second {
-			t.Errorf("the slot was free after %v", took)
+			t.Errorf("the slot became free after %v, want at most 31s", took)
 		}
 		wantState(t, get(t, client, first.ID), provost.StateCancelled)
 		close(wake)
@@ -92,7 +92,7 @@ func TestParametersThatNoLongerDecodeFailTheirRunAlone(t *testing.T) {
 				run := wait(t, client, id)
 				wantState(t, run, provost.StateFailed, "parameters do not fit", "N")
 				if !run.EndTime.Equal(soon) {
-					t.Errorf("ended %v after it was due", run.EndTime.Sub(soon))
+					t.Errorf("the run finished %v after it was due, want 0s", run.EndTime.Sub(soon))
 				}
 			}
 			wantState(t, wait(t, client, fits.ID), provost.StateCompleted)
@@ -120,58 +120,58 @@ func TestHugeResultIsLeftOutWhileOthersGoOn(t *testing.T) {
 		run := wait(t, client, huge.ID)
 		wantState(t, run, provost.StateCompleted, "not stored")
 		if len(run.Result) > 0 {
-			t.Errorf("%d bytes stored", len(run.Result))
+			t.Errorf("a result of %d bytes is stored, want none", len(run.Result))
 		}
 		if got, err := f.Result(wait(t, client, small.ID)); got != "xxxxxxxxxx" || err != nil {
-			t.Errorf("Result = %q, %v", got, err)
+			t.Errorf("Result = %q, %v, want xxxxxxxxxx", got, err)
 		}
 	})
 }
 
 // Attributes of log lines whose methods misbehave.
 type (
-	sourText  struct{}
-	sourWords struct{}
-	sourValue struct{}
-	talkative struct{ log *slog.Logger } // logs to the log that is writing it
-	patient   struct{ until chan struct{} }
+	panickingText   struct{}
+	panickingString struct{}
+	panickingValue  struct{}
+	loggingText     struct{ log *slog.Logger } // logs to the logger that is writing it
+	blockingString  struct{ until chan struct{} }
 )
 
-func (sourText) MarshalText() ([]byte, error) { panic("no text") }
-func (sourWords) String() string              { panic("no words") }
-func (sourValue) LogValue() slog.Value        { panic("no value") }
-func (a talkative) MarshalText() ([]byte, error) {
+func (panickingText) MarshalText() ([]byte, error) { panic("no text") }
+func (panickingString) String() string             { panic("no words") }
+func (panickingValue) LogValue() slog.Value        { panic("no value") }
+func (a loggingText) MarshalText() ([]byte, error) {
 	a.log.Info("from inside")
 	return []byte("said"), nil
 }
-func (a patient) String() string { <-a.until; return "at last" }
+func (a blockingString) String() string { <-a.until; return "at last" }
 
 func TestLogAttributesThatMisbehave(t *testing.T) {
-	handlers := map[string]func(*logBook) slog.Handler{
-		"text": func(b *logBook) slog.Handler { return slog.NewTextHandler(b, nil) },
-		"json": func(b *logBook) slog.Handler { return slog.NewJSONHandler(b, nil) },
+	handlers := map[string]func(*logBuffer) slog.Handler{
+		"text": func(b *logBuffer) slog.Handler { return slog.NewTextHandler(b, nil) },
+		"json": func(b *logBuffer) slog.Handler { return slog.NewJSONHandler(b, nil) },
 	}
 	for name, handler := range handlers {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				var book logBook
+				var logs logBuffer
 				store := provost.NewMemoryStore()
 				client := provost.NewClient(store)
 				f := provost.NewJob("f", func(ctx context.Context) error {
 					log := provost.Logger(ctx)
-					log.Info("one", "a", sourText{}, "b", 1)
-					log.Info("two", "a", sourWords{}, "b", 2)
-					log.Info("three", "a", sourValue{}, "b", 3)
-					log.Info("four", slog.Group("g", "a", sourText{}, "b", 4))
-					log.Info("five", "a", talkative{log})
-					log.With("a", sourText{}).Info("six")
-					log.Info("seven", "a", (*sour)(nil))
+					log.Info("one", "a", panickingText{}, "b", 1)
+					log.Info("two", "a", panickingString{}, "b", 2)
+					log.Info("three", "a", panickingValue{}, "b", 3)
+					log.Info("four", slog.Group("g", "a", panickingText{}, "b", 4))
+					log.Info("five", "a", loggingText{log})
+					log.With("a", panickingText{}).Info("six")
+					log.Info("seven", "a", (*panicking)(nil))
 					log.Info("eight " + strings.Repeat("ä", 1<<19))
 					log.Info("nine", "a", strings.Repeat("\x00", 1<<16))
 					log.Info("ten", "a", []byte("bytes"), "b", error(&provost.ParamError{Path: "p"}))
 					return nil
 				})
-				stop := start(t, &provost.Runner{Store: store, Logger: slog.New(handler(&book))}, &provost.Deployment{Flow: f, Name: "d"})
+				stop := start(t, &provost.Runner{Store: store, Logger: slog.New(handler(&logs))}, &provost.Deployment{Flow: f, Name: "d"})
 				run := runNow(t, client, "f/d", nil)
 				clean(t, stop)
 				wantState(t, run, provost.StateCompleted)
@@ -181,7 +181,7 @@ func TestLogAttributesThatMisbehave(t *testing.T) {
 						t.Fatal(err)
 					}
 					if len(line.Message) > 100<<10 {
-						t.Errorf("a line of %d bytes is stored", len(line.Message))
+						t.Errorf("a line of %d bytes is stored, want at most %d", len(line.Message), 100<<10)
 					}
 					lines = append(lines, line.Message[:min(len(line.Message), 2000)])
 				}
@@ -191,7 +191,7 @@ func TestLogAttributesThatMisbehave(t *testing.T) {
 					"from inside", "five a=said", "six", "seven", "eight ää", "nine", `ten a="bytes" b="parameter p: "`,
 				} {
 					if !strings.Contains(text, want) {
-						t.Errorf("no %q in the stored log:\n%s", want, text)
+						t.Errorf("the stored log does not contain %q:\n%s", want, text)
 					}
 				}
 			})
@@ -199,7 +199,7 @@ func TestLogAttributesThatMisbehave(t *testing.T) {
 	}
 }
 
-// A method that hangs holds up its own flow, and not the writing of what others log and of how they end.
+// A method that hangs blocks its own flow, but not the writing of other log lines or results.
 func TestLogAttributeThatHangsHoldsUpItsFlowAlone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		until := make(chan struct{})
@@ -207,7 +207,7 @@ func TestLogAttributeThatHangsHoldsUpItsFlowAlone(t *testing.T) {
 			log := provost.Logger(ctx)
 			log.Info("first")
 			if p.Hang {
-				log.Info("second", "a", patient{until})
+				log.Info("second", "a", blockingString{until})
 			}
 			return "", nil
 		})
@@ -218,19 +218,20 @@ func TestLogAttributeThatHangsHoldsUpItsFlowAlone(t *testing.T) {
 		time.Sleep(time.Second)
 		wantState(t, runNow(t, client, "f/d", nil), provost.StateCompleted)
 		if got := logText(t, client, hangs); got != "first" {
-			t.Errorf("stored %q", got)
+			t.Errorf("got stored log %q", got)
 		}
 		close(until)
 		wantState(t, wait(t, client, hangs.ID), provost.StateCompleted)
 		if got := logText(t, client, hangs); got != "first\nsecond a=\"at last\"" {
-			t.Errorf("stored %q", got)
+			t.Errorf("got stored log %q", got)
 		}
 		clean(t, stop)
 	})
 }
 
-// What a flow leaves behind goes on with the context and the logger of a run that is over, and of a runner that is gone.
-func TestContextAndLoggerAfterTheEnd(t *testing.T) {
+// Goroutines that a flow leaves behind continue to use the context and the logger of a run that has
+// finished and of a runner that has stopped.
+func TestContextAndLoggerAfterTheRun(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var left sync.WaitGroup
 		var inside context.Context
@@ -256,19 +257,19 @@ func TestContextAndLoggerAfterTheEnd(t *testing.T) {
 		wantState(t, run, provost.StateCompleted)
 		time.Sleep(time.Minute)
 		if inside.Err() == nil {
-			t.Error("its context has not ended")
+			t.Error("the context has not ended")
 		}
 		if info, ok := provost.RunFromContext(inside); !ok || info.ID != run.ID {
 			t.Errorf("RunFromContext = %+v, %v", info, ok)
 		}
 		if _, err := part.Run(inside, provost.None{}); err == nil {
-			t.Error("Run of another flow succeeded")
+			t.Error("Run of another flow succeeded, want an error")
 		}
 		if _, err := part.Run(context.WithoutCancel(inside), provost.None{}); !errors.Is(err, provost.ErrLeaseLost) {
-			t.Errorf("Run of another flow gave %v", err)
+			t.Errorf("Run of another flow: error %v, want %v", err, provost.ErrLeaseLost)
 		}
 		if c, ok := provost.ClientFromContext(inside); !ok {
-			t.Error("no client")
+			t.Error("ClientFromContext returned no client")
 		} else if _, err := c.GetRun(t.Context(), run.ID); err != nil {
 			t.Error(err)
 		}
@@ -276,12 +277,13 @@ func TestContextAndLoggerAfterTheEnd(t *testing.T) {
 		log.Info("after the runner")
 		left.Wait()
 		if got := logText(t, client, run); !strings.Contains(got, "done") || strings.Contains(got, "n=5") || strings.Contains(got, "after") {
-			t.Errorf("stored %q", got)
+			t.Errorf("got stored log %q", got)
 		}
 	})
 }
 
-// A flow that logs as fast as it can loses lines, costs bounded memory and makes others a little late, no more. In real time.
+// A flow that logs as fast as it can loses lines, uses bounded memory and makes others only a
+// little late. The test runs in real time.
 func TestLogStorm(t *testing.T) {
 	lines := 1_000_000
 	if race.Enabled {
@@ -312,21 +314,21 @@ func TestLogStorm(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	clean(t, stop)
 	wantState(t, run, provost.StateCompleted)
-	if grown := int64(after.Sys) - int64(before.Sys); grown > 64<<20 { // Sys never shrinks: it is the peak
-		t.Errorf("memory grew by %d MiB", grown>>20)
+	if grown := int64(after.Sys) - int64(before.Sys); grown > 64<<20 { // Sys never shrinks, so it is the peak
+		t.Errorf("memory grew by %d MiB, want at most 64", grown>>20)
 	}
 	page, err := st.ListLogs(t.Context(), store.LogFilter{RunID: run.ID})
 	if err != nil || page.Dropped == 0 {
-		t.Errorf("%d lines are not kept, %v", page.Dropped, err)
+		t.Errorf("%d lines were dropped, error %v, want some", page.Dropped, err)
 	}
 	slices.Sort(late)
 	if len(late) < 5 {
-		t.Fatalf("%d other runs", len(late))
+		t.Fatalf("%d other runs, want at least 5", len(late))
 	}
 	p90 := late[len(late)*9/10]
 	t.Logf("%d lines in %v, memory +%d KiB; %d other runs late by %v, at most %v, 90 %% below %v", lines,
 		run.EndTime.Sub(run.StartTime), int64(after.Sys-before.Sys)>>10, len(late), late[len(late)/2], late[len(late)-1], p90)
 	if p90 > 250*time.Millisecond {
-		t.Errorf("90 %% of the other runs are late by up to %v", p90)
+		t.Errorf("90 %% of the other runs are late by up to %v, want at most 250ms", p90)
 	}
 }

@@ -9,12 +9,12 @@ import (
 )
 
 // allWrites are the operations that fail on a store whose disk is full, or that has become a
-// replica. Reads go on.
+// replica. Reads still work.
 var allWrites = []string{"HeartbeatRunner", "PlanRuns", "ClaimRuns", "RenewLeases", "SettleRuns", "ReapLeases", "AppendLogs", "CreateRun"}
 
-// A store that answers reads and refuses writes fails as a whole: a write that it refuses is not
-// taken for one that is at fault itself.
-func TestStoreThatTakesNoWritesForHoursLosesNothing(t *testing.T) {
+// A store that answers reads and refuses writes fails as a whole: the runner does not blame a
+// single write for being refused.
+func TestReadOnlyStoreForHoursLosesNothing(t *testing.T) {
 	for _, local := range []bool{false, true} {
 		bubble(t, func(t *testing.T) {
 			f := newFaulty()
@@ -38,12 +38,12 @@ func TestStoreThatTakesNoWritesForHoursLosesNothing(t *testing.T) {
 			got := get(t, client, run.ID)
 			wantState(t, got, provost.StateCompleted)
 			if string(got.Result) != `"done"` || got.Crashes != 0 || got.Attempt != 1 {
-				t.Errorf("result %s, crashes %d, attempt %d", got.Result, got.Crashes, got.Attempt)
+				t.Errorf("result %s, crashes %d, attempt %d, want \"done\", 0 and 1", got.Result, got.Crashes, got.Attempt)
 			}
 			lines := 0
 			for line, err := range client.Logs(t.Context(), run.ID, nil) {
 				if lines++; err != nil || line.Message != "nearly there" {
-					t.Errorf("line %+v, %v", line, err)
+					t.Errorf("got line %+v, error %v", line, err)
 				}
 			}
 			if lines != 1 {
@@ -54,7 +54,7 @@ func TestStoreThatTakesNoWritesForHoursLosesNothing(t *testing.T) {
 	}
 }
 
-// A problem ends once nothing is left to do that could fail.
+// A problem ends when nothing is left to do that could fail.
 func TestHealthForgetsProblemsWithNothingLeftToDo(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFaulty()
@@ -81,7 +81,7 @@ func TestHealthForgetsProblemsWithNothingLeftToDo(t *testing.T) {
 		run := request(t, client, "long/d", nil)
 		time.Sleep(14 * time.Second)
 		if h := runner.Health(); len(h.Problems) != 1 || h.Problems[0].Operation != "renew leases" {
-			t.Errorf("meanwhile: %+v", h)
+			t.Errorf("while renewals fail: %+v", h)
 		}
 		wait(t, client, run.ID)
 		time.Sleep(20 * time.Second)

@@ -8,7 +8,7 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// TestRetention checks that runners delete finished runs by age and by number, each deployment's by
+// TestRetention checks that runners delete finished runs by age and by number, each deployment by
 // its own rule, and that no instant runs again because of it.
 func TestRetention(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -28,12 +28,12 @@ func TestRetention(t *testing.T) {
 		for _, run := range list(t, client, provost.RunFilter{States: []provost.StateType{provost.StateCompleted}}) {
 			kept[run.Flow]++
 			if age := time.Since(run.EndTime); run.Flow == "old" && age > 12*time.Minute {
-				t.Errorf("a run that ended %v ago is kept", age)
+				t.Errorf("a run that ended %v ago is kept, want at most 12m0s", age)
 			}
 		}
 		for name, want := range map[string]int{"runner's": 5, "old": 10, "both": 20, "all": 120} {
 			if n := kept[name]; n < want || n > want+2 && name != "all" {
-				t.Errorf("%d runs of %q are kept, want %d and those that ended since the last pruning", n, name, want)
+				t.Errorf("%d runs of %q are kept, want %d plus those that ended since the last pruning", n, name, want)
 			}
 			if n := ran.get(name); n < 119 || n > 121 {
 				t.Errorf("%q ran %d times in two hours, want once a minute", name, n)

@@ -21,18 +21,18 @@ func TestPermanentKeepsTheErrorAsItIs(t *testing.T) {
 	}
 	err := provost.Permanent(fmt.Errorf("order 7: %w", provost.ErrNotFound))
 	if !errors.Is(err, provost.ErrNotFound) || err.Error() != "order 7: provost: not found" {
-		t.Errorf("got %v", err)
+		t.Errorf("Permanent = %v, want the error unchanged", err)
 	}
 	if refused, ok := errors.AsType[*provost.ParamError](provost.Permanent(&provost.ParamError{Path: "a"})); !ok || refused.Path != "a" {
-		t.Errorf("errors.As finds %v", refused)
+		t.Errorf("errors.AsType = %v, %v, want a ParamError with path a", refused, ok)
 	}
 }
 
-// sourChain is an error whose Unwrap panics.
-type sourChain struct{}
+// panickingUnwrap is an error whose Unwrap panics.
+type panickingUnwrap struct{}
 
-func (sourChain) Error() string { return "sour chain" }
-func (sourChain) Unwrap() error { panic("no chain") }
+func (panickingUnwrap) Error() string { return "panicking Unwrap" }
+func (panickingUnwrap) Unwrap() error { panic("no chain") }
 
 func TestPermanentEndsRetries(t *testing.T) {
 	gone := provost.Permanent(errors.New("gone"))
@@ -45,8 +45,8 @@ func TestPermanentEndsRetries(t *testing.T) {
 		"joined":         {errors.Join(errors.New("other"), fmt.Errorf("deep: %w", gone)), 1},
 		"twice":          {provost.Permanent(gone), 1},
 		"text only":      {fmt.Errorf("load: %v", gone), 3},
-		"Unwrap panics":  {sourChain{}, 3},
-		"nil of pointer": {(*sour)(nil), 3},
+		"Unwrap panics":  {panickingUnwrap{}, 3},
+		"nil of pointer": {(*panicking)(nil), 3},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestPermanentEndsRetries(t *testing.T) {
 				run := runNow(t, client, "f/d", nil)
 				wantState(t, run, provost.StateFailed)
 				if calls != c.calls || run.Attempt != c.calls {
-					t.Errorf("%d calls, attempt %d, want %d", calls, run.Attempt, c.calls)
+					t.Errorf("%d calls, attempt %d, want %d for both", calls, run.Attempt, c.calls)
 				}
 			})
 		})
@@ -73,7 +73,7 @@ func TestPermanentAfterATimeoutEndsRetries(t *testing.T) {
 		client, stop := serveFlow(t, f)
 		defer stop()
 		if run := runNow(t, client, "f/d", nil); run.State.Name != store.NameTimedOut || run.Attempt != 1 {
-			t.Errorf("%s in attempt %d", run.State, run.Attempt)
+			t.Errorf("state %s in attempt %d, want %s in attempt 1", run.State, run.Attempt, store.NameTimedOut)
 		}
 	})
 }
@@ -106,7 +106,7 @@ func TestPermanentOfAChildRun(t *testing.T) {
 	})
 }
 
-func TestPermanentInAShutdownIsHandedBack(t *testing.T) {
+func TestPermanentDuringShutdownIsHandedBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()
 		stop := start(t, &provost.Runner{Store: store, ShutdownTimeout: time.Second}, job("f", func(ctx context.Context) error {
@@ -146,7 +146,7 @@ func TestExponentialBackoffStaysInItsBounds(t *testing.T) {
 	for _, b := range bounds {
 		backoff := provost.ExponentialBackoff(b.first, b.max)
 		for _, attempt := range attempts {
-			d := b.usedFirst // doubled one by one, as the formula says
+			d := b.usedFirst // doubled step by step, as documented
 			for n := 1; n < min(attempt, 100) && d < b.usedMax; n++ {
 				if d > b.usedMax/2 {
 					d = b.usedMax
@@ -182,12 +182,13 @@ func TestBackoffOfCenturiesIsStored(t *testing.T) {
 		run := request(t, client, "f/d", nil)
 		time.Sleep(time.Second)
 		if run = get(t, client, run.ID); run.State.Name != store.NameAwaitingRetry || run.DueTime.Before(time.Now().AddDate(292, 0, 0)) {
-			t.Errorf("%s, due %s", run.State, run.DueTime)
+			t.Errorf("state %s, due %s, want %s, due in 292 years", run.State, run.DueTime, store.NameAwaitingRetry)
 		}
 	})
 }
 
-// A run that waits for its next attempt waits in the store: whoever serves its deployment then, or afterwards, runs it.
+// A run that awaits its retry waits in the store: it is executed by whichever runner serves its
+// deployment at that time or later.
 func TestAwaitingRetryMovesToAnotherRunner(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st := provost.NewMemoryStore()
@@ -213,26 +214,26 @@ func TestAwaitingRetryMovesToAnotherRunner(t *testing.T) {
 		clean(t, a)
 		waits := get(t, client, run.ID)
 		if waits.State.Name != store.NameAwaitingRetry || !waits.DueTime.Equal(began.Add(time.Hour)) || waits.Attempt != 1 || waits.WaitReason != "" {
-			t.Errorf("%s, due %s, attempt %d, waits because %q", waits.State, waits.DueTime, waits.Attempt, waits.WaitReason)
+			t.Errorf("state %s, due %s, attempt %d, wait reason %q", waits.State, waits.DueTime, waits.Attempt, waits.WaitReason)
 		}
 		time.Sleep(90 * time.Minute)
 		clean(t, b)
-		time.Sleep(2 * time.Hour) // nobody serves it, and its next attempt falls due
+		time.Sleep(2 * time.Hour) // nobody serves it when its next attempt is due
 		if waits = get(t, client, run.ID); waits.Attempt != 2 || !waits.DueTime.Equal(began.Add(2*time.Hour)) || waits.WaitReason != store.WaitUnserved {
-			t.Errorf("%s, due %s, attempt %d, waits because %q", waits.State, waits.DueTime, waits.Attempt, waits.WaitReason)
+			t.Errorf("state %s, due %s, attempt %d, wait reason %q", waits.State, waits.DueTime, waits.Attempt, waits.WaitReason)
 		}
 		c := serve("c")
 		run = wait(t, client, run.ID)
 		clean(t, c)
 		wantState(t, run, provost.StateCompleted)
 		if got := strings.Join(by, " "); got != "a1 b2 c3" || run.Attempt != 3 || run.Crashes != 0 || run.Runner != "c" {
-			t.Errorf("attempts %s, run %+v", got, run)
+			t.Errorf("attempts %q, want %q; run %+v", got, "a1 b2 c3", run)
 		}
 	})
 }
 
-// TestAttemptNumbers goes through all that raises an attempt's number, or leaves it: hand-backs leave it, failures, crashes and
-// RetryRun raise it, and only failures count against Retries.
+// TestAttemptNumbers checks everything that raises the number of an attempt or keeps it: handing
+// back keeps it; failures, crashes and RetryRun raise it; only failures count against Retries.
 func TestAttemptNumbers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()
@@ -255,7 +256,7 @@ func TestAttemptNumbers(t *testing.T) {
 		clean(t, start(t, &provost.Runner{Store: store}, d))
 		_, lease := deadRunner(t, store, client, "f/d") // attempt 1 crashes
 		stop := start(t, &provost.Runner{Store: store, ShutdownTimeout: time.Second}, d)
-		time.Sleep(40 * time.Second) // attempt 2 is under way
+		time.Sleep(40 * time.Second) // attempt 2 is running
 		clean(t, stop)
 		if run := get(t, client, lease.RunID); run.Attempt != 1 || run.Crashes != 1 {
 			t.Errorf("handed back with attempt %d, crashes %d; want 1 and 1", run.Attempt, run.Crashes)
@@ -264,13 +265,13 @@ func TestAttemptNumbers(t *testing.T) {
 		run := wait(t, client, lease.RunID)
 		wantState(t, run, provost.StateFailed)
 		if want := []int{2, 2, 3, 4}; !slices.Equal(told, want) || !slices.Equal(backoffs, []int{2, 3}) || run.Attempt != 4 {
-			t.Errorf("told %v, want %v; backoffs %v, attempt %d", told, want, backoffs, run.Attempt)
+			t.Errorf("attempts %v, want %v; backoffs %v, want [2 3]; attempt %d, want 4", told, want, backoffs, run.Attempt)
 		}
 		if _, err := client.RetryRun(t.Context(), run.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 		if run = wait(t, client, run.ID); run.Attempt != 5 || told[len(told)-1] != 5 {
-			t.Errorf("after RetryRun: attempt %d, told %v", run.Attempt, told)
+			t.Errorf("after RetryRun: attempt %d, attempts %v, want 5", run.Attempt, told)
 		}
 		clean(t, stop)
 	})

@@ -53,10 +53,10 @@ func TestServeFiresEachInstantOnceAndNeverEarly(t *testing.T) {
 		time.Sleep(time.Duration(seconds)*time.Second + 100*time.Millisecond)
 		clean(t, stop)
 		if n := total.Load(); n != int64(deployments*seconds) || early.Load()+twice.Load() > 0 {
-			t.Errorf("%d runs, %d early, %d twice or beyond; want %d", n, early.Load(), twice.Load(), deployments*seconds)
+			t.Errorf("%d runs, %d early, %d twice or out of range; want %d, 0 and 0", n, early.Load(), twice.Load(), deployments*seconds)
 		}
 		if late.Load() > 0 {
-			t.Errorf("%d runs late in virtual time", late.Load())
+			t.Errorf("%d runs were late in virtual time, want none", late.Load())
 		}
 	})
 }
@@ -72,10 +72,10 @@ func TestServeRestartsWithoutWriting(t *testing.T) {
 			clean(t, start(t, &provost.Runner{Store: st}, d))
 		}
 		if st.registered[store.ChangeCreated] != 1 || st.registered[store.ChangeUpdated] != 0 || st.registered[store.ChangeNone] != 499 || st.generation != 1 {
-			t.Errorf("registrations %v, generation %d", st.registered, st.generation)
+			t.Errorf("registrations %v, generation %d, want 1 created, 499 unchanged, 0 updated and generation 1", st.registered, st.generation)
 		}
 		if n, _ := provost.NewClient(st).CountRuns(t.Context(), provost.RunFilter{}); n != 6 {
-			t.Errorf("%d runs materialised, want 3 for each schedule", n)
+			t.Errorf("%d runs were created, want 3 for each schedule", n)
 		}
 	})
 }
@@ -112,8 +112,9 @@ func TestRunOnStartOncePerService(t *testing.T) {
 	})
 }
 
-// The store fails as the runs on start are made: they come later, and not twice where only the answer is lost.
-func TestRunOnStartDuringAnOutage(t *testing.T) {
+// The store fails while the runs on start are created: they are created later, and not twice if
+// only the response was lost.
+func TestRunOnStartDuringAStoreFailure(t *testing.T) {
 	for _, how := range []fault{refuses, loses, hangs} {
 		bubble(t, func(t *testing.T) {
 			var runs counter
@@ -129,11 +130,11 @@ func TestRunOnStartDuringAnOutage(t *testing.T) {
 			runner := &provost.Runner{Store: f}
 			stop := start(t, runner, deployments...)
 			if took := time.Since(began); took > 11*time.Second {
-				t.Errorf("ready after %v", took)
+				t.Errorf("ready after %v, want at most 11s", took)
 			}
 			time.Sleep(time.Minute)
 			if h := runner.Health(); h.Healthy() {
-				t.Error("healthy without the runs")
+				t.Error("the runner is healthy although runs on start are missing")
 			}
 			f.set(works)
 			time.Sleep(30 * time.Second)
@@ -147,15 +148,15 @@ func TestRunOnStartDuringAnOutage(t *testing.T) {
 	}
 }
 
-// crowd counts how many flows are under way at once.
-type crowd struct{ now, most atomic.Int64 }
+// gauge counts how many flows are running at once.
+type gauge struct{ now, max atomic.Int64 }
 
-func (c *crowd) in() {
-	n := c.now.Add(1)
-	for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
+func (g *gauge) enter() {
+	n := g.now.Add(1)
+	for high := g.max.Load(); n > high && !g.max.CompareAndSwap(high, n); high = g.max.Load() {
 	}
 }
-func (c *crowd) out() { c.now.Add(-1) }
+func (g *gauge) leave() { g.now.Add(-1) }
 
 func TestLimitOfTheRunner(t *testing.T) {
 	for _, wrap := range []func(provost.Store) provost.Store{
@@ -163,11 +164,11 @@ func TestLimitOfTheRunner(t *testing.T) {
 		func(s provost.Store) provost.Store { return &remote{Store: s} },
 	} {
 		bubble(t, func(t *testing.T) {
-			var c crowd
+			var c gauge
 			store := wrap(provost.NewMemoryStore())
 			d := job("f", func(context.Context) error {
-				c.in()
-				defer c.out()
+				c.enter()
+				defer c.leave()
 				time.Sleep(time.Minute)
 				return nil
 			})
@@ -181,8 +182,8 @@ func TestLimitOfTheRunner(t *testing.T) {
 			for _, id := range ids {
 				wantState(t, wait(t, client, id), provost.StateCompleted)
 			}
-			if took := time.Since(began).Round(5 * time.Second); c.most.Load() != 3 || took < 4*time.Minute || took > 4*time.Minute+10*time.Second {
-				t.Errorf("%d at once, took %v", c.most.Load(), took)
+			if took := time.Since(began).Round(5 * time.Second); c.max.Load() != 3 || took < 4*time.Minute || took > 4*time.Minute+10*time.Second {
+				t.Errorf("%d runs at once, took %v, want 3 and 4m0s to 4m10s", c.max.Load(), took)
 			}
 			clean(t, stop)
 		})
@@ -203,7 +204,7 @@ func TestUpcomingRunsAreVisible(t *testing.T) {
 			hour := time.Now().Truncate(time.Hour)
 			for i, run := range runs {
 				if hour = hour.Add(time.Hour); !run.ScheduledTime.Equal(hour) || (i < 3) == (run.ID == uuid.Nil) {
-					t.Errorf("upcoming[%d] is %s at %s, want %s", i, run.ID, run.ScheduledTime, hour)
+					t.Errorf("upcoming run %d is %s at %s, want %s", i, run.ID, run.ScheduledTime, hour)
 				}
 			}
 			time.Sleep(time.Hour)
@@ -212,7 +213,7 @@ func TestUpcomingRunsAreVisible(t *testing.T) {
 	})
 }
 
-func TestUpdateResetsWhatIsScheduledAndKeepsWhatIsManual(t *testing.T) {
+func TestUpdateResetsScheduledRunsAndKeepsManualOnes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()
 		client := provost.NewClient(store)
@@ -228,21 +229,21 @@ func TestUpdateResetsWhatIsScheduledAndKeepsWhatIsManual(t *testing.T) {
 		}
 		stop := start(t, &provost.Runner{Store: store}, job("f", nothing, provost.Every(6*time.Hour)))
 		if got := auto(); len(got) != 3 || got[0].Hour() != 6 {
-			t.Errorf("after the update: %v", got)
+			t.Errorf("scheduled runs after the update: %v, want 3, the first at 6:00", got)
 		}
 		d, err := client.GetDeployment(t.Context(), "f/d")
 		if err != nil || d.Generation != 2 {
-			t.Errorf("generation %d, %v", d.Generation, err)
+			t.Errorf("generation %d, error %v, want 2", d.Generation, err)
 		}
 		if err := client.PauseDeployment(t.Context(), "f/d"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(24 * time.Hour)
 		if got := auto(); len(got) != 0 {
-			t.Errorf("while it is paused: %v", got)
+			t.Errorf("scheduled runs while paused: %v, want none", got)
 		}
 		if upcoming, _ := client.UpcomingRuns(t.Context(), "f/d", 3); len(upcoming) != 1 || upcoming[0].ID != manual.ID {
-			t.Errorf("upcoming while it is paused: %v", upcoming)
+			t.Errorf("upcoming runs while paused: %v, want the manual one", upcoming)
 		}
 		wantState(t, get(t, client, manual.ID), provost.StateScheduled)
 		runNow(t, client, "f/d", nil)
@@ -284,20 +285,20 @@ func TestOperatorsPauseOutlivesRestartsAndLapsesWithTheDeclaration(t *testing.T)
 		}
 		serve(false)
 		if !effective() {
-			t.Error("an equal declaration resumed it")
+			t.Error("an equal declaration resumed the deployment")
 		}
 		serve(true)
 		if err := client.ResumeDeployment(t.Context(), "f/d"); err != nil || effective() {
-			t.Errorf("resume: %v, paused %v", err, effective())
+			t.Errorf("ResumeDeployment: %v, paused %v", err, effective())
 		}
 		serve(true)
 		if effective() {
-			t.Error("an equal declaration paused it again")
+			t.Error("an equal declaration paused the deployment again")
 		}
 		serve(false)
 		serve(true)
 		if !effective() {
-			t.Error("the operator's mark did not lapse with a new declared value")
+			t.Error("a new declared value did not override the operator's mark")
 		}
 	})
 }
@@ -319,16 +320,16 @@ func TestPauseOnShutdown(t *testing.T) {
 		time.Sleep(90 * time.Minute)
 		clean(t, first)
 		if paused() {
-			t.Error("paused although another runner serves it")
+			t.Error("the deployment is paused although another runner serves it")
 		}
 		clean(t, second)
 		if !paused() {
-			t.Error("not paused when the last runner left")
+			t.Error("the deployment is not paused after the last runner stopped")
 		}
 		time.Sleep(5 * time.Hour)
 		third := serve()
 		if paused() {
-			t.Error("still paused when it is served again")
+			t.Error("the deployment is still paused when it is served again")
 		}
 		time.Sleep(time.Minute)
 		clean(t, third)
@@ -339,7 +340,7 @@ func TestPauseOnShutdown(t *testing.T) {
 	})
 }
 
-func TestPruneDeletesWhatTheFlowsHadBefore(t *testing.T) {
+func TestPruneDeletesEarlierDeployments(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()
 		client := provost.NewClient(store)
@@ -361,7 +362,7 @@ func TestPruneDeletesWhatTheFlowsHadBefore(t *testing.T) {
 			got = append(got, d.Handle())
 		}
 		if fmt.Sprint(got) != "[f/kept f/live f/pool g/other]" {
-			t.Errorf("left: %v", got)
+			t.Errorf("deployments left: %v, want [f/kept f/live f/pool g/other]", got)
 		}
 	})
 }
@@ -376,7 +377,7 @@ func TestCancelRun(t *testing.T) {
 			<-ctx.Done()
 			entered++
 			if cause := context.Cause(ctx); cause == nil || errors.Is(cause, context.Canceled) {
-				t.Errorf("cause is %v", cause)
+				t.Errorf("cause is %v, want a reason", cause)
 			}
 			return ctx.Err()
 		})
@@ -391,7 +392,7 @@ func TestCancelRun(t *testing.T) {
 			wantState(t, got, want)
 			wantState(t, wait(t, client, run.ID), provost.StateCancelled)
 			if took := time.Since(before); took != 0 {
-				t.Errorf("cancelling took %v", took)
+				t.Errorf("cancelling took %v, want 0s", took)
 			}
 			_, err = client.CancelRun(t.Context(), run.ID, nil)
 			if err != nil {
@@ -438,7 +439,7 @@ func TestTwoRunnersShareTheRuns(t *testing.T) {
 		clean(t, stops[1])
 		total, twice := seen.total()
 		if total < 95 || total > 103 || twice > 0 || by[0].Load() < 30 || by[1].Load() < 30 {
-			t.Errorf("%d runs, %d twice, shared %d and %d", total, twice, by[0].Load(), by[1].Load())
+			t.Errorf("%d runs, %d instants twice, %d and %d by each runner", total, twice, by[0].Load(), by[1].Load())
 		}
 	})
 }
@@ -464,22 +465,23 @@ func TestRunnerTakesOverFromADeadOne(t *testing.T) {
 		run := wait(t, client, lease.RunID)
 		wantState(t, run, provost.StateCompleted)
 		if took := time.Since(began); took < 20*time.Second || took > 31*time.Second {
-			t.Errorf("taken over after %v", took)
+			t.Errorf("taken over after %v, want 20s to 31s", took)
 		}
 		if run.Crashes != 1 || run.Attempt != 2 || len(attempts) != 1 || attempts[0] != 2 {
-			t.Errorf("crashes %d, attempt %d, told %v", run.Crashes, run.Attempt, attempts)
+			t.Errorf("crashes %d, attempt %d, attempts %v, want 1, 2 and [2]", run.Crashes, run.Attempt, attempts)
 		}
 		errs, err := st.SettleRuns(t.Context(), store.SettleRunsParams{Now: time.Now(), Updates: []store.RunUpdate{{
 			Lease: lease, State: provost.State{Type: provost.StateFailed},
 		}}})
 		if err != nil || len(errs) != 1 || !errors.Is(errs[0], provost.ErrLeaseLost) {
-			t.Errorf("the dead runner %s wrote: %v, %v", dead, errs, err)
+			t.Errorf("write of the dead runner %s: errors %v, %v, want ErrLeaseLost", dead, errs, err)
 		}
 		clean(t, stop)
 	})
 }
 
-// deadRunner claims a new run, begins it, and is heard of no more.
+// deadRunner registers a runner, claims a new run for it, starts the run, and makes no further
+// call.
 func deadRunner(t *testing.T, st provost.Store, c *provost.Client, handle string) (uuid.UUID, store.Lease) {
 	t.Helper()
 	now, id := time.Now(), uuid.New()
@@ -516,7 +518,7 @@ func TestAtMostOnceIsNotEnteredAgain(t *testing.T) {
 			entered++
 			info, _ := provost.RunFromContext(ctx)
 			if stored := get(t, client, info.ID); stored.State.Type != provost.StateRunning {
-				t.Errorf("entered while the store has %s", stored.State)
+				t.Errorf("the flow was entered while the store had %s", stored.State)
 			}
 			<-ctx.Done()
 			return context.Cause(ctx)
@@ -528,14 +530,14 @@ func TestAtMostOnceIsNotEnteredAgain(t *testing.T) {
 		stop := start(t, &provost.Runner{Store: store, ShutdownTimeout: time.Second}, d)
 		wantState(t, wait(t, client, lease.RunID), provost.StateCrashed, "lease")
 		if entered != 0 {
-			t.Errorf("entered %d times after a crash", entered)
+			t.Errorf("entered %d times after a crash, want 0", entered)
 		}
 		run := request(t, client, "f/d", nil)
 		time.Sleep(time.Minute)
 		clean(t, stop)
 		clean(t, start(t, &provost.Runner{Store: store, ShutdownTimeout: time.Second}, d))
 		if entered != 1 {
-			t.Errorf("entered %d times around a shutdown", entered)
+			t.Errorf("entered %d times around a shutdown, want 1", entered)
 		}
 		wantState(t, get(t, client, run.ID), provost.StateCrashed, "shutting down")
 	})

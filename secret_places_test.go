@@ -15,7 +15,8 @@ type mirror struct {
 	Key provost.Secret[string] `json:"key"`
 }
 
-// TestSecretMisplaced gives a secret one level too high: what refuses it does not know it for one by its place.
+// TestSecretMisplaced passes secrets one level too high, where the code that refuses them cannot
+// tell by their place that they are secret.
 func TestSecretMisplaced(t *testing.T) {
 	type params struct {
 		List  []mirror          `json:"list"`
@@ -44,7 +45,7 @@ func TestSecretMisplaced(t *testing.T) {
 		_, read := flow.DecodeJSON(text)
 		for _, err := range []error{decoded, read, (&provost.Deployment{Flow: flow, Name: "d", Parameters: p}).Validate()} {
 			if err == nil || strings.Contains(err.Error(), canary) {
-				t.Errorf("%s: %v", text, err)
+				t.Errorf("%s: error %v, want one without the secret", text, err)
 			}
 		}
 	}
@@ -54,8 +55,9 @@ func TestSecretMisplaced(t *testing.T) {
 	}
 }
 
-// TestSecretBySchemaAlone lets the flow's type, which knows of no secret, refuse what the schema calls one. The text is one that
-// the messages are not searched for, or one that is cut in them.
+// TestSecretBySchemaAlone checks parameters that only the schema declares secret and that the
+// flow's type refuses. The texts are one that is too short to be searched for in messages, and one
+// that is truncated in them.
 func TestSecretBySchemaAlone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		type params struct {
@@ -63,8 +65,8 @@ func TestSecretBySchemaAlone(t *testing.T) {
 		}
 		flow := provost.NewAction("f", func(context.Context, params) error { return nil })
 		for _, skip := range []bool{false, true} {
-			var book logBook
-			r := &provost.Runner{Store: provost.NewMemoryStore(), Logger: book.logger()}
+			var logs logBuffer
+			r := &provost.Runner{Store: provost.NewMemoryStore(), Logger: logs.logger()}
 			stop := start(t, r, &provost.Deployment{
 				Flow: flow, Name: "d", SkipParameterValidation: skip,
 				ParameterSchema: json.RawMessage(`{"properties":{"token":{"writeOnly":true}}}`),
@@ -73,9 +75,9 @@ func TestSecretBySchemaAlone(t *testing.T) {
 			for _, token := range []string{"7zq", "canary-" + strings.Repeat("z", 100)} {
 				run := wait(t, client, request(t, client, "f/d", &provost.RunOptions{Parameters: provost.Params{"token": token}}).ID)
 				wantState(t, run, provost.StateFailed, "token", "secret and not shown")
-				for _, text := range append(book.lines(""), run.State.Message) {
+				for _, text := range append(logs.lines(""), run.State.Message) {
 					if strings.Contains(text, "7zq") || strings.Contains(text, "canary") {
-						t.Errorf("%s", text)
+						t.Errorf("the secret is shown: %s", text)
 					}
 				}
 			}
@@ -84,13 +86,13 @@ func TestSecretBySchemaAlone(t *testing.T) {
 	})
 }
 
-// silent is an error that only encoding/json's handlers let speak.
+// silent is an error whose text only JSON handlers write.
 type silent struct{ text string }
 
 func (s silent) Error() string              { return s.text }
 func (s silent) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, "silent") }
 
-// TestSecretInBytes logs secrets in types that slog writes in ways of their own.
+// TestSecretInBytes logs secrets in types that slog formats specially.
 func TestSecretInBytes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const canary = "canary-in-bytes"
@@ -103,22 +105,22 @@ func TestSecretInBytes(t *testing.T) {
 			log.Info("kept", "b", []byte("plain"))
 			return nil
 		})
-		for name, handler := range map[string]func(*logBook) slog.Handler{
-			"text": func(b *logBook) slog.Handler { return slog.NewTextHandler(b, nil) },
-			"json": func(b *logBook) slog.Handler { return slog.NewJSONHandler(b, nil) },
+		for name, handler := range map[string]func(*logBuffer) slog.Handler{
+			"text": func(b *logBuffer) slog.Handler { return slog.NewTextHandler(b, nil) },
+			"json": func(b *logBuffer) slog.Handler { return slog.NewJSONHandler(b, nil) },
 		} {
-			var book logBook
-			r := &provost.Runner{Store: provost.NewMemoryStore(), Logger: slog.New(handler(&book))}
+			var logs logBuffer
+			r := &provost.Runner{Store: provost.NewMemoryStore(), Logger: slog.New(handler(&logs))}
 			stop := start(t, r, &provost.Deployment{Flow: flow, Name: "d"})
 			runNow(t, provost.NewClient(r.Store), "f/d", provost.Params{"key": canary})
 			clean(t, stop)
-			for _, line := range book.lines("") {
+			for _, line := range logs.lines("") {
 				if strings.Contains(line, canary) {
-					t.Errorf("%s: %s", name, line)
+					t.Errorf("%s: the secret is logged: %s", name, line)
 				}
 			}
-			if len(book.lines("***")) != 3 {
-				t.Errorf("%s: %q", name, book.lines(""))
+			if len(logs.lines("***")) != 3 {
+				t.Errorf("%s: %d lines with the mask, want 3: %q", name, len(logs.lines("***")), logs.lines(""))
 			}
 		}
 	})
@@ -130,7 +132,8 @@ func (ownSecret) JSONSchema() map[string]any {
 	return map[string]any{"type": "string", "writeOnly": true}
 }
 
-// TestMaskOfOwnSchema refuses the mask where only the type's own schema says that there is a secret.
+// TestMaskOfOwnSchema checks that the mask is refused if only the type's own schema declares the
+// secret.
 func TestMaskOfOwnSchema(t *testing.T) {
 	flow := provost.NewAction("f", func(context.Context, struct {
 		Token ownSecret `json:"token"`

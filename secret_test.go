@@ -18,10 +18,10 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// canaries are secrets that no output may have.
+// canaries are secrets that must not appear in any output.
 type canaries []string
 
-// next is one more.
+// next returns a new canary.
 func (c *canaries) next() string {
 	*c = append(*c, fmt.Sprintf("canary-%02d-tweet", len(*c)+1))
 	return (*c)[len(*c)-1]
@@ -29,14 +29,14 @@ func (c *canaries) next() string {
 
 func (c *canaries) secret() provost.Secret[string] { return provost.NewSecret(c.next()) }
 
-// pin is a number.
+// pin returns a new canary that is a number.
 func (c *canaries) pin() int {
 	n := 7_000_000 + len(*c)
 	*c = append(*c, fmt.Sprint(n))
 	return n
 }
 
-// leaks names the canaries that a text has, as they are or in base64.
+// leaks returns the canaries that a text contains, in clear or in base64.
 func (c *canaries) leaks(text string) []string {
 	var found []string
 	for _, canary := range *c {
@@ -96,7 +96,7 @@ func (c *canaries) login() login {
 	return login{User: "ada", Password: c.secret(), Legacy: c.next()}
 }
 
-// vault has a secret in every place that a type can have one.
+// vault returns a vault with a secret in every place where a type can have one.
 func (c *canaries) vault() vault {
 	pointer, optional, behind := c.secret(), c.next(), c.login()
 	return vault{
@@ -110,18 +110,18 @@ func (c *canaries) vault() vault {
 	}
 }
 
-// outlet collects what people could see.
-type outlet struct {
+// output collects everything that people could see.
+type output struct {
 	t *testing.T
-	logBook
+	logBuffer
 }
 
-func (o *outlet) text() string { return strings.Join(o.lines(""), "") }
+func (o *output) text() string { return strings.Join(o.lines(""), "") }
 
 var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%T", "%p", "%t"}
 
 // show writes values in every way there is.
-func (o *outlet) show(values ...any) {
+func (o *output) show(values ...any) {
 	o.t.Helper()
 	handlers := []slog.Handler{
 		slog.NewTextHandler(o, &slog.HandlerOptions{Level: slog.LevelDebug}), slog.NewJSONHandler(o, nil),
@@ -132,7 +132,7 @@ func (o *outlet) show(values ...any) {
 		}
 		text, err := json.Marshal(v)
 		if err != nil {
-			o.t.Errorf("json of %T: %v", v, err)
+			o.t.Errorf("marshal %T: %v", v, err)
 		}
 		o.Write(text)
 		for _, handler := range handlers {
@@ -141,21 +141,22 @@ func (o *outlet) show(values ...any) {
 	}
 }
 
-// plain writes what has unexported times and schedules in it, which %#v and %x make large and say no more.
-func (o *outlet) plain(values ...any) {
+// plain writes values that contain unexported times and schedules. It leaves out %#v and %x, which
+// are long for those and show nothing more.
+func (o *output) plain(values ...any) {
 	o.t.Helper()
 	for _, v := range values {
 		fmt.Fprintf(o, "%v %+v\n", v, v)
 		text, err := json.Marshal(v)
 		if err != nil {
-			o.t.Errorf("json of %T: %v", v, err)
+			o.t.Errorf("marshal %T: %v", v, err)
 		}
 		o.Write(text)
 		slog.New(slog.NewJSONHandler(o, nil)).Info("shown", "value", v)
 	}
 }
 
-func (o *outlet) search(c canaries) {
+func (o *output) search(c canaries) {
 	o.t.Helper()
 	for _, canary := range c.leaks(o.text()) {
 		before, after, _ := strings.Cut(o.text(), canary)
@@ -163,8 +164,8 @@ func (o *outlet) search(c canaries) {
 	}
 }
 
-// opened is all secrets of a vault in clear.
-func opened(t *testing.T, v vault) string {
+// revealedJSON returns a vault as JSON with its secrets in clear.
+func revealedJSON(t *testing.T, v vault) string {
 	t.Helper()
 	text, err := json.Marshal(provost.NewFlow("open", func(context.Context, vault) (any, error) { return nil, nil }).Params(v))
 	if err != nil {
@@ -173,13 +174,14 @@ func opened(t *testing.T, v vault) string {
 	return string(text)
 }
 
-// TestSecretCanaries plants secrets on every path there is and searches all that can be seen for them.
+// TestSecretCanaries plants secrets on every path and searches everything that can be seen for
+// them.
 func TestSecretCanaries(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var c canaries
-		o := &outlet{t: t}
+		o := &output{t: t}
 		given, deployed, scheduled, childs := c.vault(), c.login(), c.vault(), c.login()
-		book := &logBook{}
+		logs := &logBuffer{}
 		seen := &counter{}
 
 		child := provost.NewFlow("child", func(ctx context.Context, p login) (login, error) {
@@ -201,10 +203,10 @@ func TestSecretCanaries(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			switch opened(t, p) {
+			switch revealedJSON(t, p) {
 			case want:
 				seen.add("flow")
-			case opened(t, scheduled):
+			case revealedJSON(t, scheduled):
 				seen.add("scheduled")
 			}
 			log := provost.Logger(ctx)
@@ -213,7 +215,7 @@ func TestSecretCanaries(t *testing.T) {
 				"token", p.Token, slog.Group("g", "legacy", p.Legacy, "vault", p), "bytes", p.Bytes, "pointer", &p, "raw", p.Token.Reveal())
 			_, err = child.Run(ctx, login{User: "eve", Password: childs.Password, Legacy: childs.Legacy})
 			if err == nil {
-				t.Error("the child did not fail")
+				t.Error("the child run did not fail")
 			}
 			switch info.Attempt {
 			case 1:
@@ -231,8 +233,8 @@ func TestSecretCanaries(t *testing.T) {
 			o.show(run.Parameters)
 			o.plain(run)
 			p, err := flow.Decode(run.Parameters)
-			if err != nil || opened(t, p) != want && opened(t, p) != opened(t, scheduled) {
-				t.Errorf("the hook decodes %v", err)
+			if err != nil || revealedJSON(t, p) != want && revealedJSON(t, p) != revealedJSON(t, scheduled) {
+				t.Errorf("the hook decoded other parameters, or failed: %v", err)
 			}
 			return errors.New("hook with " + p.Password)
 		}
@@ -247,14 +249,14 @@ func TestSecretCanaries(t *testing.T) {
 			t.Fatal(err)
 		}
 		o.plain(record)
-		stop := start(t, &provost.Runner{Store: store, Logger: book.logger()}, d)
-		want = opened(t, given)
+		stop := start(t, &provost.Runner{Store: store, Logger: logs.logger()}, d)
+		want = revealedJSON(t, given)
 		run := request(t, client, "sync/d", &provost.RunOptions{Parameters: flow.Params(given)})
 		o.plain(run)
 		done := wait(t, client, run.ID)
 		wantState(t, done, provost.StateCompleted)
 		if seen.get("flow") != 3 || seen.get("child") != 3 {
-			t.Errorf("the flow saw its secrets %d times, the child %d times, want 3", seen.get("flow"), seen.get("child"))
+			t.Errorf("the flow saw its secrets %d times, the child run %d times, want 3", seen.get("flow"), seen.get("child"))
 		}
 		for line, err := range client.Logs(t.Context(), run.ID, nil) {
 			o.plain(line)
@@ -304,17 +306,17 @@ func TestSecretCanaries(t *testing.T) {
 		if seen.get("scheduled") != 3 {
 			t.Errorf("the scheduled flow saw its secrets %d times, want 3", seen.get("scheduled"))
 		}
-		fmt.Fprint(o, strings.Join(book.lines(""), ""))
+		fmt.Fprint(o, strings.Join(logs.lines(""), ""))
 		o.search(c)
 
 		if len(c) < 50 {
-			t.Errorf("%d canaries, want 50", len(c))
+			t.Errorf("%d canaries, want at least 50", len(c))
 		}
 		if string(done.Result) == "" || !strings.Contains(string(done.Result), "***") || !strings.Contains(string(done.Result), `"count":3`) {
-			t.Errorf("result %s", done.Result)
+			t.Errorf("result %s, want one with masks and the count", done.Result)
 		}
 		if done.Parameters["region"] != "eu" || done.Parameters["token"] != "***" {
-			t.Errorf("parameters %v", done.Parameters)
+			t.Errorf("parameters %v, want region eu and a masked token", done.Parameters)
 		}
 		wantRevealed(t, client.RevealSecrets(), done.ID, want, flow, deployed, scheduled)
 	})
@@ -323,8 +325,8 @@ func TestSecretCanaries(t *testing.T) {
 func wantRevealed(t *testing.T, client *provost.Client, id uuid.UUID, want string, flow *provost.Flow[vault, map[string]any], deployed login, scheduled vault) {
 	t.Helper()
 	p, err := flow.Decode(get(t, client, id).Parameters)
-	if err != nil || opened(t, p) != want {
-		t.Errorf("revealed parameters %v, %v", opened(t, p), err)
+	if err != nil || revealedJSON(t, p) != want {
+		t.Errorf("revealed parameters %v, error %v", revealedJSON(t, p), err)
 	}
 	record, err := client.GetDeployment(t.Context(), "sync/d")
 	if err != nil {
@@ -336,16 +338,16 @@ func wantRevealed(t *testing.T, client *provost.Client, id uuid.UUID, want strin
 	}
 	for _, secret := range []string{deployed.Legacy, deployed.Password.Reveal(), scheduled.Password, scheduled.Token.Reveal()} {
 		if !strings.Contains(string(text), secret) {
-			t.Errorf("revealed record does not have %s", secret)
+			t.Errorf("the revealed record does not contain %s", secret)
 		}
 	}
 	upcoming, err := client.UpcomingRuns(t.Context(), "sync/d", 1)
 	if err != nil || len(upcoming) != 1 || !strings.Contains(fmt.Sprint(upcoming[0].Parameters), scheduled.Password) {
-		t.Errorf("revealed upcoming runs %v, %v", upcoming, err)
+		t.Errorf("revealed upcoming runs %v, error %v", upcoming, err)
 	}
 }
 
-// TestSecretBackfill has reads of its own.
+// TestSecretBackfill checks the runs that Backfill returns, which it reads in its own way.
 func TestSecretBackfill(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var c canaries
@@ -363,7 +365,7 @@ func TestSecretBackfill(t *testing.T) {
 		if err != nil || len(made) == 0 {
 			t.Fatal(len(made), err)
 		}
-		o := &outlet{t: t}
+		o := &output{t: t}
 		o.plain(made)
 		o.search(c)
 		clean(t, stop)
@@ -373,7 +375,7 @@ func TestSecretBackfill(t *testing.T) {
 // TestSecretShows looks at the type alone, also where it hides in an unexported field.
 func TestSecretShows(t *testing.T) {
 	var c canaries
-	o := &outlet{t: t}
+	o := &output{t: t}
 	type hidden struct {
 		inner provost.Secret[string]
 		whole provost.Secret[login]
@@ -436,12 +438,13 @@ func TestSecretSchema(t *testing.T) {
 		got := schema.Properties[name]
 		delete(got, "position")
 		if !maps.EqualFunc(got, want, func(a, b any) bool { return reflect.DeepEqual(a, b) }) {
-			t.Errorf("%s is %v, want %v", name, got, want)
+			t.Errorf("schema of %s = %v, want %v", name, got, want)
 		}
 	}
 }
 
-// TestSecretRefusals holds what is refused to a path, a word of why, and no word of the secret.
+// TestSecretRefusals checks that refusals name a path and a reason, and contain no part of the
+// secret.
 func TestSecretRefusals(t *testing.T) {
 	flow := provost.NewAction("f", func(context.Context, vault) error { return nil })
 	client := provost.NewClient(provost.NewMemoryStore())
@@ -505,22 +508,22 @@ func wantRefused(t *testing.T, err error, path, reason string) {
 	t.Helper()
 	refused, ok := errors.AsType[*provost.ParamError](err)
 	if !ok {
-		t.Fatalf("%v is not a ParamError", err)
+		t.Fatalf("error %v is not a ParamError", err)
 	}
 	if path != "" && refused.Path != path {
 		t.Errorf("path %q, want %q: %v", refused.Path, path, err)
 	}
 	if !strings.Contains(err.Error(), reason) {
-		t.Errorf("%v does not say %q", err, reason)
+		t.Errorf("error %v does not contain %q", err, reason)
 	}
 	for _, secret := range []string{"canary", "765", "777", "7z"} {
 		if strings.Contains(err.Error(), secret) {
-			t.Errorf("%v shows the secret", err)
+			t.Errorf("error %v shows the secret", err)
 		}
 	}
 }
 
-// TestSecretDeclarations refuses types and schemas that would tell secrets.
+// TestSecretDeclarations checks that types and schemas that would expose secrets are refused.
 func TestSecretDeclarations(t *testing.T) {
 	type withDefault struct {
 		Token string `json:"token" secret:"true" default:"canary"`
@@ -544,7 +547,7 @@ func TestSecretDeclarations(t *testing.T) {
 		name   string
 		flow   provost.AnyFlow
 		schema json.RawMessage
-		parts  []string // of the error; none if there is none
+		parts  []string // parts of the error; nil if there is none
 	}{
 		{"default", action[withDefault](), nil, []string{"token", "can be read in the schema"}},
 		{"default of a Secret", action[sealedDefault](), nil, []string{"token", "can be read in the schema"}},
@@ -567,7 +570,7 @@ func TestSecretDeclarations(t *testing.T) {
 			}
 			wantError(t, err, test.parts...)
 			if err != nil && strings.Contains(err.Error(), "canary") {
-				t.Errorf("%v shows the secret", err)
+				t.Errorf("error %v shows the secret", err)
 			}
 		})
 	}
@@ -577,7 +580,8 @@ func action[P any]() provost.AnyFlow {
 	return provost.NewAction("f", func(context.Context, P) error { return nil })
 }
 
-// TestSecretsWithoutSchema masks what nobody can judge.
+// TestSecretsWithoutSchema checks that parameters are masked if there is no schema to judge them
+// by.
 func TestSecretsWithoutSchema(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const canary = "canary"
@@ -600,10 +604,10 @@ func TestSecretsWithoutSchema(t *testing.T) {
 			t.Helper()
 			p := get(t, client, run.ID).Parameters
 			if p["region"] != region || p["token"] != "***" {
-				t.Errorf("parameters %v", p)
+				t.Errorf("parameters %v, want region %s and a masked token", p, region)
 			}
 			if p := get(t, client.RevealSecrets(), run.ID).Parameters; p["token"] != canary {
-				t.Errorf("revealed parameters %v", p)
+				t.Errorf("revealed parameters %v, want token %s", p, canary)
 			}
 		}
 		check("eu")
@@ -619,7 +623,7 @@ func TestSecretsWithoutSchema(t *testing.T) {
 	})
 }
 
-// TestSecretResult gives back what is left of a secret in a result: nothing.
+// TestSecretResult checks that a result contains nothing of a secret.
 func TestSecretResult(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		type issued struct {
@@ -638,13 +642,13 @@ func TestSecretResult(t *testing.T) {
 		}
 		got, err := flow.Result(run)
 		if err != nil || got.Name != "ada" || got.Token.Reveal() != 0 || got.Pin != 0 {
-			t.Errorf("result %+v, %v", got, err)
+			t.Errorf("Result = %+v, %v, want only the name", got, err)
 		}
 		clean(t, stop)
 	})
 }
 
-// TestSecretsOfMaps are those that only a schema knows.
+// TestSecretsOfMaps checks secrets that only a schema declares.
 func TestSecretsOfMaps(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		flow := provost.NewAction("f", func(ctx context.Context, p provost.Params) error {
@@ -660,19 +664,20 @@ func TestSecretsOfMaps(t *testing.T) {
 		run := runNow(t, client, "f/d", provost.Params{"token": provost.NewSecret("canary"), "other": 7})
 		wantState(t, run, provost.StateFailed, "with ***")
 		if run.Parameters["token"] != "***" || run.Parameters["other"] != json.Number("7") {
-			t.Errorf("parameters %v", run.Parameters)
+			t.Errorf("parameters %v, want a masked token and other 7", run.Parameters)
 		}
 		for line, err := range client.Logs(t.Context(), run.ID, nil) {
 			if err != nil || line.Message != "got token=*** other=7" {
-				t.Errorf("line %q, %v", line.Message, err)
+				t.Errorf("got line %q, error %v", line.Message, err)
 			}
 		}
 		clean(t, stop)
 	})
 }
 
-// TestSecretsOfChild are known from the moment the child runs, to what its parent has logged with before as well.
-func TestSecretsOfChild(t *testing.T) {
+// TestSecretsOfChildRun checks that the secrets of a child run are masked from the moment it
+// starts, also in what its parent passed to its logger before.
+func TestSecretsOfChildRun(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		child := provost.NewFlow("child", func(_ context.Context, p provost.Params) (string, error) {
 			s := p["token"].(string)
@@ -683,7 +688,7 @@ func TestSecretsOfChild(t *testing.T) {
 			got, err := child.Run(ctx, provost.Params{"token": "canary", "other": provost.NewSecret("canary")})
 			log.Info("after")
 			if got != "canary" {
-				t.Errorf("the child returned %q", got)
+				t.Errorf("the child run returned %q, want canary", got)
 			}
 			return got, err
 		})
@@ -692,16 +697,16 @@ func TestSecretsOfChild(t *testing.T) {
 		client := provost.NewClient(store).RevealSecrets()
 		run := runNow(t, client, "parent/d", nil)
 		if string(run.Result) != `"***"` {
-			t.Errorf("result %s", run.Result)
+			t.Errorf("result %s, want \"***\"", run.Result)
 		}
 		for line, err := range client.Logs(t.Context(), run.ID, nil) {
 			if err != nil || line.Message != "after early=***" {
-				t.Errorf("line %q, %v", line.Message, err)
+				t.Errorf("got line %q, error %v", line.Message, err)
 			}
 		}
 		children := list(t, client, provost.RunFilter{ParentID: run.ID})
 		if len(children) != 1 || children[0].Parameters["other"] != "***" || string(children[0].Result) != `"***"` {
-			t.Errorf("children %+v", children)
+			t.Errorf("child runs %+v, want one with masks", children)
 		}
 		clean(t, stop)
 	})

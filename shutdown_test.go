@@ -17,16 +17,17 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// A claim that is under way when Serve's context ends is answered, or asked for again, and what it took is handed back at once.
+// A claim that is in progress when Serve's context ends is awaited or repeated, and the runs that
+// it claimed are handed back at once.
 func TestClaimAnsweredDuringShutdownIsHandedBack(t *testing.T) {
 	for _, how := range []fault{slow, loses, works} {
 		t.Run(fmt.Sprint(faultNames[how]), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFaulty()
 				var claiming atomic.Bool
-				answer := make(chan struct{})
+				response := make(chan struct{})
 				begun := 0
-				store := &lateClaims{faulty: f, claiming: &claiming, answer: answer}
+				store := &delayedClaims{faulty: f, claiming: &claiming, response: response}
 				stop := start(t, &provost.Runner{Store: store}, job("f", func(context.Context) error { begun++; return nil }))
 				client := provost.NewClient(f.Store)
 				store.late.Store(true)
@@ -42,7 +43,7 @@ func TestClaimAnsweredDuringShutdownIsHandedBack(t *testing.T) {
 				}
 				began := time.Now()
 				time.Sleep(500 * time.Millisecond)
-				close(answer)
+				close(response)
 				if how == loses {
 					synctest.Wait()
 					f.set(works)
@@ -51,30 +52,30 @@ func TestClaimAnsweredDuringShutdownIsHandedBack(t *testing.T) {
 					t.Error(err)
 				}
 				if took := time.Since(began); took > 2*time.Second {
-					t.Errorf("took %v", took)
+					t.Errorf("Serve returned after %v, want at most 2s", took)
 				}
 				got := get(t, client, run.ID)
 				wantState(t, got, provost.StateScheduled)
 				if begun != 0 || got.Attempt != 0 || got.Crashes != 0 {
-					t.Errorf("begun %d times, attempt %d, crashes %d", begun, got.Attempt, got.Crashes)
+					t.Errorf("begun %d times, attempt %d, crashes %d, want 0, 0 and 0", begun, got.Attempt, got.Crashes)
 				}
 			})
 		})
 	}
 }
 
-// lateClaims claims at once and answers when it is told to.
-type lateClaims struct {
+// delayedClaims is a store that claims at once and returns the claim when it is told to.
+type delayedClaims struct {
 	*faulty
 	late     atomic.Bool
 	claiming *atomic.Bool
-	answer   chan struct{}
+	response chan struct{}
 }
 
-func (l *lateClaims) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
+func (l *delayedClaims) ClaimRuns(ctx context.Context, p store.ClaimRunsParams) (store.ClaimRunsResult, error) {
 	claims, err := l.Store.ClaimRuns(ctx, p)
 	if l.late.Load() && len(claims.Runs) > 0 && !l.claiming.Swap(true) {
-		<-l.answer
+		<-l.response
 		if l.begin("ClaimRuns") == loses {
 			return store.ClaimRunsResult{}, errFaulty
 		}
@@ -99,20 +100,20 @@ func TestClaimingStopsAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 		if after := f.count("ClaimRuns"); after != before {
-			t.Errorf("%d claims after the end of the context", after-before)
+			t.Errorf("%d claims after the end of the context, want none", after-before)
 		}
 	})
 }
 
-// Whatever the store does meanwhile, Serve returns in time.
-func TestShutdownDuringAnOutage(t *testing.T) {
+// Serve returns in time whatever the store does meanwhile.
+func TestShutdownDuringAStoreFailure(t *testing.T) {
 	for _, how := range []fault{refuses, hangs, loses, slow} {
-		for _, flow := range []string{"none", "obeys", "deaf"} {
+		for _, flow := range []string{"none", "obeys", "unresponsive"} {
 			t.Run(faultNames[how]+" "+flow, func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					f := newFaulty()
 					fl := provost.NewJob("f", func(ctx context.Context) error {
-						if flow == "deaf" {
+						if flow == "unresponsive" {
 							time.Sleep(time.Hour)
 						}
 						<-ctx.Done()
@@ -130,23 +131,23 @@ func TestShutdownDuringAnOutage(t *testing.T) {
 					time.Sleep(time.Second)
 					began := time.Now()
 					err := stop()
-					if flow == "deaf" {
+					if flow == "unresponsive" {
 						wantIs(t, err, provost.ErrDrainTimeout)
 						wantError(t, err, "f/d")
 					} else if err != nil {
 						t.Error(err)
 					}
 					if took := time.Since(began); took > (25+5+5+2)*time.Second {
-						t.Errorf("took %v", took)
+						t.Errorf("Serve returned after %v, want at most 37s", took)
 					}
-					time.Sleep(2 * time.Hour) // until the deaf ones are over
+					time.Sleep(2 * time.Hour) // until the unresponsive flows have returned
 				})
 			})
 		}
 	}
 }
 
-// Rolling restarts of two runners, with work under way all the time, lose nothing and burn no attempt.
+// Rolling restarts of two runners under constant load lose nothing and use up no attempt.
 func TestRollingRestarts(t *testing.T) {
 	restarts := 60
 	bubble(t, func(t *testing.T) {
@@ -173,10 +174,10 @@ func TestRollingRestarts(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		for _, run := range list(t, client, provost.RunFilter{}) {
 			if run.Crashes > 0 || run.Attempt > 1 {
-				t.Errorf("run of %v: attempt %d, crashes %d", run.ScheduledTime, run.Attempt, run.Crashes)
+				t.Errorf("run of %v: attempt %d, crashes %d, want at most 1 and 0", run.ScheduledTime, run.Attempt, run.Crashes)
 			}
 			if time.Since(run.ScheduledTime) > 15*time.Second && run.State.Type != provost.StateCompleted {
-				t.Errorf("run of %v is %s", run.ScheduledTime, run.State)
+				t.Errorf("run of %v is %s, want COMPLETED", run.ScheduledTime, run.State)
 			}
 		}
 		clean(t, stops[0])
@@ -184,18 +185,18 @@ func TestRollingRestarts(t *testing.T) {
 	})
 }
 
-func TestHooksAreCalledOnceStoredAndSoManyAtOnce(t *testing.T) {
+func TestHooksAreCalledOnceStoredAndBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFaulty()
 		client := provost.NewClient(f.Store)
-		var c crowd
+		var c gauge
 		var called atomic.Int64
 		fl := provost.NewJob("f", nothing)
 		fl.OnCompletion = func(ctx context.Context, run *provost.Run) error {
-			c.in()
-			defer c.out()
+			c.enter()
+			defer c.leave()
 			if stored := get(t, client, run.ID); stored.State.Type != provost.StateCompleted || run.State.Type != provost.StateCompleted {
-				t.Errorf("hook of a run in %s", stored.State)
+				t.Errorf("the hook was called for a run in state %s", stored.State)
 			}
 			time.Sleep(3 * time.Second)
 			switch called.Add(1) % 4 {
@@ -217,13 +218,13 @@ func TestHooksAreCalledOnceStoredAndSoManyAtOnce(t *testing.T) {
 			wait(t, client, id)
 		}
 		clean(t, stop)
-		if called.Load() != 350 || c.most.Load() != 100 {
-			t.Errorf("%d hooks called, %d at once", called.Load(), c.most.Load())
+		if called.Load() != 350 || c.max.Load() != 100 {
+			t.Errorf("%d hooks called, %d at once, want 350 and 100", called.Load(), c.max.Load())
 		}
 	})
 }
 
-// A hook outlives a store that fails just when its run ended.
+// A hook is called even if the store fails just when its run ends.
 func TestHookWaitsForTheStore(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFaulty()
@@ -238,7 +239,7 @@ func TestHookWaitsForTheStore(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		clean(t, stop)
 		if called != 1 {
-			t.Errorf("called %d times", called)
+			t.Errorf("called %d times, want once", called)
 		}
 	})
 }
@@ -261,12 +262,12 @@ func TestNoHookForARunThatWasCancelledBeforeItBegan(t *testing.T) {
 		}
 		clean(t, stop)
 		if called != 0 {
-			t.Errorf("called %d times", called)
+			t.Errorf("called %d times, want 0", called)
 		}
 	})
 }
 
-// exits calls runtime.Goexit where the library calls the user's code outside of the flow's function.
+// exits calls runtime.Goexit where the library calls user code outside of the flow's function.
 type exits struct{}
 
 func (exits) MarshalJSON() ([]byte, error) { runtime.Goexit(); return nil, nil }
@@ -302,7 +303,8 @@ func TestGoexitOutsideOfTheFunction(t *testing.T) {
 	})
 }
 
-// Flows that end their goroutines beside others that begin leave the count of goroutines right: a drain would panic, or hang.
+// Flows that end their goroutines while others start keep the count of goroutines correct.
+// Otherwise a drain would panic or hang.
 func TestGoexitOfManyBesideStarts(t *testing.T) {
 	store := provost.NewMemoryStore()
 	exit := job("exit", func(context.Context) error { runtime.Goexit(); return nil })
@@ -322,8 +324,8 @@ func TestGoexitOfManyBesideStarts(t *testing.T) {
 	clean(t, stop)
 }
 
-// The function of a flow that runs at most once is entered when its start is stored for certain, and else not: the run waits for
-// another claim then, no attempt counted.
+// A flow that runs at most once is entered only when its start is known to be stored. Otherwise the
+// run waits for another claim, and no attempt is counted.
 func TestAtMostOnceUnderFaults(t *testing.T) {
 	for _, how := range []fault{refuses, loses, hangs, slow} {
 		for _, length := range []time.Duration{300 * time.Millisecond, 5 * time.Second, time.Minute} {
@@ -339,7 +341,7 @@ func TestAtMostOnceUnderFaults(t *testing.T) {
 						info, _ := provost.RunFromContext(ctx)
 						run, err := f.Store.GetRun(context.WithoutCancel(ctx), info.ID)
 						if err != nil || run.State.Type != provost.StateRunning {
-							t.Errorf("entered while the store has %v, %v", run.State, err)
+							t.Errorf("the flow was entered while the store had %v, error %v", run.State, err)
 						}
 						return nil
 					})
@@ -353,7 +355,7 @@ func TestAtMostOnceUnderFaults(t *testing.T) {
 					run = wait(t, client, run.ID)
 					wantState(t, run, provost.StateCompleted)
 					if entered != 1 || run.Attempt != 1 || run.Crashes != 0 {
-						t.Errorf("entered %d times, attempt %d, crashes %d: %v", entered, run.Attempt, run.Crashes, run.History)
+						t.Errorf("entered %d times, attempt %d, crashes %d, want 1, 1 and 0: %v", entered, run.Attempt, run.Crashes, run.History)
 					}
 					clean(t, stop)
 				})

@@ -9,10 +9,11 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// While too many hooks wait nothing is claimed; once they are fewer the rest is, though nothing else happens.
-func TestRunsAreClaimedAgainOnceHooksAreFewer(t *testing.T) {
+// While too many hooks wait, nothing is claimed. When fewer wait, claiming resumes, even if nothing
+// else happens.
+func TestClaimsResumeWhenFewerHooksWait(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		const runs = 10_500 // a few more than may wait, with the 100 hooks under way
+		const runs = 10_500 // a few more than may wait beside the 100 running hooks
 		store := provost.NewMemoryStore()
 		client := provost.NewClient(store)
 		var begun atomic.Int64
@@ -28,7 +29,7 @@ func TestRunsAreClaimedAgainOnceHooksAreFewer(t *testing.T) {
 		stop := start(t, &provost.Runner{Store: store}, d)
 		time.Sleep(10 * time.Minute)
 		if n := begun.Load(); n != runs {
-			t.Errorf("%d of %d runs began", n, runs)
+			t.Errorf("%d runs began, want %d", n, runs)
 		}
 		clean(t, stop)
 	})

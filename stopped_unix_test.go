@@ -14,23 +14,24 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// A process that is stopped for longer than its lease goes on where it was: what it holds in its own memory nobody else took.
-func TestStoppedProcessGoesOn(t *testing.T) {
+// A process that is stopped for longer than its lease continues where it was: nobody else could
+// take over runs from a store in its own memory.
+func TestStoppedProcessContinues(t *testing.T) {
 	if os.Getenv("PROVOST_STOPPED") != "" {
-		beStopped()
+		runStopped()
 		return
 	}
 	if testing.Short() {
 		t.Skip("takes five seconds")
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestStoppedProcessGoesOn$")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestStoppedProcessContinues$")
 	cmd.Env = append(os.Environ(), "PROVOST_STOPPED=1")
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(1200 * time.Millisecond) // the thing tested takes real time
+	time.Sleep(1200 * time.Millisecond) // what is tested takes real time
 	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -38,13 +39,13 @@ func TestStoppedProcessGoesOn(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "went on: COMPLETED, entered 1 times, crashes 0") {
-		t.Errorf("%v:\n%s", err, out.String())
+	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "continued: COMPLETED, entered 1 times, crashes 0") {
+		t.Errorf("the process ended with %v:\n%s", err, out.String())
 	}
 }
 
-// beStopped runs a flow of four seconds under leases of one.
-func beStopped() {
+// runStopped executes a flow of four seconds under leases of one second.
+func runStopped() {
 	store := provost.NewMemoryStore()
 	ctx, stop := context.WithCancel(context.Background())
 	entered := 0
@@ -73,5 +74,5 @@ func beStopped() {
 		println("error")
 		return
 	}
-	println("went on:", string(run.State.Type)+", entered", entered, "times, crashes", run.Crashes)
+	println("continued:", string(run.State.Type)+", entered", entered, "times, crashes", run.Crashes)
 }

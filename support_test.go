@@ -24,13 +24,14 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// start serves until stop is called, which gives what Serve returned. It returns once the runner is ready.
+// start serves until stop is called, which returns the result of Serve. It returns when the runner
+// is ready.
 func start(t *testing.T, r *provost.Runner, deployments ...*provost.Deployment) (stop func() error) {
 	t.Helper()
 	return startIn(t.Context(), t, r, deployments...)
 }
 
-// startIn is start in a context of the caller's.
+// startIn is start with a context of the caller's.
 func startIn(ctx context.Context, t *testing.T, r *provost.Runner, deployments ...*provost.Deployment) (stop func() error) {
 	t.Helper()
 	if r.Logger == nil {
@@ -51,7 +52,7 @@ func startIn(ctx context.Context, t *testing.T, r *provost.Runner, deployments .
 	})
 }
 
-// clean stops a service that has to drain cleanly.
+// clean calls stop and checks that Serve drained cleanly.
 func clean(t *testing.T, stop func() error) {
 	t.Helper()
 	if err := stop(); err != nil {
@@ -59,7 +60,7 @@ func clean(t *testing.T, stop func() error) {
 	}
 }
 
-// runNow makes a run by hand and waits for its end.
+// runNow creates a run by hand and waits until it has finished.
 func runNow(t *testing.T, c *provost.Client, handle string, p provost.Params) *provost.Run {
 	t.Helper()
 	return wait(t, c, request(t, c, handle, &provost.RunOptions{Parameters: p}).ID)
@@ -122,21 +123,21 @@ func wantState(t *testing.T, run *provost.Run, want provost.StateType, message .
 	}
 	for _, part := range message {
 		if !strings.Contains(run.State.Message, part) {
-			t.Errorf("message %q does not say %q", run.State.Message, part)
+			t.Errorf("message %q does not contain %q", run.State.Message, part)
 		}
 	}
 }
 
-// wantError holds an error to naming each of the parts.
+// wantError checks that there is an error and that its text contains each of the parts.
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {
-		t.Errorf("no error; want one that says %q", parts)
+		t.Errorf("got no error, want one that contains %q", parts)
 		return
 	}
 	for _, part := range parts {
 		if !strings.Contains(err.Error(), part) {
-			t.Errorf("error %q does not say %q", err, part)
+			t.Errorf("error %q does not contain %q", err, part)
 		}
 	}
 }
@@ -144,11 +145,11 @@ func wantError(t *testing.T, err error, parts ...string) {
 func wantIs(t *testing.T, err, target error) {
 	t.Helper()
 	if !errors.Is(err, target) {
-		t.Errorf("error is %v, want %v", err, target)
+		t.Errorf("got error %v, want %v", err, target)
 	}
 }
 
-// job is a deployment of a flow of its own that does nothing else than f.
+// job returns a deployment of a flow of its own that calls f.
 func job(name string, f func(ctx context.Context) error, schedules ...provost.Schedule) *provost.Deployment {
 	return &provost.Deployment{Flow: provost.NewJob(name, f), Name: "d", Schedules: schedules}
 }
@@ -176,7 +177,7 @@ func (c *counter) get(key string) int {
 	return c.seen[key]
 }
 
-// total is how often anything was counted, twice what was counted more than once.
+// total returns how often anything was counted, and how many keys were counted more than once.
 func (c *counter) total() (total, twice int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,22 +190,22 @@ func (c *counter) total() (total, twice int) {
 	return total, twice
 }
 
-// logBook is a logger whose lines can be read.
-type logBook struct {
+// logBuffer records what is logged.
+type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (l *logBook) Write(p []byte) (int, error) {
+func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
 
-func (l *logBook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+func (l *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// lines are those that contain the text.
-func (l *logBook) lines(text string) []string {
+// lines returns the lines that contain the text.
+func (l *logBuffer) lines(text string) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var found []string
@@ -216,14 +217,14 @@ func (l *logBook) lines(text string) []string {
 	return found
 }
 
-// remote hides that a store is local: the runner polls it and gives every call a deadline.
+// remote hides that a store is local: the runner polls it and sets a deadline for every call.
 type remote struct {
 	provost.Store
 
 	mu         sync.Mutex
-	err        error                // what every call fails with
-	registered map[store.Change]int // what registrations did
-	generation int64                // highest that one gave
+	err        error                // if not nil, every call fails with it
+	registered map[store.Change]int // number of registrations by their effect
+	generation int64                // highest that a registration returned
 }
 
 func (r *remote) fail(err error) {

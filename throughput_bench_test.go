@@ -11,8 +11,8 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// BenchmarkRunDeployment is the whole way of a run in memory: from Client.RunDeployment to the stored Completed state, with as
-// many callers as cores.
+// BenchmarkRunDeployment measures a whole run in memory, from Client.RunDeployment to the stored
+// Completed state, with as many callers as cores.
 func BenchmarkRunDeployment(b *testing.B) {
 	b.Run("NoParameters", func(b *testing.B) {
 		c := newCountdown(b.N)
@@ -30,11 +30,12 @@ func BenchmarkRunDeployment(b *testing.B) {
 	})
 }
 
-// countdown tells when a number of runs have executed, and keeps callers some thousands of runs ahead of the flow at most.
+// countdown reports when a number of runs have executed, and keeps callers at most a few thousand
+// runs ahead of the flow.
 type countdown struct {
 	left atomic.Int64
 	done chan struct{}
-	room chan struct{} // a token for each stretch of runs that may be sent
+	room chan struct{} // has a token for each stretch of runs that may be sent
 }
 
 const (
@@ -63,7 +64,7 @@ func (c *countdown) count() {
 	}
 }
 
-// send waits, before every stretch-th run of a caller, until there is room or all is sent.
+// send waits, before every stretch-th run of a caller, until there is room or everything is sent.
 func (c *countdown) send(i int) {
 	if i%stretch == 0 {
 		select {
@@ -99,7 +100,7 @@ func benchmarkRuns(b *testing.B, flow provost.AnyFlow, options *provost.RunOptio
 	}
 	callers.Wait()
 	<-c.done
-	stop() // Serve returns when every end is stored
+	stop() // Serve returns when every result is stored
 	if err := <-served; err != nil {
 		b.Error(err)
 	}
@@ -107,6 +108,6 @@ func benchmarkRuns(b *testing.B, flow provost.AnyFlow, options *provost.RunOptio
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "runs/s")
 	completed, err := client.CountRuns(context.Background(), provost.RunFilter{States: []provost.StateType{provost.StateCompleted}})
 	if want := min(b.N, 10_000); err != nil || completed != want {
-		b.Errorf("%d runs are Completed, error %v; want %d", completed, err, want)
+		b.Errorf("%d runs completed, error %v; want %d", completed, err, want)
 	}
 }

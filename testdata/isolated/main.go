@@ -1,5 +1,5 @@
-// Isolated is a service as people write them, for tests: its main reads flags, takes a lock and opens a port before it serves.
-// It makes one run, prints what became of it and ends.
+// Isolated is a service for tests, like those that people write: its main reads flags and opens a
+// port before it serves. It executes one run, prints the result and exits.
 package main
 
 import (
@@ -19,9 +19,10 @@ import (
 
 var flow = provost.NewAction("flow", func(ctx context.Context, p struct {
 	File string `json:"file"`
-}) error {
+},
+) error {
 	if p.File == "" {
-		fmt.Println("hello from the child")
+		fmt.Println("hello from the subprocess")
 		return nil
 	}
 	sleeper := exec.Command("sleep", "1000")
@@ -44,15 +45,15 @@ func main() {
 	if mode == "" || mode == "replaced" {
 		provost.ServeChild(d)
 	}
-	address := flag.String("address", "", "where to listen")
-	file := flag.String("file", "", "where the flow writes its processes")
+	address := flag.String("address", "", "address to listen on")
+	file := flag.String("file", "", "file to which the flow writes the IDs of its processes")
 	flag.Parse()
 	switch mode {
 	case "stuck":
 		if provost.InChild() {
 			select {}
 		}
-	case "two": // another runner is first, and does not know the deployment
+	case "two": // another runner serves first and does not have the deployment
 		other := *d
 		other.Name = "other"
 		go provost.Serve(context.Background(), &other)
@@ -77,7 +78,7 @@ func main() {
 		c := provost.NewClient(r.Store)
 		run, err := c.RunDeployment(ctx, "flow/d", &provost.RunOptions{Parameters: provost.Params{"file": *file}})
 		if errors.Is(err, provost.ErrNotFound) {
-			return // Serve has refused, and says why
+			return // Serve refused the deployment and returns why
 		}
 		check(err)
 		run, err = c.Wait(ctx, run.ID)

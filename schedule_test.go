@@ -9,7 +9,8 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// TestRRuleRuns leaves a month to a deployment with a rule, a jittered one and one with exceptions.
+// TestRRuleRuns serves for a month a deployment with three schedules: a rule, a rule with jitter
+// and a rule with exceptions.
 func TestRRuleRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // begins at 2000-01-01 00:00 UTC
 		const from = "DTSTART:20000101T090000\n"
@@ -31,13 +32,13 @@ func TestRRuleRuns(t *testing.T) {
 			got[run.Schedule] = append(got[run.Schedule], run.ScheduledTime)
 			delay := run.StartTime.Sub(run.ScheduledTime)
 			if limit := map[string]time.Duration{"jitter": time.Hour}[run.Schedule]; delay < 0 || delay > limit {
-				t.Errorf("%s: the run of %v started %v late", run.Schedule, run.ScheduledTime, delay)
+				t.Errorf("%s: the run of %v started %v late, want at most %v", run.Schedule, run.ScheduledTime, delay, limit)
 			}
 		}
 		for name, schedule := range schedules {
 			slices.SortFunc(got[name], time.Time.Compare)
 			if want := schedule.Between(began, time.Now()); !slices.EqualFunc(got[name], want, time.Time.Equal) || len(want) < 8 {
-				t.Errorf("%s: runs of %v, want %v", name, got[name], want)
+				t.Errorf("%s: got runs of %v, want %v", name, got[name], want)
 			}
 		}
 		clean(t, stop)

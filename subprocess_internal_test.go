@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestSubprocessNeedsServeChildInTests: a run of a test binary would run the tests.
+// TestSubprocessNeedsServeChildInTests checks that Serve refuses subprocesses in a test binary
+// without ServeChild, which would run the tests again.
 func TestSubprocessNeedsServeChildInTests(t *testing.T) {
 	childServed.Store(false)
 	defer childServed.Store(true)

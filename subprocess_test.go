@@ -21,13 +21,13 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// serveIsolated serves what runs in processes of its own, for as long as the test.
+// serveIsolated serves subprocessDeployments for as long as the test runs.
 func serveIsolated(t *testing.T, r *provost.Runner) (c *provost.Client, stop func() error) {
 	t.Helper()
 	if r.Store == nil {
 		r.Store = provost.NewMemoryStore()
 	}
-	stop = start(t, r, childDeployments()...)
+	stop = start(t, r, subprocessDeployments()...)
 	t.Cleanup(func() { clean(t, stop) })
 	return provost.NewClient(r.Store), stop
 }
@@ -37,9 +37,9 @@ func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s did not happen", what)
+			t.Fatalf("timed out waiting for %s", what)
 		}
-		time.Sleep(2 * time.Millisecond) // there is nothing to wait on in another process
+		time.Sleep(2 * time.Millisecond) // another process has nothing to wait on
 	}
 }
 
@@ -54,7 +54,7 @@ func logOf(t *testing.T, c *provost.Client, id uuid.UUID) (lines []string) {
 	return lines
 }
 
-// awaitLog waits for a line that begins with text and gives the number at its end.
+// awaitLog waits for a line that begins with text and returns the number at its end.
 func awaitLog(t *testing.T, c *provost.Client, id uuid.UUID, text string) (number int) {
 	t.Helper()
 	eventually(t, "a line "+text, func() bool {
@@ -69,7 +69,7 @@ func awaitLog(t *testing.T, c *provost.Client, id uuid.UUID, text string) (numbe
 	return number
 }
 
-func TestChildRuns(t *testing.T) {
+func TestSubprocessRuns(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{})
 	at := time.Date(2026, 3, 4, 5, 6, 7, 891234567, time.FixedZone("", 3600))
 	run := runNow(t, c, "echo/d", isolatedEcho.Params(isolatedParams{Text: "hällo", Count: 1<<62 + 1, At: at, Token: provost.NewSecret("hush")}))
@@ -79,19 +79,19 @@ func TestChildRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.PID == os.Getpid() || got.Text != "hällo" || got.Count != 1<<62+1 || !got.At.Equal(at) {
-		t.Errorf("the child returned %+v", got)
+		t.Errorf("the flow returned %+v", got)
 	}
 	i := got.Info
 	if i.ID != run.ID || i.Name != run.Name || i.Flow != "echo" || i.Deployment != "d" || i.Version != run.Version || i.Attempt != 1 ||
 		!i.ScheduledTime.Equal(run.ScheduledTime) || i.Parameters["token"] != "***" {
-		t.Errorf("the child saw run %+v, which is %+v", i, run)
+		t.Errorf("the flow saw run %+v, want %+v", i, run)
 	}
 	if run.Attempt != 1 || run.StartTime.Before(run.DueTime) || run.EndTime.Before(run.StartTime) || run.Crashes != 0 {
-		t.Errorf("run is %+v", run)
+		t.Errorf("wrong run %+v", run)
 	}
 }
 
-func TestChildVerdicts(t *testing.T) {
+func TestSubprocessOutcomes(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{})
 	cases := []struct {
 		flow    string
@@ -102,11 +102,11 @@ func TestChildVerdicts(t *testing.T) {
 		{"panic", provost.StateFailed, []string{"panic: at the disco", "child_flows_test.go"}},
 		{"goexit", provost.StateFailed, []string{"runtime.Goexit was called", "child_flows_test.go"}},
 		{"timeout", provost.StateFailed, []string{"ran longer than 50ms"}},
-		{"exit", provost.StateCrashed, []string{"crash 3: the child process exited with code 0"}},
-		{"overflow", provost.StateCrashed, []string{"crash 3: the child process exited with code 2"}},
+		{"exit", provost.StateCrashed, []string{"crash 3: the subprocess exited with code 0"}},
+		{"overflow", provost.StateCrashed, []string{"crash 3: the subprocess exited with code 2"}},
 		{"big", provost.StateCompleted, []string{"result of 10485762 bytes not stored"}},
 		{"retry", provost.StateCompleted, nil},
-		{"once", provost.StateCrashed, []string{"crash 1: the child process exited with code 9"}},
+		{"once", provost.StateCrashed, []string{"crash 1: the subprocess exited with code 9"}},
 	}
 	ids := make([]uuid.UUID, len(cases))
 	for i, k := range cases {
@@ -118,78 +118,79 @@ func TestChildVerdicts(t *testing.T) {
 		switch k.flow {
 		case "exit":
 			if run.Crashes != store.MaxCrashes || run.Attempt != store.MaxCrashes {
-				t.Errorf("exit: %d crashes, %d attempts", run.Crashes, run.Attempt)
+				t.Errorf("exit: %d crashes, %d attempts, want %d of each", run.Crashes, run.Attempt, store.MaxCrashes)
 			}
 			if lines := logOf(t, c, run.ID); len(lines) != 2*store.MaxCrashes || !slices.Contains(lines, "leaving") || !slices.Contains(lines, "good bye") {
-				t.Errorf("exit: log is %q", lines)
+				t.Errorf("exit: got log %q", lines)
 			}
 		case "timeout":
 			if run.State.Name != store.NameTimedOut {
-				t.Errorf("timeout: state is %s", run.State.Name)
+				t.Errorf("timeout: got state %s", run.State.Name)
 			}
 		case "overflow":
 			if lines := logOf(t, c, run.ID); !slices.Contains(lines, "fatal error: stack overflow") {
-				t.Errorf("overflow: log does not say so: %.300q", lines)
+				t.Errorf("overflow: the log does not contain the stack overflow: %.300q", lines)
 			}
 		case "retry":
 			if got, _ := isolatedRetry.Result(run); got != 3 || run.Crashes != 0 {
-				t.Errorf("retry: result %d, %d crashes", got, run.Crashes)
+				t.Errorf("retry: result %d, %d crashes, want 3 and 0", got, run.Crashes)
 			}
 		case "once":
 			if run.Attempt != 1 || run.Crashes != 1 {
-				t.Errorf("once: %d attempts, %d crashes", run.Attempt, run.Crashes)
+				t.Errorf("once: %d attempts, %d crashes, want 1 and 1", run.Attempt, run.Crashes)
 			}
 		}
 	}
 }
 
-// TestChildAtMostOnceIsStoredBefore lets the flow itself read what is stored when it begins.
-func TestChildAtMostOnceIsStoredBefore(t *testing.T) {
+// TestSubprocessAtMostOnceIsStoredFirst has the flow itself read what is stored when it begins.
+func TestSubprocessAtMostOnceIsStoredFirst(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{})
 	run := runNow(t, c, "once/d", provost.Params{"text": "look"})
 	wantState(t, run, provost.StateFailed, "stored as RUNNING")
 }
 
-func TestChildOutput(t *testing.T) {
-	book := &logBook{}
-	c, _ := serveIsolated(t, &provost.Runner{Logger: book.logger()})
+func TestSubprocessOutput(t *testing.T) {
+	logs := &logBuffer{}
+	c, _ := serveIsolated(t, &provost.Runner{Logger: logs.logger()})
 	run := runNow(t, c, "print/d", provost.Params{"token": "hush-hush"})
 	wantState(t, run, provost.StateCompleted)
 	lines := logOf(t, c, run.ID)
 	for _, want := range []string{"to stdout ***", "to stderr", "to the logger n=7", strings.Repeat("x", 32<<10), "no newline"} {
 		if n := len(slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return line != want })); n != 1 {
-			t.Errorf("%d lines %.40q in %.60q", n, want, lines)
+			t.Errorf("%d lines %.40q in %.60q, want 1", n, want, lines)
 		}
 	}
 	if len(lines) != 5 {
-		t.Errorf("%d lines", len(lines))
+		t.Errorf("%d lines, want 5", len(lines))
 	}
 	for _, want := range []string{"to stdout ***", "to stderr", `msg="to the logger"`} {
-		if found := book.lines(want); len(found) != 1 || !strings.Contains(found[0], "id="+run.ID.String()) {
-			t.Errorf("the runner's logger got %q for %q", found, want)
+		if found := logs.lines(want); len(found) != 1 || !strings.Contains(found[0], "id="+run.ID.String()) {
+			t.Errorf("the runner logged %q for %q, want one line with the run's ID", found, want)
 		}
 	}
-	if found := book.lines("hush-hush"); len(found) > 0 {
+	if found := logs.lines("hush-hush"); len(found) > 0 {
 		t.Errorf("a secret is logged: %q", found)
 	}
 }
 
-func TestChildLogsValuesOfEveryKind(t *testing.T) {
-	book := &logBook{}
-	c, _ := serveIsolated(t, &provost.Runner{Logger: book.logger()})
+func TestSubprocessLogsValuesOfEveryKind(t *testing.T) {
+	logs := &logBuffer{}
+	c, _ := serveIsolated(t, &provost.Runner{Logger: logs.logger()})
 	run := runNow(t, c, "log/d", nil)
 	wantState(t, run, provost.StateCompleted)
 	const want = `fixed=1 group.int=-5 group.float=1.5 group.bool=true group.took=3s group.error="oh no" group.at=2026-01-02T03:04:05.000Z group.uint=9223372036854775808`
 	if lines := logOf(t, c, run.ID); len(lines) != 1 || lines[0] != "every kind "+want {
-		t.Errorf("the run's log is %q", lines)
+		t.Errorf("got run log %q", lines)
 	}
-	if lines := book.lines("every kind"); len(lines) != 1 || !strings.Contains(lines[0], want) || !strings.Contains(lines[0], "level=WARN") {
-		t.Errorf("the runner's logger got %q, want %s", lines, want)
+	if lines := logs.lines("every kind"); len(lines) != 1 || !strings.Contains(lines[0], want) || !strings.Contains(lines[0], "level=WARN") {
+		t.Errorf("the runner logged %q, want %s", lines, want)
 	}
 }
 
-// TestChildFlood: a flow that prints without end costs lines of its log, not memory of the runner.
-func TestChildFlood(t *testing.T) {
+// TestSubprocessFlood checks that a flow that prints endlessly costs lines of its log, not memory
+// of the runner.
+func TestSubprocessFlood(t *testing.T) {
 	st := provost.NewMemoryStore()
 	c, _ := serveIsolated(t, &provost.Runner{Store: st})
 	var before, after runtime.MemStats
@@ -201,10 +202,10 @@ func TestChildFlood(t *testing.T) {
 	wantState(t, run, provost.StateCompleted)
 	printed, err := isolatedFlood.Result(run)
 	if err != nil || printed < 10_000 {
-		t.Errorf("printed %d lines (%v); that is no flood", printed, err)
+		t.Errorf("printed %d lines, error %v, want at least 10000", printed, err)
 	}
 	if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 32<<20 {
-		t.Errorf("the runner's heap grew by %d MiB", grown>>20)
+		t.Errorf("the runner's heap grew by %d MiB, want at most 32", grown>>20)
 	}
 	lines, dropped := 0, 0
 	for after, more := int64(0), true; more; {
@@ -218,12 +219,12 @@ func TestChildFlood(t *testing.T) {
 		}
 	}
 	if lines+dropped != printed+1 {
-		t.Errorf("%d lines kept and %d counted of %d", lines, dropped, printed+1)
+		t.Errorf("%d lines kept and %d dropped, want %d in all", lines, dropped, printed+1)
 	}
 	t.Logf("%d lines printed in a second", printed)
 }
 
-func TestChildCancel(t *testing.T) {
+func TestSubprocessCancel(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{})
 	run := request(t, c, "wait/d", nil)
 	awaitLog(t, c, run.ID, "waiting pid=")
@@ -233,27 +234,29 @@ func TestChildCancel(t *testing.T) {
 	wantState(t, wait(t, c, run.ID), provost.StateCancelled, "the run was cancelled")
 }
 
-// TestChildHearsNoSignals: terminals and service managers signal all processes; the runner decides.
-func TestChildHearsNoSignals(t *testing.T) {
+// TestSubprocessIgnoresSignals sends the signals that terminals and service managers send to all
+// processes. The runner decides what they mean.
+func TestSubprocessIgnoresSignals(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{})
 	run := request(t, c, "wait/d", nil)
 	pid := awaitLog(t, c, run.ID, "waiting pid=")
 	interrupt(t, pid)
-	wantState(t, runNow(t, c, "echo/d", nil), provost.StateCompleted) // some time for it to die
+	wantState(t, runNow(t, c, "echo/d", nil), provost.StateCompleted) // gives it some time to die
 	if _, err := c.CancelRun(t.Context(), run.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantState(t, wait(t, c, run.ID), provost.StateCancelled, "the run was cancelled")
 }
 
-// TestChildDeaf: who does not hear that it is cancelled is asked, and then made, to end.
-func TestChildDeaf(t *testing.T) {
+// TestSubprocessUnresponsive checks that a flow that ignores its cancellation is sent SIGTERM and
+// then killed.
+func TestSubprocessUnresponsive(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 7 seconds")
 	}
 	t.Parallel()
 	c, _ := serveIsolated(t, &provost.Runner{})
-	run := request(t, c, "deaf/d", nil)
+	run := request(t, c, "unresponsive/d", nil)
 	pid := awaitLog(t, c, run.ID, "waiting pid=")
 	if _, err := c.CancelRun(t.Context(), run.ID, nil); err != nil {
 		t.Fatal(err)
@@ -262,22 +265,23 @@ func TestChildDeaf(t *testing.T) {
 	run = wait(t, c, run.ID)
 	wantState(t, run, provost.StateCancelled, "did not return", "killed")
 	if took := time.Since(began); took < 5*time.Second || took > 10*time.Second {
-		t.Errorf("it was killed after %v", took)
+		t.Errorf("the run ended after %v, want 5s to 10s", took)
 	}
-	if lines := logOf(t, c, run.ID); !slices.Contains(lines, "asked to end") {
-		t.Errorf("it was not asked to end: %q", lines)
+	if lines := logOf(t, c, run.ID); !slices.Contains(lines, "received SIGTERM") {
+		t.Errorf("the flow did not receive SIGTERM: log is %q", lines)
 	}
 	wantDead(t, pid)
 }
 
-// TestChildDeafToCancelIsNotTimedOut: the time that it takes to end it is not held against it.
-func TestChildDeafToCancelIsNotTimedOut(t *testing.T) {
+// TestSubprocessUnresponsiveToCancelIsNotTimedOut checks that the time that it takes to terminate a
+// cancelled run does not make it timed out.
+func TestSubprocessUnresponsiveToCancelIsNotTimedOut(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 7 seconds")
 	}
 	t.Parallel()
 	c, _ := serveIsolated(t, &provost.Runner{})
-	run := request(t, c, "deaf-timeout/d", nil)
+	run := request(t, c, "unresponsive-timeout/d", nil)
 	awaitLog(t, c, run.ID, "waiting pid=")
 	if _, err := c.CancelRun(t.Context(), run.ID, nil); err != nil {
 		t.Fatal(err)
@@ -285,25 +289,26 @@ func TestChildDeafToCancelIsNotTimedOut(t *testing.T) {
 	wantState(t, wait(t, c, run.ID), provost.StateCancelled, "killed")
 }
 
-// TestChildDeafShutdown: Serve ends all the same, and the run is handed back.
-func TestChildDeafShutdown(t *testing.T) {
+// TestSubprocessUnresponsiveShutdown checks that Serve returns nevertheless, and that the run is
+// handed back.
+func TestSubprocessUnresponsiveShutdown(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 7 seconds")
 	}
 	t.Parallel()
 	c, stop := serveIsolated(t, &provost.Runner{ShutdownTimeout: time.Millisecond})
-	run := request(t, c, "deaf/d", nil)
+	run := request(t, c, "unresponsive/d", nil)
 	pid := awaitLog(t, c, run.ID, "waiting pid=")
 	clean(t, stop)
 	run = get(t, c, run.ID)
 	wantState(t, run, provost.StateScheduled, "handed back")
 	if run.Attempt != 0 || run.Crashes != 0 {
-		t.Errorf("%d attempts, %d crashes", run.Attempt, run.Crashes)
+		t.Errorf("%d attempts, %d crashes, want 0 and 0", run.Attempt, run.Crashes)
 	}
 	wantDead(t, pid)
 }
 
-func TestChildShutdown(t *testing.T) {
+func TestSubprocessShutdown(t *testing.T) {
 	c, stop := serveIsolated(t, &provost.Runner{ShutdownTimeout: time.Millisecond})
 	run := request(t, c, "wait/d", nil)
 	pid := awaitLog(t, c, run.ID, "waiting pid=")
@@ -312,22 +317,22 @@ func TestChildShutdown(t *testing.T) {
 	wantDead(t, pid)
 }
 
-// TestChildLosesLease: the store fails for so long that the lease can no longer be trusted. The deaf flow is dead before another
-// runner may take its run.
-func TestChildLosesLease(t *testing.T) {
+// TestSubprocessLosesLease lets the store fail until the lease can no longer be trusted. The
+// unresponsive flow is dead before another runner may take over its run.
+func TestSubprocessLosesLease(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 4 seconds")
 	}
 	t.Parallel()
 	store := &remote{Store: provost.NewMemoryStore()}
 	c, _ := serveIsolated(t, &provost.Runner{Store: store, LeaseTTL: time.Second, PollInterval: 10 * time.Millisecond})
-	run := request(t, c, "deaf/d", nil)
+	run := request(t, c, "unresponsive/d", nil)
 	pid := awaitLog(t, c, run.ID, "waiting pid=")
-	store.fail(errors.New("the database is away"))
+	store.fail(errors.New("the database is unreachable"))
 	eventually(t, "the end of the process", func() bool { return !alive(pid) })
 	store.fail(nil)
 	if run := get(t, c, run.ID); run.State.Terminal() {
-		t.Errorf("run is %s", run.State)
+		t.Errorf("run is %s, want one that has not finished", run.State)
 	}
 	if _, err := c.CancelRun(t.Context(), run.ID, nil); err != nil {
 		t.Fatal(err)
@@ -335,8 +340,8 @@ func TestChildLosesLease(t *testing.T) {
 	wantState(t, wait(t, c, run.ID), provost.StateCancelled)
 }
 
-// TestChildKilled is a kill from outside, such as the system's when memory runs out.
-func TestChildKilled(t *testing.T) {
+// TestSubprocessKilled kills the subprocess from outside, as the system does when memory runs out.
+func TestSubprocessKilled(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{})
 	run := request(t, c, "wait/d", nil)
 	var pids []int
@@ -354,17 +359,17 @@ func TestChildKilled(t *testing.T) {
 		kill(t, pids[len(pids)-1])
 	}
 	run = wait(t, c, run.ID)
-	wantState(t, run, provost.StateCrashed, "crash 3: the child process was killed by a signal: killed")
+	wantState(t, run, provost.StateCrashed, "crash 3: the subprocess was killed by a signal: killed")
 	for i, n := 0, 0; i < len(run.History); i++ {
 		if s := run.History[i]; s.Name == store.NameAwaitingRetry {
 			if n++; !strings.HasPrefix(s.Message, fmt.Sprintf("crash %d: ", n)) {
-				t.Errorf("history says %s", s)
+				t.Errorf("history has %s, want crash %d", s, n)
 			}
 		}
 	}
 }
 
-func TestChildMemory(t *testing.T) {
+func TestSubprocessMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux measures groups of processes")
 	}
@@ -373,70 +378,71 @@ func TestChildMemory(t *testing.T) {
 	wantState(t, run, provost.StateCrashed, "crash 3", "more than the 150 MiB of ChildMemory")
 }
 
-func TestChildGarbage(t *testing.T) {
+func TestSubprocessGarbage(t *testing.T) {
 	if len(systemFlows()) == 0 {
 		t.Skip("the flows are for Unix")
 	}
 	c, _ := serveIsolated(t, &provost.Runner{})
 	garbage, silence := request(t, c, "garbage/d", nil), request(t, c, "silence/d", nil)
-	wantState(t, wait(t, c, garbage.ID), provost.StateCrashed, "crash 3", "because of what came from it")
-	if !testing.Short() { // 2 seconds for each crash
+	wantState(t, wait(t, c, garbage.ID), provost.StateCrashed, "crash 3", "broke its protocol with the runner")
+	if !testing.Short() { // each crash takes 2 seconds
 		wantState(t, wait(t, c, silence.ID), provost.StateCrashed, "crash 3", "closed its pipe")
 	}
 }
 
-// TestChildPipeHeld: the end of the process is the end of the run, whoever holds its pipe.
-func TestChildPipeHeld(t *testing.T) {
+// TestSubprocessPipeHeld checks that the run ends when its process ends, even if another process
+// holds the pipe.
+func TestSubprocessPipeHeld(t *testing.T) {
 	if len(systemFlows()) == 0 {
 		t.Skip("the flows are for Unix")
 	}
 	t.Parallel()
 	c, _ := serveIsolated(t, &provost.Runner{})
 	began := time.Now()
-	wantState(t, runNow(t, c, "holder/d", nil), provost.StateCrashed, "crash 1: the child process exited with code 5")
-	if took := time.Since(began); took > 8*time.Second { // the holder ends after 10
-		t.Errorf("it took %v", took)
+	wantState(t, runNow(t, c, "holder/d", nil), provost.StateCrashed, "crash 1: the subprocess exited with code 5")
+	if took := time.Since(began); took > 8*time.Second { // the holder exits after 10s
+		t.Errorf("the run took %v, want at most 8s", took)
 	}
 }
 
-func TestChildFamily(t *testing.T) {
-	book := &logBook{}
-	c, _ := serveIsolated(t, &provost.Runner{Logger: book.logger()})
-	run := runNow(t, c, "family/d", provost.Params{"count": 21})
+func TestSubprocessChildRun(t *testing.T) {
+	logs := &logBuffer{}
+	c, _ := serveIsolated(t, &provost.Runner{Logger: logs.logger()})
+	run := runNow(t, c, "parent/d", provost.Params{"count": 21})
 	wantState(t, run, provost.StateCompleted)
-	if got, err := isolatedFamily.Result(run); got != 42 || err != nil {
-		t.Errorf("result %d, %v", got, err)
+	if got, err := isolatedParent.Result(run); got != 42 || err != nil {
+		t.Errorf("Result = %d, %v, want 42", got, err)
 	}
 	inside := list(t, c, provost.RunFilter{ParentID: run.ID})
 	if len(inside) != 1 {
-		t.Fatalf("%d child runs", len(inside))
+		t.Fatalf("%d child runs, want 1", len(inside))
 	}
 	wantState(t, inside[0], provost.StateCompleted)
 	if inside[0].Flow != "inner" || inside[0].Parameters["token"] != "***" {
-		t.Errorf("child run is %+v", inside[0])
+		t.Errorf("wrong child run %+v", inside[0])
 	}
 	if lines := logOf(t, c, inside[0].ID); !slices.Equal(lines, []string{"inside token=***"}) {
-		t.Errorf("the child run's log is %q", lines)
+		t.Errorf("got child run log %q", lines)
 	}
 	if lines := logOf(t, c, run.ID); !slices.Equal(lines, []string{"inside with ***"}) {
-		t.Errorf("the run's log is %q", lines)
+		t.Errorf("got run log %q", lines)
 	}
-	if lines := book.lines("msg=inside"); len(lines) != 1 || !strings.Contains(lines[0], inside[0].ID.String()) {
-		t.Errorf("the runner's logger got %q", lines)
+	if lines := logs.lines("msg=inside"); len(lines) != 1 || !strings.Contains(lines[0], inside[0].ID.String()) {
+		t.Errorf("the runner logged %q, want one line with the child run's ID", lines)
 	}
-	if lines := book.lines("born-in-the-child"); len(lines) > 0 {
+	if lines := logs.lines("made-in-the-subprocess"); len(lines) > 0 {
 		t.Errorf("a secret is logged: %q", lines)
 	}
 }
 
-// TestChildFamilyCancel cancels the child run alone.
-func TestChildFamilyCancel(t *testing.T) {
+// TestSubprocessChildRunCancel cancels only the child run.
+func TestSubprocessChildRunCancel(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{})
-	run := request(t, c, "family/d", &provost.RunOptions{Parameters: provost.Params{"text": "wait"}})
+	run := request(t, c, "parent/d", &provost.RunOptions{Parameters: provost.Params{"text": "wait"}})
 	awaitLog(t, c, run.ID, "inside with")
 	inside := list(t, c, provost.RunFilter{ParentID: run.ID})
 	if len(inside) != 1 {
-		t.Fatalf("%d child runs", len(inside))
+		t.Fatalf("%d child runs, want 1", len(inside))
 	}
 	if _, err := c.CancelRun(t.Context(), inside[0].ID, nil); err != nil {
 		t.Fatal(err)
@@ -445,20 +451,21 @@ func TestChildFamilyCancel(t *testing.T) {
 	wantState(t, wait(t, c, run.ID), provost.StateFailed, "the run was cancelled")
 }
 
-func TestChildClient(t *testing.T) {
+func TestSubprocessClient(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{Limit: 2})
 	run := runNow(t, c, "client/d", provost.Params{"text": "over the pipe"})
 	wantState(t, run, provost.StateCompleted)
 	if got, err := isolatedClient.Result(run); got.Text != "over the pipe" || err != nil {
-		t.Errorf("result %+v, %v", got, err)
+		t.Errorf("Result = %+v, %v, want over the pipe", got, err)
 	}
 }
 
-// TestChildPlace looks at a child from inside: its directory, its environment, and that no secret is in it.
-func TestChildPlace(t *testing.T) {
+// TestSubprocessEnvironment looks at a subprocess from inside: its directory, its environment, and
+// that neither contains a secret.
+func TestSubprocessEnvironment(t *testing.T) {
 	const canary = "canary-9f8e7d"
 	c, _ := serveIsolated(t, &provost.Runner{RunsPerChild: 3})
-	place := func(handle string) isolatedPlace {
+	place := func(handle string) isolatedEnvironment {
 		t.Helper()
 		run := runNow(t, c, handle, provost.Params{"token": canary, "text": canary})
 		wantState(t, run, provost.StateCompleted)
@@ -470,30 +477,30 @@ func TestChildPlace(t *testing.T) {
 			t.Errorf("a secret is in %q %q", got.Env, got.Args)
 		}
 		if slices.ContainsFunc(got.Env, func(e string) bool { return strings.HasPrefix(e, "PROVOST_CHILD=") }) || !got.Inside {
-			t.Errorf("InChild is %v, environment %q", got.Inside, got.Env)
+			t.Errorf("InChild = %v, environment %q", got.Inside, got.Env)
 		}
 		if !slices.Equal(got.Args, os.Args) {
-			t.Errorf("arguments %q, the runner's are %q", got.Args, os.Args)
+			t.Errorf("arguments %q, want those of the runner, %q", got.Args, os.Args)
 		}
 		return got
 	}
 	here, _ := os.Getwd()
 	before, moved, after := place("self/d"), place("self/moved"), place("self/d")
 	if before.PID != moved.PID || moved.PID != after.PID {
-		t.Errorf("three processes, %d %d %d, where one was to do", before.PID, moved.PID, after.PID)
+		t.Errorf("runs in processes %d, %d and %d, want one process", before.PID, moved.PID, after.PID)
 	}
 	if before.Dir != here || after.Dir != here {
-		t.Errorf("without Path it runs in %s, then %s, not in %s", before.Dir, after.Dir, here)
+		t.Errorf("without Path the flow runs in %s and then in %s, want %s", before.Dir, after.Dir, here)
 	}
 	temp, _ := filepath.EvalSymlinks(os.TempDir())
 	if got, _ := filepath.EvalSymlinks(moved.Dir); got != temp {
-		t.Errorf("with Path %s it runs in %s", temp, got)
+		t.Errorf("with Path %s the flow runs in %s", temp, got)
 	}
 	if !slices.Contains(moved.Env, "PROVOST_TEST_PLACE=elsewhere") || !slices.Contains(moved.Env, "PROVOST_TEST_EMPTY=") {
-		t.Errorf("Env is not in the environment %q", moved.Env)
+		t.Errorf("the environment %q does not contain Env", moved.Env)
 	}
 	if slices.Sort(before.Env); !slices.Equal(before.Env, sorted(after.Env)) {
-		t.Errorf("environment before %q, after %q", before.Env, after.Env)
+		t.Errorf("the environment changed from %q to %q", before.Env, after.Env)
 	}
 	wantState(t, runNow(t, c, "self/nowhere", nil), provost.StateFailed, "Path", "/no/such/directory")
 }
@@ -503,9 +510,9 @@ func sorted(list []string) []string {
 	return list
 }
 
-func TestChildLeavesNobodyBehind(t *testing.T) {
+func TestSubprocessLeavesNoProcessBehind(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("there is no sleep")
+		t.Skip("there is no sleep command")
 	}
 	c, _ := serveIsolated(t, &provost.Runner{})
 	run := runNow(t, c, "orphan/d", nil)
@@ -513,77 +520,78 @@ func TestChildLeavesNobodyBehind(t *testing.T) {
 	wantDead(t, awaitLog(t, c, run.ID, "left behind pid="))
 }
 
-// TestChildReuse gives many runs to few processes; what each prints is in its own log.
-func TestChildReuse(t *testing.T) {
+// TestSubprocessReuse executes many runs in few processes. The output of each is in its own log.
+func TestSubprocessReuse(t *testing.T) {
 	c, _ := serveIsolated(t, &provost.Runner{RunsPerChild: 5, Limit: 1})
 	var counts []int
 	for i := range 11 {
-		run := runNow(t, c, "veteran/d", provost.Params{"text": strconv.Itoa(i)})
+		run := runNow(t, c, "counter/d", provost.Params{"text": strconv.Itoa(i)})
 		wantState(t, run, provost.StateCompleted)
-		n, err := isolatedVeteran.Result(run)
+		n, err := isolatedCounter.Result(run)
 		if err != nil {
 			t.Fatal(err)
 		}
 		counts = append(counts, n)
 		if lines := logOf(t, c, run.ID); !slices.Equal(lines, []string{fmt.Sprintf("run %d", i)}) {
-			t.Errorf("run %d: log is %q", i, lines)
+			t.Errorf("run %d: got log %q", i, lines)
 		}
 	}
 	if want := []int{1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1}; !slices.Equal(counts, want) {
-		t.Errorf("processes have executed %v", counts)
+		t.Errorf("got run counts %v, want %v", counts, want)
 	}
-	// One that crashed is not used again.
+	// A process whose run crashed is not used again.
 	wantState(t, runNow(t, c, "exit/d", nil), provost.StateCrashed)
-	if n, _ := isolatedVeteran.Result(runNow(t, c, "veteran/d", nil)); n != 1 {
-		t.Errorf("run %d of its process", n)
+	if n, _ := isolatedCounter.Result(runNow(t, c, "counter/d", nil)); n != 1 {
+		t.Errorf("got run %d of its process, want 1", n)
 	}
 }
 
-// TestChildWarm: spares are ready before they are wanted, and replaced.
-func TestChildWarm(t *testing.T) {
+// TestSubprocessWarm checks that spare processes are ready before they are needed, and are
+// replaced.
+func TestSubprocessWarm(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux lists processes in files")
 	}
-	before := children()
+	before := subprocesses()
 	c, stop := serveIsolated(t, &provost.Runner{WarmChildren: 2})
 	for range 6 {
-		eventually(t, "two spares", func() bool { return children() == before+2 })
+		eventually(t, "two spares", func() bool { return subprocesses() == before+2 })
 		wantState(t, runNow(t, c, "echo/d", nil), provost.StateCompleted)
 	}
 	clean(t, stop)
-	if n := children(); n != before {
-		t.Errorf("%d processes are left", n-before)
+	if n := subprocesses(); n != before {
+		t.Errorf("%d processes are left, want none", n-before)
 	}
 }
 
-// TestChildLeak holds the runner to what it had before: no process, goroutine or open file is left after 50 runs.
-func TestChildLeak(t *testing.T) {
+// TestSubprocessLeak checks that no process, goroutine or open file is left after 50 runs.
+func TestSubprocessLeak(t *testing.T) {
 	runs := 50
 	if race.Enabled {
 		runs = 15
 	}
 	serve := func(n int) {
 		store := provost.NewMemoryStore()
-		stop := start(t, &provost.Runner{Store: store, WarmChildren: 1, Limit: 4}, childDeployments()...)
+		stop := start(t, &provost.Runner{Store: store, WarmChildren: 1, Limit: 4}, subprocessDeployments()...)
 		c := provost.NewClient(store)
 		var ids []uuid.UUID
 		for i := range n {
-			ids = append(ids, request(t, c, []string{"echo/d", "panic/d", "family/d", "print/d", "exit/d"}[i%5], nil).ID)
+			ids = append(ids, request(t, c, []string{"echo/d", "panic/d", "parent/d", "print/d", "exit/d"}[i%5], nil).ID)
 		}
 		for _, id := range ids {
 			wait(t, c, id)
 		}
 		clean(t, stop)
 	}
-	serve(1) // what is opened once
-	goroutines, files, processes := runtime.NumGoroutine(), openFiles(), children()
+	serve(1) // opens what is opened only once
+	goroutines, files, processes := runtime.NumGoroutine(), openFiles(), subprocesses()
 	serve(runs)
 	eventually(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= goroutines })
 	if n := openFiles(); n > files {
-		t.Errorf("%d open files, %d before", n, files)
+		t.Errorf("%d open files, want at most the %d before", n, files)
 	}
-	if n := children(); n > processes {
-		t.Errorf("%d child processes, %d before", n, processes)
+	if n := subprocesses(); n > processes {
+		t.Errorf("%d subprocesses, want at most the %d before", n, processes)
 	}
 }
 
@@ -595,8 +603,8 @@ func openFiles() int {
 	return len(entries)
 }
 
-// children counts the processes of which this one is the parent.
-func children() (n int) {
+// subprocesses counts the processes whose parent is this one.
+func subprocesses() (n int) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
 		text, err := os.ReadFile(path)
@@ -611,18 +619,19 @@ func children() (n int) {
 	return n
 }
 
-// TestChildEarly: a run that is claimed ahead of its instant finds its process started.
-func TestChildEarly(t *testing.T) {
-	book := &logBook{}
-	c, _ := serveIsolated(t, &provost.Runner{Logger: book.logger()})
+// TestSubprocessStartsEarly executes a run that is claimed ahead of its instant, so that its process
+// is started by then.
+func TestSubprocessStartsEarly(t *testing.T) {
+	logs := &logBuffer{}
+	c, _ := serveIsolated(t, &provost.Runner{Logger: logs.logger()})
 	due := time.Now().Add(600 * time.Millisecond)
 	run := request(t, c, "echo/d", &provost.RunOptions{ScheduledTime: due})
 	run = wait(t, c, run.ID)
 	wantState(t, run, provost.StateCompleted)
 	if run.StartTime.Before(run.DueTime) {
-		t.Errorf("begun %v early", run.DueTime.Sub(run.StartTime))
+		t.Errorf("the run began %v early", run.DueTime.Sub(run.StartTime))
 	}
-	t.Logf("begun %v late", run.StartTime.Sub(run.DueTime))
+	t.Logf("the run began %v late", run.StartTime.Sub(run.DueTime))
 }
 
 func TestServeRefusesPathAndEnvInProcess(t *testing.T) {
@@ -634,6 +643,6 @@ func TestServeRefusesPathAndEnvInProcess(t *testing.T) {
 	r := &provost.Runner{Isolation: provost.Subprocess, Logger: slog.New(slog.DiscardHandler)}
 	go func() { <-r.Ready(); cancel() }()
 	if err := r.Serve(ctx, d); err != nil {
-		t.Errorf("with Subprocess: %v", err)
+		t.Errorf("Serve with Subprocess: %v", err)
 	}
 }

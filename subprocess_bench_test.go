@@ -16,14 +16,15 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// These compare runs in child processes with the least that a process of this program costs: this binary, started again, that ends
-// at the first line of TestMain. Both are measured by turns, so that what else the machine does falls on both. By hand:
+// The benchmarks of this file compare runs in subprocesses with the least that a process of this
+// program costs: the same binary, started again, that exits at the first line of TestMain. Both are
+// measured alternately, so that other load on the machine affects both. To run them:
 //
-//	go test -run '^$' -bench Child -benchtime 200x .
+//	go test -run '^$' -bench Subprocess -benchtime 200x .
 //
 // docs/isolation.md has the figures.
 
-// bareVariable ends a process of this binary at the first line of TestMain.
+// bareVariable makes a process of this binary exit at the first line of TestMain.
 const bareVariable = "PROVOST_TEST_BARE"
 
 func bare(b *testing.B) time.Duration {
@@ -50,7 +51,7 @@ func serveBench(b *testing.B, r *provost.Runner) *provost.Client {
 func startBench(b *testing.B, r *provost.Runner) (stop func()) {
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
-	go func() { done <- r.Serve(ctx, childDeployments()...) }()
+	go func() { done <- r.Serve(ctx, subprocessDeployments()...) }()
 	<-r.Ready()
 	return func() {
 		cancel()
@@ -78,8 +79,9 @@ func median(list []time.Duration) time.Duration {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// BenchmarkChildCold is one run at a time, each in a process started for it, from the request to the end.
-func BenchmarkChildCold(b *testing.B) {
+// BenchmarkSubprocessCold measures one run at a time, each in a process started for it, from the
+// request to the end.
+func BenchmarkSubprocessCold(b *testing.B) {
 	c := serveBench(b, &provost.Runner{})
 	var cold, plain []time.Duration
 	for b.Loop() {
@@ -93,22 +95,23 @@ func BenchmarkChildCold(b *testing.B) {
 	b.ReportMetric(float64(median(cold))/float64(median(plain)), "run/bare")
 }
 
-// BenchmarkChildWarm is how late the function begins where a spare process is ready.
-func BenchmarkChildWarm(b *testing.B) {
+// BenchmarkSubprocessWarm measures how late the function starts if a spare process is ready.
+func BenchmarkSubprocessWarm(b *testing.B) {
 	c := serveBench(b, &provost.Runner{WarmChildren: 2})
 	time.Sleep(300 * time.Millisecond)
 	var late []time.Duration
 	for b.Loop() {
 		run := benchRun(b, c, nil)
 		late = append(late, run.StartTime.Sub(run.DueTime))
-		time.Sleep(50 * time.Millisecond) // until the spare is replaced
+		time.Sleep(50 * time.Millisecond) // until the spare process is replaced
 	}
 	b.ReportMetric(milliseconds(median(late)), "p50-ms")
 	b.ReportMetric(milliseconds(late[len(late)*99/100]), "p99-ms")
 }
 
-// BenchmarkChildThroughput keeps as many processes under way as a runner does, for 1 and 100 runs in each.
-func BenchmarkChildThroughput(b *testing.B) {
+// BenchmarkSubprocessThroughput runs as many processes at once as a runner does, with 1 and with
+// 100 runs in each.
+func BenchmarkSubprocessThroughput(b *testing.B) {
 	const batch = 100
 	for _, k := range []int{1, 100} {
 		b.Run(fmt.Sprintf("K=%d", k), func(b *testing.B) {

@@ -17,24 +17,25 @@ import (
 	"github.com/provost-go/provost"
 )
 
-// A run in a child process is this test binary started again, which gets as far as TestMain.
+// TestMain serves subprocesses: a run in a subprocess is this test binary, started again, which
+// gets as far as here.
 func TestMain(m *testing.M) {
 	if os.Getenv(bareVariable) != "" {
 		os.Exit(0)
 	}
-	os.Setenv("GORACE", "atexit_sleep_ms=0") // a child of a test with the race detector ends at once
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // a subprocess with the race detector exits at once
 	runHelper()
-	provost.ServeChild(childDeployments()...)
+	provost.ServeChild(subprocessDeployments()...)
 	os.Exit(m.Run())
 }
 
-// childDeployments are those whose runs have processes of their own.
-func childDeployments() []*provost.Deployment {
+// subprocessDeployments returns the deployments whose runs are subprocesses.
+func subprocessDeployments() []*provost.Deployment {
 	flows := []provost.AnyFlow{
-		isolatedEcho, isolatedExit, isolatedError, isolatedPanic, isolatedGoexit, isolatedWait, isolatedDeaf, isolatedTimeout,
-		isolatedOverflow, isolatedHog, isolatedPrint, isolatedFlood, isolatedBig, isolatedFamily, isolatedClient,
-		isolatedOnce, isolatedOrphan, isolatedSelf, isolatedRetry, isolatedSlow, isolatedLog, isolatedVeteran, isolatedNothing,
-		isolatedDeafTimeout,
+		isolatedEcho, isolatedExit, isolatedError, isolatedPanic, isolatedGoexit, isolatedWait, isolatedUnresponsive, isolatedTimeout,
+		isolatedOverflow, isolatedHog, isolatedPrint, isolatedFlood, isolatedBig, isolatedParent, isolatedClient,
+		isolatedOnce, isolatedOrphan, isolatedSelf, isolatedRetry, isolatedSlow, isolatedLog, isolatedCounter, isolatedNothing,
+		isolatedUnresponsiveTimeout,
 	}
 	flows = append(flows, systemFlows()...)
 	var list []*provost.Deployment
@@ -84,27 +85,28 @@ var (
 	isolatedGoexit = provost.NewJob("goexit", func(context.Context) error { runtime.Goexit(); return nil })
 )
 
-// isolatedWait returns when it is told to, and says why.
+// isolatedWait returns when its context ends, with the cause.
 var isolatedWait = provost.NewJob("wait", func(ctx context.Context) error {
 	provost.Logger(ctx).Info("waiting", "pid", os.Getpid())
 	<-ctx.Done()
 	return context.Cause(ctx)
 })
 
-// isolatedDeaf never returns, and says when it is asked to end.
-var isolatedDeaf = provost.NewJob("deaf", func(ctx context.Context) error {
+// isolatedUnresponsive never returns, and prints when it receives SIGTERM.
+var isolatedUnresponsive = provost.NewJob("unresponsive", func(ctx context.Context) error {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM)
 	provost.Logger(ctx).Info("waiting", "pid", os.Getpid())
 	for range asked {
-		fmt.Println("asked to end")
+		fmt.Println("received SIGTERM")
 	}
 	return nil
 })
 
-// isolatedDeafTimeout has a Timeout that passes before it is killed for another reason.
-var isolatedDeafTimeout = func() *provost.Flow[provost.None, provost.None] {
-	f := provost.NewJob("deaf-timeout", func(ctx context.Context) error {
+// isolatedUnresponsiveTimeout never returns either. Its Timeout passes before it is killed for
+// another reason.
+var isolatedUnresponsiveTimeout = func() *provost.Flow[provost.None, provost.None] {
+	f := provost.NewJob("unresponsive-timeout", func(ctx context.Context) error {
 		provost.Logger(ctx).Info("waiting", "pid", os.Getpid())
 		select {}
 	})
@@ -127,10 +129,10 @@ func descend(n int) int {
 	return descend(n+1) + n
 }
 
-// isolatedHog takes memory until it is stopped.
+// isolatedHog allocates memory until it is stopped.
 var isolatedHog = provost.NewJob("hog", func(ctx context.Context) error {
 	var all [][]byte
-	for len(all) < 60 { // not the whole machine, should nobody stop it
+	for len(all) < 60 { // spare the machine if nobody stops it
 		block := make([]byte, 16<<20)
 		for i := 0; i < len(block); i += 4096 {
 			block[i] = 1
@@ -177,9 +179,9 @@ var isolatedInner = provost.NewFlow("inner", func(ctx context.Context, p isolate
 	return p.Count * 2, nil
 })
 
-// isolatedFamily has a child run.
-var isolatedFamily = provost.NewFlow("family", func(ctx context.Context, p isolatedParams) (int64, error) {
-	p.Token = provost.NewSecret("born-in-the-child")
+// isolatedParent has a child run.
+var isolatedParent = provost.NewFlow("parent", func(ctx context.Context, p isolatedParams) (int64, error) {
+	p.Token = provost.NewSecret("made-in-the-subprocess")
 	return isolatedInner.Run(ctx, p)
 })
 
@@ -187,7 +189,7 @@ var isolatedFamily = provost.NewFlow("family", func(ctx context.Context, p isola
 var isolatedClient = provost.NewFlow("client", func(ctx context.Context, p isolatedParams) (isolatedResult, error) {
 	c, ok := provost.ClientFromContext(ctx)
 	if !ok {
-		return isolatedResult{}, errors.New("there is no client")
+		return isolatedResult{}, errors.New("ClientFromContext returned no client")
 	}
 	run, err := c.RunDeployment(ctx, "echo/d", &provost.RunOptions{Parameters: provost.Params{"text": p.Text}})
 	if err != nil {
@@ -217,7 +219,7 @@ var isolatedOnce = func() *provost.Flow[isolatedParams, provost.None] {
 	return f
 }()
 
-// isolatedOrphan leaves a process behind that holds its output.
+// isolatedOrphan leaves a process behind that keeps its output open.
 var isolatedOrphan = provost.NewJob("orphan", func(ctx context.Context) error {
 	sleeper := exec.Command("sleep", "1000")
 	sleeper.Stdout, sleeper.Stderr = os.Stdout, os.Stderr
@@ -228,7 +230,7 @@ var isolatedOrphan = provost.NewJob("orphan", func(ctx context.Context) error {
 	return nil
 })
 
-type isolatedPlace struct {
+type isolatedEnvironment struct {
 	PID    int      `json:"pid"`
 	Dir    string   `json:"dir"`
 	Env    []string `json:"env"`
@@ -236,10 +238,10 @@ type isolatedPlace struct {
 	Inside bool     `json:"inside"`
 }
 
-// isolatedSelf says where it is.
-var isolatedSelf = provost.NewFlow("self", func(context.Context, isolatedParams) (isolatedPlace, error) {
+// isolatedSelf returns its environment.
+var isolatedSelf = provost.NewFlow("self", func(context.Context, isolatedParams) (isolatedEnvironment, error) {
 	dir, err := os.Getwd()
-	return isolatedPlace{os.Getpid(), dir, os.Environ(), os.Args, provost.InChild()}, err
+	return isolatedEnvironment{os.Getpid(), dir, os.Environ(), os.Args, provost.InChild()}, err
 })
 
 var isolatedRetry = func() *provost.Flow[provost.None, int] {
@@ -268,11 +270,11 @@ var isolatedLog = provost.NewJob("log", func(ctx context.Context) error {
 	return nil
 })
 
-var veteranRuns int
+var runsOfProcess int
 
-// isolatedVeteran counts the runs of its process.
-var isolatedVeteran = provost.NewFlow("veteran", func(_ context.Context, p isolatedParams) (int, error) {
-	veteranRuns++
+// isolatedCounter counts the runs of its process.
+var isolatedCounter = provost.NewFlow("counter", func(_ context.Context, p isolatedParams) (int, error) {
+	runsOfProcess++
 	fmt.Println("run", p.Text)
-	return veteranRuns, nil
+	return runsOfProcess, nil
 })

@@ -18,7 +18,7 @@ func systemFlows() []provost.AnyFlow {
 	return []provost.AnyFlow{isolatedGarbage, isolatedSilence, isolatedHolder}
 }
 
-// isolatedGarbage writes into the pipe that belongs to the runner.
+// isolatedGarbage writes into the pipe to the runner.
 var isolatedGarbage = provost.NewJob("garbage", func(ctx context.Context) error {
 	if _, err := syscall.Write(4, []byte("Content-Type: text/html\r\n\r\nthis is not for you")); err != nil {
 		return err
@@ -27,7 +27,7 @@ var isolatedGarbage = provost.NewJob("garbage", func(ctx context.Context) error 
 	return nil
 })
 
-// isolatedSilence closes the pipe that belongs to the runner.
+// isolatedSilence closes the pipe to the runner.
 var isolatedSilence = provost.NewJob("silence", func(ctx context.Context) error {
 	if err := syscall.Close(4); err != nil {
 		return err
@@ -36,7 +36,8 @@ var isolatedSilence = provost.NewJob("silence", func(ctx context.Context) error 
 	return nil
 })
 
-// isolatedHolder dies, and leaves the pipe that belongs to the runner to a process that has left its group.
+// isolatedHolder exits, and leaves the pipe to the runner open in a process that has left its
+// group.
 var isolatedHolder = func() *provost.Flow[provost.None, provost.None] {
 	f := provost.NewJob("holder", func(context.Context) error {
 		pipe, err := syscall.Dup(4)
@@ -63,7 +64,7 @@ func kill(t *testing.T, pid int) {
 	}
 }
 
-// interrupt sends what terminals and service managers send.
+// interrupt sends the signals that terminals and service managers send.
 func interrupt(t *testing.T, pid int) {
 	t.Helper()
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
@@ -78,10 +79,10 @@ func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 func wantDead(t *testing.T, pid int) {
 	t.Helper()
 	if pid == 0 {
-		t.Error("no process was named")
+		t.Error("the process ID is 0")
 		return
 	}
-	// What has lost its parent is reaped by another process, a moment later.
+	// A process without its parent is reaped by another process, a moment later.
 	eventually(t, "the end of process "+strconv.Itoa(pid), func() bool { return !alive(pid) || zombie(pid) })
 }
 

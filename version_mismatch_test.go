@@ -30,16 +30,16 @@ type oldOrder struct {
 	Name string `json:"name" required:"true"`
 }
 
-// orders is the same deployment in two versions of a program.
+// orders returns the same deployment in two versions of a program.
 func orders[P any](into *counter, version string) *provost.Deployment {
 	return &provost.Deployment{
 		Name: "d", Flow: provost.NewAction("order", func(context.Context, P) error { into.add(version); return nil }),
 	}
 }
 
-// TestUnfitRunsAreLeft: while two versions of a program serve a deployment, a run that fits only one of them is executed by that one,
-// whoever claims it first.
-func TestUnfitRunsAreLeft(t *testing.T) {
+// TestVersionMismatchIsDeclined checks that while two versions of a program serve a deployment, a
+// run whose parameters fit only one of them is executed by that one, whichever claims it first.
+func TestVersionMismatchIsDeclined(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()
 		client := provost.NewClient(store)
@@ -47,7 +47,7 @@ func TestUnfitRunsAreLeft(t *testing.T) {
 		stopOld := start(t, &provost.Runner{Store: versioned{store, "1"}, Name: "old"}, orders[oldOrder](&by, "old"))
 		older := request(t, client, "order/d", &provost.RunOptions{Parameters: provost.Params{"name": "Ann"}, ScheduledTime: time.Now().Add(time.Minute)})
 		stopNew := start(t, &provost.Runner{Store: versioned{store, "2"}, Name: "new"}, orders[newOrder](&by, "new"))
-		for range 20 { // any of them may claim any
+		for range 20 { // either runner may claim a run
 			wantState(t, runNow(t, client, "order/d", provost.Params{"customer": "Bob"}), provost.StateCompleted)
 		}
 		wantState(t, wait(t, client, older.ID), provost.StateCompleted)
@@ -59,46 +59,48 @@ func TestUnfitRunsAreLeft(t *testing.T) {
 	})
 }
 
-// TestUnfitRunWaits: a run that fits none of the versions waits while there are several, says why, is looked at once a minute, and
-// fails when there is one version left.
-func TestUnfitRunWaits(t *testing.T) {
+// TestVersionMismatchWaits checks that a run that fits none of the versions waits with a reason
+// while several serve its deployment, is tried about once a minute by each, and fails when one
+// version is left.
+func TestVersionMismatchWaits(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st := provost.NewMemoryStore()
 		client := provost.NewClient(st)
 		var by counter
-		book := &logBook{}
-		run := func() *provost.Run { // made by a version that nobody serves any more
+		logs := &logBuffer{}
+		run := func() *provost.Run { // created by a version that nobody serves any more
 			stop := start(t, &provost.Runner{Store: st}, &provost.Deployment{
 				Name: "d", Flow: provost.NewAction("order", func(context.Context, struct{ Age int }) error { return nil }),
 			})
 			defer clean(t, stop)
 			return request(t, client, "order/d", &provost.RunOptions{Parameters: provost.Params{"Age": 7}, ScheduledTime: time.Now().Add(time.Minute)})
 		}()
-		stopOld := start(t, &provost.Runner{Store: versioned{st, "1"}, Name: "old", Logger: book.logger()}, orders[oldOrder](&by, "old"))
-		stopNew := start(t, &provost.Runner{Store: versioned{st, "2"}, Name: "new", Logger: book.logger()}, orders[newOrder](&by, "new"))
-		time.Sleep(5*time.Minute + 30*time.Second) // in between two looks
+		stopOld := start(t, &provost.Runner{Store: versioned{st, "1"}, Name: "old", Logger: logs.logger()}, orders[oldOrder](&by, "old"))
+		stopNew := start(t, &provost.Runner{Store: versioned{st, "2"}, Name: "new", Logger: logs.logger()}, orders[newOrder](&by, "new"))
+		time.Sleep(5*time.Minute + 30*time.Second) // between two tries
 		waits := get(t, client, run.ID)
 		if waits.State.Name != store.NameVersionMismatch || !strings.Contains(waits.State.Message, "parameters do not fit") || waits.WaitReason != store.WaitVersionMismatch {
-			t.Errorf("the run is %v and waits because %q", waits.State, waits.WaitReason)
+			t.Errorf("the run is %v with wait reason %q", waits.State, waits.WaitReason)
 		}
 		if waits.Attempt != 0 || waits.Crashes != 0 {
-			t.Errorf("looking at it took %d attempts, %d crashes", waits.Attempt, waits.Crashes)
+			t.Errorf("trying the run took %d attempts and %d crashes, want none", waits.Attempt, waits.Crashes)
 		}
-		if n := len(book.lines("run left to runners of another version")); n < 4 || n > 12 {
-			t.Errorf("two runners looked at the run %d times in four minutes, want about once a minute each", n)
+		if n := len(logs.lines("run left to runners of another version")); n < 4 || n > 12 {
+			t.Errorf("two runners tried the run %d times in four minutes, want about once a minute each", n)
 		}
 		clean(t, stopOld)
 		failed := wait(t, client, run.ID)
 		wantState(t, failed, provost.StateFailed, "parameters do not fit")
 		if took := time.Since(waits.DueTime); took > 7*time.Minute {
-			t.Errorf("the run failed %v after it was due, want a minute after the other version had gone", took)
+			t.Errorf("the run failed %v after it was due, want a minute after the other version stopped", took)
 		}
 		clean(t, stopNew)
 	})
 }
 
-// TestUnfitFailsAtOnce: several runners of one version agree, so there is nobody to leave the run to.
-func TestUnfitFailsAtOnce(t *testing.T) {
+// TestVersionMismatchFailsAtOnce checks that a run fails at once if all runners have one version,
+// so that nobody else could execute it.
+func TestVersionMismatchFailsAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := provost.NewMemoryStore()
 		client := provost.NewClient(store)
@@ -111,7 +113,7 @@ func TestUnfitFailsAtOnce(t *testing.T) {
 		second := start(t, &provost.Runner{Store: store, Name: "c"}, orders[newOrder](&by, "new"))
 		wantState(t, wait(t, client, run.ID), provost.StateFailed, "parameters do not fit", "customer")
 		if took := time.Since(run.DueTime); took > time.Second {
-			t.Errorf("it took %v to say so", took)
+			t.Errorf("the run failed %v after it was due, want at once", took)
 		}
 		clean(t, first)
 		clean(t, second)

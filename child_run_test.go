@@ -11,7 +11,7 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// childOf is the only child run of a run.
+// childOf returns the only child run of a run.
 func childOf(t *testing.T, c *provost.Client, parent *provost.Run) *provost.Run {
 	t.Helper()
 	children := list(t, c, provost.RunFilter{ParentID: parent.ID})
@@ -175,7 +175,7 @@ func TestChildRunIsCancelledByItself(t *testing.T) {
 	})
 }
 
-func TestRetryOfAParentMakesNewChildren(t *testing.T) {
+func TestRetryOfAParentMakesNewChildRuns(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		calls := 0
 		child := provost.NewJob("child", nothing)

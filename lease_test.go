@@ -19,7 +19,7 @@ import (
 )
 
 func TestTrustEndsExactlyWhateverTheStoreDoes(t *testing.T) {
-	spans := map[time.Duration]time.Duration{ // LeaseTTL less the margin
+	spans := map[time.Duration]time.Duration{ // how long a lease is trusted, by LeaseTTL: LeaseTTL less the margin
 		30 * time.Second: 25 * time.Second, 4 * time.Second: 3 * time.Second, time.Second: 750 * time.Millisecond,
 	}
 	for ttl, span := range spans {
@@ -57,7 +57,7 @@ func trustEnds(t *testing.T, ttl, span time.Duration, how fault, after time.Dura
 	time.Sleep(1500 * time.Millisecond) // a poll
 	synctest.Wait()
 	if began.IsZero() {
-		t.Fatal("not begun")
+		t.Fatal("the flow has not begun")
 	}
 	time.Sleep(after)
 	f.set(how, "RenewLeases")
@@ -75,13 +75,13 @@ func trustEnds(t *testing.T, ttl, span time.Duration, how fault, after time.Dura
 	time.Sleep(2 * ttl)
 	synctest.Wait()
 	if want := held.Add(span); !ended.Equal(want) || !errors.Is(cause, provost.ErrLeaseLost) {
-		t.Errorf("ended %v after it should, cause %v", ended.Sub(want), cause)
+		t.Errorf("the flow ended %v later than wanted, with cause %v", ended.Sub(want), cause)
 	}
 	f.set(works)
 	run = wait(t, client, run.ID)
 	wantState(t, run, provost.StateCompleted)
 	if run.Attempt != 1 || run.Crashes != 0 {
-		t.Errorf("attempt %d, crashes %d", run.Attempt, run.Crashes)
+		t.Errorf("attempt %d, crashes %d, want 1 and 0", run.Attempt, run.Crashes)
 	}
 	clean(t, stop)
 }
@@ -89,11 +89,11 @@ func trustEnds(t *testing.T, ttl, span time.Duration, how fault, after time.Dura
 func TestLostLeaseStopsTheRunAndWritesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFaulty()
-		var book logBook
+		var logs logBuffer
 		var mu sync.Mutex
 		var entered []uuid.UUID
 		ended := map[uuid.UUID]time.Time{}
-		stop := start(t, &provost.Runner{Store: f, Limit: 2, Logger: book.logger()}, job("f", func(ctx context.Context) error {
+		stop := start(t, &provost.Runner{Store: f, Limit: 2, Logger: logs.logger()}, job("f", func(ctx context.Context) error {
 			info, _ := provost.RunFromContext(ctx)
 			mu.Lock()
 			entered = append(entered, info.ID)
@@ -120,14 +120,14 @@ func TestLostLeaseStopsTheRunAndWritesNothing(t *testing.T) {
 		worked := f.renew.worked
 		f.mu.Unlock()
 		if len(ended) != 1 || ended[lost].IsZero() || ended[lost].After(worked) {
-			t.Errorf("ended: %v, newest renewal %v", ended, worked)
+			t.Errorf("ended: %v, want only the lost run, before the newest renewal at %v", ended, worked)
 		}
 		wantState(t, get(t, client, lost), provost.StateRunning) // nothing was written
 		if len(entered) != 3 {
-			t.Errorf("entered: %v; want the third in the place of the lost one", entered)
+			t.Errorf("entered: %v, want 3 with one in place of the lost run", entered)
 		}
-		if n := len(book.lines("leases lost")); n != 1 {
-			t.Errorf("%d lines on the lost lease", n)
+		if n := len(logs.lines("leases lost")); n != 1 {
+			t.Errorf("%d lines about the lost lease, want 1", n)
 		}
 		for _, id := range entered[1:] {
 			if _, err := client.CancelRun(t.Context(), id, nil); err != nil {
@@ -159,21 +159,22 @@ func TestManyLeasesAreRenewedInParts(t *testing.T) {
 		synctest.Wait()
 		f.mu.Lock()
 		if begun.Load() != int64(runs) || f.renew.leases != runs || f.renew.largest > 10_000 {
-			t.Errorf("%d runs, %d leases renewed, at most %d at once", begun.Load(), f.renew.leases, f.renew.largest)
+			t.Errorf("%d runs, %d leases renewed, at most %d at once; want all and at most 10000", begun.Load(), f.renew.leases, f.renew.largest)
 		}
 		f.mu.Unlock()
 		clean(t, stop)
 	})
 }
 
-// What was done while the store was away need not be done again, if nobody took the run over.
-func TestEndIsStoredAlsoAfterTrustEnded(t *testing.T) {
+// A run that ended while the store failed is not executed again, unless another runner took it
+// over.
+func TestCompletionIsStoredAfterTrustEnded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFaulty()
 		calls := 0
 		stop := start(t, &provost.Runner{Store: f}, job("f", func(context.Context) error {
 			calls++
-			time.Sleep(time.Minute) // deaf
+			time.Sleep(time.Minute) // ignores its context
 			return nil
 		}))
 		client := provost.NewClient(f.Store)
@@ -185,13 +186,13 @@ func TestEndIsStoredAlsoAfterTrustEnded(t *testing.T) {
 		run = wait(t, client, run.ID)
 		wantState(t, run, provost.StateCompleted)
 		if calls != 1 || run.Crashes != 0 {
-			t.Errorf("called %d times, %d crashes", calls, run.Crashes)
+			t.Errorf("called %d times, %d crashes, want 1 and 0", calls, run.Crashes)
 		}
 		clean(t, stop)
 	})
 }
 
-// slowLog holds up whoever logs a certain message, as a machine does that stands still.
+// slowLog blocks the caller that logs a certain message, as if the machine stood still.
 type slowLog struct {
 	slog.Handler
 	message string
@@ -207,8 +208,8 @@ func (h slowLog) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// Trust that ended in a keeper that stood still is renewed in a store of the same process, also one that minds deadlines;
-// and that once, not over and over.
+// A lease that was no longer trusted because the lease keeper stood still is renewed if the store
+// is local, even one that observes deadlines, and the renewal happens once, not over and over.
 func TestTrustIsExcusedInALocalStoreWithDeadlines(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFaulty()
@@ -231,7 +232,7 @@ func TestTrustIsExcusedInALocalStoreWithDeadlines(t *testing.T) {
 		got := get(t, client, run.ID)
 		wantState(t, got, provost.StateCompleted)
 		if n := f.count("RenewLeases"); got.Attempt != 1 || n < 3 || n > 20 {
-			t.Errorf("attempt %d, %d renewals", got.Attempt, f.count("RenewLeases"))
+			t.Errorf("attempt %d, %d renewals, want 1 and 3 to 20", got.Attempt, n)
 		}
 		clean(t, stop)
 	})

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// program builds testdata/isolated and gives its command, in a mode.
+// program builds testdata/isolated and returns a command that runs it in a mode.
 func program(t *testing.T, mode string, args ...string) *exec.Cmd {
 	t.Helper()
 	if _, err := exec.LookPath("go"); err != nil {
@@ -25,8 +25,10 @@ func program(t *testing.T, mode string, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "isolated.exe") // one of its own: a mode replaces it
-	syscall.ForkLock.RLock()                           // a process that another test starts meanwhile would hold the file, which then can't be executed
+	path := filepath.Join(t.TempDir(), "isolated.exe") // a copy, because a mode replaces it
+	// A process that another test starts meanwhile would hold the file open, and the file could not
+	// be executed.
+	syscall.ForkLock.RLock()
 	err = os.WriteFile(path, built, 0o700)
 	syscall.ForkLock.RUnlock()
 	if err != nil {
@@ -50,7 +52,7 @@ var builtProgram = sync.OnceValues(func() (text []byte, err error) {
 	return os.ReadFile(path)
 })
 
-// freeAddress is one that nobody listens at.
+// freeAddress returns an address that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -61,24 +63,24 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestChildOfPrograms(t *testing.T) {
+func TestSubprocessOfPrograms(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
 		name, mode string
 		want       []string
 	}{
-		{"ServeChild first", "", []string{"COMPLETED", "log: hello from the child"}},
+		{"ServeChild first", "", []string{"COMPLETED", "log: hello from the subprocess"}},
 		{"a port is bound before Serve", "late", []string{
-			"CRASHED crash 3: the child process exited with code 1 before it reached provost.ServeChild",
+			"CRASHED crash 3: the subprocess exited with code 1 before it reached provost.ServeChild",
 			"first thing in main", "address already in use",
 		}},
-		{"two runners", "two", []string{"COMPLETED", "log: hello from the child"}},
+		{"two runners", "two", []string{"COMPLETED", "log: hello from the subprocess"}},
 	}
 	if runtime.GOOS == "linux" {
 		cases = append(cases, struct {
 			name, mode string
 			want       []string
-		}{"the executable is replaced", "replaced", []string{"COMPLETED", "log: hello from the child"}})
+		}{"the executable is replaced", "replaced", []string{"COMPLETED", "log: hello from the subprocess"}})
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -88,32 +90,33 @@ func TestChildOfPrograms(t *testing.T) {
 			}
 			out, err := program(t, c.mode, args...).CombinedOutput()
 			if err != nil {
-				t.Errorf("it ended with %v", err)
+				t.Errorf("the program ended with %v", err)
 			}
 			for _, want := range c.want {
 				if !strings.Contains(string(out), want) {
-					t.Errorf("it does not say %q:\n%s", want, out)
+					t.Errorf("the output does not contain %q:\n%s", want, out)
 				}
 			}
 		})
 	}
 }
 
-// TestChildVariableOfAnother: a process that has the variable from somewhere else is told, and nothing is done to it or its files.
-func TestChildVariableOfAnother(t *testing.T) {
+// TestSubprocessVariableOfAnotherProgram starts processes that have the variable from somewhere
+// else. They exit with an explanation, and their files are left alone.
+func TestSubprocessVariableOfAnotherProgram(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{"3,4,5,NONCE", "0,1,2,NONCE", "garbage"} {
 		cmd := program(t, "")
 		cmd.Env = append(cmd.Env, "PROVOST_CHILD="+value)
-		out, err := cmd.CombinedOutput() // 1 and 2 are pipes
+		out, err := cmd.CombinedOutput() // files 1 and 2 are pipes
 		if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "no runner has started this process; unset it") {
 			t.Errorf("with %s: %v, %s", value, err, out)
 		}
 	}
 }
 
-// TestChildThatNeverServes takes 10 seconds for each crash.
-func TestChildThatNeverServes(t *testing.T) {
+// TestSubprocessThatNeverServes takes 10 seconds for each crash.
+func TestSubprocessThatNeverServes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 30 seconds")
 	}
@@ -123,19 +126,19 @@ func TestChildThatNeverServes(t *testing.T) {
 	t.Parallel()
 	out, err := program(t, "stuck").CombinedOutput()
 	if err != nil {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("the program ended with %v", err)
 	}
-	for _, want := range []string{"CRASHED crash 3: the child process had 10s and did not reach provost.ServeChild", "first thing in main"} {
+	for _, want := range []string{"CRASHED crash 3: the subprocess did not reach provost.ServeChild or provost.Serve within 10s", "first thing in main"} {
 		if !strings.Contains(string(out), want) {
-			t.Errorf("it does not say %q:\n%s", want, out)
+			t.Errorf("the output does not contain %q:\n%s", want, out)
 		}
 	}
 }
 
-// TestChildDiesWithRunner kills a runner. Its child, and what that has started, end too.
-func TestChildDiesWithRunner(t *testing.T) {
+// TestSubprocessDiesWithRunner kills a runner. Its subprocess, and what that has started, end too.
+func TestSubprocessDiesWithRunner(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("there is no sleep")
+		t.Skip("there is no sleep command")
 	}
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "pids")
@@ -158,5 +161,5 @@ func TestChildDiesWithRunner(t *testing.T) {
 		n, _ := strconv.Atoi(pid)
 		wantDead(t, n)
 	}
-	t.Logf("all dead after %v", time.Since(began))
+	t.Logf("all processes ended after %v", time.Since(began))
 }
