@@ -1,7 +1,9 @@
 package provost_test
 
 import (
+	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,5 +44,44 @@ func TestRRuleRuns(t *testing.T) {
 			}
 		}
 		clean(t, stop)
+	})
+}
+
+func TestKindsOfSchedules(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := provost.NewMemoryStore()
+		store.Keep = -1
+		began := time.Now()
+		var mu sync.Mutex
+		times := make(map[string][]time.Duration)
+		late := make(map[string]time.Duration)
+		d := job("f", func(ctx context.Context) error {
+			info, _ := provost.RunFromContext(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			times[info.Schedule] = append(times[info.Schedule], info.ScheduledTime.Sub(began))
+			late[info.Schedule] = max(late[info.Schedule], time.Since(info.ScheduledTime))
+			if time.Now().Before(info.ScheduledTime) {
+				t.Errorf("%s is early", info.Schedule)
+			}
+			return nil
+		},
+			provost.Every(time.Millisecond).Named("ms"),
+			provost.Every(time.Second).Named("s"),
+			provost.Every(2*time.Second).Jitter(1500*time.Millisecond).Named("jitter"),
+			provost.At(began.Add(5*time.Second)).Named("at"),
+			provost.At(began.Add(-5*time.Second)).Named("past"),
+		)
+		stop := start(t, &provost.Runner{Store: store, Limit: -1}, d)
+		time.Sleep(10*time.Second + 100*time.Microsecond)
+		clean(t, stop)
+		for key, want := range map[string]int{"ms": 10_000, "s": 10, "at": 1, "past": 0} {
+			if got := len(times[key]); got != want || late[key] != 0 {
+				t.Errorf("%s: %d runs, late by %v; want %d", key, got, late[key], want)
+			}
+		}
+		if n := len(times["jitter"]); n < 4 || n > 5 || late["jitter"] == 0 || late["jitter"] > 1500*time.Millisecond {
+			t.Errorf("jitter: %d runs, late by up to %v", n, late["jitter"])
+		}
 	})
 }

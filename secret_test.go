@@ -372,47 +372,6 @@ func TestSecretBackfill(t *testing.T) {
 	})
 }
 
-// TestSecretShows looks at the type alone, also where it hides in an unexported field.
-func TestSecretShows(t *testing.T) {
-	var c canaries
-	o := &output{t: t}
-	type hidden struct {
-		inner provost.Secret[string]
-		whole provost.Secret[login]
-	}
-	s, number, object := c.secret(), provost.NewSecret(c.pin()), provost.NewSecret(c.login())
-	o.show(s, &s, number, object, []any{s}, map[string]any{"k": s}, struct{ S provost.Secret[string] }{s}, provost.NewSecret([]byte(c.next())))
-	for _, verb := range verbs {
-		fmt.Fprintf(o, verb, hidden{s, object})
-		fmt.Fprintf(o, verb, &hidden{s, object})
-	}
-	text, err := s.MarshalText()
-	fmt.Fprintln(o, string(text), err, s.String(), s.LogValue(), errors.New("x "+s.String()))
-	o.search(c)
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d"} {
-		if got := fmt.Sprintf(verb, s); got != "***" {
-			t.Errorf("%s prints %s", verb, got)
-		}
-	}
-	var zero provost.Secret[map[string]int]
-	if zero.Reveal() != nil || !zero.IsZero() || zero.String() != "***" || !provost.NewSecret("").IsZero() || s.IsZero() {
-		t.Error("the zero Secret is not of use")
-	}
-}
-
-func TestSecretUnmarshal(t *testing.T) {
-	var p login
-	if err := json.Unmarshal([]byte(`{"password":"open"}`), &p); err != nil || p.Password.Reveal() != "open" {
-		t.Error(p.Password.Reveal(), err)
-	}
-	var n provost.Secret[int]
-	for _, text := range []string{`"canary"`, `"***"`, `12345678901234567890`} {
-		if err := json.Unmarshal([]byte(text), &n); err == nil || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "1234") {
-			t.Errorf("%s gives %v", text, err)
-		}
-	}
-}
-
 func TestSecretSchema(t *testing.T) {
 	client := provost.NewClient(provost.NewMemoryStore())
 	record, err := client.Deploy(t.Context(), &provost.Deployment{

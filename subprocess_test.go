@@ -99,8 +99,8 @@ func TestSubprocessOutcomes(t *testing.T) {
 		message []string
 	}{
 		{"error", provost.StateFailed, []string{"no luck"}},
-		{"panic", provost.StateFailed, []string{"panic: at the disco", "child_flows_test.go"}},
-		{"goexit", provost.StateFailed, []string{"runtime.Goexit was called", "child_flows_test.go"}},
+		{"panic", provost.StateFailed, []string{"panic: at the disco", "subprocess_flows_test.go"}},
+		{"goexit", provost.StateFailed, []string{"runtime.Goexit was called", "subprocess_flows_test.go"}},
 		{"timeout", provost.StateFailed, []string{"ran longer than 50ms"}},
 		{"exit", provost.StateCrashed, []string{"crash 3: the subprocess exited with code 0"}},
 		{"overflow", provost.StateCrashed, []string{"crash 3: the subprocess exited with code 2"}},
