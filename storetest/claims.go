@@ -618,7 +618,7 @@ var leaseCases = []testCase{
 			f.createNow(f.base, d)
 			f.claimOne(f.base, r, longTTL)
 			next := f.reap(f.base).Next
-			if f.local {
+			if f.byNow {
 				expectTime(f, "next", next, f.at(longTTL))
 			}
 			expect(f, "next is none", next.IsZero(), false)

@@ -254,7 +254,7 @@ var runnerCases = []testCase{
 	{
 		"ListDrops", "a runner is listed until a day after its lease has ended",
 		func(f *fixture) {
-			if !f.local {
+			if !f.byNow {
 				skipCase(f.T, "it takes a day")
 			}
 			d := f.deploy("a")
@@ -281,7 +281,7 @@ var runnerCases = []testCase{
 				return len(runners)
 			}
 			expect(f, "live runners", listed(), store.MaxDeadRunners+more)
-			if !f.local {
+			if !f.byNow {
 				skipCase(f.T, "it takes more than a minute")
 			}
 			r := f.serve(f.at(time.Hour), d)

@@ -23,9 +23,11 @@ import (
 // Run checks a store against every rule of its contract. It calls open once for each case. open
 // returns an empty store for this case alone, and closes it with t.Cleanup.
 //
-// A store that is not a [store.LocalStore] may judge leases by a clock of its own. With such a
-// store the cases about the end of a lease wait for it, a fraction of a second each.
+// Cases run in parallel. A store may judge leases by a clock of its own instead of the Now of a call;
+// Run finds that out. With such a store the cases about the end of a lease wait for it, a fraction of
+// a second each.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
+	byNow := judgesByNow(t, open)
 	groups := []struct {
 		name  string
 		cases []testCase
@@ -50,7 +52,10 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, group := range groups {
 		t.Run(group.name, func(t *testing.T) {
 			for _, c := range group.cases {
-				t.Run(c.name, func(t *testing.T) { c.check(t, open) })
+				t.Run(c.name, func(t *testing.T) {
+					t.Parallel()
+					c.check(t, open(t), byNow)
+				})
 			}
 		})
 	}
@@ -63,13 +68,13 @@ type testCase struct {
 	run  func(f *fixture)
 }
 
-func (c testCase) check(t *testing.T, open func(t *testing.T) store.Store) {
+func (c testCase) check(t *testing.T, st store.Store, byNow bool) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("rule: %s", c.rule)
 		}
 	})
-	c.run(newFixture(t, open(t)))
+	c.run(newFixture(t, st, byNow))
 }
 
 // fixture is a store under test, with helpers that keep the cases short. A helper ends the case if
@@ -78,7 +83,7 @@ type fixture struct {
 	*testing.T
 	ctx   context.Context
 	store store.Store
-	local bool      // the store judges leases by Now
+	byNow bool      // the store judges leases by the Now of a call
 	base  time.Time // when the case begins
 }
 
@@ -88,13 +93,27 @@ const (
 	forever  = 10_000 * time.Hour     // of a runner's lease, unless the case is about its end
 )
 
-func newFixture(t *testing.T, st store.Store) *fixture {
-	f := &fixture{T: t, ctx: t.Context(), store: st, local: store.IsLocal(st)}
+func newFixture(t *testing.T, st store.Store, byNow bool) *fixture {
+	f := &fixture{T: t, ctx: t.Context(), store: st, byNow: byNow}
 	f.base = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	if !f.local {
+	if !store.IsLocal(st) {
 		f.base = time.Now().UTC().Truncate(time.Second)
 	}
 	return f
+}
+
+// judgesByNow reports whether a store judges leases by the Now of a call: a reaping whose Now is past
+// the end of a lease finds it, although no time has passed.
+func judgesByNow(t *testing.T, open func(t *testing.T) store.Store) (byNow bool) {
+	t.Run("Clock", func(t *testing.T) {
+		f := newFixture(t, open(t), true)
+		d := f.deploy("a")
+		r := f.serve(f.base, d)
+		f.createNow(f.base, d)
+		f.claimOne(f.base, r, longTTL)
+		byNow = len(f.reap(f.at(2*longTTL)).Runs) == 1
+	})
+	return byNow
 }
 
 // at returns the time at an offset from the beginning of the case.
@@ -103,7 +122,7 @@ func (f *fixture) at(offset time.Duration) time.Time { return f.base.Add(offset)
 // afterLease returns a time at which every lease of leaseTTL that was given at a time has ended.
 // With a store that has a clock of its own it waits for that.
 func (f *fixture) afterLease(given time.Time) time.Time {
-	if !f.local {
+	if !f.byNow {
 		<-time.After(leaseTTL + leaseTTL/2)
 	}
 	return given.Add(leaseTTL + leaseTTL/2)

@@ -190,7 +190,7 @@ var valueCases = []testCase{
 		"Notifications", "a store that implements Notifier, itself or under a wrapper, notifies of work, of cancellations and of a run's changes, and never blocks",
 		func(f *fixture) {
 			notifier, ok := store.As[store.Notifier](f.store)
-			if !ok || !f.local {
+			if !ok || !store.IsLocal(f.store) {
 				f.Skip("the store's notifications are not reliable")
 			}
 			d := f.deploy("a")
