@@ -12,7 +12,7 @@ import (
 	"github.com/provost-go/provost/store/memory"
 )
 
-// stoppable is a HeldRun that notes what it is told.
+// stoppable is a HeldRun that records the calls of its methods.
 type stoppable struct {
 	cause     error
 	lost      int
@@ -32,8 +32,9 @@ func testAccess(st store.Store) *Access {
 	return NewAccess(Config{Name: "test", Store: st, Logger: slog.New(slog.DiscardHandler)})
 }
 
-// A runner may hold an old lease and the newest one of the same run: that the old one is lost says nothing about the new one. And
-// a lease that is lost while its end is being written is not renewed without a pause.
+// TestLostLeaseOfARunThatIsHeldAgain checks a runner that holds old leases and the newest one of
+// the same run. If an old one is lost, the newest one need not be. A lease that is lost while the
+// end of its run is being written is not renewed over and over without a pause.
 func TestLostLeaseOfARunThatIsHeldAgain(t *testing.T) {
 	k := NewLeaseKeeper(testAccess(memory.New()), 30*time.Second)
 	id, began := store.NewID(time.Now()), time.Now()
@@ -45,12 +46,12 @@ func TestLostLeaseOfARunThatIsHeldAgain(t *testing.T) {
 	holds[0].ended.Store(true)
 	k.renewed(holds, store.RenewLeasesResult{Lost: []uuid.UUID{id, id}}, began)
 	if !holds[0].gone && !holds[0].trusted.Equal(began) {
-		t.Error("an execution that has ended is renewed at once again")
+		t.Error("the lease of an execution that has ended is renewed again at once")
 	}
 	if !holds[1].gone || !errors.Is(runs[1].cause, store.ErrLeaseLost) || runs[1].lost != 1 {
 		t.Error("the lost lease was not noticed")
 	}
 	if holds[2].gone || runs[2].cause != nil || runs[2].lost != 0 {
-		t.Error("the newest lease was called lost")
+		t.Error("the newest lease was taken for lost")
 	}
 }

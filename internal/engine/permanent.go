@@ -1,10 +1,8 @@
 package engine
 
-import (
-	"errors"
-)
+import "errors"
 
-// Permanent marks an error so that another attempt is pointless. Permanent(nil) is nil.
+// Permanent returns err marked as one that another attempt would not fix. It returns nil for nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -12,13 +10,15 @@ func Permanent(err error) error {
 	return &permanentError{err}
 }
 
+// permanentError is an error that another attempt would not fix.
 type permanentError struct{ err error }
 
 func (e *permanentError) Error() string { return e.err.Error() }
 
 func (e *permanentError) Unwrap() error { return e.err }
 
-// isPermanent reports whether another attempt is pointless. The methods of a user's error may panic, and say nothing then.
+// isPermanent reports whether err, or an error that it wraps, is marked as permanent. It returns
+// false if a method of a user's error panics.
 func isPermanent(err error) (permanent bool) {
 	defer func() {
 		if recover() != nil {

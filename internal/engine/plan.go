@@ -9,22 +9,25 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// Bounds on planning. Three runs per schedule are visible ahead, and whatever is due within planAhead, so that schedules of
-// milliseconds keep up; a plan makes at most maxPlanned runs.
+// Bounds on planning.
 const (
-	upcomingRuns = 3
-	planAhead    = 2 * time.Second
-	maxPlanned   = 1000
+	upcomingRuns = 3               // runs of each schedule that are made ahead
+	planAhead    = 2 * time.Second // runs due this soon are made in any case, so that schedules of milliseconds keep up
+	maxPlanned   = 1000            // runs of one plan
 
-	catchUpAllRuns   = 100
-	catchUpAllWindow = 24 * time.Hour
-	catchUpNoneGrace = time.Minute
-	PausedPlanEvery  = time.Minute // how often the skips of a pause are recorded
+	catchUpAllRuns   = 100            // newest instants of a gap that CatchUpAll runs
+	catchUpAllWindow = 24 * time.Hour // the CatchUpWindow of CatchUpAll if the schedule sets none
+	catchUpNoneGrace = time.Minute    // how late the newest missed instant still runs with CatchUpNone
+	PausedPlanEvery  = time.Minute    // how often the skips of a pause are recorded
 )
 
-// makePlan is the next stretch of a schedule: a pure function of what the store knows of it and of now. Instants up to the last
-// time the deployment was served become runs, later ones are dealt with by the catch-up policy, those inside a pause become
-// skips, and the next few are materialised ahead.
+// makePlan returns the next plan of a schedule. It is a pure function of the time and of what the
+// store knows about the schedule:
+//
+//   - Instants up to the last time that the deployment was served become runs.
+//   - For later instants up to now, the catch-up policy decides.
+//   - Instants inside a pause become skips.
+//   - The next few instants after now become runs ahead of their time.
 func makePlan(item store.PlanItem, now time.Time) store.SchedulePlan {
 	b := planBuilder{
 		item: item, now: now,
@@ -39,7 +42,7 @@ func makePlan(item store.PlanItem, now time.Time) store.SchedulePlan {
 	}
 	handled := servedUntil
 	if !item.PausedFrom.IsZero() {
-		// A clock that was set back leaves a pause that lies ahead: what it has not come to is not paused by it.
+		// After the clock was set back, the pause may lie ahead of now. Then it does not apply yet.
 		pausedFrom, pausedUntil := instant.Earliest(item.PausedFrom, now), instant.Earliest(item.PausedUntil, now)
 		b.run(instant.Earliest(servedUntil, pausedFrom), false)
 		b.catchUp(servedUntil, pausedFrom)
@@ -57,18 +60,19 @@ func makePlan(item store.PlanItem, now time.Time) store.SchedulePlan {
 	}
 	b.run(servedUntil, false)
 	b.catchUp(handled, now)
-	b.plan.Partial = b.full() // before the past was dealt with, perhaps
+	b.plan.Partial = b.full() // instants of the past may be left
 	b.ahead()
 	return b.plan
 }
 
+// planBuilder builds one plan. plan.Planned is the instant up to which it has decided.
 type planBuilder struct {
 	item store.PlanItem
 	now  time.Time
 	plan store.SchedulePlan
 }
 
-// run makes a run of each instant that is left up to the given time.
+// run makes a run for each undecided instant up to a time.
 func (b *planBuilder) run(until time.Time, catchUp bool) {
 	for len(b.plan.Runs) < maxPlanned {
 		next, ok := b.item.Schedule.Next(b.plan.Planned)
@@ -79,6 +83,7 @@ func (b *planBuilder) run(until time.Time, catchUp bool) {
 	}
 }
 
+// add makes the run of one instant.
 func (b *planBuilder) add(at time.Time, catchUp bool) {
 	b.plan.Runs = append(b.plan.Runs, store.PlannedRun{
 		ID: store.NewID(b.now), ScheduledTime: at,
@@ -88,8 +93,8 @@ func (b *planBuilder) add(at time.Time, catchUp bool) {
 	b.plan.Planned = at
 }
 
-// catchUp deals with the instants between two times that passed while nobody served the deployment: those that are left, and
-// those that are materialised in the gap and unclaimed.
+// catchUp applies the catch-up policy to the instants between two times at which nobody served the
+// deployment: to undecided instants, and to unclaimed runs that were made ahead.
 func (b *planBuilder) catchUp(from, until time.Time) {
 	if !b.item.Gap || !until.After(from) || b.full() {
 		return
@@ -109,7 +114,8 @@ func (b *planBuilder) catchUp(from, until time.Time) {
 	b.run(until, true)
 }
 
-// wanted is the first missed instant that the policy wants to run; those before it are skipped.
+// wanted returns the first missed instant that the policy wants to run. Those before it are
+// skipped. If the policy wants none, wanted returns a time after until.
 func (b *planBuilder) wanted(until time.Time) time.Time {
 	policy, window := b.item.Schedule.CatchUpRule()
 	sched := b.item.Schedule
@@ -148,7 +154,8 @@ func (b *planBuilder) wanted(until time.Time) time.Time {
 	}
 }
 
-// skip records the instants that are left up to the given time: as one range, but for those that are taken.
+// skip skips the undecided instants up to a time: as one range, except that instants which are
+// decided already divide it.
 func (b *planBuilder) skip(until time.Time, reason store.SkipReason) {
 	if b.full() {
 		return
@@ -162,6 +169,7 @@ func (b *planBuilder) skip(until time.Time, reason store.SkipReason) {
 	b.skipRange(until, reason)
 }
 
+// skipRange records one range of skips.
 func (b *planBuilder) skipRange(until time.Time, reason store.SkipReason) {
 	first, ok := b.item.Schedule.Next(b.plan.Planned)
 	if !ok || first.After(until) {
@@ -175,12 +183,16 @@ func (b *planBuilder) skipRange(until time.Time, reason store.SkipReason) {
 	b.plan.Planned = last
 }
 
-// full reports that this plan has made as many runs as a plan may. What is left is dealt with by the next one.
+// full reports whether the plan has as many runs as a plan may have. The next plan decides the
+// rest.
 func (b *planBuilder) full() bool { return len(b.plan.Runs) >= maxPlanned }
 
-// ahead materialises the next runs: so many that upcomingRuns of them are left when those that may be claimed by now are. It says
-// when to plan again: when the next one may be claimed, half a second before it starts and so out of its way, or as soon as
-// little more than a second is covered.
+// ahead makes the next runs, so many that upcomingRuns are left once those that may be claimed now
+// are claimed. It sets PlanTime, when to plan again, to the earlier of two times:
+//
+//   - when the first of these upcomingRuns may be claimed: that is half a second before it starts,
+//     so that planning does not delay it;
+//   - planAhead/2 before the first instant that has no run yet.
 func (b *planBuilder) ahead() {
 	claimable := b.now.Add(store.ClaimAhead)
 	at := instant.Latest(b.plan.Planned, b.now)
@@ -203,7 +215,8 @@ func (b *planBuilder) ahead() {
 	b.plan.PlanTime = b.now
 }
 
-// newest is the last upcomingRuns instants after one time up to another: more would be a year of them after a clock that jumped back.
+// newest returns the last instants after one time and up to another, in order and at most
+// upcomingRuns of them. After the clock was set back there could be a year of them.
 func (b *planBuilder) newest(after, until time.Time) []time.Time {
 	var list []time.Time
 	for at := until.Add(time.Microsecond); len(list) < upcomingRuns; {
@@ -218,6 +231,8 @@ func (b *planBuilder) newest(after, until time.Time) []time.Time {
 	return list
 }
 
+// pausedPlanTime returns when to record the skips of a pause again: at the next instant, but no
+// sooner than after PausedPlanEvery. It returns zero if the schedule has no more instants.
 func (b *planBuilder) pausedPlanTime() time.Time {
 	next, ok := b.item.Schedule.Next(b.now)
 	if !ok {

@@ -18,7 +18,8 @@ import (
 	"github.com/provost-go/provost/store/memory"
 )
 
-// clockWorld is a memory store with one schedule, served by runners whose clock goes back and forth.
+// clockWorld is a memory store with one schedule. Runners serve it whose clock jumps back and
+// forth.
 type clockWorld struct {
 	*testing.T
 	rand      *rand.Rand
@@ -59,12 +60,13 @@ func (w *clockWorld) serve() {
 	w.must(err)
 }
 
+// leave removes the runner, as the end of Serve does.
 func (w *clockWorld) leave() {
 	w.must(w.store.RemoveRunner(w.Context(), store.RemoveRunnerParams{Now: w.now, Runner: w.runner.ID}))
 }
 
-// feed is what a runner does when it wakes: beat, plan, claim, execute.
-func (w *clockWorld) feed() {
+// poll is what a runner does when it wakes: it sends a heartbeat, plans, claims and executes.
+func (w *clockWorld) poll() {
 	w.must(w.store.HeartbeatRunner(w.Context(), store.HeartbeatRunnerParams{
 		Now: w.now, Runner: w.runner.ID, Until: w.now.Add(30 * time.Second),
 	}))
@@ -98,7 +100,8 @@ func (w *clockWorld) pause(paused bool) {
 	w.must(err)
 }
 
-// check: each instant that is planned is one run or in one skip range, never both, and the watermark never moves back.
+// check checks that each planned instant is either one run or part of one skip range, and that the
+// watermark never moves back.
 func (w *clockWorld) check() {
 	w.Helper()
 	record, err := w.store.GetDeployment(w.Context(), w.id)
@@ -140,7 +143,8 @@ func (w *clockWorld) check() {
 	}
 }
 
-// TestClockThatJumps: whatever the wall clock does, each instant is decided once. PROVOST_CLOCK_SEEDS makes it as long as wanted.
+// TestClockThatJumps checks that whatever the wall clock does, each instant is decided once.
+// PROVOST_CLOCK_SEEDS sets the number of seeds.
 func TestClockThatJumps(t *testing.T) {
 	seeds := uint64(12)
 	if n, err := strconv.ParseUint(os.Getenv("PROVOST_CLOCK_SEEDS"), 10, 64); err == nil {
@@ -166,7 +170,7 @@ func TestClockThatJumps(t *testing.T) {
 					w.leave()
 					w.serve()
 				}
-				w.feed()
+				w.poll()
 				if w.check(); t.Failed() {
 					t.Fatalf("step %d at %s", step, w.now)
 				}
@@ -175,7 +179,8 @@ func TestClockThatJumps(t *testing.T) {
 	}
 }
 
-// TestPlanAfterTheClockWentBackIsBounded: 400 days of seconds are planned already.
+// TestPlanAfterTheClockWentBackIsBounded checks the plan of a schedule of seconds of which 400 days
+// are planned already.
 func TestPlanAfterTheClockWentBackIsBounded(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	began := time.Now()
@@ -185,17 +190,18 @@ func TestPlanAfterTheClockWentBackIsBounded(t *testing.T) {
 	}
 }
 
-// TestMonthOfSeconds: a schedule of seconds that nobody served for a month costs little to take up.
+// TestMonthOfSeconds checks that a schedule of seconds that nobody served for a month costs little
+// when it is served again.
 func TestMonthOfSeconds(t *testing.T) {
 	w := newClockWorld(t, 0, schedule.Every(time.Second).CatchUp(schedule.CatchUpAll))
-	w.feed()
+	w.poll()
 	w.leave()
 	w.now = w.now.Add(30 * 24 * time.Hour)
 	before, err := w.store.CountRuns(t.Context(), store.RunFilter{})
 	w.must(err)
 	began := time.Now()
 	w.serve()
-	w.feed()
+	w.poll()
 	took := time.Since(began)
 	after, err := w.store.CountRuns(t.Context(), store.RunFilter{})
 	w.must(err)
@@ -204,7 +210,8 @@ func TestMonthOfSeconds(t *testing.T) {
 	}
 }
 
-// TestPlannersRace: many planners on one store give each instant one run. PROVOST_RACE_INSTANTS makes it as long as wanted.
+// TestPlannersRace checks that however many planners share a store, each instant gets one run.
+// PROVOST_RACE_INSTANTS sets the number of instants.
 func TestPlannersRace(t *testing.T) {
 	instants := 10_000
 	if n, err := strconv.Atoi(os.Getenv("PROVOST_RACE_INSTANTS")); err == nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// planWorld is a store that knows no more than one schedule, and remembers what became of each instant.
+// planWorld is a store with a single schedule. It remembers what became of each instant.
 type planWorld struct {
 	t        *testing.T
 	item     store.PlanItem
@@ -22,10 +22,10 @@ type planWorld struct {
 	skips    []store.Skip
 	runsMade int
 	planTime time.Time
-	partial  bool // the last plan was
+	partial  bool // the last plan was partial
 }
 
-// plan makes and applies plans until none is wanted, as a runner and a store do.
+// plan makes and applies plans until the schedule needs none, as a runner and a store do.
 func (w *planWorld) plan(now time.Time) {
 	for round := 0; ; round++ {
 		if round > 200 {
@@ -40,7 +40,7 @@ func (w *planWorld) plan(now time.Time) {
 		}
 		for _, at := range p.Cancel {
 			if w.partial {
-				break // told of again
+				break // the plan before was partial and had the same cancellations
 			}
 			if cancelled, known := w.runs[at]; !known || cancelled || p.Reason != store.SkipMissed {
 				w.t.Errorf("cancels %s for %q: known %t, cancelled %t", at, p.Reason, known, cancelled)
@@ -66,7 +66,7 @@ func (w *planWorld) plan(now time.Time) {
 	}
 }
 
-// settlePause forgets the gap and the pause that a plan has dealt with, as a store does.
+// settlePause forgets the gap and the pause that a plan has recorded, as a store does.
 func (w *planWorld) settlePause() {
 	w.item.Gap, w.item.Unclaimed = false, nil
 	if w.item.Paused {
@@ -76,7 +76,7 @@ func (w *planWorld) settlePause() {
 	}
 }
 
-// pause and resume are what a store does: the future goes.
+// pause pauses the schedule as a store does, which deletes its future runs.
 func (w *planWorld) pause(now time.Time) {
 	w.item.Paused = true
 	if w.item.PausedFrom.IsZero() {
@@ -86,11 +86,13 @@ func (w *planWorld) pause(now time.Time) {
 	w.reset(now)
 }
 
+// resume ends a pause as a store does, which deletes the future runs.
 func (w *planWorld) resume(now time.Time) {
 	w.item.Paused, w.item.PausedUntil = false, now
 	w.reset(now)
 }
 
+// reset deletes the runs after now.
 func (w *planWorld) reset(now time.Time) {
 	for at := range w.runs {
 		if at.After(now) {
@@ -100,7 +102,7 @@ func (w *planWorld) reset(now time.Time) {
 	w.item.Planned = instant.Earliest(w.item.Planned, now)
 }
 
-// unserved opens a gap: the runs after from are unclaimed.
+// unserved begins a gap: nobody claims the runs after from.
 func (w *planWorld) unserved(from time.Time) {
 	if w.item.Gap {
 		return
@@ -114,7 +116,8 @@ func (w *planWorld) unserved(from time.Time) {
 	slices.SortFunc(w.item.Unclaimed, time.Time.Compare)
 }
 
-// check holds what was planned to the definition: each instant up to now is a run, a cancelled run or in one skip, once.
+// check checks that each instant up to now is exactly one of a run, a cancelled run or a part of
+// one skip, and that enough runs are made ahead.
 func (w *planWorld) check(birth, now time.Time) {
 	w.t.Helper()
 	fate := make(map[time.Time]int)
@@ -174,7 +177,7 @@ func TestPlanDecidesEachInstantOnce(t *testing.T) {
 			for step := range 30 {
 				before := now
 				now = now.Add(instantStep(r))
-				if !w.item.Gap && r.IntN(3) == 0 { // it was served for a part of the step
+				if !w.item.Gap && r.IntN(3) == 0 { // it was served for part of the step
 					w.unserved(before.Add(time.Duration(r.Int64N(int64(now.Sub(before)) + 1)).Truncate(time.Microsecond)))
 				}
 				switch r.IntN(6) {
@@ -272,7 +275,7 @@ func TestPlanOfABacklogThatFillsIt(t *testing.T) {
 	w := &planWorld{t: t, runs: make(map[time.Time]bool), item: store.PlanItem{
 		DeploymentID: uuid.New(), Generation: 1, Key: "k", Schedule: schedule.Every(time.Second), Planned: birth,
 	}}
-	w.unserved(birth.Add(2500 * time.Second)) // the store would not take plans while the runner lived
+	w.unserved(birth.Add(2500 * time.Second)) // until then a runner served it, but the store refused its plans
 	now := birth.Add(time.Hour)
 	w.plan(now)
 	w.check(birth, now)

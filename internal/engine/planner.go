@@ -16,7 +16,8 @@ type planner struct {
 	skips *skipReporter
 }
 
-// poll is the poller's task: it plans every schedule that wants it, and returns when the next one does.
+// poll is the poller's task: it plans every schedule that needs it, and returns when the next one
+// will.
 func (p *planner) poll(ctx context.Context, _ time.Time) (next time.Time, err error) {
 	for {
 		next, more, err := p.planOnce(ctx)
@@ -27,8 +28,9 @@ func (p *planner) poll(ctx context.Context, _ time.Time) (next time.Time, err er
 	}
 }
 
-// planOnce asks which schedules want planning, and plans them for the time at which that was answered: the clock may have
-// jumped while the question was under way, and a plan for the time before would deal with none of the gap that the jump is.
+// planOnce asks the store which schedules need planning, and plans them for the time of the answer,
+// not of the question: if the clock has jumped in between, a plan for the time before the jump
+// would leave out the gap.
 func (p *planner) planOnce(ctx context.Context) (next time.Time, more bool, err error) {
 	callCtx, cancel := p.call(ctx)
 	defer cancel()
@@ -54,8 +56,8 @@ func (p *planner) planOnce(ctx context.Context) (next time.Time, more bool, err 
 	return time.Time{}, true, nil
 }
 
-// reportPlan reports what a plan skipped. A conflict means that another runner has planned, or that the deployment was
-// updated: the schedule comes up again.
+// reportPlan reports what a plan skipped. A conflict means that another runner has planned, or that
+// the deployment was updated: the schedule comes up again.
 func (p *planner) reportPlan(plan *store.SchedulePlan, err error) {
 	if err != nil {
 		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {

@@ -3,10 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
-	"encoding"
-	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"github.com/provost-go/provost/internal/instant"
@@ -14,14 +11,17 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// Bounds on the lines of a run that wait to be written: a flow that logs faster than the store writes loses lines, not memory.
+// Bounds on the lines of a run that wait to be written. A flow that logs faster than the store
+// writes loses lines; it does not use up memory.
 const (
 	maxPendingLines = 2000
-	maxPendingLog   = 256 << 10
-	maxLogLine      = 32 << 10
+	maxPendingLog   = 256 << 10 // bytes
+	maxLogLine      = 32 << 10  // bytes; longer lines are cut
 )
 
-// runLog is what a run has logged and the store does not have yet.
+// runLog is what a run has logged and the store does not have yet. add may be called by any
+// goroutine. Lines are written by turns, which begin or await take and done ends: so they reach the
+// store in order.
 type runLog struct {
 	lease     store.Lease
 	redactor  *param.Redactor
@@ -33,11 +33,11 @@ type runLog struct {
 	buffer  bytes.Buffer
 	lines   []store.LogRecord
 	size    int
-	given   int64 // lines that were given to the store, or given up, before these
-	dropped int64 // lines that never got among these
+	given   int64 // lines before these, which were given to the store or given up
+	dropped int64 // lines that were dropped instead of being added
 	noted   bool  // the completer knows that there is something to write
 
-	turn chan struct{} // holds an element while somebody writes: stretches reach the store one by one, in order
+	turn chan struct{} // holds an element while somebody has the turn
 }
 
 // newRunLog returns the log of an attempt. outer is the runner's handler.
@@ -48,45 +48,18 @@ func newRunLog(x *Execution, outer slog.Handler) *runLog {
 	return l
 }
 
+// allLevels is a level below all that programs use.
 const allLevels = slog.Level(-1 << 20)
 
-// runHandler passes each record to the runner's handler and, as text, to the run's log.
-type runHandler struct {
-	log   *runLog
-	outer slog.Handler
-	text  slog.Handler
-}
-
-// Enabled returns true for all levels: the stored log takes what the runner's handler would drop.
-func (h *runHandler) Enabled(context.Context, slog.Level) bool { return true }
-
-func (h *runHandler) Handle(ctx context.Context, r slog.Record) error {
-	r = h.log.redactor.Record(r)
-	h.log.add(ctx, h.text, r)
-	if !h.outer.Enabled(ctx, r.Level) {
-		return nil
-	}
-	return h.outer.Handle(ctx, r)
-}
-
-func (h *runHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	attrs = h.log.redactor.Attrs(attrs)
-	return &runHandler{log: h.log, outer: h.outer.WithAttrs(attrs), text: h.text.WithAttrs(attrs)}
-}
-
-func (h *runHandler) WithGroup(name string) slog.Handler {
-	name = h.log.redactor.Text(name)
-	return &runHandler{log: h.log, outer: h.outer.WithGroup(name), text: h.text.WithGroup(name)}
-}
-
-// textPrefix is what slog's text form puts before the attributes of a record without time and message.
+// textPrefix is what slog's text form writes before the attributes of a record without time and
+// message.
 const textPrefix = `level=INFO msg=""`
 
-// add keeps a record until the completer writes it.
+// add keeps a record until the completer writes it. It drops the record if too much waits already.
 func (l *runLog) add(ctx context.Context, text slog.Handler, r slog.Record) {
-	bare := slog.Record{} // level and message have fields of their own
+	bare := slog.Record{} // only the attributes: a line has fields for the rest
 	r.Attrs(func(a slog.Attr) bool {
-		a.Value = spelled(a.Value) // before the lock: a user's methods may log, or take their time
+		a.Value = spelled(a.Value) // before the lock: a user's methods may log, or take long
 		bare.AddAttrs(a)
 		return true
 	})
@@ -95,43 +68,7 @@ func (l *runLog) add(ctx context.Context, text slog.Handler, r slog.Record) {
 	}
 }
 
-// spelled returns v without values of users' types: as the text that slog's text form writes for them.
-func spelled(v slog.Value) slog.Value {
-	v = v.Resolve()
-	switch v.Kind() {
-	case slog.KindGroup:
-		group := slices.Clone(v.Group())
-		for i := range group {
-			group[i].Value = spelled(group[i].Value)
-		}
-		return slog.GroupValue(group...)
-	case slog.KindAny:
-		return spelledAny(v)
-	}
-	return v
-}
-
-func spelledAny(v slog.Value) (text slog.Value) {
-	defer func() {
-		if p := recover(); p != nil { // a MarshalText that panics; fmt recovers those that it calls
-			text = slog.StringValue(fmt.Sprintf("!PANIC: %v", p))
-		}
-	}()
-	switch a := v.Any().(type) {
-	case encoding.TextMarshaler:
-		data, err := a.MarshalText()
-		if err != nil {
-			return slog.StringValue("!ERROR:" + err.Error())
-		}
-		return slog.StringValue(string(data))
-	case []byte:
-		return v
-	default:
-		return slog.StringValue(fmt.Sprintf("%+v", a))
-	}
-}
-
-// keep is add under the lock. It reports whether to notify the completer.
+// keep is the part of add under the lock. It reports whether to notify the completer.
 func (l *runLog) keep(ctx context.Context, text slog.Handler, r, bare slog.Record) (notify bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -150,7 +87,8 @@ func (l *runLog) keep(ctx context.Context, text slog.Handler, r, bare slog.Recor
 	return notify
 }
 
-// format returns the message with its attributes. The caller holds mu.
+// format returns the message with its attributes, redacted and cut to maxLogLine. The caller holds
+// mu.
 func (l *runLog) format(ctx context.Context, text slog.Handler, r, bare slog.Record) (string, error) {
 	l.buffer.Reset()
 	if err := text.Handle(ctx, bare); err != nil {
@@ -160,12 +98,13 @@ func (l *runLog) format(ctx context.Context, text slog.Handler, r, bare slog.Rec
 	if attrs := bytes.TrimSpace(bytes.TrimPrefix(l.buffer.Bytes(), []byte(textPrefix))); len(attrs) > 0 {
 		message += " " + string(attrs)
 	}
-	message = l.redactor.Text(message) // also attributes of With that were given before the secrets were known
+	message = l.redactor.Text(message) // again: attributes of With may be older than a secret
 	message = message[:min(len(message), maxLogLine)]
 	return storable(message), nil
 }
 
-// begin takes the log's turn. It returns false if somebody else has it, who notifies the completer of what is pending when done.
+// begin takes the log's turn. It returns false if somebody else has it: done then notifies the
+// completer of what is still pending.
 func (l *runLog) begin() bool {
 	select {
 	case l.turn <- struct{}{}:
@@ -175,7 +114,7 @@ func (l *runLog) begin() bool {
 	}
 }
 
-// await is begin for a caller that cannot leave it to others. It returns false if ctx ends first.
+// await waits for the log's turn and takes it. It returns false if ctx ends first.
 func (l *runLog) await(ctx context.Context) bool {
 	select {
 	case l.turn <- struct{}{}:
@@ -185,7 +124,7 @@ func (l *runLog) await(ctx context.Context) bool {
 	}
 }
 
-// done gives the turn back, and notifies the completer if lines are left.
+// done ends the turn, and notifies the completer if lines are pending.
 func (l *runLog) done() {
 	<-l.turn
 	l.mu.Lock()
@@ -196,7 +135,7 @@ func (l *runLog) done() {
 	}
 }
 
-// take returns what is pending. The caller has the log's turn.
+// take returns what is pending and removes it. The caller has the log's turn.
 func (l *runLog) take() store.RunLog {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -206,8 +145,8 @@ func (l *runLog) take() store.RunLog {
 	return log
 }
 
-// putBack takes back what the store may not have taken, to give it again under the same numbers. Later lines go behind it. The
-// caller has the log's turn.
+// putBack undoes take for lines that the store may not have, so that they are written again under
+// the same numbers. Later lines follow them. The caller has the log's turn.
 func (l *runLog) putBack(log store.RunLog) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -220,8 +159,8 @@ func (l *runLog) putBack(log store.RunLog) {
 	l.noted = true
 }
 
-// lose gives up what is pending and returns the number of lines. A store that never got them sees that from the numbers of the
-// lines to come.
+// lose gives up what is pending and returns the number of lines. The store sees from the numbers of
+// later lines that these are missing. The caller has the log's turn.
 func (l *runLog) lose() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -9,34 +9,37 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// runLogger logs the starts and ends of runs: up to linesPerSecond lines, and the rest as one summary a second.
+// runLogger logs the starts and ends of runs: up to linesPerSecond lines in each second, and the
+// rest as one summary a second. Its methods may be called by any goroutine.
 type runLogger struct {
 	log *slog.Logger
 
-	// mu guards what follows.
+	flushes sync.WaitGroup // calls of flush by the timer, those to come included
+
+	// mu guards what follows; nothing blocks under it.
 	mu      sync.Mutex
 	second  time.Time // when the current second began
 	lines   int       // logged in it
 	summary runSummary
-	timer   *time.Timer // set while a summary is to come
+	timer   *time.Timer // nil unless a summary is to come
 	closed  bool
-	flushes sync.WaitGroup
 }
 
 const linesPerSecond = 10
 
-// runSummary is the starts and ends of a second that have no line of their own.
+// runSummary counts the starts and ends within a second that have no line of their own.
 type runSummary struct {
 	started  int
 	ended    map[store.StateType]int
 	maxLate  time.Duration
-	duration time.Duration // of all that ended
+	duration time.Duration // the sum for all runs that ended
 }
 
 func newRunLogger(log *slog.Logger) *runLogger { return &runLogger{log: log} }
 
 func (l *runLogger) enabled() bool { return l.log.Enabled(context.Background(), slog.LevelInfo) }
 
+// started logs that a run has begun.
 func (l *runLogger) started(x *Execution) {
 	if !l.enabled() {
 		return
@@ -51,12 +54,13 @@ func (l *runLogger) started(x *Execution) {
 	l.log.Info("run started", l.attrs(x, "lateness", rounded(late))...)
 }
 
+// ended logs the end of a run, unless the run was handed back before it started.
 func (l *runLogger) ended(x *Execution, end time.Time, state store.State) {
 	if !l.enabled() {
 		return
 	}
 	if state.Type == store.StateScheduled && !x.started.Load() {
-		return // handed back: a run that did not start did not end
+		return
 	}
 	var took time.Duration
 	if x.started.Load() {
@@ -78,9 +82,10 @@ func (l *runLogger) ended(x *Execution, end time.Time, state store.State) {
 	l.log.Info("run ended", attrs...)
 }
 
-// rounded returns a duration for people, in microseconds.
+// rounded rounds a duration to microseconds.
 func rounded(d time.Duration) time.Duration { return d.Round(time.Microsecond) }
 
+// attrs returns the attributes that identify the run, followed by more.
 func (l *runLogger) attrs(x *Execution, more ...any) []any {
 	attrs := []any{"run", x.claim.Name, "id", x.claim.RunID, "deployment", x.deployment.Handle()}
 	if x.attempt > 1 {
@@ -89,7 +94,8 @@ func (l *runLogger) attrs(x *Execution, more ...any) []any {
 	return append(attrs, more...)
 }
 
-// line reports whether a start or an end gets a line of its own. Otherwise it goes into the summary of this second.
+// line reports whether a start or an end gets a line of its own. Otherwise line adds it to the
+// summary of the current second.
 func (l *runLogger) line(at time.Time, summarise func(*runSummary)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,6 +117,7 @@ func (l *runLogger) line(at time.Time, summarise func(*runSummary)) bool {
 	return false
 }
 
+// flush logs the summary.
 func (l *runLogger) flush() {
 	l.mu.Lock()
 	s := l.summary
@@ -141,7 +148,8 @@ var summaryNames = map[store.StateType]string{
 	store.StateScheduled: "handed_back",
 }
 
-// close logs what is left. It waits for the timer.
+// close logs the rest and waits for a summary that is being logged. Starts and ends after close
+// that get no line of their own are not logged.
 func (l *runLogger) close() {
 	l.mu.Lock()
 	l.closed = true

@@ -28,13 +28,13 @@ func pipePair(t *testing.T) (runner, subprocess *pipes) {
 	return runner, subprocess
 }
 
-// TestMessagesOfDeadSubprocessAreRead: the runner writes to a subprocess that has died, and has not
-// read yet that the run is completed. If it lost that, it would execute the run again.
+// TestMessagesOfDeadSubprocessAreRead checks that the runner reads the end of the run even if a
+// write finds the subprocess dead first. If the end were lost, the run would be executed again.
 func TestMessagesOfDeadSubprocessAreRead(t *testing.T) {
 	runner, subprocess := pipePair(t)
 	const before = 5
 	sender := rpc.NewConn(subprocess)
-	go sender.Write(t.Context()) // it ends with the pipe
+	go sender.Write(t.Context()) // it ends with the test's context or the pipe
 	for range before {
 		if err := sender.Put(t.Context(), rpc.Frame{Kind: frameLog, Body: make([]byte, 8<<10)}); err != nil {
 			t.Fatal(err)
@@ -58,8 +58,8 @@ func TestMessagesOfDeadSubprocessAreRead(t *testing.T) {
 	}
 }
 
-// TestUnresponsiveSubprocessIsGivenUp: the runner does not wait for ever for the end of a pipe that
-// a subprocess keeps open after it has stopped reading.
+// TestUnresponsiveSubprocessIsGivenUp checks that the runner does not wait for ever for the end of
+// a pipe that a subprocess keeps open after it has stopped reading.
 func TestUnresponsiveSubprocessIsGivenUp(t *testing.T) {
 	runner, subprocess := pipePair(t)
 	if err := subprocess.in.Close(); err != nil {
@@ -75,8 +75,8 @@ func TestUnresponsiveSubprocessIsGivenUp(t *testing.T) {
 	}
 }
 
-// TestTooManyMessagesDoNotBlock: the runner goes on reading whatever a subprocess sends; otherwise
-// it would not notice its end.
+// TestTooManyMessagesDoNotBlock checks that the runner keeps reading whatever a subprocess sends.
+// Otherwise it would not notice the end of the subprocess.
 func TestTooManyMessagesDoNotBlock(t *testing.T) {
 	x, p := isolatedExecution(t)
 	sp := readySubprocess(p)
@@ -93,7 +93,8 @@ func TestTooManyMessagesDoNotBlock(t *testing.T) {
 	}
 }
 
-// TestRunCancelledBeforeItIsAssigned: such a run costs neither a subprocess nor the time to end one.
+// TestRunCancelledBeforeItIsAssigned checks that a run that is cancelled before its subprocess gets
+// it costs neither the subprocess nor the time to end it.
 func TestRunCancelledBeforeItIsAssigned(t *testing.T) {
 	x, p := isolatedExecution(t)
 	sp := readySubprocess(p)
@@ -108,8 +109,8 @@ func TestRunCancelledBeforeItIsAssigned(t *testing.T) {
 	}
 }
 
-// TestHostedRunWaitsForGo: a run that is to end instead does not begin, and permission that comes
-// too late is not for the next run.
+// TestHostedRunWaitsForGo checks that a run that is to end instead does not begin, and that
+// permission that comes too late is not for the next run.
 func TestHostedRunWaitsForGo(t *testing.T) {
 	x, _ := isolatedExecution(t)
 	h := &SubprocessHost{assigned: make(chan *hostedRun, 3), base: t.Context()}
@@ -131,7 +132,7 @@ func TestHostedRunWaitsForGo(t *testing.T) {
 	}
 }
 
-// TestEndedChildRunsAreForgotten: a run that makes child runs for days leaks no memory.
+// TestEndedChildRunsAreForgotten checks that a run that makes child runs for days leaks no memory.
 func TestEndedChildRunsAreForgotten(t *testing.T) {
 	x, p := isolatedExecution(t)
 	st := &subprocessStore{Store: x.executor.store, sp: readySubprocess(p)}

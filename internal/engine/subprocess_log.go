@@ -75,7 +75,8 @@ func packAttr(a slog.Attr, budget *int) logAttr {
 	return p
 }
 
-// anyText returns a value as slog's text form has it. It recovers the panics of the value's methods.
+// anyText returns a value as slog's text form has it. It recovers the panics of the value's
+// methods.
 func anyText(v slog.Value) (text string) {
 	defer func() {
 		if r := recover(); r != nil {

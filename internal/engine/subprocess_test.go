@@ -56,8 +56,8 @@ func TestParseVariable(t *testing.T) {
 	}
 }
 
-// TestOutputStreamSeparatesRuns cuts output into pieces of many sizes. The same lines belong to the
-// run.
+// TestOutputStreamSeparatesRuns checks that the same lines belong to the run, whatever the sizes of
+// the pieces in which its output arrives.
 func TestOutputStreamSeparatesRuns(t *testing.T) {
 	const nonce = "NONCE"
 	long := strings.Repeat("l", maxLogLine+10)
@@ -89,7 +89,8 @@ func TestOutputStreamSeparatesRuns(t *testing.T) {
 	}
 }
 
-// TestOutputStreamFindsMarkInLongLine puts the mark around the bound of a line.
+// TestOutputStreamFindsMarkInLongLine checks marks that begin before, at and after the bound of a
+// line.
 func TestOutputStreamFindsMarkInLongLine(t *testing.T) {
 	mark := outputMark("NONCE")
 	for before := maxLogLine - len(mark) - 2; before < maxLogLine+len(mark)+2; before++ {
@@ -103,8 +104,7 @@ func TestOutputStreamFindsMarkInLongLine(t *testing.T) {
 	}
 }
 
-// TestPipeLoggerBoundsLines logs records around the bound of a line. The budget may end in any part
-// of an attribute.
+// TestPipeLoggerBoundsLines checks records whose budget ends in any part of their attributes.
 func TestPipeLoggerBoundsLines(t *testing.T) {
 	for message := maxLogLine - 40; message <= maxLogLine+1; message++ {
 		var line logLine
@@ -152,8 +152,8 @@ func TestStopCauses(t *testing.T) {
 	}
 }
 
-// TestFailingSparesBackOff: a program whose subprocesses always fail is not started in a tight
-// loop.
+// TestFailingSparesBackOff checks that a program whose subprocesses always fail is not started in a
+// tight loop.
 func TestFailingSparesBackOff(t *testing.T) {
 	p := newSubprocessPool(testAccess(memory.New()), Config{Limit: 10, WarmChildren: 1}, newChildRuns())
 	p.deaths = 3

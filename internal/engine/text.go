@@ -2,15 +2,17 @@ package engine
 
 import "strings"
 
-// maxMessage bounds the message of a state.
+// maxMessage bounds the message of a state, in bytes.
 const maxMessage = 16 << 10
 
-// storable returns a text as every store can keep it: valid UTF-8, without the character that PostgreSQL refuses.
+// storable returns text as every store can keep it: valid UTF-8, without the NUL character, which
+// PostgreSQL refuses. It replaces what is invalid with U+FFFD.
 func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// bounded returns a message as a state may hold it, cut at the end of a character.
+// bounded returns message as a state may have it: storable, and if it is longer than maxMessage,
+// cut after a whole character and marked with "...".
 func bounded(message string) string {
 	message = storable(message)
 	if len(message) <= maxMessage {
@@ -23,7 +25,7 @@ func bounded(message string) string {
 	return message[:cut] + "..."
 }
 
-// FirstNonEmpty returns the first value that is not "".
+// FirstNonEmpty returns the first value that is not "", or "" if there is none.
 func FirstNonEmpty(values ...string) string {
 	for _, v := range values {
 		if v != "" {

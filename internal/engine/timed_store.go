@@ -12,14 +12,15 @@ import (
 	"github.com/provost-go/provost/store"
 )
 
-// callsUnderWay is the store calls that have not returned. The zero value is ready to use.
+// callsUnderWay is the store calls that have not returned. The zero value is ready to use. Its
+// methods may be called by any goroutine.
 type callsUnderWay struct {
 	// mu guards what follows; nothing blocks under it.
 	mu    sync.Mutex
-	began map[*string]time.Time // operation, by the address of a copy of its name
+	began map[*string]time.Time // when each call began, by a pointer of its own to the name of its operation
 }
 
-// begin notes a call. The caller calls done when it has returned.
+// begin notes that a call begins. The caller calls done once the call has returned.
 func (c *callsUnderWay) begin(operation string) (done func()) {
 	key := &operation
 	c.mu.Lock()
@@ -35,7 +36,7 @@ func (c *callsUnderWay) begin(operation string) (done func()) {
 	}
 }
 
-// stalled passes the calls that take too long to add.
+// stalled calls add for each call that has taken longer than stallAfter.
 func (c *callsUnderWay) stalled(now time.Time, add func(observe.Problem)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,7 +47,7 @@ func (c *callsUnderWay) stalled(now time.Time, add func(observe.Problem)) {
 	}
 }
 
-// timedStore notes the calls that an engine makes to a store that may hang.
+// timedStore notes when the calls of an engine begin and return, for a store that may hang.
 type timedStore struct {
 	store.Store
 	calls *callsUnderWay

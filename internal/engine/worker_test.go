@@ -16,11 +16,11 @@ import (
 	"github.com/provost-go/provost/store/memory"
 )
 
-// foreignRun is a run that executes somewhere else, as in a container: a worker claims it, keeps its lease and completes it when
-// the container reports.
+// foreignRun is a run that executes somewhere else, for example in a container. A worker claims it,
+// keeps its lease and completes it when the container reports.
 type foreignRun struct {
-	stopped   chan error // why the container is to be ended; has room for one
-	completed chan error
+	stopped   chan error // why the container is to be stopped; has room for one
+	completed chan error // has room for one
 	lost      atomic.Bool
 }
 
@@ -34,7 +34,7 @@ func (r *foreignRun) LeaseLost()                             { r.lost.Store(true
 func (r *foreignRun) Completed(_ store.StateType, err error) { r.completed <- err }
 func (r *foreignRun) Describe() (name, handle string)        { return "quick-otter", "f/d" }
 
-// foreignWorker is what a worker takes of this package.
+// foreignWorker is a worker for foreign runs, made of the parts of this package that it needs.
 type foreignWorker struct {
 	*Access
 	id        uuid.UUID
@@ -74,7 +74,7 @@ func newForeignWorker(t *testing.T, st store.Store) *foreignWorker {
 	return w
 }
 
-// claim makes a run of f/d and claims it.
+// claim makes a run of f/d, claims it and notes that it has begun.
 func (w *foreignWorker) claim(t *testing.T) (*Hold, *foreignRun) {
 	t.Helper()
 	now, began := instant.Of(time.Now()), time.Now()
@@ -96,14 +96,14 @@ func (w *foreignWorker) claim(t *testing.T) (*Hold, *foreignRun) {
 	return h, r
 }
 
-// complete reports the end of a run.
+// complete completes a run.
 func (w *foreignWorker) complete(h *Hold, state store.StateType) (lost bool) {
 	defer w.running.Done()
 	now := instant.Of(time.Now())
 	return w.completer.Complete(h, store.RunUpdate{StartTime: now, Attempt: 1, State: store.NewState(state, now, "")})
 }
 
-// close drains the worker as an engine drains.
+// close drains the worker as an engine does.
 func (w *foreignWorker) close(timeout time.Duration) error {
 	err := Drain{Running: &w.running, Leases: w.leases, Timeout: timeout, Patience: unresponsiveTimeout}.Wait()
 	w.completer.Close()
@@ -121,8 +121,9 @@ func (w *foreignWorker) wantState(t *testing.T, h *Hold, want store.StateType) {
 	}
 }
 
-// TestForeignRunIsKeptAndCompleted: a worker keeps and completes a run that no goroutine of this process executes. Its lease holds
-// for hours, although nobody else may reap it, and its end is stored.
+// TestForeignRunIsKeptAndCompleted checks that a worker keeps and completes a run that no goroutine
+// of this process executes. Its lease is held for hours, so that nobody reaps it, and its end is
+// stored.
 func TestForeignRunIsKeptAndCompleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newForeignWorker(t, memory.New())
@@ -130,7 +131,7 @@ func TestForeignRunIsKeptAndCompleted(t *testing.T) {
 		time.Sleep(3 * time.Hour)
 		w.wantState(t, h, store.StateRunning)
 		if reaped, err := w.store.ReapLeases(t.Context(), store.ReapLeasesParams{Now: instant.Of(time.Now())}); err != nil || len(reaped.Runs) > 0 {
-			t.Errorf("%d runs are reaped, %v", len(reaped.Runs), err)
+			t.Errorf("%d runs are reaped, error %v", len(reaped.Runs), err)
 		}
 		if w.complete(h, store.StateCompleted) {
 			t.Error("the lease is lost")
@@ -148,7 +149,7 @@ func TestForeignRunIsKeptAndCompleted(t *testing.T) {
 	})
 }
 
-// TestForeignRunIsCancelled: a cancellation reaches the run with the next renewal.
+// TestForeignRunIsCancelled checks that a cancellation reaches the run with the next renewal.
 func TestForeignRunIsCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newForeignWorker(t, memory.New())
@@ -167,7 +168,7 @@ func TestForeignRunIsCancelled(t *testing.T) {
 	})
 }
 
-// unwilling is a store that renews no lease while it is told not to.
+// unwilling is a store that refuses to renew leases while refuses is set.
 type unwilling struct {
 	store.Store
 	refuses atomic.Bool
@@ -180,8 +181,8 @@ func (u *unwilling) RenewLeases(ctx context.Context, p store.RenewLeasesParams) 
 	return u.Store.RenewLeases(ctx, p)
 }
 
-// TestForeignRunLosesItsLease: a run whose lease could not be renewed in time is told to stop before the lease expires. If another
-// runner has claimed it by then, its end is not written.
+// TestForeignRunLosesItsLease checks that a run whose lease could not be renewed in time is stopped
+// before the lease expires. Once the lease has been reaped, the end of the run is not written.
 func TestForeignRunLosesItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := &unwilling{Store: memory.New()}
@@ -195,7 +196,7 @@ func TestForeignRunLosesItsLease(t *testing.T) {
 		if took := time.Since(began); took >= foreignTTL {
 			t.Errorf("stopped after %v, when the lease had expired", took)
 		}
-		synctest.Wait() // the loss is reported once the run was told to stop
+		synctest.Wait() // the loss is reported after the run is stopped
 		if !r.lost.Load() || w.leases.lost.Load() != 1 {
 			t.Error("the loss is not reported")
 		}
@@ -204,7 +205,7 @@ func TestForeignRunLosesItsLease(t *testing.T) {
 			t.Fatal(err)
 		}
 		st.refuses.Store(false)
-		if !w.complete(h, store.StateCompleted) { // the next renewal may have said so, else the write does
+		if !w.complete(h, store.StateCompleted) { // a renewal may have found the loss; otherwise the write does
 			if err := <-r.completed; !errors.Is(err, store.ErrLeaseLost) {
 				t.Errorf("completed with %v", err)
 			}
@@ -216,7 +217,8 @@ func TestForeignRunLosesItsLease(t *testing.T) {
 	})
 }
 
-// TestForeignRunIsDrained: at the end a run is told to stop once its time is up, and named if it does not.
+// TestForeignRunIsDrained checks that when a worker is closed, it stops a run whose time is up. If
+// the run does not stop, the error names it.
 func TestForeignRunIsDrained(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newForeignWorker(t, memory.New())
@@ -234,8 +236,8 @@ func TestForeignRunIsDrained(t *testing.T) {
 		w = newForeignWorker(t, memory.New())
 		h, _ = w.claim(t)
 		if err := w.close(time.Minute); !errors.Is(err, ErrDrainTimeout) || err.Error() != "provost: drain timeout: still running: [f/d (run "+h.Lease().RunID.String()+")]" {
-			t.Errorf("the end of a worker with a run that does not stop is %v", err)
+			t.Errorf("the error for a run that does not stop is %v", err)
 		}
-		w.running.Done() // for the goroutine that waits for it
+		w.running.Done() // so that the goroutine of Drain ends
 	})
 }
