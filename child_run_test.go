@@ -26,7 +26,7 @@ func TestChildRunIsRecorded(t *testing.T) {
 		child := provost.NewFlow("child", func(ctx context.Context, p orderParams) (string, error) {
 			info, _ := provost.RunFromContext(ctx)
 			if info.Flow != "child" || info.Deployment != "" || info.ParentID == info.ID {
-				t.Errorf("child sees %+v", info)
+				t.Errorf("RunFromContext = %+v", info)
 			}
 			provost.Logger(ctx).Info("from the child")
 			return "result of " + p.Region, nil
@@ -41,13 +41,13 @@ func TestChildRunIsRecorded(t *testing.T) {
 		recorded := childOf(t, c, run)
 		wantState(t, recorded, provost.StateCompleted)
 		if got, err := child.Result(recorded); got != "result of us" || err != nil {
-			t.Errorf("Result = %q, %v", got, err)
+			t.Errorf("Result = %q, %v, want result of us", got, err)
 		}
 		if recorded.Flow != "child" || recorded.ParentID != run.ID || recorded.Parameters["region"] != "us" || recorded.Attempt != 1 {
-			t.Errorf("recorded %+v", recorded)
+			t.Errorf("wrong child run %+v", recorded)
 		}
 		if lines := logText(t, c, recorded); lines != "from the child" {
-			t.Errorf("log of the child: %q", lines)
+			t.Errorf("got child run log %q", lines)
 		}
 	})
 }
@@ -77,7 +77,7 @@ func TestChildRunFails(t *testing.T) {
 		parent := provost.NewFlow("parent", func(ctx context.Context, p struct{ Panic bool }) (string, error) {
 			_, err := child.Run(ctx, p)
 			if err == nil || err.Error() != "child's error" {
-				t.Errorf("Run gave %v", err)
+				t.Errorf("Run: error %v, want child's error", err)
 			}
 			return "handled", nil
 		})
@@ -109,7 +109,7 @@ func TestChildRunTimesOutAlone(t *testing.T) {
 		run := runNow(t, c, "parent/d", nil)
 		wantState(t, run, provost.StateFailed)
 		if recorded := childOf(t, c, run); recorded.State.Name != store.NameTimedOut || run.State.Name == store.NameTimedOut {
-			t.Errorf("child is %s, parent is %s", recorded.State, run.State)
+			t.Errorf("child run is %s, parent is %s, want only the child run to time out", recorded.State, run.State)
 		}
 	})
 }
@@ -141,12 +141,12 @@ func TestChildRunEndsWithItsParent(t *testing.T) {
 		wantState(t, run, provost.StateCancelled, "cancelled")
 		wantState(t, childOf(t, c, run), provost.StateCancelled, "cancelled")
 		if took := time.Since(before); took != 0 {
-			t.Errorf("the end took %v", took)
+			t.Errorf("cancelling took %v, want 0s", took)
 		}
 		run = runNow(t, c, "parent/d", provost.Params{"Leave": true})
 		wantState(t, run, provost.StateCompleted)
 		if left := childOf(t, c, run); !left.State.Terminal() {
-			t.Errorf("child outlives its parent: %s", left.State)
+			t.Errorf("child run outlives its parent: %s", left.State)
 		}
 	})
 }
@@ -156,7 +156,7 @@ func TestChildRunIsCancelledByItself(t *testing.T) {
 		child := provost.NewJob("child", func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
 		parent := provost.NewJob("parent", func(ctx context.Context) error {
 			if _, err := child.Run(ctx, provost.None{}); err == nil || ctx.Err() != nil {
-				t.Errorf("child gave %v, parent's context %v", err, ctx.Err())
+				t.Errorf("Run: error %v, want one; context of the parent: %v, want nil", err, ctx.Err())
 			}
 			return nil
 		})

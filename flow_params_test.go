@@ -36,13 +36,13 @@ func TestURLFitsItsSchema(t *testing.T) {
 			t.Errorf("Params of %q = %v, want %s", text, p, want)
 		}
 		if err := (&provost.Deployment{Flow: flow, Name: "d", Parameters: p}).Validate(); err != nil {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("Validate with %q: %v", text, err)
 		}
 	}
 	// Pasted text is accepted unchanged.
 	p, err := flow.DecodeJSON([]byte(`{"url":"https://example.com/?q=ü"}`))
 	if err != nil || p.URL.Query().Get("q") != "ü" {
-		t.Error(p.URL, err)
+		t.Errorf("DecodeJSON: URL %v, error %v, want query ü", p.URL, err)
 	}
 }
 

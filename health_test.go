@@ -57,7 +57,7 @@ func TestHealthOfARunnerThatCannotServe(t *testing.T) {
 		t.Fatal("Serve accepted a negative limit")
 	}
 	if h := runner.Health(); h.Status != observe.HealthStopped || h.Healthy() {
-		t.Errorf("%+v", h)
+		t.Errorf("Health = %+v", h)
 	}
 }
 
@@ -154,10 +154,10 @@ func TestHealthNamesWhatFails(t *testing.T) {
 		}
 		if h.Healthy() || strings.Join(operations, ", ") != "claim runs, heartbeat, plan runs, reap leases" ||
 			!strings.Contains(h.Problems[0].Error, "disk on fire") || time.Since(h.Problems[0].Since) < 28*time.Second {
-			t.Errorf("%+v", h)
+			t.Errorf("Health = %+v", h)
 		}
 		if text, err := json.Marshal(h); err != nil || !strings.Contains(string(text), `"operation":"claim runs","since":"2`) {
-			t.Errorf("%s, %v", text, err)
+			t.Errorf("Marshal = %s, %v", text, err)
 		}
 		store.fail(nil)
 		time.Sleep(20 * time.Second)
@@ -184,7 +184,7 @@ func TestHealthShowsALoopThatHasStopped(t *testing.T) {
 		block.Store(true)
 		time.Sleep(15 * time.Second)
 		if h := runner.Health(); h.Healthy() || h.Problems[0].Operation != "plan runs" {
-			t.Errorf("%+v", h)
+			t.Errorf("Health = %+v", h)
 		}
 		block.Store(false)
 		close(release)

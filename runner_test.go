@@ -439,7 +439,7 @@ func TestTwoRunnersShareTheRuns(t *testing.T) {
 		clean(t, stops[1])
 		total, twice := seen.total()
 		if total < 95 || total > 103 || twice > 0 || by[0].Load() < 30 || by[1].Load() < 30 {
-			t.Errorf("%d runs, %d instants twice, %d and %d by each runner", total, twice, by[0].Load(), by[1].Load())
+			t.Errorf("%d runs, %d instants twice, %d and %d by the two runners", total, twice, by[0].Load(), by[1].Load())
 		}
 	})
 }

@@ -62,7 +62,7 @@ func TestKindsOfSchedules(t *testing.T) {
 			times[info.Schedule] = append(times[info.Schedule], info.ScheduledTime.Sub(began))
 			late[info.Schedule] = max(late[info.Schedule], time.Since(info.ScheduledTime))
 			if time.Now().Before(info.ScheduledTime) {
-				t.Errorf("%s is early", info.Schedule)
+				t.Errorf("%s: a run began early", info.Schedule)
 			}
 			return nil
 		},

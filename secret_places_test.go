@@ -51,7 +51,7 @@ func TestSecretMisplaced(t *testing.T) {
 	}
 	invalid := provost.Params{"dict": map[string]any{canary: "\xff"}}
 	if err := (&provost.Deployment{Flow: flow, Name: "d", Parameters: invalid}).Validate(); err == nil || strings.Contains(err.Error(), canary) {
-		t.Error(err)
+		t.Errorf("error %v, want one without the secret", err)
 	}
 }
 
@@ -142,7 +142,7 @@ func TestMaskOfOwnSchema(t *testing.T) {
 		return nil
 	})
 	if p, err := flow.DecodeJSON([]byte(`{"token":"x"}`)); err != nil || p.Token != "x" {
-		t.Error(p, err)
+		t.Errorf("DecodeJSON = %+v, %v, want token x", p, err)
 	}
 	_, err := flow.DecodeJSON([]byte(`{"token":"***"}`))
 	wantError(t, err, "token", "stands for a secret")

@@ -13,6 +13,6 @@ func TestSubprocessNeedsServeChildInTests(t *testing.T) {
 	defer childServed.Store(true)
 	err := (&Runner{Isolation: Subprocess}).Serve(t.Context(), &Deployment{Flow: NewJob("f", func(context.Context) error { return nil }), Name: "d"})
 	if err == nil || !strings.Contains(err.Error(), "TestMain") || !strings.Contains(err.Error(), "ServeChild") {
-		t.Errorf("error is %v", err)
+		t.Errorf("got error %v, want one that names TestMain and ServeChild", err)
 	}
 }

@@ -110,7 +110,7 @@ func TestSubprocessVariableOfAnotherProgram(t *testing.T) {
 		cmd.Env = append(cmd.Env, "PROVOST_CHILD="+value)
 		out, err := cmd.CombinedOutput() // files 1 and 2 are pipes
 		if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "no runner has started this process; unset it") {
-			t.Errorf("with %s: %v, %s", value, err, out)
+			t.Errorf("with %s: error %v, output %s", value, err, out)
 		}
 	}
 }

@@ -619,8 +619,8 @@ func subprocesses() (n int) {
 	return n
 }
 
-// TestSubprocessStartsEarly executes a run that is claimed ahead of its instant, so that its process
-// is started by then.
+// TestSubprocessStartsEarly executes a run that is claimed ahead of its instant, so that its
+// process is started by then.
 func TestSubprocessStartsEarly(t *testing.T) {
 	logs := &logBuffer{}
 	c, _ := serveIsolated(t, &provost.Runner{Logger: logs.logger()})

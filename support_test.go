@@ -56,7 +56,7 @@ func startIn(ctx context.Context, t *testing.T, r *provost.Runner, deployments .
 func clean(t *testing.T, stop func() error) {
 	t.Helper()
 	if err := stop(); err != nil {
-		t.Errorf("Serve returned %v", err)
+		t.Errorf("Serve: %v", err)
 	}
 }
 

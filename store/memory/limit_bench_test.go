@@ -12,8 +12,8 @@ import (
 )
 
 // BenchmarkLimit measures one run that is created, and one that is claimed and ends, while others
-// wait for a limit of 10: alone, and in a group with another deployment that nobody serves. The cost
-// should not depend on how many wait.
+// wait for a limit of 10: alone, and in a group with another deployment that nobody serves. The
+// cost should not depend on how many wait.
 func BenchmarkLimit(b *testing.B) {
 	for _, waiting := range []int{0, 100, 10_000} {
 		for _, group := range []string{"", "shared"} {
