@@ -76,7 +76,7 @@ var backfillCases = []testCase{
 				f.Fatalf("got %d runs, want the skipped one reopened", len(got))
 			}
 			expect(f, "auto-scheduled", got[0].AutoScheduled, false)
-			expect(f, "is over", !got[0].EndTime.IsZero(), false)
+			expect(f, "has ended", !got[0].EndTime.IsZero(), false)
 			expect(f, "history", len(got[0].History), 3)
 			expectSame(f, "claims", claimed(f.claim(f.at(3*time.Hour), r, 10)), first.ID)
 		},

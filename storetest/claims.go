@@ -561,7 +561,7 @@ var leaseCases = []testCase{
 			}
 			f.expectState(run.ID, store.StateCrashed, "Crashed")
 			expect(f, "crashes", f.run(run.ID).Crashes, store.MaxCrashes)
-			expect(f, "is over", !f.run(run.ID).EndTime.IsZero(), true)
+			expect(f, "has ended", !f.run(run.ID).EndTime.IsZero(), true)
 			expect(f, "claims", len(f.claim(now, r, 10)), 0)
 		},
 	},

@@ -266,7 +266,7 @@ var limitCases = []testCase{
 			expect(f, "claims while it runs", len(f.claim(f.base, r, 10)), 0)
 			f.settle(f.base, givenBack(c.Lease, f.base))
 			f.expectState(c.RunID, store.StateCancelled, "Cancelled")
-			expectSame(f, "claims once it is over", claimed(f.claim(f.base, r, 10)), waits.ID)
+			expectSame(f, "claims once it has ended", claimed(f.claim(f.base, r, 10)), waits.ID)
 		},
 	},
 	{
@@ -317,7 +317,7 @@ var limitCases = []testCase{
 			waits := f.createNow(f.base, d)
 			expect(f, "claims while it is CANCELLING", len(f.claim(f.base, r, 10)), 0)
 			f.settle(f.base, ended(c.Lease, f.base, store.StateCancelled))
-			expectSame(f, "claims once it is over", claimed(f.claim(f.base, r, 10)), waits.ID)
+			expectSame(f, "claims once it has ended", claimed(f.claim(f.base, r, 10)), waits.ID)
 		},
 	},
 	{
@@ -433,7 +433,7 @@ var limitCases = []testCase{
 			f.deleteDeployment(f.base, a)
 			expect(f, "claims while it runs", len(f.claim(f.base, r, 10)), 0)
 			f.settle(f.base, ended(c.Lease, f.base, store.StateCompleted))
-			expectSame(f, "claims once it is over", claimed(f.claim(f.base, r, 10)), waits.ID)
+			expectSame(f, "claims once it has ended", claimed(f.claim(f.base, r, 10)), waits.ID)
 		},
 	},
 	{

@@ -103,7 +103,7 @@ var logCases = []testCase{
 			c := f.logging()
 			one, two := store.LogRecord{Time: f.base, Message: "one"}, store.LogRecord{Time: f.base, Message: "two"}
 			f.log(c.Lease, one, two)
-			f.expectUnchanged("a repeated stretch", func() { f.log(c.Lease, one, two) })
+			f.expectUnchanged("a repeated part", func() { f.log(c.Lease, one, two) })
 			f.expectUnchanged("a part of it", func() { f.logAfter(1, c.Lease, two) })
 			f.log(c.Lease, one, two, store.LogRecord{Time: f.base, Message: "three"})
 			page := f.logs(store.LogFilter{RunID: c.RunID})

@@ -68,7 +68,7 @@ var overlapCases = []testCase{
 			f.expectState(next.ID, store.StateScheduled, store.NameAwaitingConcurrencySlot)
 			f.expectOverlap(older.ID, store.StateCancelling, "Cancelling")
 			f.expectState(newer.ID, store.StatePending, "Pending")
-			expect(f, "claims before it is over", len(f.claim(f.at(time.Minute), r, 10)), 0)
+			expect(f, "claims before it has ended", len(f.claim(f.at(time.Minute), r, 10)), 0)
 			f.settle(f.at(2*time.Minute), ended(leases[older.ID], f.at(2*time.Minute), store.StateCancelled))
 			expectSame(f, "claims", claimed(f.claim(f.at(2*time.Minute), r, 10)), next.ID)
 		},
