@@ -23,9 +23,9 @@ import (
 // Run checks a store against every rule of its contract. It calls open once for each case. open
 // returns an empty store for this case alone, and closes it with t.Cleanup.
 //
-// Cases run in parallel. A store may judge leases by a clock of its own instead of the Now of a call;
-// Run finds that out. With such a store the cases about the end of a lease wait for it, a fraction of
-// a second each.
+// Cases run in parallel. A store may judge leases by a clock of its own instead of the Now of a
+// call; Run finds that out. With such a store the cases about the end of a lease wait for it, a
+// fraction of a second each.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	byNow := judgesByNow(t, open)
 	groups := []struct {
@@ -102,8 +102,8 @@ func newFixture(t *testing.T, st store.Store, byNow bool) *fixture {
 	return f
 }
 
-// judgesByNow reports whether a store judges leases by the Now of a call: a reaping whose Now is past
-// the end of a lease finds it, although no time has passed.
+// judgesByNow reports whether a store judges leases by the Now of a call: a reaping whose Now is
+// past the end of a lease finds it, although no time has passed.
 func judgesByNow(t *testing.T, open func(t *testing.T) store.Store) (byNow bool) {
 	t.Run("Clock", func(t *testing.T) {
 		f := newFixture(t, open(t), true)

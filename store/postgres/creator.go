@@ -84,8 +84,8 @@ func (c *creator) more(batch []*creation) []*creation {
 var errSpoiled = errors.New("an operation of the transaction failed after it had changed something")
 
 // make does operations in one transaction, and answers them. If that fails, it does each in a
-// transaction of its own; if one is refused, that one: it may repeat an accepted one, which AssumeNew
-// does not check.
+// transaction of its own; if one is refused, that one: it may repeat an accepted one, which
+// AssumeNew does not check.
 func (c *creator) make(batch []*creation) {
 	errs := make([]error, len(batch))
 	err := c.makeTogether(batch, errs, true)

@@ -210,8 +210,8 @@ func (t *tx) sendAllBut(n int) (pgx.BatchResults, error) {
 	return results, nil
 }
 
-// DeleteReturning implements [sqlstore.DeleteReturner]. The planner can use no index but that of the IDs, as no other
-// matches the conditions.
+// DeleteReturning implements [sqlstore.DeleteReturner]. The planner can use no index but that of
+// the IDs, as no other matches the conditions.
 func (t *tx) DeleteReturning(columns string, ids []uuid.UUID, token int64) (sqlstore.Rows, error) {
 	return t.Query("DELETE FROM provost_due AS d WHERE d.id IN (?*) AND d.token = ? AND d.state IN ('PENDING', 'RUNNING') AND d.slot IS NULL RETURNING "+
 		columns, ids, token)
