@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 
 	"github.com/google/uuid"
 	"github.com/provost-go/provost"
@@ -35,7 +35,7 @@ func scaled(small, full int) int {
 	switch {
 	case fullChaos:
 		return full
-	case race.Enabled:
+	case testenv.Race:
 		return (small + 1) / 2
 	}
 	return small

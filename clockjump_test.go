@@ -3,7 +3,6 @@ package provost_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/provost-go/provost"
 	"github.com/provost-go/provost/internal/clock"
+	"github.com/provost-go/provost/internal/testenv"
 )
 
 // jumpyClock is a wall clock that jumps while timers continue.
@@ -271,7 +271,7 @@ func TestJumpForwardIsUnservedTime(t *testing.T) {
 // makes it 400 days.
 func TestClockJumpsFarBack(t *testing.T) {
 	back := 20 * day
-	if os.Getenv("PROVOST_LONG") != "" {
+	if testenv.Long() {
 		back = 400 * day
 	}
 	bubble(t, func(t *testing.T) {

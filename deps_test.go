@@ -26,7 +26,8 @@ func goList(t *testing.T, arguments ...string) []string {
 	return strings.Fields(string(output))
 }
 
-// TestDependencies holds the root package and its tests to few dependencies: whoever imports provost downloads what both import.
+// TestDependencies holds the root package and its tests to few dependencies: whoever imports
+// provost downloads what both import.
 func TestDependencies(t *testing.T) {
 	allowed := []string{
 		"github.com/google/uuid",
@@ -57,8 +58,9 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// rooms lists the packages of the module that other packages build on, from the bottom to the top, and what each of them may import
-// of the others. Whatever is not listed stands on top: it may import all of them, and none of them imports it.
+// rooms lists the packages of the module that other packages build on, from the bottom to the top,
+// and what each of them may import of the others. Whatever is not listed stands on top: it may
+// import all of them, and none of them imports it.
 var rooms = []struct {
 	path    string
 	imports []string
@@ -66,7 +68,7 @@ var rooms = []struct {
 	{"internal/clock", nil},
 	{"internal/instant", nil},
 	{"internal/proc", nil},
-	{"internal/race", nil},
+	{"internal/testenv", nil},
 	{"internal/sealed", nil},
 	{"internal/sorted", nil},
 	{"internal/wire", nil},
@@ -123,8 +125,8 @@ func TestDirections(t *testing.T) {
 	}
 }
 
-// TestSchemaLibrary lets nobody but internal/jsonschema import the JSON Schema library, which needs its care. Tests may compare
-// with it.
+// TestSchemaLibrary lets nobody but internal/jsonschema import the JSON Schema library, which needs
+// its care. Tests may compare with it.
 func TestSchemaLibrary(t *testing.T) {
 	found := false
 	for _, line := range goList(t, "-f", `{{$path := .ImportPath}}{{range .Imports}}{{$path}}>{{.}}{{"\n"}}{{end}}`, "./...") {

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 
 	"github.com/provost-go/provost"
 )
@@ -13,7 +13,7 @@ import (
 // cost no more than about 130,000 heartbeats.
 func TestIdleMonth(t *testing.T) {
 	days := 30
-	if race.Enabled {
+	if testenv.Race {
 		days = 3
 	}
 	bubble(t, func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 
 	"github.com/google/uuid"
 
@@ -140,7 +140,7 @@ func TestLostLeaseStopsTheRunAndWritesNothing(t *testing.T) {
 
 func TestManyLeasesAreRenewedInParts(t *testing.T) {
 	runs := 25_000
-	if race.Enabled {
+	if testenv.Race {
 		runs = 12_000
 	}
 	bubble(t, func(t *testing.T) {

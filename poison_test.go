@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 
 	"github.com/google/uuid"
 	"github.com/provost-go/provost"
@@ -106,7 +106,7 @@ func TestParametersThatNoLongerDecodeFailTheirRunAlone(t *testing.T) {
 
 func TestHugeResultIsLeftOutWhileOthersGoOn(t *testing.T) {
 	size := 10 << 20
-	if race.Enabled {
+	if testenv.Race {
 		size = 2 << 20
 	}
 	bubble(t, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestContextAndLoggerAfterTheRun(t *testing.T) {
 // little late. The test runs in real time.
 func TestLogStorm(t *testing.T) {
 	lines := 1_000_000
-	if race.Enabled {
+	if testenv.Race {
 		lines = 50_000
 	}
 	st := provost.NewMemoryStore()

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 
 	"github.com/google/uuid"
 	"github.com/provost-go/provost"
@@ -19,7 +19,7 @@ import (
 
 func TestServeFiresEachInstantOnceAndNeverEarly(t *testing.T) {
 	deployments, seconds := 10_000, 20
-	if race.Enabled {
+	if testenv.Race {
 		deployments = 1000
 	}
 	bubble(t, func(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/provost-go/provost/internal/testenv"
 )
 
 // program builds testdata/isolated and returns a command that runs it in a mode.
@@ -117,11 +119,8 @@ func TestSubprocessVariableOfAnotherProgram(t *testing.T) {
 
 // TestSubprocessThatNeverServes takes 10 seconds for each crash.
 func TestSubprocessThatNeverServes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes 30 seconds")
-	}
-	if os.Getenv("PROVOST_SLOW_TESTS") == "" {
-		t.Skip("takes 30 seconds; set PROVOST_SLOW_TESTS to run it")
+	if !testenv.Long() {
+		t.Skip("takes 30 seconds; set PROVOST_LONG to run it")
 	}
 	t.Parallel()
 	out, err := program(t, "stuck").CombinedOutput()

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 
 	"github.com/google/uuid"
 	"github.com/provost-go/provost"
@@ -567,7 +567,7 @@ func TestSubprocessWarm(t *testing.T) {
 // TestSubprocessLeak checks that no process, goroutine or open file is left after 50 runs.
 func TestSubprocessLeak(t *testing.T) {
 	runs := 50
-	if race.Enabled {
+	if testenv.Race {
 		runs = 15
 	}
 	serve := func(n int) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 	"github.com/provost-go/provost/schedule"
 )
 
@@ -99,7 +99,7 @@ func within(t *testing.T, data []byte, what string, step func()) {
 	for range 30 {
 		start := time.Now()
 		step()
-		if best = min(best, time.Since(start)); best < limit || race.Enabled || len(data) > 1<<10 {
+		if best = min(best, time.Since(start)); best < limit || testenv.Race || len(data) > 1<<10 {
 			return
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 )
 
 // libraryAccepts returns the library's verdict alone.
@@ -24,7 +24,7 @@ func libraryAccepts(s *Schema, v any) bool {
 func TestVerdictsAgree(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	yes, no, schemas := 0, 0, 5000
-	if race.Enabled {
+	if testenv.Race {
 		schemas = 500
 	}
 	for range schemas {

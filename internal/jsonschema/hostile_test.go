@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 )
 
 // Bounds of one refusal: processor time, and bytes allocated.
@@ -26,7 +26,7 @@ const (
 func refusedCheaply(t *testing.T, words string, refuse func() []*Problem) {
 	t.Helper()
 	took, memory := time.Duration(math.MaxInt64), uint64(math.MaxUint64)
-	for try := 0; try == 0 || !race.Enabled && try < 10 && (took > hostileTime || memory > hostileMemory); try++ {
+	for try := 0; try == 0 || !testenv.Race && try < 10 && (took > hostileTime || memory > hostileMemory); try++ {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		start := spent()
@@ -42,7 +42,7 @@ func refusedCheaply(t *testing.T, words string, refuse func() []*Problem) {
 		}
 	}
 	t.Logf("%v, %.1f MiB", took.Round(10*time.Microsecond), float64(memory)/(1<<20))
-	if !race.Enabled && (took > hostileTime || memory > hostileMemory) {
+	if !testenv.Race && (took > hostileTime || memory > hostileMemory) {
 		t.Errorf("took %v and %d bytes", took, memory)
 	}
 }

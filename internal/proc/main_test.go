@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/provost-go/provost/internal/proc"
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 )
 
 // roleKey is the environment variable that makes this binary one of the processes that the tests
@@ -161,7 +161,7 @@ func pipe(t testing.TB) (read, write *os.File) {
 // slowdown divides the size of the largest tests: a process with the race detector takes long to
 // start.
 var slowdown = func() int {
-	if race.Enabled {
+	if testenv.Race {
 		return 4
 	}
 	return 1

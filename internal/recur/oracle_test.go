@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 )
 
 // The oracle has no offset tables, periods or bits. It reads the clock of time.Time at every minute
@@ -48,7 +48,7 @@ func TestOracle(t *testing.T) {
 	switch {
 	case os.Getenv("RECUR_SWEEP") != "":
 		windows = changeWindows(zones, firstInstant)
-	case testing.Short(), race.Enabled:
+	case testing.Short(), testenv.Race:
 		windows = everyNth(oneOfEachKind(changeWindows(zones, 0)), 13)
 	default:
 		windows = oneOfEachKind(changeWindows(zones, 0))
@@ -207,7 +207,7 @@ func compareAfar(t *testing.T, c *Cron, first, last int64) {
 // with leap days and a century without one.
 func TestCronDays(t *testing.T) {
 	cases := 300
-	if race.Enabled {
+	if testenv.Race {
 		cases = 20
 	}
 	random := rand.New(rand.NewPCG(7, 8))

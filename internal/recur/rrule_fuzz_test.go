@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 )
 
 // hostileRules are meant to be slow: they fire rarely or never, have a large COUNT, or have
@@ -128,7 +128,7 @@ func quick(t *testing.T, text string, step func()) {
 	for range 20 {
 		start := time.Now()
 		step()
-		if best = min(best, time.Since(start)); best < limit || race.Enabled || len(text) > 1<<10 {
+		if best = min(best, time.Since(start)); best < limit || testenv.Race || len(text) > 1<<10 {
 			return
 		}
 	}

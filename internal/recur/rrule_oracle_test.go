@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 )
 
 // TestRRuleOracle compares the rules of the list, and random rules, with a plain reading of them.
@@ -21,7 +21,7 @@ func TestRRuleOracle(t *testing.T) {
 	switch {
 	case os.Getenv("RECUR_SWEEP") != "":
 		starts, drawn = 60, 100_000
-	case testing.Short(), race.Enabled:
+	case testing.Short(), testenv.Race:
 		starts, drawn = 1, 40
 	}
 	var compared, refused atomic.Int64

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 )
 
 // TestZoneTable compares the tables with the clock of time.Time, for the zones of the machine and
@@ -21,7 +21,7 @@ func TestZoneTable(t *testing.T) {
 		t.Parallel()
 		in2000(t, func(t *testing.T) {
 			for name := range zoneNames() {
-				if race.Enabled && len(name)%8 != 0 {
+				if testenv.Race && len(name)%8 != 0 {
 					continue
 				}
 				loc, err := time.LoadLocation(name)
@@ -37,7 +37,7 @@ func TestZoneTable(t *testing.T) {
 		data := distributedZones(t)
 		in2000(t, func(t *testing.T) {
 			for name := range data {
-				if race.Enabled && len(name)%8 != 0 {
+				if testenv.Race && len(name)%8 != 0 {
 					continue
 				}
 				compareTable(t, loadData(t, data, name))

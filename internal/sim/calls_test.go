@@ -14,7 +14,7 @@ import (
 
 	"github.com/provost-go/provost"
 	"github.com/provost-go/provost/internal/clock"
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 	"github.com/provost-go/provost/schedule"
 )
 
@@ -45,7 +45,7 @@ func TestEachCallFails(t *testing.T) {
 	switch {
 	case *allCallsFlag || os.Getenv("PROVOST_SIM_CALLS") != "":
 		step = 1
-	case race.Enabled || testing.Short():
+	case testenv.Race || testing.Short():
 		step = 97
 	}
 	var next, failed atomic.Int64

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/provost-go/provost/internal/race"
+	"github.com/provost-go/provost/internal/testenv"
 )
 
 var (
@@ -44,7 +44,7 @@ func setting(t *testing.T, value, unset int64, variable string, fallback int64) 
 func TestSimulation(t *testing.T) {
 	seeds := 200
 	switch {
-	case race.Enabled:
+	case testenv.Race:
 		seeds = 30
 	case testing.Short():
 		seeds = 50

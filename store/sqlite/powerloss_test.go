@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/provost-go/provost/internal/testenv"
 	"github.com/provost-go/provost/params"
 	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/sqlite"
@@ -32,8 +33,11 @@ type moment struct {
 // within a checkpoint, which writes the pages of the file in any order.
 func TestPowerLoss(t *testing.T) {
 	images := 40
-	if full {
+	switch {
+	case full:
 		images = 500
+	case testenv.Race:
+		images = 10
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	moments, checkpoints := record(t, r)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/provost-go/provost/internal/testenv"
 	"github.com/provost-go/provost/params"
 	"github.com/provost-go/provost/schedule"
 	"github.com/provost-go/provost/store"
@@ -26,8 +27,11 @@ var referenceSeed = flag.Uint64("reference.seed", 0, "the only seed of TestAgain
 func TestAgainstReference(t *testing.T) {
 	t.Parallel()
 	seeds, first := uint64(20), uint64(1)
-	if full {
+	switch {
+	case full:
 		seeds = 500
+	case testenv.Race:
+		seeds = 5
 	}
 	if *referenceSeed != 0 {
 		seeds, first = 1, *referenceSeed

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/provost-go/provost/internal/testenv"
 	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/sqlite"
 	"github.com/provost-go/provost/storetest"
@@ -24,11 +25,14 @@ func open(t testing.TB, path string) *sqlite.Store {
 }
 
 func TestStoreInFile(t *testing.T) {
-	t.Parallel() // it mostly waits for leases to end
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) store.Store { return open(t, filepath.Join(t.TempDir(), "provost.db")) })
 }
 
 func TestStoreInMemory(t *testing.T) {
+	if testenv.Race && !testenv.Long() {
+		t.Skip("the database is interpreted code, slow under the race detector; TestStoreInFile has the same cases")
+	}
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) store.Store { return open(t, ":memory:") })
 }
