@@ -50,11 +50,11 @@ type ExportParams struct {
 		fmt.Println(name, string(schema.Properties[name]))
 	}
 	fmt.Println("required", string(schema.Required))
-	// Output: bucket {"type":"string","minLength":3,"description":"Bucket to write
-	// to.","position":0} format
-	// {"type":"string","enum":["csv","json"],"default":"csv","position":1} window
-	// {"type":["string","integer"],"format":"duration","default":"24h0m0s","position":2} limit
-	// {"type":"integer","format":"int64","minimum":1,"examples":[100,9007199254740993],"position":3}
+	// Output:
+	// bucket {"type":"string","minLength":3,"description":"Bucket to write to.","position":0}
+	// format {"type":"string","enum":["csv","json"],"default":"csv","position":1}
+	// window {"type":["string","integer"],"format":"duration","default":"24h0m0s","position":2}
+	// limit {"type":"integer","format":"int64","minimum":1,"examples":[100,9007199254740993],"position":3}
 	// required ["bucket"]
 }
 

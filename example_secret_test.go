@@ -49,8 +49,11 @@ func ExampleSecret() {
 
 	stop()
 	fmt.Println(<-served)
-	// Output: the flow sees t0p-s3cret and prints *** map[bucket:images token:***] <nil> Failed:
-	// GET https://store.example/images?token=***: 403 map[bucket:images token:t0p-s3cret] <nil>
-	// provost: run mirror/manual: parameter token: you sent "***", which stands for a secret, back
-	// in its place; leave token out to keep what is set, or send the value <nil>
+	// Output:
+	// the flow sees t0p-s3cret and prints ***
+	// map[bucket:images token:***] <nil>
+	// Failed: GET https://store.example/images?token=***: 403
+	// map[bucket:images token:t0p-s3cret] <nil>
+	// provost: run mirror/manual: parameter token: you sent "***", which stands for a secret, back in its place; leave token out to keep what is set, or send the value
+	// <nil>
 }

@@ -51,14 +51,16 @@ func checkSource(t *testing.T, path string) error {
 		return err
 	}
 	defer f.Close()
-	lines := 0
+	lines, output := 0, false
 	scanner := bufio.NewScanner(f)
 	scanner.Buffer(nil, 1<<20)
 	for scanner.Scan() {
 		lines++
 		line := strings.ReplaceAll(scanner.Text(), "\t", "    ")
-		comment := strings.HasPrefix(strings.TrimSpace(line), "//") && !strings.Contains(line, "://")
-		if columns := len([]rune(line)); comment && columns > maxCommentColumn {
+		comment := strings.HasPrefix(strings.TrimSpace(line), "//")
+		output = comment && (output || strings.Contains(line, "Output:")) // of an example
+		wrappable := comment && !output && !strings.Contains(line, "://")
+		if columns := len([]rune(line)); wrappable && columns > maxCommentColumn {
 			t.Errorf("%s:%d: the comment has %d columns; wrap it at %d", path, lines, columns, maxCommentColumn)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/postgres"
 	"github.com/provost-go/provost/storetest"
 )
@@ -21,7 +22,7 @@ func TestPgBouncer(t *testing.T) {
 		t.Skip("set " + bouncer + " to the URL of a PgBouncer in transaction mode, in front of a PostgreSQL in which the user may create schemas")
 	}
 	t.Setenv(server, os.Getenv(bouncer))
-	t.Run("Store", func(t *testing.T) { storetest.Run(t, openAside) })
+	t.Run("Store", func(t *testing.T) { storetest.Run(t, func(t *testing.T) store.Store { return open(t, schema(t)) }) })
 	t.Run("ManyProcesses", TestManyProcesses)
 	t.Run("WithTx", TestWithTx)
 }

@@ -149,14 +149,8 @@ func TestStore(t *testing.T) {
 	var asked queries
 	t.Run("contract", func(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) store.Store {
-			t.Parallel() // the cases mostly wait: for the server, and for leases to end
 			return openTraced(t, schema(t), &tracer{sent: asked.add})
 		})
 	})
 	asked.check(t)
-}
-
-func openAside(t *testing.T) store.Store {
-	t.Parallel()
-	return open(t, schema(t))
 }
