@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost"
 	"github.com/provost-go/provost/internal/rpc"
 	"github.com/provost-go/provost/store"

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost"
 	"github.com/provost-go/provost/internal/rpc"
 )

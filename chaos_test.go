@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/internal/testenv"
-
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/internal/testenv"
 	"github.com/provost-go/provost/store"
 )
 

@@ -59,7 +59,8 @@ func checkSource(t *testing.T, path string) error {
 		line := strings.ReplaceAll(scanner.Text(), "\t", "    ")
 		comment := strings.HasPrefix(strings.TrimSpace(line), "//")
 		output = comment && (output || strings.Contains(line, "Output:")) // of an example
-		wrappable := comment && !output && !strings.Contains(line, "://")
+		code := strings.HasPrefix(strings.TrimSpace(scanner.Text()), "//\t")
+		wrappable := comment && !output && !code && !strings.Contains(line, "://")
 		if columns := len([]rune(line)); wrappable && columns > maxCommentColumn {
 			t.Errorf("%s:%d: the comment has %d columns; wrap it at %d", path, lines, columns, maxCommentColumn)
 		}

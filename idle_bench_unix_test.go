@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost"
 	"github.com/provost-go/provost/store"
 )

@@ -4,9 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/internal/testenv"
-
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/internal/testenv"
 )
 
 // A runner with a local store and nothing to do checks its clocks and does little else: 30 days

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost"
 	"github.com/provost-go/provost/observe"
 	"github.com/provost-go/provost/store"

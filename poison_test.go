@@ -12,10 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/provost-go/provost/internal/testenv"
-
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/internal/testenv"
 	"github.com/provost-go/provost/store"
 )
 

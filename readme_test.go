@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestReadme holds the README's Go code to files that are compiled and, if they are tests, run: each
-// block consists of all declarations of its file, without package clause and imports. Its main is
-// the file's Example_program.
+// TestReadme holds the README's Go code to files that are compiled and, if they are tests, run:
+// each block consists of all declarations of its file, without package clause and imports. Its main
+// is the file's Example_program.
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {

@@ -24,6 +24,7 @@ func TestStoppedProcessContinues(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes five seconds")
 	}
+	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestStoppedProcessContinues$")
 	cmd.Env = append(os.Environ(), "PROVOST_STOPPED=1")
 	var out strings.Builder

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/internal/testenv"
-
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost"
+	"github.com/provost-go/provost/internal/testenv"
 	"github.com/provost-go/provost/store"
 )
 
@@ -382,6 +382,7 @@ func TestSubprocessGarbage(t *testing.T) {
 	if len(systemFlows()) == 0 {
 		t.Skip("the flows are for Unix")
 	}
+	t.Parallel()
 	c, _ := serveIsolated(t, &provost.Runner{})
 	garbage, silence := request(t, c, "garbage/d", nil), request(t, c, "silence/d", nil)
 	wantState(t, wait(t, c, garbage.ID), provost.StateCrashed, "crash 3", "broke its protocol with the runner")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost/params"
 	"github.com/provost-go/provost/store"
 )

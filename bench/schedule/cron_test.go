@@ -4,8 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/schedule"
 	"github.com/robfig/cron/v3"
+
+	"github.com/provost-go/provost/schedule"
 )
 
 var expressions = []string{

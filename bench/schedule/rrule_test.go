@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/schedule"
 	"github.com/teambition/rrule-go"
+
+	"github.com/provost-go/provost/schedule"
 )
 
 var rules = []string{

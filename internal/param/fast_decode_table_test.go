@@ -9,11 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provost-go/provost/params"
-
 	"github.com/google/uuid"
 
 	"github.com/provost-go/provost/internal/jsonschema"
+	"github.com/provost-go/provost/params"
 )
 
 // TestFastPathByRule has valid values for each rule, which the fast path must accept, and invalid

@@ -8,13 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/provost-go/provost/schedule"
-
 	"github.com/google/uuid"
 
 	"github.com/provost-go/provost/internal/instant"
 	"github.com/provost-go/provost/internal/sorted"
 	"github.com/provost-go/provost/params"
+	"github.com/provost-go/provost/schedule"
 	"github.com/provost-go/provost/store"
 )
 

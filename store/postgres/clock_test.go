@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/postgres"
 )

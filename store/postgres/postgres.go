@@ -21,6 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/internal/sqlstore"
 )

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/postgres"
 	"github.com/provost-go/provost/storetest"

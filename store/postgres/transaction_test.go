@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
 	"github.com/provost-go/provost"
 	"github.com/provost-go/provost/store"
 	"github.com/provost-go/provost/store/postgres"

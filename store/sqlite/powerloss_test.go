@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost/internal/testenv"
 	"github.com/provost-go/provost/params"
 	"github.com/provost-go/provost/store"

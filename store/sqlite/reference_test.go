@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost/internal/testenv"
 	"github.com/provost-go/provost/params"
 	"github.com/provost-go/provost/schedule"

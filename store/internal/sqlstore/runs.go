@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost/store"
 )
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/provost-go/provost/schedule"
 	"github.com/provost-go/provost/store"
 )
