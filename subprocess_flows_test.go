@@ -3,6 +3,7 @@ package provost_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,7 +27,23 @@ func TestMain(m *testing.M) {
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // a subprocess with the race detector exits at once
 	runHelper()
 	provost.ServeChild(subprocessDeployments()...)
+	waitTogether()
 	os.Exit(m.Run())
+}
+
+// waitTogether runs more tests in parallel than there are processors, unless -parallel says
+// otherwise: those that are parallel mostly wait for processes.
+func waitTogether() {
+	const parallel = "test.parallel"
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == parallel })
+	if given {
+		return
+	}
+	if err := flag.Set(parallel, "8"); err != nil {
+		panic(err)
+	}
 }
 
 // subprocessDeployments returns the deployments whose runs are subprocesses.
