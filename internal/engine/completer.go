@@ -219,6 +219,7 @@ func (c *Completer) yieldToStarts() {
 type batchBuffer struct {
 	ends    []completion
 	updates []store.RunUpdate // those of one write; its memory is for the next
+	holds   []*Hold           // likewise
 	size    int               // how many go into one write; 0: as many as may
 	retry   retry
 	since   time.Time // when writes began to fail; zero if everything is written
@@ -313,15 +314,15 @@ func (c *Completer) write(ctx context.Context, b *batchBuffer, n int) error {
 			}
 		}
 	}
-	c.completed(ends, errs)
+	c.completed(b, ends, errs)
 	clear(updates)
 	b.updates = updates
 	return nil
 }
 
 // completed lets go of runs whose end is stored, or refused. errs is nil if all are stored.
-func (c *Completer) completed(ends []completion, errs []error) {
-	holds := make([]*Hold, 0, len(ends))
+func (c *Completer) completed(b *batchBuffer, ends []completion, errs []error) {
+	holds := b.holds[:0]
 	for _, e := range ends {
 		if e.hold != nil {
 			holds = append(holds, e.hold)
@@ -344,6 +345,8 @@ func (c *Completer) completed(ends []completion, errs []error) {
 			e.hold.run.Completed(e.update.State.Type, err)
 		}
 	}
+	clear(holds)
+	b.holds = holds
 }
 
 // onlyThisFails reports whether nothing else fails but what b writes: other operations have worked
@@ -381,7 +384,7 @@ func (c *Completer) suspect(b *batchBuffer, n int, err error) {
 		last.update.State.Message = bounded("the store refused the result or the message of this run: " + err.Error())
 	case 2 * maxRefused:
 		c.log.Error("end of a run not stored: the store refuses it; its lease will expire", "id", end.update.RunID, "state", end.update.State.String(), "error", err)
-		c.completed(b.ends[len(b.ends)-1:], []error{err})
+		c.completed(b, b.ends[len(b.ends)-1:], []error{err})
 		b.ends = b.ends[:len(b.ends)-1]
 	}
 }

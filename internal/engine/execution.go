@@ -47,10 +47,8 @@ type Execution struct {
 	begun   time.Time   // first line of the function
 	started atomic.Bool // begun is set
 
-	logOnce    sync.Once
-	log        *runLog
-	loggerOnce sync.Once
-	logger     *slog.Logger
+	logOnce sync.Once
+	log     *runLog
 
 	secrets param.Redactor // for the texts of this run; a child run uses its parent's
 }
@@ -89,13 +87,10 @@ func (x *Execution) Info() RunInfo {
 }
 
 // Logger returns the logger that writes to the run's log and to the runner's.
-func (x *Execution) Logger() *slog.Logger {
-	x.loggerOnce.Do(func() { x.logger = x.executor.reporter.newLogger(x) })
-	return x.logger
-}
+func (x *Execution) Logger() *slog.Logger { return x.runLog().logger }
 
 func (x *Execution) runLog() *runLog {
-	x.logOnce.Do(func() { x.log = newRunLog(x, x.executor.log.Handler()) })
+	x.logOnce.Do(func() { x.log = x.executor.reporter.newLog(x) })
 	return x.log
 }
 

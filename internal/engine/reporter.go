@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -30,8 +29,8 @@ type reporter interface {
 	// learn is told secrets of a child run.
 	learn(secrets []any)
 
-	// newLogger returns the logger of an attempt.
-	newLogger(x *Execution) *slog.Logger
+	// newLog returns the log of an attempt.
+	newLog(x *Execution) *runLog
 }
 
 // storeReporter reports to the store, and to the log and the observer of the runner.
@@ -94,4 +93,4 @@ func (r *storeReporter) declines(x *Execution) bool {
 
 func (r *storeReporter) learn([]any) {}
 
-func (r *storeReporter) newLogger(x *Execution) *slog.Logger { return x.runLog().logger }
+func (r *storeReporter) newLog(x *Execution) *runLog { return newRunLog(x) }

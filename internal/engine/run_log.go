@@ -40,9 +40,10 @@ type runLog struct {
 	turn chan struct{} // holds an element while somebody has the turn
 }
 
-// newRunLog returns the log of an attempt. outer is the runner's handler.
-func newRunLog(x *Execution, outer slog.Handler) *runLog {
+// newRunLog returns the log of an attempt, which the store keeps.
+func newRunLog(x *Execution) *runLog {
 	l := &runLog{lease: x.lease, redactor: x.redactor(), completer: x.executor.completer, turn: make(chan struct{}, 1)}
+	outer := x.executor.log.Handler()
 	outer = outer.WithAttrs([]slog.Attr{slog.String("run", x.claim.Name), slog.String("id", x.claim.RunID.String())})
 	l.logger = slog.New(&runHandler{log: l, outer: outer, text: slog.NewTextHandler(&l.buffer, &slog.HandlerOptions{Level: allLevels})})
 	return l

@@ -1,6 +1,6 @@
 package engine
 
-import "sync"
+import "sync/atomic"
 
 // slots counts the runs under way against the runner's limit.
 type slots struct {
@@ -8,10 +8,8 @@ type slots struct {
 	overloaded func() bool   // there is so much to write, or so many hooks to call, that no more runs are wanted
 	freed      chan struct{} // signalled when there is room for more runs, here or under a concurrency limit
 
-	// mu guards what follows; nothing blocks under it.
-	mu     sync.Mutex
-	busy   int  // runs that were claimed and have not ended
-	wanted bool // the claimer found no free slot
+	busy   atomic.Int64 // runs that were claimed and have not ended
+	wanted atomic.Bool  // the claimer found no free slot
 }
 
 func newSlots(limit int) *slots {
@@ -19,53 +17,39 @@ func newSlots(limit int) *slots {
 }
 
 // free returns how many more runs may be under way. If there is no room, freed is signalled by the
-// next run that ends, or once the overload has passed.
+// next run that ends, or once the overload has passed. A slot is wanted from before it counts until
+// after, so that none is freed unseen meanwhile: it is counted, or freed is signalled.
 func (s *slots) free() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	free := max(0, s.limit-s.busy)
+	s.wanted.Store(true)
+	free := max(0, s.limit-int(s.busy.Load()))
 	if s.overloaded() {
 		free = 0
 	}
-	s.wanted = free == 0
+	if free > 0 {
+		s.wanted.Store(false)
+	}
 	return free
 }
 
 // take counts runs that were claimed.
-func (s *slots) take(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.busy += n
-}
+func (s *slots) take(n int) { s.busy.Add(int64(n)) }
 
 // release frees the slot of a run that has ended.
 func (s *slots) release() {
-	s.mu.Lock()
-	s.busy--
-	wanted := s.wanted
-	s.mu.Unlock()
-	if wanted {
-		signal(s.freed)
-	}
+	s.busy.Add(-1)
+	s.relieved()
 }
 
-// relieved wakes the claimer if it found no free slot. It is called after what overloaded counts
-// has become less: either free sees that, or it has noted by now that a slot is wanted.
+// relieved wakes the claimer if it found no free slot. It is called after what overloaded counts has
+// become less.
 func (s *slots) relieved() {
-	s.mu.Lock()
-	wanted := s.wanted
-	s.mu.Unlock()
-	if wanted {
+	if s.wanted.Load() {
 		signal(s.freed)
 	}
 }
 
 // inUse returns the number of runs under way.
-func (s *slots) inUse() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.busy
-}
+func (s *slots) inUse() int { return int(s.busy.Load()) }
 
 // load is how full a runner is.
 type load struct {

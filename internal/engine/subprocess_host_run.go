@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
@@ -202,13 +201,13 @@ func (r *hostedRun) declines(*Execution) bool { return false }
 // learn sends the runner the secrets of a child run, which the runner redacts in the output.
 func (r *hostedRun) learn(secrets []any) { r.host.send(frameLearn, secretsMessage{secrets}) }
 
-// newLogger returns the logger of an attempt. The run itself logs to the runner, which keeps its
-// log; child runs log to the store.
-func (r *hostedRun) newLogger(x *Execution) *slog.Logger {
+// newLog returns the log of an attempt. The run itself logs to the runner, which keeps its log. Child
+// runs log to the store.
+func (r *hostedRun) newLog(x *Execution) *runLog {
 	if x.child != nil {
-		return x.runLog().logger
+		return newRunLog(x)
 	}
-	return newPipeLogger(allLevels, r.log)
+	return &runLog{logger: newPipeLogger(allLevels, r.log)}
 }
 
 // log sends a line of the run. The line arrives even if this process ends right after.
