@@ -24,8 +24,8 @@
 // A seed fixes faults, times and data, but not the order in which goroutines run. Run more seeds,
 // or one seed up to 200 times, with
 //
-//	go test -run 'TestSimulation$' -sim.seeds=20000 -timeout 3h ./internal/sim
-//	go test -run 'TestSimulation$' -sim.seed=N ./internal/sim
+//	go test ./internal/sim -run 'TestSimulation$' -sim.seeds=20000 -timeout 3h
+//	go test ./internal/sim -run 'TestSimulation$' -sim.seed=N
 //
 // The flags, each with its environment variable:
 //

@@ -86,7 +86,7 @@ func simulateSeed(t *testing.T, seed uint64) bool {
 			t.Error(err)
 		}
 	}
-	t.Errorf("seed %d (to repeat: go test -run 'TestSimulation$' -sim.seed=%d ./internal/sim):\n%s\n%s", seed, seed,
+	t.Errorf("seed %d (to repeat: go test ./internal/sim -run 'TestSimulation$' -sim.seed=%d):\n%s\n%s", seed, seed,
 		strings.Join(found[:min(len(found), 20)], "\n"), excerpt(h, found))
 	return false
 }
