@@ -37,7 +37,7 @@ func (d Drain) Wait() error {
 	if waitFor(returned, d.Timeout) {
 		return nil
 	}
-	d.Leases.StopAll(errShutdown)
+	d.Leases.StopAll(ErrShutdown)
 	if waitFor(returned, d.Patience) {
 		return nil
 	}

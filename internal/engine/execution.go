@@ -255,11 +255,11 @@ func (x *Execution) verdict(end time.Time, err error) (store.State, json.RawMess
 	switch cause := context.Cause(x); {
 	case late != nil && late.of == x:
 		return store.NewNamedState(store.StateFailed, store.NameTimedOut, at, message), nil
-	case errors.Is(cause, errCancelled):
+	case errors.Is(cause, ErrCancelled):
 		return store.NewState(store.StateCancelled, at, message), nil
-	case errors.Is(cause, errShutdown) && x.deployment.Once:
+	case errors.Is(cause, ErrShutdown) && x.deployment.Once:
 		return store.NewState(store.StateCrashed, at, "the runner is shutting down, and the flow runs at most once: "+message), nil
-	case errors.Is(cause, errShutdown):
+	case errors.Is(cause, ErrShutdown):
 		return store.NewState(store.StateScheduled, at, "handed back: the runner is shutting down"), nil
 	case errors.Is(cause, store.ErrLeaseLost) && x.deployment.Once:
 		return store.NewState(store.StateCrashed, at, "its lease was not renewed in time, and the flow runs at most once: "+message), nil
@@ -294,7 +294,7 @@ func (x *Execution) completedState(at time.Time) (store.State, json.RawMessage) 
 func (x *Execution) handBack() {
 	now := x.executor.now()
 	state := store.NewState(store.StateScheduled, instant.Of(now), "handed back before it began")
-	if errors.Is(context.Cause(x), errCancelled) {
+	if errors.Is(context.Cause(x), ErrCancelled) {
 		state = store.NewState(store.StateCancelled, instant.Of(now), "cancelled before it began")
 	}
 	x.executor.reporter.complete(x, now, store.RunUpdate{Attempt: x.claim.Attempt, State: state})

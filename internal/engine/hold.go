@@ -14,16 +14,16 @@ import (
 // What ends the context of a run before its function returns. The cause is one of these or
 // store.ErrLeaseLost.
 var (
-	errCancelled = errors.New("provost: the run was cancelled")
-	errShutdown  = errors.New("provost: the runner is shutting down")
-	errTimedOut  = errors.New("provost: the run timed out")
+	ErrCancelled = errors.New("provost: the run was cancelled")
+	ErrShutdown  = errors.New("provost: the runner is shutting down")
+
+	errTimedOut = errors.New("provost: the run timed out")
 )
 
 // HeldRun is a run that this process answers for. A [LeaseKeeper] and a [Completer] call its
 // methods from goroutines of their own, without holding a lock; the methods must not block.
 type HeldRun interface {
-	// Stop asks the run to end, with the cause of that: cancellation, shutdown or
-	// store.ErrLeaseLost.
+	// Stop asks the run to end. The cause is ErrCancelled, ErrShutdown or store.ErrLeaseLost.
 	Stop(cause error)
 
 	// LeaseLost is called once when the lease is lost, or may be because it could not be renewed in

@@ -435,10 +435,10 @@ func (k *LeaseKeeper) cancel(held []*Hold, ids []uuid.UUID) {
 	}
 	for _, h := range held {
 		if _, is := wanted[h.lease.RunID]; is && !h.ended.Load() {
-			h.run.Stop(errCancelled)
+			h.run.Stop(ErrCancelled)
 		}
 	}
 	for _, id := range ids {
-		k.children.stopRun(id, errCancelled)
+		k.children.stopRun(id, ErrCancelled)
 	}
 }

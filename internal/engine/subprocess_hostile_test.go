@@ -99,7 +99,7 @@ func TestRunCancelledBeforeItIsAssigned(t *testing.T) {
 	x, p := isolatedExecution(t)
 	sp := readySubprocess(p)
 	p.put(sp)
-	x.cancel(errCancelled)
+	x.cancel(ErrCancelled)
 	x.runIsolated()
 	if ends := x.executor.completer.ends; len(ends) != 1 || ends[0].update.State.Type != store.StateCancelled || ends[0].update.Attempt != 0 {
 		t.Errorf("completed as %+v", ends)
@@ -115,7 +115,7 @@ func TestHostedRunWaitsForGo(t *testing.T) {
 	x, _ := isolatedExecution(t)
 	h := &SubprocessHost{assigned: make(chan *hostedRun, 3), base: t.Context()}
 	h.assign(assignment{})
-	x.cancel(errShutdown)
+	x.cancel(ErrShutdown)
 	if (<-h.assigned).awaitGo(x) {
 		t.Error("a run that is to end begins")
 	}

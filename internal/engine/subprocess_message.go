@@ -61,7 +61,7 @@ type stopMessage struct {
 }
 
 // stopCauses are the causes with which a runner ends the context of a flow.
-var stopCauses = []error{errCancelled, errShutdown, store.ErrLeaseLost}
+var stopCauses = []error{ErrCancelled, ErrShutdown, store.ErrLeaseLost}
 
 // stopCause returns the index of err in stopCauses, 0 if it is not there.
 func stopCause(err error) int {

@@ -145,7 +145,7 @@ func TestHelloIsChecked(t *testing.T) {
 }
 
 func TestStopCauses(t *testing.T) {
-	for _, cause := range []error{errCancelled, errShutdown, store.ErrLeaseLost} {
+	for _, cause := range []error{ErrCancelled, ErrShutdown, store.ErrLeaseLost} {
 		if got := stopCauses[stopCause(cause)]; !errors.Is(got, cause) {
 			t.Errorf("%v becomes %v", cause, got)
 		}

@@ -157,7 +157,7 @@ func TestForeignRunIsCancelled(t *testing.T) {
 		if _, err := w.store.CancelRun(t.Context(), store.CancelRunParams{Now: instant.Of(time.Now()), RunID: h.Lease().RunID}); err != nil {
 			t.Fatal(err)
 		}
-		if cause := <-r.stopped; !errors.Is(cause, errCancelled) {
+		if cause := <-r.stopped; !errors.Is(cause, ErrCancelled) {
 			t.Errorf("stopped because of %v", cause)
 		}
 		w.complete(h, store.StateCancelled)
@@ -224,7 +224,7 @@ func TestForeignRunIsDrained(t *testing.T) {
 		w := newForeignWorker(t, memory.New())
 		h, r := w.claim(t)
 		go func() {
-			if cause := <-r.stopped; errors.Is(cause, errShutdown) {
+			if cause := <-r.stopped; errors.Is(cause, ErrShutdown) {
 				w.complete(h, store.StateFailed)
 			}
 		}()
