@@ -40,8 +40,8 @@ func (s *slots) release() {
 	s.relieved()
 }
 
-// relieved wakes the claimer if it found no free slot. It is called after what overloaded counts has
-// become less.
+// relieved wakes the claimer if it found no free slot. It is called after what overloaded counts
+// has become less.
 func (s *slots) relieved() {
 	if s.wanted.Load() {
 		signal(s.freed)

@@ -201,8 +201,8 @@ func (r *hostedRun) declines(*Execution) bool { return false }
 // learn sends the runner the secrets of a child run, which the runner redacts in the output.
 func (r *hostedRun) learn(secrets []any) { r.host.send(frameLearn, secretsMessage{secrets}) }
 
-// newLog returns the log of an attempt. The run itself logs to the runner, which keeps its log. Child
-// runs log to the store.
+// newLog returns the log of an attempt. The run itself logs to the runner, which keeps its log.
+// Child runs log to the store.
 func (r *hostedRun) newLog(x *Execution) *runLog {
 	if x.child != nil {
 		return newRunLog(x)
