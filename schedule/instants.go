@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"iter"
+	"math"
 	"time"
 )
 
@@ -78,13 +79,13 @@ const maxCounted = 1_000_000
 // CountUntil returns the last instant that is not after until, and the number of instants from
 // first to that one, both included. first must be an instant of the schedule, and not after until.
 //
-// An [Every] of less than 24 hours without exceptions is counted by division. Of every other
-// schedule at most the first million instants are counted: count is then 1,000,000, and last is
-// still exact. If the schedule is not valid, CountUntil returns first and 1.
+// An [Every] of less than 24 hours without exceptions is counted by division, up to math.MaxInt. Of
+// every other schedule at most the first million instants are counted: count is then 1,000,000, and
+// last is still exact. If the schedule is not valid, CountUntil returns first and 1.
 func (s Schedule) CountUntil(first, until time.Time) (last time.Time, count int) {
 	if interval, ok := s.evenInterval(); ok {
 		if last, ok = s.Prev(until.Add(time.Microsecond)); ok {
-			return last, int(last.Sub(first)/interval) + 1
+			return last, int(min(math.MaxInt, int64(last.Sub(first)/interval)+1))
 		}
 	}
 	last, count = first, 1

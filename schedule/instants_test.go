@@ -1,6 +1,7 @@
 package schedule_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -50,7 +51,8 @@ func TestCountUntil(t *testing.T) {
 		{"an even interval", schedule.Every(time.Hour), noon.Add(day + 1), noon.Add(day), 25},
 		{"an even interval to its end", schedule.Every(time.Hour).Until(noon.Add(3 * time.Hour)), noon.Add(day), noon.Add(3 * time.Hour), 4},
 		{"an even interval with an exception", schedule.Every(12 * time.Hour).Except("2026-01-02"), noon.Add(2 * day), noon.Add(2 * day), 3},
-		{"ten years of milliseconds", schedule.Every(time.Millisecond), noon.Add(3652 * day), noon.Add(3652 * day), 3652*86_400_000 + 1},
+		{"twenty days of milliseconds", schedule.Every(time.Millisecond), noon.Add(20 * day), noon.Add(20 * day), 20*86_400_000 + 1},
+		{"a century of milliseconds", schedule.Every(time.Millisecond), noon.Add(36_524 * day), noon.Add(36_524 * day), int(min(math.MaxInt, int64(36_524*86_400_000+1)))},
 		{"more than a million minutes", schedule.Cron("* * * * *"), noon.Add(731 * day), noon.Add(731 * day), 1_000_000},
 		{"a single instant", schedule.At(noon), noon.Add(day), noon, 1},
 		{"a schedule that is not valid", schedule.Cron("bad"), noon.Add(day), noon, 1},
