@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/provost-go/provost/internal/instant"
+	"github.com/provost-go/provost/internal/rules"
 	"github.com/provost-go/provost/store"
 )
 
@@ -262,7 +263,7 @@ func (m *Store) settle(u *store.RunUpdate, now time.Time) error {
 	case u.State.Type == "":
 		m.restate(r, before)
 		return nil
-	case u.State.Type == store.StateScheduled, before == store.StateCancelling && givesUp(u.State.Type):
+	case u.State.Type == store.StateScheduled, before == store.StateCancelling && rules.GivesUp(u.State.Type):
 		m.restate(r, before)
 		return m.giveBack(r, u, now)
 	}
@@ -286,27 +287,10 @@ func (m *Store) settledBefore(u *store.RunUpdate) bool {
 
 // checkUpdate refuses an update as a whole, before any of it is written.
 func (r *run) checkUpdate(u *store.RunUpdate) error {
-	state, next := r.state().Type, u.State.Type
-	if state == store.StatePending && !u.StartTime.IsZero() {
-		state = store.StateRunning
-	}
-	switch {
-	case state.Terminal():
+	if r.state().Type.Terminal() {
 		return fmt.Errorf("%w: run %s has finished: %s", store.ErrConflict, r.id, r.state())
-	case next == store.StateScheduled && r.parent != nil:
-		return fmt.Errorf("%w: child run %s cannot be given back", store.ErrConflict, r.id)
-	case next == "", state == store.StateCancelling && givesUp(next):
-		return nil
-	case !state.CanBecome(next):
-		return fmt.Errorf("%w: run %s in state %s cannot become %s", store.ErrConflict, r.id, state, next)
 	}
-	return nil
-}
-
-// givesUp reports whether a state says that the attempt came to nothing: a run in CANCELLING is
-// CANCELLED by that.
-func givesUp(next store.StateType) bool {
-	return next == store.StateScheduled || next == store.StateCrashed
+	return rules.Update(u, r.state().Type, r.parent != nil)
 }
 
 // recordStart notes that an attempt began.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/provost-go/provost/internal/instant"
+	"github.com/provost-go/provost/internal/rules"
 	"github.com/provost-go/provost/store"
 )
 
@@ -224,14 +225,9 @@ func (m *Store) RetryRun(ctx context.Context, p store.RetryRunParams) (*store.Ru
 	if err != nil {
 		return nil, err
 	}
-	state := r.state().Type
-	switch {
-	case r.parent != nil:
-		return nil, fmt.Errorf("%w: run %s is a child run; retry its parent", store.ErrConflict, r.id)
-	case r.deployment.deleted:
-		return nil, fmt.Errorf("%w: the deployment of run %s is deleted", store.ErrConflict, r.id)
-	case !state.Terminal() || state == store.StateCompleted:
-		return nil, fmt.Errorf("%w: run %s is %s; only a failed, crashed or cancelled run can be retried", store.ErrConflict, r.id, state)
+	deleted := r.deployment != nil && r.deployment.deleted
+	if err := rules.Retry(r.id, r.state().Type, r.parent != nil, deleted); err != nil {
+		return nil, err
 	}
 	r.crashes, r.retried, r.waits = 0, true, true
 	m.reopen(r, m.now, p.Message)

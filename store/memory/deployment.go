@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/provost-go/provost/internal/instant"
+	"github.com/provost-go/provost/internal/rules"
 	"github.com/provost-go/provost/internal/sorted"
 	"github.com/provost-go/provost/store"
 )
@@ -60,35 +61,26 @@ func (m *Store) RegisterDeployments(ctx context.Context, p store.RegisterDeploym
 
 // checkGroups refuses another size for a shared limit than what a live runner serves.
 func (m *Store) checkGroups(p store.RegisterDeploymentsParams) error {
-	sizes := make(map[string]*store.DeploymentRecord)
+	groups, err := rules.LimitGroups(p.Deployments)
+	if err != nil {
+		return err
+	}
 	declared := make(map[uuid.UUID]bool)
 	for _, r := range p.Deployments {
 		declared[r.ID] = true
-		if r.LimitGroup == "" {
-			continue
-		}
-		if other := sizes[r.LimitGroup]; other != nil && other.ConcurrencyLimit != r.ConcurrencyLimit {
-			return groupConflict(r, other)
-		}
-		sizes[r.LimitGroup] = r
 	}
-	for _, r := range sizes {
+	for _, r := range groups {
 		limit := m.limits[r.LimitKey()]
 		if limit == nil {
 			continue
 		}
 		for d := range limit.members {
 			if d.record.ConcurrencyLimit != r.ConcurrencyLimit && !declared[d.record.ID] && len(d.liveServers(toMicros(p.Now), p.Runner)) > 0 {
-				return groupConflict(r, d.record)
+				return rules.LimitConflict(r, d.record)
 			}
 		}
 	}
 	return nil
-}
-
-func groupConflict(r, other *store.DeploymentRecord) error {
-	return fmt.Errorf("%w: deployment %s: LimitGroup %q has size %d, but %s declares %d; give both the same ConcurrencyLimit",
-		store.ErrConflict, r.Handle(), r.LimitGroup, r.ConcurrencyLimit, other.Handle(), other.ConcurrencyLimit)
 }
 
 func (m *Store) register(p store.RegisterDeploymentsParams, declared *store.DeploymentRecord) store.Registration {

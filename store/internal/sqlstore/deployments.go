@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/provost-go/provost/internal/rules"
 	"github.com/provost-go/provost/store"
 )
 
@@ -166,8 +167,8 @@ func (b *book) deployment(id uuid.UUID) (*deployment, error) {
 	return nil, fmt.Errorf("deployment %s: %w", id, store.ErrNotFound)
 }
 
-// deploymentOf is the deployment of a run, nil if it has been deleted since, be it registered again
-// or not.
+// deploymentOf returns the deployment of a run. It returns nil if the deployment has been deleted
+// since, even if it has been registered again.
 func (b *book) deploymentOf(r *run) (*deployment, error) {
 	if r.child() {
 		return nil, nil
@@ -319,19 +320,15 @@ func (b *book) registerDeployments(p store.RegisterDeploymentsParams) (list []st
 
 // checkGroups refuses another size for a shared limit than what a live runner serves.
 func (b *book) checkGroups(p store.RegisterDeploymentsParams) error {
-	sizes := make(map[string]*store.DeploymentRecord)
+	groups, err := rules.LimitGroups(p.Deployments)
+	if err != nil {
+		return err
+	}
 	declared := make(map[uuid.UUID]bool)
 	for _, r := range p.Deployments {
 		declared[r.ID] = true
-		if r.LimitGroup == "" {
-			continue
-		}
-		if other := sizes[r.LimitGroup]; other != nil && other.ConcurrencyLimit != r.ConcurrencyLimit {
-			return groupConflict(r, other)
-		}
-		sizes[r.LimitGroup] = r
 	}
-	for _, r := range sizes {
+	for _, r := range groups {
 		members, err := b.list("SELECT d.id FROM provost_deployment d WHERE d.limit_key = ? AND d.limit_size <> ? ORDER BY d.id", r.LimitKey(), r.ConcurrencyLimit)
 		if err != nil {
 			return err
@@ -346,16 +343,11 @@ func (b *book) checkGroups(p store.RegisterDeploymentsParams) error {
 		}
 		for _, id := range members {
 			if len(servers[id]) > 0 {
-				return groupConflict(r, b.deployments[id].record)
+				return rules.LimitConflict(r, b.deployments[id].record)
 			}
 		}
 	}
 	return nil
-}
-
-func groupConflict(r, other *store.DeploymentRecord) error {
-	return fmt.Errorf("%w: deployment %s: LimitGroup %q has size %d, but %s declares %d; give both the same ConcurrencyLimit",
-		store.ErrConflict, r.Handle(), r.LimitGroup, r.ConcurrencyLimit, other.Handle(), other.ConcurrencyLimit)
 }
 
 func (b *book) register(p store.RegisterDeploymentsParams, declared *store.DeploymentRecord, servedBy []string) (store.Registration, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/provost-go/provost/internal/rules"
 	"github.com/provost-go/provost/store"
 )
 
@@ -339,14 +340,8 @@ func (b *book) retryRun(p store.RetryRunParams) (run *store.Run, err error) {
 	if err != nil {
 		return run, err
 	}
-	state := r.due.state
-	switch {
-	case r.child():
-		return run, fmt.Errorf("%w: run %s is a child run; retry its parent", store.ErrConflict, p.RunID)
-	case d == nil:
-		return run, fmt.Errorf("%w: the deployment of run %s is deleted", store.ErrConflict, p.RunID)
-	case !state.Terminal() || state == store.StateCompleted:
-		return run, fmt.Errorf("%w: run %s is %s; only a failed, crashed or cancelled run can be retried", store.ErrConflict, p.RunID, state)
+	if err := rules.Retry(p.RunID, r.due.state, r.child(), d == nil); err != nil {
+		return run, err
 	}
 	r.due.crashes, r.due.retried, r.due.waits = 0, true, true
 	if err := b.reopen(r, d, p.Message); err != nil {

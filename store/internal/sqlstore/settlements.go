@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/provost-go/provost/internal/rules"
 	"github.com/provost-go/provost/store"
 )
 
@@ -123,7 +124,7 @@ func (b *book) settle(u *store.RunUpdate) (refusal, err error) {
 	switch {
 	case next == "":
 		return nil, nil
-	case next == store.StateScheduled, before == store.StateCancelling && givesUp(next):
+	case next == store.StateScheduled, before == store.StateCancelling && rules.GivesUp(next):
 		return b.giveBack(r, u)
 	}
 	if err := b.advance(r, u.State); err != nil {
@@ -151,27 +152,10 @@ func (b *book) settledBefore(u *store.RunUpdate) (bool, error) {
 
 // checkUpdate refuses an update as a whole, before any of it is written.
 func (r *run) checkUpdate(u *store.RunUpdate) error {
-	state, next := r.due.state, u.State.Type
-	if state == store.StatePending && !u.StartTime.IsZero() {
-		state = store.StateRunning
-	}
-	switch {
-	case state.Terminal():
+	if r.due.state.Terminal() {
 		return fmt.Errorf("%w: run %s has finished: %s", store.ErrConflict, r.due.id, r.due.state)
-	case next == store.StateScheduled && r.child():
-		return fmt.Errorf("%w: child run %s cannot be given back", store.ErrConflict, r.due.id)
-	case next == "", state == store.StateCancelling && givesUp(next):
-		return nil
-	case !state.CanBecome(next):
-		return fmt.Errorf("%w: run %s in state %s cannot become %s", store.ErrConflict, r.due.id, state, next)
 	}
-	return nil
-}
-
-// givesUp reports whether a state says that the attempt came to nothing: a run in CANCELLING is
-// CANCELLED by that.
-func givesUp(next store.StateType) bool {
-	return next == store.StateScheduled || next == store.StateCrashed
+	return rules.Update(u, r.due.state, r.child())
 }
 
 // recordStart notes that an attempt began.
