@@ -181,8 +181,8 @@
 //   - Next and Prev take less than a microsecond for common schedules and allocate nothing.
 //   - A search ends after 400 years, in which the calendar repeats.
 //   - A search also ends after 4,096 steps over excepted dates, plus one for each date of Except.
-//     That is over five years of dates in a row. Next then returns false, although a later instant
-//     may exist.
+//     A schedule whose dates are excepted for over five years in a row can reach this bound. Next
+//     then returns false, although a later instant may exist.
 //   - A search of a rule with EXRULE or EXDATE ends after 5,000 instants in a row that they drop
 //     one by one.
 //   - [Schedule.Between] returns at most a million instants, and [Schedule.CountUntil] counts at

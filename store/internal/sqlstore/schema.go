@@ -56,10 +56,10 @@ func (t *Table) set() []string {
 	return list
 }
 
-// The tables. What does not change of a run is in run, written when it is made. While it is not
-// over it has a narrow row in due, which claims and renewals write; its end puts a row into end in
-// the place of that. So nothing is rewritten that is wide, and nothing that is over stands in the
-// way of a claim.
+// The tables. The part of a run that never changes is in run, written when the run is created.
+// Until the run finishes it also has a narrow row in due, which claims and renewals write. When it
+// finishes, a row in end replaces that row. So wide rows are never rewritten, and a claim never
+// passes over finished runs.
 var (
 	flowTable = table("provost_flow", 1, join(ids("id"), texts("name"), ints("created"))...)
 
